@@ -1,0 +1,79 @@
+"""The command line: `segue <step>`, also `python -m jobs <step>` and `spark-submit jobs/__main__.py <step>`."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jobs import progress, settings
+from jobs.errors import InputError, StepError
+from jobs.storage import Lake
+
+# What `segue --help` shows, and whether the command writes to the lake (one writer at a time).
+COMMANDS = {
+    "run": ("the whole batch over a folder of music, from where the last one stopped", True),
+    "demo": ("write the demo library: 60 short pieces of music", False),
+    "compress": ("compress a folder of music with FFmpeg", True),
+    "catalog": ("describe what was found: ids, titles, artists", True),
+    "extract": ("compute the features of every track with librosa", True),
+    "embed": ("standardise and project the features to one vector per track", True),
+    "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
+    "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status: 0 done, 1 could not be done, 2 bad input."""
+    arguments = parse(argv)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("segue").setLevel(logging.INFO)
+    try:
+        with progress.display():
+            counts = _run(arguments)
+    except InputError as error:
+        print(f"segue {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except (StepError, OSError) as error:
+        print(f"segue {arguments.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"segue {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    if counts:
+        print(f"{arguments.command}: " + ", ".join(f"{value} {name}" for name, value in counts.items()))
+    return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments of one command."""
+    parser = argparse.ArgumentParser(prog="segue", description="A folder of music becomes a streaming service.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    argv = sys.argv[1:] if argv is None else list(argv)
+    for name, (summary, _) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name in argv[:1]:  # importing every step costs a second
+            _module(name).add_arguments(command)
+            if name != "demo":
+                settings.add_arguments(command)
+    return parser.parse_args(argv)
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(f"jobs.{command}")
+
+
+def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    module = _module(arguments.command)
+    if not COMMANDS[arguments.command][1]:
+        return module.main(arguments)
+    with Lake(settings.lake_path(arguments.lake)).locked():
+        return module.main(arguments)
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status) if status == 130 else sys.exit(status)

@@ -1,0 +1,188 @@
+"""Audio files: what a file says of itself, and its samples, decoded block by block.
+
+Conventions: samples are float32, mono (the mean of the channels), about -1 to 1, at the file's own sample rate in hertz;
+durations in seconds, bit rates in bits per second. A file that cannot be used raises BadFile with a one-line reason.
+"""
+
+import ctypes
+import os
+import signal
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import mutagen
+import numpy as np
+import soundfile
+from mutagen.aac import AAC
+from mutagen.mp3 import MP3, BitrateMode
+
+from jobs.errors import BadFile
+
+# What compress takes in; anything else in the library is listed and left alone.
+EXTENSIONS = frozenset((".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a", ".aac"))
+
+# Frames per decoded block: 12 s at 44.1 kHz, 4 MB of stereo.
+_BLOCK_FRAMES = 2**19
+
+# No FFmpeg call may take longer than this plus a tenth of the audio's length: FFmpeg can spin for ever on a bad file,
+# and an honest encode runs at 30 to 100 times real time.
+FFMPEG_LIMIT_S = 120.0
+
+# Shorter than its header promises by more than a second and a hundredth: the rest of the file is missing.
+_MISSING_S, _MISSING_SHARE = 1.0, 0.01
+
+_LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself; None where it does not say, or where what it says cannot be trusted."""
+
+    kind: str
+    duration_s: float | None
+    bit_rate: int | None
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A file ready to be decoded: `blocks()` starts from the beginning each time it is called."""
+
+    sample_rate: int
+    blocks: Callable[[], Iterator[np.ndarray]]
+
+
+def check_file(path: str) -> None:
+    """Raise BadFile unless `path` is a regular file with something in it that may be audio."""
+    if os.path.isdir(path):
+        raise BadFile("expected a file, found a directory")
+    if not os.path.isfile(path):  # a pipe or a device would block the reader for ever
+        raise BadFile("expected a regular file, found something else (a pipe, a socket, a device)")
+    with open(path, "rb") as file:
+        start = file.read(len(_LFS_POINTER))
+    if not start:
+        raise BadFile("expected audio, found an empty file")
+    if start == _LFS_POINTER:
+        raise BadFile("expected audio, found a Git LFS pointer; fetch the file itself with `git lfs pull`")
+
+
+def read_header(path: str) -> Header:
+    """Return what the file's headers say, by mutagen; BadFile where it is none of the known formats."""
+    tagged = open_tags(path)
+    if tagged is None or getattr(tagged, "info", None) is None:
+        raise BadFile(f"expected audio ({', '.join(sorted(EXTENSIONS))}), found {_looks_like(path)}")
+    info = tagged.info
+    # Without a Xing or VBRI frame an MP3's length is guessed from the first frame's bit rate; ADTS always is.
+    guessed = isinstance(tagged, AAC) or (isinstance(tagged, MP3) and info.bitrate_mode == BitrateMode.UNKNOWN)
+    length, bit_rate = getattr(info, "length", 0), getattr(info, "bitrate", 0)
+    if not bit_rate and length:
+        bit_rate = int(os.path.getsize(path) * 8 / length)
+    return Header(type(tagged).__name__, None if guessed or not length else float(length), bit_rate or None)
+
+
+def open_tags(path: str) -> Any:
+    """Return mutagen's view of the file, None where it knows no such format or the file is too broken for it."""
+    try:
+        return mutagen.File(path)
+    except OSError:
+        raise
+    except Exception:  # mutagen lets struct.error, IndexError and others through on broken files
+        return None
+
+
+def _looks_like(path: str) -> str:
+    with open(path, "rb") as file:
+        start = file.read(512)
+    if not start.strip(b"\0"):
+        return "zero bytes"
+    with suppress(UnicodeDecodeError):
+        return f"text ({start.decode('utf-8').split(chr(10))[0][:40]!r})"
+    return f"something else (it begins with {start[:8].hex(' ')})"
+
+
+def open_audio(path: str) -> Decoder:
+    """Open a file for decoding: by libsndfile in this process, by an FFmpeg pipe for what that does not know (AAC).
+
+    Raises BadFile where neither finds audio in it.
+    """
+    check_file(path)
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            return Decoder(file.samplerate, lambda: _soundfile_blocks(path))
+    except soundfile.LibsndfileError:
+        return Decoder(_ffmpeg_sample_rate(path), lambda: _ffmpeg_blocks(path))
+
+
+def _soundfile_blocks(path: str) -> Iterator[np.ndarray]:
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            # Not SoundFile.blocks: it fills up to the length it has guessed where an MP3's header does not tell.
+            while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
+                # einsum makes no float64 copy, and costs half of ndarray.mean along the short axis.
+                yield block[:, 0] if block.shape[1] == 1 else np.einsum("nc->n", block) / np.float32(block.shape[1])
+    except soundfile.LibsndfileError as error:
+        raise BadFile(f"expected audio that decodes, found: {error.error_string}") from error
+
+
+def _ffmpeg_blocks(path: str) -> Iterator[np.ndarray]:
+    with _ffmpeg_pipe(path) as process:
+        _au_sample_rate(process, path)
+        assert process.stdout is not None
+        while data := process.stdout.read(4 * _BLOCK_FRAMES):
+            yield np.frombuffer(data[: len(data) // 4 * 4], dtype=">f4").astype(np.float32)
+
+
+def _ffmpeg_sample_rate(path: str) -> int:
+    with _ffmpeg_pipe(path) as process:
+        rate = _au_sample_rate(process, path)
+        process.kill()
+        return rate
+
+
+def _ffmpeg_pipe(path: str) -> subprocess.Popen[bytes]:
+    # Sun's AU: the simplest container that carries the sample rate through a pipe. `timeout` of -t is no help against
+    # a hang, but a pipe without a reader is: the reader is killed with its task's worker.
+    command = [ffmpeg_path(), "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0", "-ac", "1"]
+    return subprocess.Popen(
+        [*command, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
+    )
+
+
+def _au_sample_rate(process: "subprocess.Popen[bytes]", path: str) -> int:
+    assert process.stdout is not None
+    header = process.stdout.read(24)
+    if len(header) < 24:
+        raise BadFile(f"expected audio that decodes, found {_looks_like(path)}")
+    _, offset, _, _, rate, _ = struct.unpack(">6I", header)
+    process.stdout.read(offset - 24)
+    return int(rate)
+
+
+def decoded_duration(path: str) -> float:
+    """Return the seconds of audio that really decode."""
+    decoder = open_audio(path)
+    return sum(len(block) for block in decoder.blocks()) / decoder.sample_rate
+
+
+def check_duration(promised_s: float | None, decoded_s: float) -> None:
+    """Raise BadFile where clearly less audio decodes than the header promises, as in a download that broke off."""
+    if promised_s is not None and decoded_s < promised_s - max(_MISSING_S, _MISSING_SHARE * promised_s):
+        raise BadFile(f"expected {promised_s:.1f} s of audio as the header says, found {decoded_s:.1f} s: truncated")
+
+
+def ffmpeg_path() -> str:
+    """Return the FFmpeg program of the imageio-ffmpeg package."""
+    return str(Path(imageio_ffmpeg.get_ffmpeg_exe()))
+
+
+def die_with_parent() -> None:
+    """Ask Linux, in a child about to start, to kill it when its parent dies: no FFmpeg outlives a killed worker."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

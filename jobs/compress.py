@@ -1,0 +1,211 @@
+"""Compress a library with FFmpeg to a lower bit rate: `lake/audio` beside it, or in place by a crash-safe swap."""
+
+import argparse
+import functools
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from jobs import audio, library, rejects, session, settings, transcode, workers
+from jobs.errors import BadFile, InputError
+from jobs.paths import to_path, to_text
+from jobs.storage import Lake, sync
+from jobs.tables import FILES, REJECTS
+
+_RESULTS = FILES.plus(*rejects.ATTEMPT)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the step's arguments."""
+    parser.add_argument("--library", required=True, metavar="DIR", help="folder of music, searched recursively")
+    parser.add_argument("--bitrate", default="64k", help="target, in bits per second or as in 64k (default 64k)")
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="replace each original by its compressed file, one atomic rename each (default: originals stay)",
+    )
+    rejects.add_arguments(parser)
+
+
+def main(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Bring FILES and REJECTS up to date with the library; return the counts."""
+    bit_rate = parse_bit_rate(arguments.bitrate)
+    lake = Lake(settings.lake_path(arguments.lake))
+    found = library.scan(arguments.library, lake.root)
+    spark = session.spark(arguments.master)
+    known = {row.path: row for row in lake.read(spark, FILES).collect()}
+    known.update((row.path, row) for row in lake.staged(spark, FILES).collect())
+    rejected = rejects.known(lake.read(spark, REJECTS), "compress")
+    todo = [
+        {**file, **rejects.attempt(str(file["path"]), rejected)}
+        for file in found.files
+        if not is_done(file, known.get(str(file["path"])), bit_rate, arguments.in_place, arguments.retry_rejected)
+    ]
+    shutil.rmtree(lake.root / "audio" / "parts", ignore_errors=True)  # what a killed run was writing
+    function = functools.partial(
+        compress_file, audio_root=str(lake.root / "audio"), bit_rate=bit_rate, in_place=arguments.in_place
+    )
+    sizes = [int(row["size"]) for row in todo]
+    workers.run(spark, lake, todo, sizes, name="compress", function=function, table=FILES, results=_RESULTS)
+    _commit(spark, lake, found)
+    return _counts(spark, lake, found, len(todo))
+
+
+def parse_bit_rate(text: str) -> int:
+    """Return bits per second: 64000 of "64k" or "64000". InputError outside 8k to 512k."""
+    digits = text.lower().removesuffix("k")
+    rate = int(digits) * (1000 if text.lower().endswith("k") else 1) if digits.isdecimal() else 0
+    if not 8_000 <= rate <= 512_000:
+        raise InputError(f"--bitrate: expected 8k to 512k, found {text!r}")
+    return rate
+
+
+def is_done(file: dict[str, Any], row: Any, bit_rate: int, in_place: bool, retry: bool) -> bool:
+    """Tell whether FILES' `row` of a file (None if it has none) still holds for it and for what is asked now."""
+    if row is None or any(file[name] != row[name] for name in ("size", "mtime_ns", "ctime_ns")):
+        return False
+    if row.outcome == "rejected":
+        return not retry
+    if row.outcome == "kept":
+        return row.target_bit_rate <= bit_rate
+    beside = row.audio_path != row.path
+    return row.target_bit_rate == bit_rate and not (in_place and beside) and os.path.exists(to_path(row.audio_path))
+
+
+def _commit(spark: SparkSession, lake: Lake, found: library.Library) -> None:
+    """Make the staged results and what is still there of the old rows the new FILES, and their errors REJECTS."""
+    paths = spark.createDataFrame([(file["path"],) for file in found.files], "path string")
+    old, new = lake.read(spark, FILES), lake.staged(spark, _RESULTS)
+    new = new.dropDuplicates(["path"])
+    gone = (
+        old.where(F.col("path").startswith(library.below(found.root)))
+        .select("path")
+        .join(paths, "path", "left_anti")
+        .join(new, "path", "left_anti")
+    )
+    changed, removed = not new.isEmpty(), not gone.isEmpty()
+    if not changed and not removed:
+        return
+    kept = old.join(new, "path", "left_anti").join(gone, "path", "left_anti")
+    remaining = lake.read(spark, REJECTS).join(gone, "path", "left_anti")
+    # REJECTS first: FILES clears the staged parts that both are made from.
+    lake.commit(REJECTS, rejects.merged(remaining, new, step="compress"))
+    lake.commit(FILES, kept.unionByName(new.select(FILES.names)))
+
+
+def _counts(spark: SparkSession, lake: Lake, found: library.Library, tried: int) -> dict[str, Any]:
+    rows = lake.read(spark, FILES).where(F.col("path").startswith(library.below(found.root)))
+    outcomes = {row["outcome"]: row["count"] for row in rows.groupBy("outcome").count().collect()}
+    return {
+        "found": len(found.files),
+        "compressed": outcomes.get("compressed", 0),
+        "kept": outcomes.get("kept", 0),
+        "rejected": outcomes.get("rejected", 0),
+        "tried now": tried,
+        "left alone": sum(found.left_alone.values()),
+    }
+
+
+def compress_file(row: workers.Row, *, audio_root: str, bit_rate: int, in_place: bool) -> workers.Row:
+    """Bring one file of FILES to `bit_rate` bits/s, below `audio_root` or in place; return its row, errors included."""
+    row = {**row, "target_bit_rate": bit_rate, "outcome": "rejected"}
+    path = to_path(row["path"])
+    try:
+        audio.check_file(path)
+        row["content_hash"] = file_hash(path)
+        header = audio.read_header(path)
+        mark = transcode.read_mark(path)
+        if mark is not None:
+            row["content_hash"] = mark.content_hash
+        if (mark is not None and mark.target_bit_rate <= bit_rate) or (header.bit_rate or bit_rate + 1) <= bit_rate:
+            return {**row, **_kept(path, header)}
+        if in_place:
+            return {**row, **_swap(path, row, header, bit_rate)}
+        return {**row, **_beside(path, row, header, audio_root, bit_rate)}
+    except Exception as error:  # whatever one file does, it is that file's row
+        return {**row, "error": workers.reason(error)}
+
+
+def _kept(path: str, header: audio.Header) -> workers.Row:
+    duration = header.duration_s or audio.decoded_duration(path)
+    return {"audio_path": to_text(path), "duration_s": duration, "bit_rate": header.bit_rate, "outcome": "kept"}
+
+
+def _compressed(path: str, duration: float) -> workers.Row:
+    bit_rate = audio.read_header(path).bit_rate
+    return {"audio_path": to_text(path), "duration_s": duration, "bit_rate": bit_rate, "outcome": "compressed"}
+
+
+def _beside(path: str, row: workers.Row, header: audio.Header, audio_root: str, bit_rate: int) -> workers.Row:
+    """Compress to a name made of the content's hash: there whole or not at all, and found again after any kill."""
+    digest, extension = row["content_hash"], transcode.result_extension(path)
+    target = Path(audio_root, f"{bit_rate // 1000}k", digest[:2], digest + extension)
+    if target.exists():
+        return _compressed(str(target), audio.decoded_duration(str(target)))
+    part = Path(audio_root, "parts", f"{digest}-{os.getpid()}{extension}")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    duration = transcode.transcode(
+        path, str(part), bit_rate=bit_rate, content_hash=digest, promised_s=header.duration_s
+    )
+    if part.stat().st_size >= row["size"]:  # a short or odd file can grow: the original is the better copy
+        part.unlink()
+        return _kept(path, header)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sync(part)
+    part.replace(target)
+    sync(target.parent)
+    return _compressed(str(target), duration)
+
+
+def _swap(path: str, row: workers.Row, header: audio.Header, bit_rate: int) -> workers.Row:
+    """Replace `path` by its compressed file. At every line the original or the checked result is there, whole."""
+    before = library.fingerprint(path)
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f"{library.PART_PREFIX}{hashlib.sha1(os.fsencode(name)).hexdigest()[:16]}.part")
+    duration = transcode.transcode(
+        path, part, bit_rate=bit_rate, content_hash=row["content_hash"], promised_s=header.duration_s
+    )
+    try:
+        if os.path.getsize(part) >= row["size"]:
+            os.unlink(part)
+            return _kept(path, header)
+        if library.fingerprint(path) != before:
+            raise BadFile("expected the file to stay as it is while it is compressed, found it changed meanwhile")
+        status = os.stat(path)
+        os.chown(part, status.st_uid, status.st_gid)
+        shutil.copystat(path, part)
+        sync(part)
+        target = _swap_target(path, row["content_hash"])
+        os.replace(part, target)
+    except BaseException:
+        if os.path.exists(part):
+            os.unlink(part)
+        raise
+    sync(folder)
+    if target != path:  # lossless to mp3: the result is on the disk, under its own name, before the original goes
+        os.unlink(path)
+        sync(folder)
+    return {"path": to_text(target), **library.fingerprint(target), **_compressed(target, duration)}
+
+
+def _swap_target(path: str, content_hash: str) -> str:
+    """Return the name after the swap: the same, or with the result's extension where the format changes."""
+    base, extension = os.path.splitext(path)
+    new = transcode.result_extension(path)
+    if new == extension.lower():
+        return path
+    taken = os.path.lexists(base + new)
+    mark = transcode.read_mark(base + new) if taken else None
+    mine = mark is not None and mark.content_hash == content_hash  # left by a kill before the original went
+    return base + new if not taken or mine else path + new
+
+
+def file_hash(path: str) -> str:
+    """Return the SHA-256 of a file's bytes, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,58 @@
+"""MongoDB: a projection of the lake that serving and the stream read. No other module talks to it.
+
+Written for what both a real MongoDB and the embedded server do: single documents by `_id`, bulks of upserts, no
+transactions. Whoever reads starts at `settings.champion`, which is written last.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import pymongo
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+
+from jobs.errors import InputError, StepError
+
+Document = dict[str, Any]
+
+# Documents of one bulk: some 2 MB of tracks, far below the protocol's 48 MB.
+_BULK = 500
+
+# Seconds to wait for a server before saying that it is not there.
+_TIMEOUT_MS = 10_000
+
+
+@contextmanager
+def database(uri: str) -> Iterator[Database[Document]]:
+    """Connect to the database that the address names (`segue` where it names none).
+
+    InputError for an address that is none, StepError where no server answers.
+    """
+    try:
+        client: pymongo.MongoClient[Document] = pymongo.MongoClient(
+            uri, serverSelectionTimeoutMS=_TIMEOUT_MS, tz_aware=True
+        )
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise InputError(
+            f"--mongo: expected an address as in mongodb://host:27017/segue, found {uri!r}: {error}"
+        ) from error
+    with client:
+        try:
+            client.admin.command("ping")
+            yield client.get_default_database("segue")
+        except PyMongoError as error:
+            host = uri.rsplit("@", 1)[-1]  # never a password in a message
+            raise StepError(f"--mongo: expected MongoDB to answer at {host}, found: {str(error)[:200]}") from error
+
+
+def upsert(collection: Collection[Document], documents: Iterable[Document]) -> int:
+    """Write documents by `_id`, in bulks; writing the same again changes nothing. Return their number."""
+    rest, count = iter(documents), 0
+    while bulk := list(islice(rest, _BULK)):
+        writes = [pymongo.ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in bulk]
+        collection.bulk_write(writes, ordered=False)
+        count += len(bulk)
+    return count

@@ -1,0 +1,62 @@
+"""How far a step is: one rich display on a terminal, a log line now and then elsewhere."""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+log = logging.getLogger("segue")
+
+# Seconds between two log lines of one step, and between two looks at the counter.
+_LOG_EVERY_S, _LOOK_EVERY_S = 10.0, 0.3
+
+_display: Progress | None = None
+
+
+@contextmanager
+def display() -> Iterator[None]:
+    """Show the progress of everything watched inside, on a terminal; do nothing where stderr is none."""
+    global _display
+    if not sys.stderr.isatty() or _display is not None:
+        yield
+        return
+    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description:<10}"), BarColumn(30))
+    with Progress(*columns, MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)) as _display:
+        try:
+            yield
+        finally:
+            _display = None
+
+
+@contextmanager
+def watch(name: str, total: int, count: Callable[[], int] | None = None) -> Iterator[None]:
+    """Show `name` as under way, with `count()` of `total` done; without `count` it is done when the block ends."""
+    stop = threading.Event()
+    started = time.monotonic()
+    task = _display.add_task(name, total=total) if _display is not None else None
+
+    def look() -> None:
+        logged = started
+        while not stop.wait(_LOOK_EVERY_S):
+            done = count() if count is not None else 0
+            if task is not None and _display is not None:
+                _display.update(task, completed=done)
+            elif time.monotonic() - logged >= _LOG_EVERY_S:
+                logged = time.monotonic()
+                rate = done / (logged - started)
+                log.info("%s: %d of %d (%.1f/s)", name, done, total, rate) if count else log.info("%s: at work", name)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+        if task is not None and _display is not None:
+            _display.update(task, completed=total)
+    finally:
+        stop.set()
+        thread.join()

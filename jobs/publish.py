@@ -1,0 +1,184 @@
+"""Bring tracks, each track's nearest, and the champion to MongoDB; the champion's pointer flips last."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs import local, mongo, progress, ranking, registry, session, settings
+from jobs.errors import StepError
+from jobs.storage import Lake
+from jobs.tables import EMBEDDINGS, FEATURE_SIZES, FEATURES, STATISTICS, TRACKS
+
+NEIGHBOURS = 50
+
+_NEIGHBOUR_ROWS = "track_id string, cluster int, ids array<string>, scores array<float>"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the step's arguments."""
+    parser.add_argument("--model-version", help="version of the registered model to publish (default: the newest)")
+
+
+def main(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Make MongoDB show the lake's tracks and the version's neighbours; return the counts."""
+    lake = Lake(settings.lake_path(arguments.lake))
+    spark = session.spark(arguments.master)
+    registry.connect(arguments.mlflow, lake.root)
+    version = arguments.model_version or _newest()
+    found = registry.versions()
+    feature_version = next((v.tags["feature_version"] for v in found if v.version == version), None)
+    embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
+    if feature_version is None or embeddings.isEmpty():
+        known = ", ".join(v.version for v in found) or "none"
+        raise StepError(
+            f"--model-version: expected one with embeddings in the lake (registered: {known}), found {version}"
+        )
+    tracks = lake.read(spark, TRACKS).join(embeddings.select("track_id", "cluster"), "track_id")
+    features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
+    documents = tracks.join(features.drop("duration_s", "content_hash"), "track_id").withColumn(
+        "model_version", F.lit(version)
+    )
+    total = documents.count()
+    champion = {
+        "_id": "champion",
+        "model_version": version,
+        "feature_version": feature_version,
+        "tracks": total,
+        "digest": digest(documents.join(embeddings.select("track_id", "embedding"), "track_id")),
+    }
+    with local.mongo_at(arguments.mongo, lake.root) as uri:
+        fresh = 0 if is_published(uri, champion) else _publish(uri, documents, embeddings, champion, total)
+    registry.crown(version)
+    return {"tracks": total, "new": fresh, "model version": version}
+
+
+def _newest() -> str:
+    found = registry.versions()
+    if not found:
+        raise StepError("expected a registered model, found none; run `segue cluster` first")
+    return str(found[0].version)
+
+
+def digest(rows: DataFrame) -> str:
+    """Return a hash of the rows' contents, whatever their order: it tells whether what is published is still true."""
+    hashed = rows.select(F.xxhash64(*sorted(rows.columns)).cast("decimal(38,0)").alias("hash"))
+    total = hashed.agg(F.sum("hash")).first()[0]
+    return f"{int(total or 0) % 2**64:016x}"
+
+
+def is_published(uri: str, champion: mongo.Document) -> bool:
+    """Tell whether MongoDB shows exactly this champion, all its tracks and neighbours included."""
+    with mongo.database(uri) as database:
+        current = database["settings"].find_one({"_id": "champion"}) or {}
+        return all(current.get(name) == value for name, value in champion.items()) and all(
+            database[name].count_documents({"digest": champion["digest"]}) == champion["tracks"]
+            for name in ("tracks", "similar")
+        )
+
+
+def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document, total: int) -> int:
+    """Write both collections, flip the pointer, then clear away what no version shows any more."""
+    version, mark = champion["model_version"], champion["digest"]
+    done = documents.sparkSession.sparkContext.accumulator(0)
+    with progress.watch("publish", 2 * total, lambda: done.value):
+        rows = documents.withColumn("digest", F.lit(mark))
+        rows.foreachPartition(_writer(uri, "tracks", track_document, done))
+        similar = neighbours(embeddings).withColumns({"model_version": F.lit(version), "digest": F.lit(mark)})
+        similar.foreachPartition(_writer(uri, "similar", similar_document, done))
+        with mongo.database(uri) as database:
+            before = database["settings"].find_one({"_id": "champion"}) or {}
+            mongo.upsert(database["settings"], [{**champion, "published_at": datetime.now(UTC)}])
+            database["tracks"].delete_many({"digest": {"$ne": mark}})
+            shown = [version, before.get("model_version", version)]  # the one before stays, to roll back to
+            database["similar"].delete_many({"model_version": {"$nin": shown}})
+            database["similar"].delete_many({"model_version": version, "digest": {"$ne": mark}})
+    return total
+
+
+def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document], done: Any) -> Any:
+    def write(rows: Iterator[Any]) -> None:
+        with mongo.database(uri) as database:
+            done.add(mongo.upsert(database[collection], (document(row) for row in rows)))
+
+    return write
+
+
+def track_document(row: Any) -> mongo.Document:
+    """Return the document of `tracks`: TRACKS' columns, cluster and model version, features by name and statistic."""
+    plain = {
+        name: row[name]
+        for name in (*TRACKS.names, "cluster", "model_version", "feature_version", "sample_rate", "digest")
+    }
+    features = {
+        feature: {s: [row[f"{feature}_{s}_{n:02d}"] for n in range(1, size + 1)] for s in STATISTICS}
+        for feature, size in FEATURE_SIZES.items()
+    }
+    return {"_id": plain.pop("track_id"), **plain, "features": features}
+
+
+def similar_document(row: Any) -> mongo.Document:
+    """Return the document of `similar`: a track's nearest by cosine, nearest first."""
+    return {
+        "_id": f"{row.model_version}:{row.track_id}",
+        "model_version": row.model_version,
+        "track_id": row.track_id,
+        "cluster": row.cluster,
+        "items": [{"track_id": i, "score": round(s, 6)} for i, s in zip(row.ids, row.scores, strict=True)],
+        "digest": row.digest,
+    }
+
+
+def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
+    """Return each track's `count` nearest (track_id, cluster, ids, scores), searched in the clusters nearest to its own.
+
+    `embeddings` has track_id, embedding and cluster. A worker holds one cluster's tracks and its candidates at a time.
+    """
+    spark = embeddings.sparkSession
+    pairs = spark.createDataFrame(_probe_pairs(embeddings, count), "probing int, cluster int")
+    candidates = embeddings.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
+    queries = embeddings.select(F.col("cluster").alias("probing"), "track_id", "embedding", "cluster")
+    grouped = queries.groupBy("probing").cogroup(candidates.groupBy("probing"))
+    return grouped.applyInArrow(_searcher(count), _NEIGHBOUR_ROWS)
+
+
+def _probe_pairs(embeddings: DataFrame, count: int) -> list[tuple[int, int]]:
+    """Return (cluster, cluster to search) for every cluster that has tracks."""
+    dimensions = len(embeddings.first().embedding)
+    means = [F.mean(F.col("embedding")[i]).alias(f"m{i}") for i in range(dimensions)]
+    rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
+    centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
+    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count)
+    return [(row.cluster, rows[other].cluster) for row, order in zip(rows, searched, strict=True) for other in order]
+
+
+def _searcher(count: int) -> Any:
+    def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
+        ids, scores = ranking.nearest(
+            _matrix(queries), _ids(queries), _matrix(candidates), _ids(candidates), count=count
+        )
+        return pa.table(
+            {
+                "track_id": queries["track_id"],
+                "cluster": queries["cluster"],
+                "ids": pa.array([list(row) for row in ids], pa.list_(pa.string())),
+                "scores": pa.array([list(row) for row in scores], pa.list_(pa.float32())),
+            }
+        )
+
+    return search
+
+
+def _matrix(table: pa.Table) -> np.ndarray:
+    column = table["embedding"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(table), -1)
+
+
+def _ids(table: pa.Table) -> np.ndarray:
+    return np.array(table["track_id"].to_pylist())

@@ -1,0 +1,101 @@
+"""The whole batch, step after step in one Spark session: each takes up where it was stopped, and does nothing twice."""
+
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import functions as F
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from jobs import catalog, cluster, compress, embed, extract, library, publish, session, settings
+from jobs.paths import one_line, to_text
+from jobs.storage import Lake
+from jobs.tables import REJECTS
+
+STEPS = {
+    "compress": compress.main,
+    "catalog": catalog.main,
+    "extract": extract.main,
+    "embed": embed.main,
+    "cluster": cluster.main,
+    "publish": publish.main,
+}
+
+# Rejected files that the summary names; the table has them all.
+_SHOWN_REJECTS = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the steps that have any."""
+    compress.add_arguments(parser)
+    embed.add_arguments(parser)
+    cluster.add_arguments(parser)
+
+
+def main(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run every step and print a summary; the counts are in it."""
+    done: dict[str, dict[str, Any]] = {}
+    seconds: dict[str, float] = {}
+    started = time.monotonic()
+    session.spark(arguments.master)
+    arguments.model_version = None
+    for name, step in STEPS.items():
+        begun = time.monotonic()
+        done[name] = step(arguments)
+        seconds[name] = time.monotonic() - begun
+        if name == "cluster":  # the version of these very tracks, which need not be the newest
+            arguments.model_version = done[name]["model version"]
+    _print(arguments, done, seconds, time.monotonic() - started)
+    return {}
+
+
+def _print(
+    arguments: argparse.Namespace, done: dict[str, dict[str, Any]], seconds: dict[str, float], total: float
+) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    grid = Grid("step", "seconds", "what it did", box=None, pad_edge=False, header_style="bold")
+    grid.columns[1].justify = "right"
+    for name, counts in done.items():
+        what = ", ".join(
+            f"{key} {value}" if isinstance(value, str) else f"{value:,} {key}" for key, value in counts.items()
+        )
+        grid.add_row(name, f"{seconds[name]:.1f}", what)
+    grid.add_row("together", f"{total:.1f}", "", style="bold")
+    console.print(grid)
+    _print_rejects(console, arguments)
+    _print_next(console, arguments)
+
+
+def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
+    lake = Lake(settings.lake_path(arguments.lake))
+    prefix = library.below(Path(arguments.library).expanduser().resolve())
+    rejects = lake.read(session.spark(arguments.master), REJECTS).where(F.col("path").startswith(prefix))
+    rows = rejects.orderBy("path").collect()
+    if not rows:
+        return
+    console.print(
+        f"\n{len(rows)} rejected (table REJECTS; they are tried again when they change, or with --retry-rejected):"
+    )
+    for row in rows[:_SHOWN_REJECTS]:
+        console.print(Text(f"  {one_line(row.path.removeprefix(prefix))} ({row.step}): {one_line(row.error)}"))
+    if len(rows) > _SHOWN_REJECTS:
+        console.print(f"  and {len(rows) - _SHOWN_REJECTS} more")
+
+
+def _print_next(console: Console, arguments: argparse.Namespace) -> None:
+    lake = settings.lake_path(arguments.lake)
+    bin_folder = Path(sys.executable).parent
+    store = arguments.mlflow or f"sqlite:///{lake}/mlflow/mlflow.db"
+    again = shlex.join(["segue", "run", "--library", arguments.library, "--lake", str(lake)])
+    console.print("\nNext:")
+    console.print(Text(f"  tables       {to_text(lake)}/*/current, Parquet"))
+    if arguments.mlflow:
+        console.print(Text(f"  the model    {store}"))
+    else:
+        console.print(Text(f"  the model    {bin_folder}/mlflow server --port 5000 --backend-store-uri {store}"))
+    console.print(Text(f"  more music   add files and run again, only what is new is done: {bin_folder}/{again}"))

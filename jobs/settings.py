@@ -1,0 +1,47 @@
+"""Addresses and secrets, read from the environment in this file alone; a command line option overrides each."""
+
+import argparse
+import os
+from pathlib import Path
+
+from jobs.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the addresses that every command knows: the lake, MongoDB, MLflow and the Spark master."""
+    group = parser.add_argument_group("addresses (each also an environment variable)")
+    group.add_argument(
+        "--lake",
+        metavar="URI",
+        default=os.environ.get("SEGUE_LAKE", "lake"),
+        help="folder of the tables and the compressed audio, on a disk that every worker sees "
+        "(SEGUE_LAKE, default ./lake)",
+    )
+    group.add_argument(
+        "--mongo",
+        metavar="URI",
+        default=os.environ.get("SEGUE_MONGO"),
+        help="MongoDB, as in mongodb://host:27017/segue (SEGUE_MONGO; default: an embedded server with its data in the lake)",
+    )
+    group.add_argument(
+        "--mlflow",
+        metavar="URI",
+        default=os.environ.get("SEGUE_MLFLOW"),
+        help="MLflow tracking server (SEGUE_MLFLOW; default: SQLite in the lake)",
+    )
+    group.add_argument(
+        "--master",
+        default=os.environ.get("SEGUE_MASTER", "local[*]"),
+        help="Spark master (SEGUE_MASTER, default local[*]: every core of this machine)",
+    )
+
+
+def lake_path(uri: str) -> Path:
+    """Turn the lake's address, a path or a file:// URI, into an absolute path.
+
+    Raises InputError for other schemes: compressed audio and the flip of a table's pointer need a mounted file system.
+    """
+    path = uri.removeprefix("file://")
+    if "://" in path:
+        raise InputError(f"--lake: expected a folder on a mounted disk or a file:// URI, found {uri!r}")
+    return Path(path).expanduser().absolute()

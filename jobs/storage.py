@@ -1,0 +1,136 @@
+"""The lake: versioned Parquet tables under one folder. No other module reads or writes a table.
+
+lake/TRACKS/current -> v000002     what readers see; flipped by one rename
+lake/TRACKS/v000001, v000002       whole tables: the one before stays for who is still reading it
+lake/TRACKS/staged/<part>          finished parts of a step that is still at work; survive a kill
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import pyarrow.dataset
+import pyarrow.parquet
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.errors import StepError
+from jobs.tables import Table
+
+# Rows of one Parquet file: 200,000 rows of FEATURES are about 240 MB, the size HDFS and object stores like.
+_ROWS_PER_FILE = 200_000
+
+
+class Lake:
+    """The tables below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        """Make the folder if it is missing; StepError where that fails."""
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StepError(f"--lake: expected a folder that can be written, found {root}: {error.strerror}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lake for one writer; the kernel lets go of it when the process ends, however it ends."""
+        lock = filelock.FileLock(self.root / ".lock")
+        try:
+            with lock.acquire(timeout=0):
+                yield
+        except filelock.Timeout:
+            raise StepError(
+                f"expected the lake {self.root} to be free, found another segue at work in it; wait for it or stop it"
+            ) from None
+
+    def version(self, table: Table) -> Path | None:
+        """Return the folder of the table's current version, None before the first."""
+        pointer = self.root / table.name / "current"
+        return pointer.resolve() if pointer.exists() else None
+
+    def read(self, spark: SparkSession, table: Table) -> DataFrame:
+        """Return the table as it stands now; no rows before its first version."""
+        version = self.version(table)
+        schema = table.spark_schema()
+        if version is None:
+            return spark.createDataFrame([], schema)
+        return spark.read.schema(schema).parquet(str(version))
+
+    def rows(self, table: Table) -> int:
+        """Return the number of rows, read from the Parquet footers."""
+        version = self.version(table)
+        return (
+            0 if version is None else sum(pyarrow.parquet.read_metadata(f).num_rows for f in version.glob("*.parquet"))
+        )
+
+    def commit(self, table: Table, frame: DataFrame) -> None:
+        """Replace the table by `frame`, sorted by key: a new version is written whole, then the pointer flips.
+
+        A reader sees the version before or this one; killed at any line, the one before stays. Staged parts are
+        cleared last, since the new version holds them.
+        """
+        folder = self.root / table.name
+        folder.mkdir(exist_ok=True)
+        old = self.version(table)
+        new = folder / f"v{int(old.name[1:]) + 1 if old else 1:06d}"
+        shutil.rmtree(new, ignore_errors=True)  # what a killed run left half-written
+        frame = frame.select(*table.names).persist()
+        try:
+            files = frame.count() // _ROWS_PER_FILE + 1
+            parts = frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, *table.key)
+            parts.sortWithinPartitions(*table.key).write.parquet(str(new))
+        finally:
+            frame.unpersist()
+        _flush(new)
+        _point(folder / "current", new.name)
+        for version in folder.glob("v*"):
+            if version not in (new, old):
+                shutil.rmtree(version)
+        shutil.rmtree(folder / "staged", ignore_errors=True)
+
+    def stage(self, table: Table, part: str, write: Callable[[str], None]) -> None:
+        """Let `write(folder)` make one finished part of the table's next version, whole or not at all."""
+        staged = self.root / table.name / "staged"
+        staged.mkdir(parents=True, exist_ok=True)
+        unfinished = staged / f".{part}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        write(str(unfinished))
+        _flush(unfinished)
+        unfinished.rename(staged / part)
+
+    def staged(self, spark: SparkSession, table: Table) -> DataFrame:
+        """Return the rows of all finished parts; `table` names the columns they were staged with."""
+        parts = [str(part) for part in sorted((self.root / table.name / "staged").glob("[!.]*"))]
+        schema = table.spark_schema()
+        return spark.read.schema(schema).parquet(*parts) if parts else spark.createDataFrame([], schema)
+
+    def staged_parts(self, table: Table) -> list[str]:
+        """Return the names of the finished parts."""
+        return sorted(part.name for part in (self.root / table.name / "staged").glob("[!.]*"))
+
+
+def _flush(folder: Path) -> None:
+    """Push the files of a folder to the disk, so that a power cut cannot leave a pointer to empty files."""
+    for path in (*folder.iterdir(), folder):
+        sync(path)
+
+
+def sync(path: Path | str) -> None:
+    """Push one file, or one folder's list of names, to the disk (fsync)."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _point(pointer: Path, target: str) -> None:
+    """Make `pointer` a link to `target`, atomically."""
+    new = pointer.with_name(".current")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.replace(pointer)
+    sync(pointer.parent)

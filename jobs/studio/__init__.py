@@ -1,0 +1,1 @@
+"""The demo library's studio: instruments, drums, harmony, styles, sleeves and the discography. Nothing here does I/O."""

@@ -1,0 +1,96 @@
+"""Title, artist, album, number, year and genres of a file: from its tags, else from its folders and its name."""
+
+import re
+from pathlib import PurePath
+from typing import Any
+
+from mutagen.id3 import ID3
+from mutagen.mp4 import MP4Tags
+
+from jobs import audio
+
+# The names that ID3v2, MP4 and Vorbis comments have for the same things.
+_NAMES = {
+    "title": ("TIT2", "\xa9nam", "title"),
+    "artist": ("TPE1", "\xa9ART", "artist"),
+    "album": ("TALB", "\xa9alb", "album"),
+    "track_no": ("TRCK", "trkn", "tracknumber"),
+    "year": ("TDRC", "\xa9day", "date"),
+    "genres": ("TCON", "\xa9gen", "genre"),
+}
+
+# "07 Title", "07. Title", "7 - Title"
+_NUMBERED = re.compile(r"^(\d{1,3})(?:\s*[-.]\s*|\s+)(?=\S)")
+
+UNKNOWN_ARTIST = "Unknown artist"
+
+
+def read_tags(path: str, library: str) -> dict[str, Any]:
+    """Return TRACKS' columns title to genres of a file below the folder `library`; what neither tags nor names say is None."""
+    tagged = audio.open_tags(path)
+    tags = tagged.tags if tagged is not None else None
+    found = {name: _values(tags, names) if tags is not None else [] for name, names in _NAMES.items()}
+    named = from_name(PurePath(path).relative_to(library))
+    genres = list(dict.fromkeys(found["genres"]))
+    return {
+        "title": _first(found["title"]) or named["title"],
+        "artist": _first(found["artist"]) or named["artist"],
+        "album": _first(found["album"]) or named["album"],
+        "track_no": _number(_first(found["track_no"]), 1, 9999) or named["track_no"],
+        "year": _number(_first(found["year"]), 1000, 2999),
+        "genre": _first(genres),
+        "genres": genres,
+    }
+
+
+def _values(tags: Any, names: tuple[str, str, str]) -> list[str]:
+    """Return one tag's values as text without surrounding space, empty ones left out."""
+    id3, mp4, vorbis = names
+    if isinstance(tags, ID3):
+        frame = tags.get(id3)
+        values = (frame.genres if id3 == "TCON" else frame.text) if frame is not None else []
+    elif isinstance(tags, MP4Tags):
+        values = [value[0] if isinstance(value, tuple) else value for value in tags.get(mp4, [])]
+    else:
+        values = tags.get(vorbis) or (tags.get("year") or [] if vorbis == "date" else [])
+    # A NUL ends a tag in some writers' files, and no UTF-8 text may hold a lone surrogate.
+    texts = (str(value).replace("\0", " ").encode("utf-8", "replace").decode().strip() for value in values)
+    return [text for text in texts if text]
+
+
+def _first(values: list[str]) -> str | None:
+    return values[0] if values else None
+
+
+def _number(text: str | None, least: int, most: int) -> int | None:
+    """Return the number that a text such as "7/13" or "2011-07-19" begins with, None outside the range."""
+    match = re.match(r"\d+", text or "")
+    number = int(match[0][:9]) if match else 0
+    return number if least <= number <= most else None
+
+
+def from_name(path: PurePath) -> dict[str, Any]:
+    """Return title, artist, album and track_no as a path below the library tells them.
+
+    `Artist/Album/07 Title.mp3`, `Artist/Title.mp3` and `Artist - Title.mp3` are understood; folders that are numbers, as
+    FMA's archives have them, say nothing.
+    """
+    stem = path.stem.replace("_", " ").strip()
+    folders = [folder.replace("_", " ") for folder in path.parts[:-1] if not folder.isdecimal()]
+    number = _NUMBERED.match(stem)
+    title = stem[number.end() :] if number else stem
+    artist, dash, rest = title.partition(" - ")
+    if dash and artist.strip() and rest.strip():
+        title = rest.strip()
+    else:
+        artist = folders[-2] if len(folders) > 1 else folders[-1] if folders else UNKNOWN_ARTIST
+    return {
+        "title": _clean(title or path.name),
+        "artist": _clean(artist),
+        "album": _clean(folders[-1]) if len(folders) > 1 else None,
+        "track_no": int(number[1]) or None if number else None,
+    }
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().strip()

@@ -1,0 +1,155 @@
+"""Run a plain function over files on Spark's Python workers: small tasks of about equal size, progress, crashes.
+
+The function takes one row as a dict and returns one as a dict. What a crash (a decoder's segmentation fault takes the
+whole Python worker with it) leaves undone is run again, each row in a process of its own, so that only the file that
+crashes is lost, and says so.
+"""
+
+import logging
+import multiprocessing
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pyarrow as pa
+from py4j.protocol import Py4JError
+from pyspark.accumulators import Accumulator
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs import progress
+from jobs.errors import BadFile
+from jobs.storage import Lake
+from jobs.tables import Table
+
+log = logging.getLogger("segue")
+
+Row = dict[str, Any]
+Function = Callable[[Row], Row]
+
+# A task: small enough that the last one to end does not keep the other cores waiting, large enough (about a second of
+# decoding) that Spark's 10 to 30 ms per task do not count.
+TASK_BYTES = 32 * 2**20
+TASK_FILES = 8
+
+# Seconds for one file in a process of its own: far above any honest decode.
+ISOLATED_LIMIT_S = 1800
+
+# Tasks of one Spark job, per core: what a kill can cost is at most one job's work.
+_TASKS_PER_JOB = 32
+
+_CRASHED = ("exited unexpectedly", "Python worker exited", "EOFException", "Connection reset", "crashed")
+
+
+def pack(sizes: list[int], *, task_bytes: int = TASK_BYTES, task_files: int = TASK_FILES) -> list[int]:
+    """Return the task number of each file, given the sizes in bytes: largest first, so that none starts last."""
+    tasks = [0] * len(sizes)
+    task, load, files = -1, task_bytes + 1, 0
+    for position in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        if files >= task_files or load + sizes[position] > task_bytes:
+            task, load, files = task + 1, 0, 0
+        tasks[position] = task
+        load += sizes[position]
+        files += 1
+    return tasks
+
+
+def run(
+    spark: SparkSession,
+    lake: Lake,
+    rows: list[Row],
+    sizes: list[int],
+    *,
+    name: str,
+    function: Function,
+    table: Table,
+    results: Table,
+    task_files: int = TASK_FILES,
+) -> None:
+    """Apply `function` to each row on the workers and stage what it returns for the table.
+
+    `results` declares the columns of the rows, going in and coming out. The work is cut into Spark jobs, each staged when
+    it is done: a kill costs at most one job's work. `sizes` are the files' bytes; `name` is shown as progress.
+    """
+    done = spark.sparkContext.accumulator(0)
+    per_job = spark.sparkContext.defaultParallelism * _TASKS_PER_JOB * task_files
+    with progress.watch(name, len(rows), lambda: done.value):
+        for start in range(0, len(rows), per_job):
+            tasks = pack(sizes[start : start + per_job], task_files=task_files)
+            job = [{**row, "task": task} for row, task in zip(rows[start : start + per_job], tasks, strict=True)]
+            schema = results.arrow_schema().append(pa.field("task", pa.int32()))
+            frame = spark.createDataFrame(pa.Table.from_pylist(job, schema=schema))
+            _run_job(frame.repartitionById(max(tasks) + 1, F.col("task")), lake, function, table, results, done)
+
+
+def _run_job(
+    frame: DataFrame, lake: Lake, function: Function, table: Table, results: Table, done: "Accumulator[int]"
+) -> None:
+    """Stage one job's results; after a worker's crash, with each row in a process of its own."""
+    schema, part = results.spark_schema(), f"{time.time_ns()}"
+    try:
+        lake.stage(table, part, frame.mapInArrow(_mapper(function, results, done), schema).write.parquet)
+    except (PySparkException, Py4JError) as error:
+        if not any(sign in str(error) for sign in _CRASHED):
+            raise
+        log.warning("a file has crashed its decoder: each of this job's %d files is tried on its own", frame.count())
+        isolated = _mapper(_Isolated(function), results, done)
+        lake.stage(table, part, frame.mapInArrow(isolated, schema).write.parquet)
+
+
+def _mapper(
+    function: Function, results: Table, done: "Accumulator[int]"
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    schema = results.arrow_schema()
+
+    def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = []
+            for row in batch.to_pylist():
+                rows.append(function(row))
+                done.add(1)
+            yield pa.RecordBatch.from_pylist(rows, schema=schema)
+
+    return apply
+
+
+class _Isolated:
+    """`function`, each call in a process of its own; a crash or a hang becomes the row's `error`."""
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+
+    def __call__(self, row: Row) -> Row:
+        fork = multiprocessing.get_context("fork")
+        receiver, sender = fork.Pipe(duplex=False)
+        process = fork.Process(target=_send, args=(self.function, row, sender))
+        process.start()
+        sender.close()
+        try:
+            if receiver.poll(ISOLATED_LIMIT_S):
+                return receiver.recv()
+            error = f"expected to be done within {ISOLATED_LIMIT_S} s, found still at work"
+        except EOFError:
+            process.join()
+            error = f"expected audio that decodes, found that it crashes the decoder (exit {process.exitcode})"
+        finally:
+            process.kill()
+            process.join()
+        return {**row, "error": error}
+
+
+def _send(function: Function, row: Row, sender: Connection) -> None:
+    sender.send(function(row))
+
+
+def reason(error: Exception) -> str:
+    """Return the one line that REJECTS keeps: a BadFile's own message, else where in the code it went wrong."""
+    if isinstance(error, BadFile):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"expected a file that can be read and written, found: {error.strerror}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"unexpected {type(error).__name__}: {error} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
