@@ -5,10 +5,13 @@ import importlib
 import logging
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from jobs import progress, settings
+from jobs import progress, session, settings
 from jobs.errors import InputError, StepError
 from jobs.storage import Lake
 
@@ -42,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"segue {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
+    except Exception as error:  # a defect of ours, or of Spark's: the console gets a line, the log all of it
+        print(f"segue {arguments.command}: unexpected {_brief(error)}; the whole of it: {_save_traceback()}", file=sys.stderr)
+        return 1
     if counts:
         print(f"{arguments.command}: " + ", ".join(f"{value} {name}" for name, value in counts.items()))
     return 0
@@ -61,6 +67,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
+
+
+def _save_traceback() -> Path:
+    """Write the traceback of the exception at hand where a bug report can take it from; return the file."""
+    descriptor, name = tempfile.mkstemp(prefix="segue-error-", suffix=".log")
+    with os.fdopen(descriptor, "w") as file:
+        traceback.print_exc(file=file)
+    return Path(name)
+
+
 def _module(command: str) -> Any:
     return importlib.import_module(f"jobs.{command}")
 
@@ -69,7 +87,9 @@ def _run(arguments: argparse.Namespace) -> dict[str, Any]:
     module = _module(arguments.command)
     if not COMMANDS[arguments.command][1]:
         return module.main(arguments)
-    with Lake(settings.lake_path(arguments.lake)).locked():
+    lake = Lake(settings.lake_path(arguments.lake))
+    session.log_to(lake.root / "logs" / "spark.log")
+    with lake.locked():
         return module.main(arguments)
 
 

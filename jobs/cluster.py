@@ -59,12 +59,13 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     if not known:
         with progress.watch("cluster", tracks):
             known = [_train(vectors, tracks, grid, arguments, _projection(projected), tags, str(lake.root))]
-    _write(spark, lake, vectors, known[0].version, registry.centroids(known[0]), tracks)
+    version = str(known[0].version)  # a number where it has just been made
+    _write(spark, lake, vectors, version, registry.centroids(known[0]), tracks)
     return {
         "tracks": tracks,
         "k": int(known[0].tags["k"]),
         "silhouette": known[0].tags["silhouette"],
-        "model version": known[0].version,
+        "model version": version,
     }
 
 

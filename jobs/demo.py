@@ -1,34 +1,27 @@
 """The demo library: clips of made-up music in eight styles, for a first run without a collection of one's own.
 
-Everything is played by jobs.studio from fixed seeds: the same files, byte for byte, on every run on one machine. Clips that
-are already there are left alone, so a killed run goes on where it stopped and a second one changes nothing.
+Everything is played by jobs.studio from fixed seeds: the same files, byte for byte, on every run on one machine. Clips
+that are already there are left alone: a killed run goes on where it stopped, and a second one changes nothing.
 """
 
 import argparse
-import logging
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from jobs import audio
+from jobs import progress
 from jobs.errors import InputError, StepError
 from jobs.studio import ledger, tape
 from jobs.studio.library import Clip, clip
 from jobs.studio.styles import STYLES
 
 TRACKS = 60
-
-# Clips between two log lines, where there is no terminal to draw a bar on.
-_LOG_EVERY = 20
-
-_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,16 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> dict[str, int]:
     """Write the clips that are not there yet; return the counts of `tracks`, `written` and `kept`."""
-    out = _folder(arguments.out)
     if arguments.tracks < 1:
         raise InputError(f"expected --tracks of at least 1, found {arguments.tracks}")
+    out = _folder(arguments.out)
     ledger.sweep(out)
     book = ledger.Ledger(out)
     clips = [clip(number) for number in range(arguments.tracks)]
     missing = [entry for entry in clips if not book.holds(entry.path)]
     if missing:
-        for entry, digest in _progress(_write_all(out, missing), len(missing)):
-            book.add(entry.path, digest)
+        _write_missing(out, missing, book)
     book.close()
     return {"tracks": len(clips), "written": len(missing), "kept": len(clips) - len(missing)}
 
@@ -72,12 +64,20 @@ def write(out: Path, entry: Clip) -> str:
     return ledger.sha256(path)
 
 
+def _write_missing(out: Path, missing: list[Clip], book: ledger.Ledger) -> None:
+    done = 0
+    with progress.display(), progress.watch("demo", len(missing), lambda: done):
+        for entry, digest in _write_all(out, missing):
+            book.add(entry.path, digest)
+            done += 1
+
+
 def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
     """Write the clips on every core; yield each with its SHA-256 as it is done."""
     # A fork server, since the caller may have threads (the embedded services', the progress bar's) that a fork would
     # cut in half; and its workers must not outlive a killed run.
     workers, context = min(os.cpu_count() or 1, len(clips)), get_context("forkserver")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=audio.die_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
     try:
         futures: dict[Future[str], Clip] = {pool.submit(write, out, entry): entry for entry in clips}
         for future in as_completed(futures):
@@ -88,16 +88,12 @@ def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _progress(done: Iterable[tuple[Clip, str]], total: int) -> Iterator[tuple[Clip, str]]:
-    """Pass the results on, with a bar on a terminal and log lines elsewhere."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with Progress(
-            *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), console=console
-        ) as bar:
-            yield from bar.track(done, total=total, description="Playing the demo library")
-        return
-    for count, result in enumerate(done, start=1):
-        if count % _LOG_EVERY == 0 or count == total:
-            _log.info("demo library: %d of %d clips written", count, total)
-        yield result
+def _die_with_parent() -> None:
+    """End this worker with the run that started it; else a killed run would leave it waiting for work for ever."""
+
+    def watch() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,10 +33,10 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     registry.connect(arguments.mlflow, lake.root)
     version = arguments.model_version or _newest()
     found = registry.versions()
-    feature_version = next((v.tags["feature_version"] for v in found if v.version == version), None)
+    feature_version = next((v.tags["feature_version"] for v in found if str(v.version) == version), None)
     embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
     if feature_version is None or embeddings.isEmpty():
-        known = ", ".join(v.version for v in found) or "none"
+        known = ", ".join(str(v.version) for v in found) or "none"
         raise StepError(
             f"--model-version: expected one with embeddings in the lake (registered: {known}), found {version}"
         )
@@ -52,7 +53,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         "tracks": total,
         "digest": digest(documents.join(embeddings.select("track_id", "embedding"), "track_id")),
     }
-    with local.mongo_at(arguments.mongo, lake.root) as uri:
+    with nullcontext(arguments.mongo) if arguments.mongo else local.mongo(lake.root / "mongo") as uri:
         fresh = 0 if is_published(uri, champion) else _publish(uri, documents, embeddings, champion, total)
     registry.crown(version)
     return {"tracks": total, "new": fresh, "model version": version}
@@ -142,8 +143,11 @@ def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
     spark = embeddings.sparkSession
     pairs = spark.createDataFrame(_probe_pairs(embeddings, count), "probing int, cluster int")
     candidates = embeddings.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
-    queries = embeddings.select(F.col("cluster").alias("probing"), "track_id", "embedding", "cluster")
-    grouped = queries.groupBy("probing").cogroup(candidates.groupBy("probing"))
+    # Other names than the candidates' columns: both come from one table, and Spark could not tell them apart.
+    queries = embeddings.select(
+        F.col("cluster").alias("home"), F.col("track_id").alias("query_id"), F.col("embedding").alias("query")
+    )
+    grouped = queries.groupBy("home").cogroup(candidates.groupBy("probing"))
     return grouped.applyInArrow(_searcher(count), _NEIGHBOUR_ROWS)
 
 
@@ -161,12 +165,16 @@ def _probe_pairs(embeddings: DataFrame, count: int) -> list[tuple[int, int]]:
 def _searcher(count: int) -> Any:
     def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
         ids, scores = ranking.nearest(
-            _matrix(queries), _ids(queries), _matrix(candidates), _ids(candidates), count=count
+            _matrix(queries["query"]),
+            _ids(queries["query_id"]),
+            _matrix(candidates["embedding"]),
+            _ids(candidates["track_id"]),
+            count=count,
         )
         return pa.table(
             {
-                "track_id": queries["track_id"],
-                "cluster": queries["cluster"],
+                "track_id": queries["query_id"],
+                "cluster": queries["home"],
                 "ids": pa.array([list(row) for row in ids], pa.list_(pa.string())),
                 "scores": pa.array([list(row) for row in scores], pa.list_(pa.float32())),
             }
@@ -175,10 +183,9 @@ def _searcher(count: int) -> Any:
     return search
 
 
-def _matrix(table: pa.Table) -> np.ndarray:
-    column = table["embedding"].combine_chunks()
-    return column.flatten().to_numpy().reshape(len(table), -1)
+def _matrix(vectors: pa.ChunkedArray) -> np.ndarray:
+    return vectors.combine_chunks().flatten().to_numpy().reshape(len(vectors), -1)
 
 
-def _ids(table: pa.Table) -> np.ndarray:
-    return np.array(table["track_id"].to_pylist())
+def _ids(ids: pa.ChunkedArray) -> np.ndarray:
+    return np.array(ids.to_pylist())

@@ -1,6 +1,8 @@
 """MLflow: the experiment's runs and the registered model. No other module talks to MLflow."""
 
+import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,10 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from jobs.embedding import Projection
 from jobs.errors import StepError
+
+# Its INFO lines tell of database tables and code paths, in the middle of the progress display.
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 MODEL = "segue"
 EXPERIMENT = "segue"
@@ -99,6 +105,8 @@ def register(
         loadings=projection.loadings,
         centroids=centroids,
     )
+    # The signature is given, an input example would say the same again.
+    warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)
     logged = mlflow.pyfunc.log_model(
         name="model",
         python_model=str(Path(__file__).with_name("served_model.py")),

@@ -77,7 +77,9 @@ class Lake:
         old = self.version(table)
         new = folder / f"v{int(old.name[1:]) + 1 if old else 1:06d}"
         shutil.rmtree(new, ignore_errors=True)  # what a killed run left half-written
-        frame = frame.select(*table.names).persist()
+        frame = frame.select(*table.names)
+        _check_types(table, frame)
+        frame.persist()
         try:
             files = frame.count() // _ROWS_PER_FILE + 1
             parts = frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, *table.key)
@@ -110,6 +112,14 @@ class Lake:
     def staged_parts(self, table: Table) -> list[str]:
         """Return the names of the finished parts."""
         return sorted(part.name for part in (self.root / table.name / "staged").glob("[!.]*"))
+
+
+def _check_types(table: Table, frame: DataFrame) -> None:
+    """Raise TypeError for a column of another type than the table's: Parquet would take it, and no reader could."""
+    for declared, found in zip(table.spark_schema(), frame.schema, strict=True):
+        if declared.dataType.simpleString() != found.dataType.simpleString():
+            expected, is_now = declared.dataType.simpleString(), found.dataType.simpleString()
+            raise TypeError(f"{table.name}.{declared.name}: expected {expected}, found {is_now}")
 
 
 def _flush(folder: Path) -> None:

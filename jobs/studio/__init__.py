@@ -1,1 +1,1 @@
-"""The demo library's studio: instruments, drums, harmony, styles, sleeves and the discography. Nothing here does I/O."""
+"""The demo library's studio: instruments, styles, sleeves, albums, and the tape that records them."""

@@ -40,9 +40,10 @@ def swing(rng: np.random.Generator, tone: float) -> np.ndarray:
         walk = [key.within(root + third, 34) for third in (0, 2, 4)] + [key.within(following, 34) + 1]
         for beat, midi in enumerate(walk):  # the fourth beat leans on the next bar's root from above
             stage.add("rhythm", synth.upright(midi, 0.8 * stage.beat_s, tone), 4 * bar + beat, 0.55)
-        for beat in comments[rng.integers(len(comments))]:
+        for chord_beat in comments[rng.integers(len(comments))]:
             for midi in key.chord(root + 2, 58, 4):  # from the third up: the root is the bass's
-                stage.add("band", synth.electric_piano(midi, 0.35 * stage.beat_s, tone), 4 * bar + beat, 0.11, pan=0.4)
+                piano = synth.electric_piano(midi, 0.35 * stage.beat_s, tone)
+                stage.add("band", piano, 4 * bar + chord_beat, 0.11, pan=0.4)
     rhythms = [
         (-1, 0.5, 0.5, 1, 1),
         (0.5, 0.5, 0.5, 0.5, 1.5, 0.5),
@@ -68,7 +69,7 @@ def march(rng: np.random.Generator, tone: float) -> np.ndarray:
     for bar, root in enumerate(roots):
         for beat in range(4):
             low = key.within(root if beat % 2 == 0 else root + 4, 34)
-            stage.add("band", synth.brass(low, 0.6 * stage.beat_s, 0.0), 4 * bar + beat, 0.4, pan=0.1)
+            stage.add("band", synth.brass(low, 0.6 * stage.beat_s, 0.1), 4 * bar + beat, 0.33, pan=0.1)
             for voice, midi in enumerate(key.chord(root, 55)):
                 horn = synth.brass(midi, 0.3 * stage.beat_s, 0.2)
                 stage.add("band", horn, 4 * bar + beat + 0.5, 0.15, pan=-0.5 + 0.2 * voice)
@@ -79,7 +80,7 @@ def march(rng: np.random.Generator, tone: float) -> np.ndarray:
         below = max(m + 12 * octave for m in chord for octave in (-1, 0, 1) if m + 12 * octave < note.midi - 2)
         stage.add("band", synth.brass(note.midi, length, tone), note.beat, 0.42, pan=-0.15)
         stage.add("band", synth.brass(below, length, tone), note.beat, 0.26, pan=0.35)
-    stage.pattern("drums", drums.bass_drum(tone), "X...x...", 0.55)
+    stage.pattern("drums", drums.bass_drum(tone), "X...x...", 0.32)
     stage.pattern("drums", drums.snare(0.7), "x.o.x.oox.o.xoxo", 0.34, pan=-0.2)
     stage.pattern("drums", drums.crash(tone), "x" + "." * 63, 0.3)
     return master(reverb(stage["band"] + stage["drums"], length=1.4, amount=0.4, high=7000), fade_out=1.6)

@@ -1,7 +1,7 @@
 """The albums of the demo library: every name is made up.
 
-Two dozen are written out, three per style. A larger library gets further ones, put together from words by number, so that
-album 500 is the same whatever the library's size.
+Two dozen are written out, three per style. A larger library gets further ones, put together from words by number, so
+that album 500 is the same whatever the library's size.
 """
 
 from dataclasses import dataclass

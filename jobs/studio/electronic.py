@@ -43,7 +43,7 @@ def chiptune(rng: np.random.Generator, tone: float) -> np.ndarray:
         for eighth in range(8):
             midi = key.within(root, 36) + 12 * (eighth % 2)
             low = synth.wave("triangle", synth.hz(midi), round(1.8 * sixteenth * synth.SAMPLE_RATE))
-            stage.add("bass", low, 4 * bar + eighth / 2, 0.42)
+            stage.add("bass", low, 4 * bar + eighth / 2, 0.27)
     rhythms = [(1, 0.5, 0.5, 1, 1), (0.5, 0.5, 0.5, 0.5, 1, 1), (1.5, 0.5, 0.5, 0.5, 1), (1, 1, 2)]
     for note in melody(rng, key, roots, rhythms, 62):
         voice = synth.chip(note.midi, 0.9 * note.beats * stage.beat_s, 0.5 + tone / 2)
@@ -65,17 +65,17 @@ def house(rng: np.random.Generator, tone: float) -> np.ndarray:
         for hit in hits:
             for voice, midi in enumerate(key.chord(root, 57, 4)):
                 chord = synth.stab(midi, 0.4 * stage.beat_s, tone)
-                stage.add("keys", chord, 4 * bar + hit, 0.2, pan=-0.45 + 0.3 * voice)
+                stage.add("keys", chord, 4 * bar + hit, 0.3, pan=-0.45 + 0.3 * voice)
         for step, beat in enumerate(groove):
             midi = key.within(root, 33) + (12 if step == len(groove) - 1 else 0)
-            stage.add("bass", synth.synth_bass(midi, 0.4 * stage.beat_s, tone), 4 * bar + beat, 0.5)
+            stage.add("bass", synth.synth_bass(midi, 0.4 * stage.beat_s, tone), 4 * bar + beat, 0.3)
         if bar >= 4:
             for voice, midi in enumerate(key.chord(root, 69)):
                 stage.add("keys", synth.pad(midi, 3 * stage.beat_s, 0.4), 4 * bar, 0.1, pan=0.6 - 0.6 * voice)
     for note in melody(rng, key, roots, [(-0.5, 0.5, -0.5, 0.5, -2), (0.75, 0.75, 0.5, -2), (-1.5, 0.5, 2)], 64):
         if note.beat >= 16:  # the hook comes in with the second turn of the chords
-            stage.add("hook", synth.electric_piano(note.midi, note.beats * stage.beat_s, tone), note.beat, 0.3)
-    stage.pattern("drums", drums.kick(tone), "X...", 0.8)
+            stage.add("hook", synth.electric_piano(note.midi, note.beats * stage.beat_s, tone), note.beat, 0.36)
+    stage.pattern("drums", drums.kick(tone), "X...", 0.6)
     stage.pattern("drums", drums.clap(tone), "....x...", 0.45)
     stage.pattern("drums", drums.open_hat(tone), "..x.", 0.22, pan=0.15)
     stage.pattern("drums", drums.closed_hat(tone), "oooxo.oo", 0.22, pan=-0.2)
@@ -103,14 +103,14 @@ def drum_and_bass(rng: np.random.Generator, tone: float) -> np.ndarray:
     for bar, root in enumerate(roots):
         for beat, beats in calls:
             midi = key.within(root if beat == 0 else root + 4 * (bar % 2), 29)
-            stage.add("bass", synth.reese(midi, beats * stage.beat_s, tone), 4 * bar + beat, 0.55)
+            stage.add("bass", synth.reese(midi, beats * stage.beat_s, tone), 4 * bar + beat, 0.36)
         if bar % 2 == 0:
             for voice, midi in enumerate(key.chord(root, 62, 4)):
-                stage.add("pad", synth.pad(midi, 7 * stage.beat_s, 0.7), 4 * bar, 0.13, pan=-0.8 + 0.53 * voice)
+                stage.add("pad", synth.pad(midi, 7 * stage.beat_s, 0.7), 4 * bar, 0.16, pan=-0.8 + 0.53 * voice)
     for note in melody(rng, key, roots[::2], [(-2, 1, 1, 4), (3, 3, -2), (-4, 2, 2), (2, 6)], 69):
         stage.add("pad", synth.bell(note.midi, note.beats * stage.beat_s, tone), note.beat, 0.14, pan=0.3)
-    stage.pattern("drums", drums.kick(0.8), kick, 0.7)
-    stage.pattern("drums", drums.snare(0.5 + tone / 2), snare, 0.62)
+    stage.pattern("drums", drums.kick(0.8), kick, 0.6)
+    stage.pattern("drums", drums.snare(0.5 + tone / 2), snare, 0.75)
     stage.pattern("drums", drums.closed_hat(tone), "xoxo", 0.3, pan=0.25)
     stage.pattern("drums", drums.ride(tone), "x...", 0.12, pan=-0.3, step=0.5)
     room = reverb(stage["drums"], length=0.5, amount=0.25, high=8000)
@@ -130,14 +130,14 @@ def dub(rng: np.random.Generator, tone: float) -> np.ndarray:
     for bar, root in enumerate(roots):
         for beat, third in riff:
             length = 0.8 * stage.beat_s
-            stage.add("bass", synth.deep_bass(key.within(root + third, 31), length, tone), 4 * bar + beat, 0.95)
+            stage.add("bass", synth.deep_bass(key.within(root + third, 31), length, tone), 4 * bar + beat, 0.55)
         for beat in (1, 3):
             bus = "echo" if bar % 4 == 3 or rng.random() < 0.2 else "skank"
             for midi in key.chord(root, 57):
-                stage.add(bus, synth.skank(midi, 0.22 * stage.beat_s, tone), 4 * bar + beat, 0.16, pan=-0.25)
+                stage.add(bus, synth.skank(midi, 0.22 * stage.beat_s, tone), 4 * bar + beat, 0.24, pan=-0.25)
     for note in melody(rng, key, roots[::2], [(-2, 0.5, 0.5, 1, -4), (1, 1, 2, -4), (-8,), (-1, 1, 2, -4)], 64):
-        stage.add("echo", synth.reed(note.midi, 0.8 * note.beats * stage.beat_s, 0.1), note.beat, 0.16, pan=0.3)
-    stage.pattern("drums", drums.kick(0.1), "........X.......", 0.75)
+        stage.add("echo", synth.reed(note.midi, 0.8 * note.beats * stage.beat_s, 0.1), note.beat, 0.24, pan=0.3)
+    stage.pattern("drums", drums.kick(0.1), "........X.......", 0.55)
     stage.pattern("echo", drums.rim(tone), "........x......." * 3 + "........x..x..x.", 0.3, pan=0.2)
     stage.pattern("drums", drums.closed_hat(0.2), "o.x.o.x.o.x.o.xo", 0.11, pan=-0.15)
     repeats = echo(stage["echo"], delay=0.75 * stage.beat_s, feedback=0.62, amount=0.75)

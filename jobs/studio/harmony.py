@@ -62,10 +62,10 @@ def melody(
 
     `rhythms` are bars as lengths in beats, a rest below zero; the last of them closes a phrase. A phrase is four bars,
     a b a c: the same rhythm and contour come back, so that the ear has something to remember. Each bar begins on a note
-    of its chord, and the fourth ends on its root. `low` is the MIDI number from which the tune's octave and a half rises.
+    of its chord, and the fourth ends on its root. The tune's octave and a half rises from the MIDI number `low`.
     """
     bar_beats = sum(abs(length) for length in rhythms[0])
-    rhythm = {letter: rhythms[rng.integers(len(rhythms) - 1)] for letter in "ab"} | {"c": rhythms[-1]}
+    rhythm = {letter: rhythms[int(rng.integers(len(rhythms) - 1))] for letter in "ab"} | {"c": rhythms[-1]}
     contour = {letter: rng.choice(_STEPS, 16) for letter in "abc"}
     degree, notes = int(rng.integers(2, 6)), []
     for bar, root in enumerate(roots):

@@ -95,4 +95,9 @@ class Ledger:
         return "\n".join([self.head, *(f"{self.entries[name]}  {name}" for name in sorted(self.entries))]) + "\n"
 
     def _rewrite(self) -> None:
-        replace(self.path, lambda part: part.write_text(self._text(), "utf-8") and None)
+        text = self._text().encode()
+
+        def write(part: Path) -> None:
+            part.write_bytes(text)
+
+        replace(self.path, write)

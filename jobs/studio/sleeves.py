@@ -89,8 +89,8 @@ def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: 
 def _hills(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generator) -> None:
     """Ambient: a sky, a low sun, ranges of hills in the haze."""
     ground, figure, accent = palette
-    for y in range(CANVAS):
-        draw.line((0, y, CANVAS, y), fill=_mix(figure, accent, min(1, y / 620)))
+    for row in range(CANVAS):
+        draw.line((0, row, CANVAS, row), fill=_mix(figure, accent, min(1, row / 620)))
     x, y = float(rng.uniform(250, 750)), float(rng.uniform(260, 400))
     for ring in range(12, 0, -1):
         _disc(draw, x, y, 60 + 14 * ring, _mix(_mix(figure, accent, y / 620), (255, 252, 240), 1 - ring / 13))

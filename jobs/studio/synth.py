@@ -73,12 +73,8 @@ def wave(shape: str, frequency: float | np.ndarray, count: int, *, partials: int
     """
     top = float(np.max(frequency))
     cycle = _cycle(shape, max(1, min(partials, int(_HIGHEST / top))))
-    turns = np.arange(count) * (frequency / SAMPLE_RATE) if np.isscalar(frequency) else _turns(frequency)
+    turns = np.cumsum(np.broadcast_to(frequency, count)) / SAMPLE_RATE - frequency / SAMPLE_RATE
     return cycle[(turns * _CYCLE).astype(np.int64) & (_CYCLE - 1)]
-
-
-def _turns(frequency: float | np.ndarray) -> np.ndarray:
-    return np.cumsum(frequency) / SAMPLE_RATE
 
 
 def note(play: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
@@ -203,7 +199,8 @@ def pluck(midi: float, length: float, tone: float) -> np.ndarray:
     rounds = []
     for _ in range(n // period + 3):
         rounds.append(line)
-        line = damping * (line + np.roll(line, 1))
+        before = np.concatenate((line[-1:], line[:-1]))
+        line = damping * (line + before)
     string = np.concatenate(rounds)
     step = hz(midi) * (period + 0.5) / SAMPLE_RATE  # averaging two neighbours delays by half a sample
     sound = np.interp(np.arange(n) * step, np.arange(len(string)), string)

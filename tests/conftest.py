@@ -1,0 +1,51 @@
+"""What all tests share: where the real recordings are, small signals as files, and no silent skips in CI."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick folders first."""
+    order = {"unit": 0, "spark": 1, "services": 2}
+    items.sort(key=lambda item: order.get(item.path.parent.name, 3))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # noqa: ANN201
+    """Turn a skip into a failure where CI is set: a test that does not run shows nothing."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real recordings beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the real recordings are not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def tone(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a stereo tone with a beat, as a file of the name's format."""
+
+    def write(name: str, *, seconds: float = 3.0, frequency: float = 440.0, rate: int = 44_100) -> Path:
+        time = np.arange(int(seconds * rate)) / rate
+        left = 0.4 * np.sin(2 * np.pi * frequency * time) * (0.6 + 0.4 * np.sign(np.sin(2 * np.pi * 2 * time)))
+        right = 0.3 * np.sin(2 * np.pi * 1.5 * frequency * time)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.stack([left, right], axis=1), rate)
+        return path
+
+    return write

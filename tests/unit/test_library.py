@@ -1,0 +1,51 @@
+import os
+
+import pytest
+
+from jobs import library
+from jobs.errors import InputError
+
+
+def names(found):
+    return [os.path.basename(str(file["path"])) for file in found.files]
+
+
+def test_finds_audio_and_counts_the_rest(tmp_path):
+    for name in ("b.MP3", "a.ogg", "notes.txt", "deep/er/c.flac", ".hidden.mp3", "lake/audio/x.mp3", "odd.mp3/in.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "link.mp3").symlink_to("/etc/passwd")
+    found = library.scan(str(tmp_path), tmp_path / "lake")
+    assert names(found) == ["a.ogg", "b.MP3", "c.flac", "odd.mp3", "in.wav"]
+    assert found.left_alone == {".txt": 1, "link": 1, "hidden": 1}
+
+
+def test_a_linked_folder_is_not_walked(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.mp3").write_bytes(b"x")
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "b.mp3").write_bytes(b"x")
+    (tmp_path / "library" / "way-out").symlink_to(tmp_path / "outside")
+    assert names(library.scan(str(tmp_path / "library"), tmp_path / "lake")) == ["b.mp3"]
+
+
+@pytest.mark.parametrize(("make", "found"), [(None, "nothing"), ("file", "a file"), ("folder", "1 .txt")])
+def test_no_music_is_one_line(tmp_path, make, found):
+    folder = tmp_path / "music"
+    if make == "file":
+        folder.write_text("x")
+    elif make == "folder":
+        folder.mkdir()
+        (folder / "a.txt").write_text("x")
+    with pytest.raises(InputError, match=f"expected .*found {found}") as error:
+        library.scan(str(folder), tmp_path / "lake")
+    assert "\n" not in str(error.value)
+
+
+def test_the_fingerprint_follows_the_content(tmp_path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(b"x")
+    before = library.fingerprint(str(path))
+    assert before == library.fingerprint(str(path))
+    path.write_bytes(b"xy")
+    assert before != library.fingerprint(str(path))
