@@ -46,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"segue {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     except Exception as error:  # a defect of ours, or of Spark's: the console gets a line, the log all of it
-        print(f"segue {arguments.command}: unexpected {_brief(error)}; the whole of it: {_save_traceback()}", file=sys.stderr)
+        print(
+            f"segue {arguments.command}: unexpected {_brief(error)}; the whole of it: {_save_traceback()}",
+            file=sys.stderr,
+        )
         return 1
     if counts:
         print(f"{arguments.command}: " + ", ".join(f"{value} {name}" for name, value in counts.items()))

@@ -25,13 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bring TRACKS up to date with FILES; return the counts."""
     lake = Lake(settings.lake_path(arguments.lake))
-    spark = session.spark(arguments.master)
-    files = lake.read(spark, FILES).where("outcome != 'rejected'").select(*_SHARED, "library")
-    old = lake.read(spark, TRACKS)
-    known = old.unionByName(lake.staged(spark, TRACKS))
-    todo = [row.asDict() for row in files.join(known, _SHARED, "left_anti").collect()]
+    files = [
+        row for row in lake.arrow(FILES, *_SHARED, "library", "outcome").to_pylist() if row["outcome"] != "rejected"
+    ]
+    there = {_key(row) for row in files}
+    old = lake.arrow(TRACKS, *_SHARED).to_pylist()
+    alive = {row["content_hash"] for row in old if _key(row) in there}
+    staged = {_key(row) for row in lake.staged_arrow(TRACKS, *_SHARED).to_pylist()}
+    # A second file with the same content is no track of its own, as long as the first is there.
+    todo = [row for row in files if row["content_hash"] not in alive and _key(row) not in staged]
     workers.run(
-        spark,
+        arguments.master,
         lake,
         todo,
         [0] * len(todo),
@@ -41,18 +45,22 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         results=_RESULTS,
         task_files=_TASK_FILES,
     )
-    described = files.select(_SHARED).join(old.unionByName(lake.staged(spark, TRACKS)).drop("track_id"), _SHARED)
-    tracks = with_ids(described.dropDuplicates(["path"]), old).persist()
-    gone = old.join(tracks, TRACKS.names[:4], "left_anti")
-    if todo or not gone.isEmpty():
-        lake.commit(TRACKS, tracks)
-    counts = {"tracks": lake.rows(TRACKS), "new": len(todo), "duplicates": files.count() - lake.rows(TRACKS)}
-    tracks.unpersist()
-    return counts
+    if todo or staged or any(_key(row) not in there for row in old):
+        spark = session.spark(arguments.master)
+        present = spark.createDataFrame(lake.arrow(FILES, *_SHARED))
+        known, new = lake.read(spark, TRACKS), lake.staged(spark, TRACKS)
+        described = known.unionByName(new).drop("track_id").join(present, _SHARED, "left_semi")
+        lake.commit(TRACKS, with_ids(described.dropDuplicates(["path"]), known))
+    tracks = lake.rows(TRACKS)
+    return {"tracks": tracks, "new": len(todo), "duplicates": len(files) - tracks}
 
 
 # What FILES and TRACKS both hold: while it is the same, so are the tags.
 _SHARED = ["path", "audio_path", "content_hash", "duration_s", "bit_rate"]
+
+
+def _key(row: workers.Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _SHARED)
 
 
 def catalog_file(row: workers.Row) -> workers.Row:

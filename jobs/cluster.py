@@ -40,27 +40,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train where the vectors or the arguments are new, and bring EMBEDDINGS up to date; return what was chosen."""
     lake = Lake(settings.lake_path(arguments.lake))
-    spark = session.spark(arguments.master)
     tracks = lake.rows(VECTORS)
     if not tracks:
         raise StepError("expected rows in VECTORS, found none; run `segue embed` first")
     grid = parse_grid(arguments.k, tracks)
-    projected = lake.read(spark, PROJECTIONS).orderBy("feature").collect()
+    projected = lake.arrow(PROJECTIONS).sort_by("feature").to_pylist()
     tags = {
-        "projection_id": projected[0].projection_id,
-        "feature_version": projected[0].feature_version,
-        "training_hash": projected[0].training_hash,
+        **{name: projected[0][name] for name in ("projection_id", "feature_version", "training_hash")},
         "grid": hashlib.sha256(json.dumps([grid, arguments.seed, arguments.iterations]).encode()).hexdigest()[:16],
     }
     registry.connect(arguments.mlflow, lake.root)
     registry.end_killed_runs(str(lake.root))
     known = registry.versions(**tags)
-    vectors = lake.read(spark, VECTORS)
     if not known:
         with progress.watch("cluster", tracks):
+            vectors = lake.read(session.spark(arguments.master), VECTORS)
             known = [_train(vectors, tracks, grid, arguments, _projection(projected), tags, str(lake.root))]
     version = str(known[0].version)  # a number where it has just been made
-    _write(spark, lake, vectors, version, registry.centroids(known[0]), tracks)
+    if lake.arrow(EMBEDDINGS, "model_version")["model_version"].to_pylist().count(version) != tracks:
+        _write(session.spark(arguments.master), lake, version, registry.centroids(known[0]))
     return {
         "tracks": tracks,
         "k": int(known[0].tags["k"]),
@@ -92,9 +90,9 @@ def choose(silhouettes: dict[int, float], tracks: int) -> int:
 
 
 def _projection(rows: list[Any]) -> Projection:
-    columns = tuple(row.feature for row in rows)
-    loadings = np.array([row.loadings for row in rows], dtype=np.float32)
-    return Projection(columns, np.array([r.mean for r in rows]), np.array([r.scale for r in rows]), loadings)
+    mean, scale = (np.array([row[name] for row in rows]) for name in ("mean", "scale"))
+    loadings = np.array([row["loadings"] for row in rows], dtype=np.float32)
+    return Projection(tuple(row["feature"] for row in rows), mean, scale, loadings)
 
 
 def _train(
@@ -144,17 +142,15 @@ def _try(points: DataFrame, k: int, arguments: argparse.Namespace) -> tuple[KMea
     return model, score
 
 
-def _write(
-    spark: SparkSession, lake: Lake, vectors: DataFrame, version: str, centroids: np.ndarray, tracks: int
-) -> None:
-    """Add the version's rows to EMBEDDINGS, unless they are there, and drop those of versions long past."""
+def _write(spark: SparkSession, lake: Lake, version: str, centroids: np.ndarray) -> None:
+    """Add the version's rows to EMBEDDINGS, and drop those of versions long past."""
     old = lake.read(spark, EMBEDDINGS)
-    if old.where(F.col("model_version") == version).count() == tracks:
-        return
     newest = sorted((int(row[0]) for row in old.select("model_version").distinct().collect()), reverse=True)
     kept = [str(number) for number in newest if str(number) != version][: KEPT_VERSIONS - 1]
-    clustered = vectors.select("track_id", "embedding").mapInArrow(
-        _clusterer(centroids), "track_id string, embedding array<float>, cluster int"
+    clustered = (
+        lake.read(spark, VECTORS)
+        .select("track_id", "embedding")
+        .mapInArrow(_clusterer(centroids), "track_id string, embedding array<float>, cluster int")
     )
     new = clustered.withColumn("model_version", F.lit(version)).select(EMBEDDINGS.names)
     lake.commit(EMBEDDINGS, old.where(F.col("model_version").isin(kept)).unionByName(new))

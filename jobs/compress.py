@@ -5,11 +5,9 @@ import functools
 import hashlib
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
-
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from jobs import audio, library, rejects, session, settings, transcode, workers
 from jobs.errors import BadFile, InputError
@@ -37,23 +35,21 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     bit_rate = parse_bit_rate(arguments.bitrate)
     lake = Lake(settings.lake_path(arguments.lake))
     found = library.scan(arguments.library, lake.root)
-    spark = session.spark(arguments.master)
-    known = {row.path: row for row in lake.read(spark, FILES).collect()}
-    known.update((row.path, row) for row in lake.staged(spark, FILES).collect())
-    rejected = rejects.known(lake.read(spark, REJECTS), "compress")
+    known = {row["path"]: row for row in lake.arrow(FILES).to_pylist() + lake.staged_arrow(FILES).to_pylist()}
+    rejected = rejects.known(lake.arrow(REJECTS), "compress")
     todo = [
-        {**file, **rejects.attempt(str(file["path"]), rejected)}
+        {**file, **rejects.attempt(file["path"], rejected)}
         for file in found.files
-        if not is_done(file, known.get(str(file["path"])), bit_rate, arguments.in_place, arguments.retry_rejected)
+        if not is_done(file, known.get(file["path"]), bit_rate, arguments.in_place, arguments.retry_rejected)
     ]
     shutil.rmtree(lake.root / "audio" / "parts", ignore_errors=True)  # what a killed run was writing
     function = functools.partial(
         compress_file, audio_root=str(lake.root / "audio"), bit_rate=bit_rate, in_place=arguments.in_place
     )
-    sizes = [int(row["size"]) for row in todo]
-    workers.run(spark, lake, todo, sizes, name="compress", function=function, table=FILES, results=_RESULTS)
-    _commit(spark, lake, found)
-    return _counts(spark, lake, found, len(todo))
+    sizes = [row["size"] for row in todo]
+    workers.run(arguments.master, lake, todo, sizes, name="compress", function=function, table=FILES, results=_RESULTS)
+    _commit(arguments.master, lake, found)
+    return _counts(lake, found, len(todo))
 
 
 def parse_bit_rate(text: str) -> int:
@@ -65,47 +61,47 @@ def parse_bit_rate(text: str) -> int:
     return rate
 
 
-def is_done(file: dict[str, Any], row: Any, bit_rate: int, in_place: bool, retry: bool) -> bool:
+def is_done(file: dict[str, Any], row: dict[str, Any] | None, bit_rate: int, in_place: bool, retry: bool) -> bool:
     """Tell whether FILES' `row` of a file (None if it has none) still holds for it and for what is asked now."""
     if row is None or any(file[name] != row[name] for name in ("size", "mtime_ns", "ctime_ns")):
         return False
-    if row.outcome == "rejected":
+    if row["outcome"] == "rejected":
         return not retry
-    if row.outcome == "kept":
-        return row.target_bit_rate <= bit_rate
-    beside = row.audio_path != row.path
-    return row.target_bit_rate == bit_rate and not (in_place and beside) and os.path.exists(to_path(row.audio_path))
+    if row["outcome"] == "kept":
+        return bool(row["target_bit_rate"] <= bit_rate)
+    beside = row["audio_path"] != row["path"]
+    there = os.path.exists(to_path(row["audio_path"]))
+    return row["target_bit_rate"] == bit_rate and there and not (in_place and beside)
 
 
-def _commit(spark: SparkSession, lake: Lake, found: library.Library) -> None:
+def _commit(master: str, lake: Lake, found: library.Library) -> None:
     """Make the staged results and what is still there of the old rows the new FILES, and their errors REJECTS."""
-    paths = spark.createDataFrame([(file["path"],) for file in found.files], "path string")
-    old, new = lake.read(spark, FILES), lake.staged(spark, _RESULTS)
-    new = new.dropDuplicates(["path"])
-    gone = (
-        old.where(F.col("path").startswith(library.below(found.root)))
-        .select("path")
-        .join(paths, "path", "left_anti")
-        .join(new, "path", "left_anti")
-    )
-    changed, removed = not new.isEmpty(), not gone.isEmpty()
-    if not changed and not removed:
+    below = library.below(found.root)
+    there = {file["path"] for file in found.files}
+    new = set(lake.staged_arrow(FILES, "path")["path"].to_pylist())
+    old = lake.arrow(FILES, "path")["path"].to_pylist()
+    gone = [(path,) for path in old if path.startswith(below) and path not in there and path not in new]
+    if not new and not gone:
         return
-    kept = old.join(new, "path", "left_anti").join(gone, "path", "left_anti")
-    remaining = lake.read(spark, REJECTS).join(gone, "path", "left_anti")
+    spark = session.spark(master)
+    removed = spark.createDataFrame(gone, "path string")
+    results = lake.staged(spark, _RESULTS).dropDuplicates(["path"])
+    remaining = lake.read(spark, REJECTS).join(removed, "path", "left_anti")
+    kept = lake.read(spark, FILES).join(removed, "path", "left_anti").join(results, "path", "left_anti")
     # REJECTS first: FILES clears the staged parts that both are made from.
-    lake.commit(REJECTS, rejects.merged(remaining, new, step="compress"))
-    lake.commit(FILES, kept.unionByName(new.select(FILES.names)))
+    lake.commit(REJECTS, rejects.merged(remaining, results, step="compress"))
+    lake.commit(FILES, kept.unionByName(results.select(FILES.names)))
 
 
-def _counts(spark: SparkSession, lake: Lake, found: library.Library, tried: int) -> dict[str, Any]:
-    rows = lake.read(spark, FILES).where(F.col("path").startswith(library.below(found.root)))
-    outcomes = {row["outcome"]: row["count"] for row in rows.groupBy("outcome").count().collect()}
+def _counts(lake: Lake, found: library.Library, tried: int) -> dict[str, Any]:
+    below = library.below(found.root)
+    rows = lake.arrow(FILES, "path", "outcome").to_pylist()
+    outcomes = Counter(row["outcome"] for row in rows if row["path"].startswith(below))
     return {
         "found": len(found.files),
-        "compressed": outcomes.get("compressed", 0),
-        "kept": outcomes.get("kept", 0),
-        "rejected": outcomes.get("rejected", 0),
+        "compressed": outcomes["compressed"],
+        "kept": outcomes["kept"],
+        "rejected": outcomes["rejected"],
         "tried now": tried,
         "left alone": sum(found.left_alone.values()),
     }

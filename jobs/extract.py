@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+import pyarrow as pa
 
 from jobs import audio, dsp, rejects, session, settings, workers
 from jobs.errors import BadFile
@@ -29,30 +28,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bring FEATURES and REJECTS up to date with TRACKS; return the counts."""
     lake = Lake(settings.lake_path(arguments.lake))
-    spark = session.spark(arguments.master)
-    rejected = rejects.known(lake.read(spark, REJECTS), "extract")
+    rejected = rejects.known(lake.arrow(REJECTS), "extract")
+    done = present(lake.arrow(FEATURES, *_PRESENT)) | present(lake.staged_arrow(FEATURES, *_PRESENT))
     todo = [
-        row
-        for row in missing(lake.read(spark, TRACKS), _present(spark, lake)).collect()
-        if arguments.retry_rejected or row.path not in rejected or rejected[row.path].content_hash != row.content_hash
+        {**row, **rejects.attempt(row["path"], rejected)}
+        for row in lake.arrow(TRACKS, *_NEEDED, "bit_rate").to_pylist()
+        if (row["track_id"], row["content_hash"]) not in done
+        and (arguments.retry_rejected or not _is_rejected(row, rejected))
     ]
-    rows = [{**row.asDict(), **rejects.attempt(row.path, rejected)} for row in todo]
-    sizes = [int((row.duration_s or 0) * (row.bit_rate or 0) / 8) for row in todo]
-    workers.run(spark, lake, rows, sizes, name="extract", function=extract_file, table=FEATURES, results=_RESULTS)
-    _commit(spark, lake)
-    return _counts(spark, lake, len(todo))
+    sizes = [int((row["duration_s"] or 0) * (row["bit_rate"] or 0) / 8) for row in todo]
+    workers.run(
+        arguments.master, lake, todo, sizes, name="extract", function=extract_file, table=FEATURES, results=_RESULTS
+    )
+    _commit(arguments.master, lake)
+    return _counts(lake, len(todo))
 
 
-def missing(tracks: DataFrame, features: DataFrame) -> DataFrame:
-    """Return the tracks whose present content has no features of the present version."""
-    present = features.where(F.col("feature_version") == dsp.FEATURE_VERSION).select("track_id", "content_hash")
-    return tracks.join(present, ["track_id", "content_hash"], "left_anti").orderBy("track_id")
+_PRESENT = ("track_id", "content_hash", "feature_version")
+_NEEDED = ("track_id", "path", "audio_path", "content_hash", "duration_s")
 
 
-def _present(spark: SparkSession, lake: Lake) -> DataFrame:
-    """Return whose features are in FEATURES or staged, rejected ones included."""
-    names = ["track_id", "content_hash", "feature_version"]
-    return lake.read(spark, FEATURES).select(names).unionByName(lake.staged(spark, FEATURES).select(names))
+def present(features: pa.Table) -> set[tuple[str, str]]:
+    """Return (track_id, content_hash) of the rows of FEATURES that the present code would make the same again."""
+    rows = features.to_pylist()
+    return {(row["track_id"], row["content_hash"]) for row in rows if row["feature_version"] == dsp.FEATURE_VERSION}
+
+
+def _is_rejected(track: workers.Row, rejected: dict[str, dict[str, Any]]) -> bool:
+    row = rejected.get(track["path"])
+    return row is not None and row["content_hash"] == track["content_hash"]
 
 
 def extract_file(row: workers.Row) -> workers.Row:
@@ -90,11 +94,12 @@ def describe(path: str) -> tuple[np.ndarray, float, int]:
     return values, duration, decoder.sample_rate
 
 
-def _commit(spark: SparkSession, lake: Lake) -> None:
+def _commit(master: str, lake: Lake) -> None:
     """Make the staged results the new rows of FEATURES, and their errors those of REJECTS."""
-    staged = lake.staged(spark, _RESULTS).dropDuplicates(["track_id", "feature_version"]).persist()
-    if staged.isEmpty():
+    if not len(lake.staged_arrow(FEATURES, "track_id")):
         return
+    spark = session.spark(master)
+    staged = lake.staged(spark, _RESULTS).dropDuplicates(["track_id", "feature_version"]).persist()
     # REJECTS first: FEATURES clears the staged parts that both are made from.
     lake.commit(REJECTS, rejects.merged(lake.read(spark, REJECTS), staged, step="extract"))
     old = lake.read(spark, FEATURES).join(staged, list(FEATURES.key), "left_anti")
@@ -102,12 +107,8 @@ def _commit(spark: SparkSession, lake: Lake) -> None:
     staged.unpersist()
 
 
-def _counts(spark: SparkSession, lake: Lake, tried: int) -> dict[str, Any]:
-    tracks = lake.read(spark, TRACKS)
-    without = missing(tracks, lake.read(spark, FEATURES)).count()
-    return {
-        "tracks": lake.rows(TRACKS),
-        "extracted": lake.rows(TRACKS) - without,
-        "rejected": without,
-        "tried now": tried,
-    }
+def _counts(lake: Lake, tried: int) -> dict[str, Any]:
+    done = present(lake.arrow(FEATURES, *_PRESENT))
+    tracks = lake.arrow(TRACKS, "track_id", "content_hash").to_pylist()
+    extracted = sum((row["track_id"], row["content_hash"]) in done for row in tracks)
+    return {"tracks": len(tracks), "extracted": extracted, "rejected": len(tracks) - extracted, "tried now": tried}

@@ -158,7 +158,7 @@ def _check(path: Path, expected: str, advice: str) -> None:
 def _fetch(
     coordinates: list[str], scratch: Path, *, transitive: bool, leaves: list[str] | None = None
 ) -> dict[str, str]:
-    """Bring jars into `scratch`, its cache included, so that only the network counts; return file name -> coordinate."""
+    """Bring jars into `scratch`, where the cache is too: only the network counts. Return file name -> coordinate."""
     (scratch / "ivy.xml").write_text(_ivy_xml(coordinates, leaves or [], transitive))
     ivy = next((Path(pyspark.__path__[0]) / "jars").glob("ivy-*.jar"))
     pattern = scratch / "[organisation]" / "[module]" / "[revision]" / "[artifact]-[revision].[ext]"
@@ -219,7 +219,7 @@ def _trust(scratch: Path) -> list[str]:
 
 
 def trust_store(certificates: list[bytes], *, password: str) -> bytes:
-    """Return a Java key store (format JKS, version 2) of DER certificates; keytool would take a start of Java for each."""
+    """Return a Java key store (JKS, version 2) of DER certificates; keytool would take a start of Java for each."""
     body = struct.pack(">III", 0xFEEDFEED, 2, len(certificates))
     for number, certificate in enumerate(certificates):
         alias = str(number).encode()

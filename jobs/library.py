@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from jobs.audio import EXTENSIONS
 from jobs.errors import InputError
@@ -18,7 +19,7 @@ class Library:
     """The files found below a folder; `left_alone` counts the others by extension, links and hidden ones included."""
 
     root: Path
-    files: list[dict[str, str | int]] = field(default_factory=list)  # path, library, size and times as in FILES
+    files: list[dict[str, Any]] = field(default_factory=list)  # path, library, size and times as in FILES
     left_alone: Counter[str] = field(default_factory=Counter)
 
 

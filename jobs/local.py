@@ -1,12 +1,12 @@
 """The embedded services: what a laptop has instead of servers.
 
-`mongo` runs mongo-java-server, which speaks MongoDB's protocol, in a JVM of its own. One server per data directory, used
-by every process of this machine that asks, stopped by the last to leave. Four small files beside the store see to it:
+`mongo` runs mongo-java-server, which speaks MongoDB's protocol, in a JVM of its own: one server per data directory,
+used by every process of this machine that asks, stopped by the last to leave. Four small files see to it:
 
 - `mongo.lock`: held while somebody comes or goes;
 - `mongo.users`: locked, shared, by everyone inside, so that the last to leave knows;
-- `mongo.alive`: a named pipe, the JVM's stdin. Everyone inside holds its other end, so that the JVM sees its end and dies
-  with them, be it by kill -9;
+- `mongo.alive`: a named pipe, the JVM's stdin. Everyone inside holds its other end open: when the last of them is gone,
+  be it by kill -9, the JVM reads the pipe's end and exits;
 - `mongo.json`: the address and the process id, believed only when the pipe has a reader and the server answers.
 """
 
@@ -15,7 +15,6 @@ import json
 import logging
 import os
 import select
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -39,7 +38,15 @@ log = logging.getLogger("segue")
 # Seconds: a start takes 1.5 on an idle machine; a stop 0.1; an answer milliseconds.
 _START_LIMIT_S, _STOP_LIMIT_S, _ANSWER_LIMIT_S = 60, 10, 5
 
-_JAVA_OPTIONS = ["-Xmx1g", "-XX:+ExitOnOutOfMemoryError", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+_JAVA_OPTIONS = [
+    "-Xmx1g",
+    "-XX:+UseSerialGC",
+    # Otherwise it lives on with its port open and answers no more.
+    "-XX:+ExitOnOutOfMemoryError",
+    # What the VM itself has to say belongs in the log: stdout is for the gateway's port and token.
+    "-XX:+DisplayVMOutputToStderr",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+]
 
 # Error codes of org.h2.mvstore.DataUtils that say nothing about the file's contents: writing failed, locked.
 _NOT_DAMAGE = (2, 7)
@@ -153,12 +160,16 @@ def _start(data: Path) -> _Stay:
     if not pipe.is_fifo():
         os.mkfifo(pipe, 0o600)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        os.read(reader, 4096)  # a line that the server before this one was too far gone to read
     os.set_blocking(reader, True)
     stay = _Stay(data)
     process = _launch(data, reader)
     os.close(reader)
     try:
         port, token = (_line(process, deadline) for _ in range(2))
+        if not port.isdigit():
+            raise ValueError(f"Java saying: {port}: {token}")
         stay.pid, stay.uri = process.pid, f"mongodb://127.0.0.1:{_serve(data, int(port), token, deadline)}/segue"
         if not _answers(stay.uri):
             raise ValueError("no answer to a query")
@@ -210,6 +221,8 @@ def _serve(data: Path, gateway_port: int, token: str, deadline: float) -> int:
         server = gateway.jvm.de.bwaldvogel.mongo.MongoServer(backend)
         server.bind("127.0.0.1", 0)
         return int(server.getLocalAddress().getPort())
+    except Py4JJavaError as error:  # what it says is in Java, and gone with the gateway
+        raise ValueError(str(error.java_exception)) from error
     finally:
         gateway.shutdown()
 
@@ -250,5 +263,5 @@ def _write(path: Path, text: str) -> None:
 def _failure(data: Path, error: Exception) -> str:
     lines = (data / "mongo.log").read_text(errors="replace").split("\n")
     said = " | ".join(line.strip() for line in lines if line.strip())[-600:] or "nothing"
-    what = str(getattr(error, "java_exception", error)).replace("\n", " ")[:300]
+    what = str(error).replace("\n", " ")[:300]
     return f"{data}: expected the embedded MongoDB to start, found {what}; its log ({data}/mongo.log) ends: {said}"

@@ -1,6 +1,8 @@
 """Bring tracks, each track's nearest, and the champion to MongoDB; the champion's pointer flips last."""
 
 import argparse
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -8,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs import local, mongo, progress, ranking, registry, session, settings
@@ -29,34 +32,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Make MongoDB show the lake's tracks and the version's neighbours; return the counts."""
     lake = Lake(settings.lake_path(arguments.lake))
-    spark = session.spark(arguments.master)
     registry.connect(arguments.mlflow, lake.root)
     version = arguments.model_version or _newest()
     found = registry.versions()
     feature_version = next((v.tags["feature_version"] for v in found if str(v.version) == version), None)
-    embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
-    if feature_version is None or embeddings.isEmpty():
+    embedded = lake.arrow(EMBEDDINGS).filter(pc.field("model_version") == version)
+    if feature_version is None or not len(embedded):
         known = ", ".join(str(v.version) for v in found) or "none"
         raise StepError(
             f"--model-version: expected one with embeddings in the lake (registered: {known}), found {version}"
         )
-    tracks = lake.read(spark, TRACKS).join(embeddings.select("track_id", "cluster"), "track_id")
-    features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
-    documents = tracks.join(features.drop("duration_s", "content_hash"), "track_id").withColumn(
-        "model_version", F.lit(version)
-    )
-    total = documents.count()
+    tracks = lake.arrow(TRACKS).filter(pc.is_in(pc.field("track_id"), embedded["track_id"].combine_chunks()))
     champion = {
         "_id": "champion",
         "model_version": version,
         "feature_version": feature_version,
-        "tracks": total,
-        "digest": digest(documents.join(embeddings.select("track_id", "embedding"), "track_id")),
+        "tracks": len(tracks),
+        "digest": digest(tracks, embedded),
     }
     with nullcontext(arguments.mongo) if arguments.mongo else local.mongo(lake.root / "mongo") as uri:
-        fresh = 0 if is_published(uri, champion) else _publish(uri, documents, embeddings, champion, total)
+        fresh = not is_published(uri, champion)
+        if fresh:
+            spark = session.spark(arguments.master)
+            documents, embeddings = shown(spark, lake, version, feature_version)
+            _publish(uri, documents, embeddings, champion)
     registry.crown(version)
-    return {"tracks": total, "new": fresh, "model version": version}
+    return {"tracks": len(tracks), "new": len(tracks) if fresh else 0, "model version": version}
+
+
+def shown(spark: SparkSession, lake: Lake, version: str, feature_version: str) -> tuple[DataFrame, DataFrame]:
+    """Return what MongoDB is to show of a model version: its tracks with features and clusters, and its embeddings."""
+    tracks = lake.read(spark, TRACKS)
+    embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
+    embeddings = embeddings.join(tracks, "track_id", "left_semi")
+    features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
+    documents = (
+        tracks.join(embeddings.select("track_id", "cluster"), "track_id")
+        .join(features.drop("duration_s", "content_hash"), "track_id")
+        .withColumn("model_version", F.lit(version))
+    )
+    return documents, embeddings
 
 
 def _newest() -> str:
@@ -66,11 +81,16 @@ def _newest() -> str:
     return str(found[0].version)
 
 
-def digest(rows: DataFrame) -> str:
-    """Return a hash of the rows' contents, whatever their order: it tells whether what is published is still true."""
-    hashed = rows.select(F.xxhash64(*sorted(rows.columns)).cast("decimal(38,0)").alias("hash"))
-    total = hashed.agg(F.sum("hash")).first()[0]
-    return f"{int(total or 0) % 2**64:016x}"
+def digest(tracks: pa.Table, embedded: pa.Table) -> str:
+    """Return a hash of what is to be shown, whatever the order of the rows: is what is published still true?"""
+    hashed = hashlib.sha256()
+    for row in tracks.sort_by("track_id").to_pylist():
+        hashed.update(json.dumps(row, sort_keys=True).encode())
+    embedded = embedded.sort_by("track_id")
+    for column in ("cluster", "embedding"):
+        values = embedded[column].combine_chunks()
+        hashed.update((values.flatten() if column == "embedding" else values).to_numpy().tobytes())
+    return hashed.hexdigest()[:32]
 
 
 def is_published(uri: str, champion: mongo.Document) -> bool:
@@ -83,11 +103,11 @@ def is_published(uri: str, champion: mongo.Document) -> bool:
         )
 
 
-def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document, total: int) -> int:
+def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document) -> None:
     """Write both collections, flip the pointer, then clear away what no version shows any more."""
     version, mark = champion["model_version"], champion["digest"]
     done = documents.sparkSession.sparkContext.accumulator(0)
-    with progress.watch("publish", 2 * total, lambda: done.value):
+    with progress.watch("publish", 2 * champion["tracks"], lambda: done.value):
         rows = documents.withColumn("digest", F.lit(mark))
         rows.foreachPartition(_writer(uri, "tracks", track_document, done))
         similar = neighbours(embeddings).withColumns({"model_version": F.lit(version), "digest": F.lit(mark)})
@@ -99,7 +119,6 @@ def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mo
             shown = [version, before.get("model_version", version)]  # the one before stays, to roll back to
             database["similar"].delete_many({"model_version": {"$nin": shown}})
             database["similar"].delete_many({"model_version": version, "digest": {"$ne": mark}})
-    return total
 
 
 def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document], done: Any) -> Any:

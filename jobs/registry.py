@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,7 +114,7 @@ def register(
         artifacts={"parameters": str(parameters)},
         signature=_signature(projection),
         pip_requirements=[f"numpy=={np.__version__}", "pandas"],
-        code_paths=[str(Path(__file__).with_name("embedding.py"))],
+        code_paths=[str(_packaged(folder))],
         metadata=tags,
     )
     client = mlflow.MlflowClient()
@@ -123,6 +124,15 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     return client.create_model_version(MODEL, logged.model_uri, run_id, tags=tags, model_id=logged.model_id)
+
+
+def _packaged(folder: Path) -> Path:
+    """Return a package `jobs` that holds just what the model needs, so that it loads where Segue is not installed."""
+    package = folder / "jobs"
+    package.mkdir()
+    for name in ("__init__.py", "embedding.py"):
+        shutil.copy(Path(__file__).with_name(name), package)
+    return package
 
 
 def _signature(projection: Projection) -> ModelSignature:

@@ -8,6 +8,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -29,21 +30,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def known(old: DataFrame, step: str) -> dict[str, Any]:
+def known(rows: pa.Table, step: str) -> dict[str, dict[str, Any]]:
     """Return the step's rows of REJECTS by path."""
-    return {row.path: row for row in old.where(F.col("step") == step).collect()}
+    return {row["path"]: row for row in rows.to_pylist() if row["step"] == step}
 
 
-def attempt(path: str, rejected: dict[str, Any]) -> dict[str, Any]:
+def attempt(path: str, rejected: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the columns of ATTEMPT for a file about to be tried."""
     now, row = datetime.now(UTC), rejected.get(path)
     if row is None:
         return {"tried_at": now}
     return {
         "tried_at": now,
-        "rejected_at": row.first_seen.astimezone(UTC),
-        "rejected_hash": row.content_hash,
-        "rejected_attempts": row.attempts,
+        "rejected_at": row["first_seen"],
+        "rejected_hash": row["content_hash"],
+        "rejected_attempts": row["attempts"],
     }
 
 

@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs import catalog, cluster, compress, embed, extract, library, publish, session, settings
+from jobs import catalog, cluster, compress, embed, extract, library, publish, settings
 from jobs.paths import one_line, to_text
 from jobs.storage import Lake
 from jobs.tables import REJECTS
@@ -42,7 +41,6 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     done: dict[str, dict[str, Any]] = {}
     seconds: dict[str, float] = {}
     started = time.monotonic()
-    session.spark(arguments.master)
     arguments.model_version = None
     for name, step in STEPS.items():
         begun = time.monotonic()
@@ -74,15 +72,15 @@ def _print(
 def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
     lake = Lake(settings.lake_path(arguments.lake))
     prefix = library.below(Path(arguments.library).expanduser().resolve())
-    rejects = lake.read(session.spark(arguments.master), REJECTS).where(F.col("path").startswith(prefix))
-    rows = rejects.orderBy("path").collect()
+    rejected = lake.arrow(REJECTS).sort_by([("path", "ascending")]).to_pylist()
+    rows = [row for row in rejected if row["path"].startswith(prefix)]
     if not rows:
         return
     console.print(
         f"\n{len(rows)} rejected (table REJECTS; they are tried again when they change, or with --retry-rejected):"
     )
     for row in rows[:_SHOWN_REJECTS]:
-        console.print(Text(f"  {one_line(row.path.removeprefix(prefix))} ({row.step}): {one_line(row.error)}"))
+        console.print(Text(f"  {one_line(row['path'].removeprefix(prefix))} ({row['step']}): {one_line(row['error'])}"))
     if len(rows) > _SHOWN_REJECTS:
         console.print(f"  and {len(rows) - _SHOWN_REJECTS} more")
 

@@ -6,10 +6,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-try:
-    from embedding import Projection, nearest_cluster  # beside this file in the logged model
-except ImportError:
-    from jobs.embedding import Projection, nearest_cluster
+from jobs.embedding import Projection, nearest_cluster
 
 
 class SegueModel(mlflow.pyfunc.PythonModel):

@@ -17,10 +17,10 @@ import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.accumulators import Accumulator
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import progress
+from jobs import progress, session
 from jobs.errors import BadFile
 from jobs.storage import Lake
 from jobs.tables import Table
@@ -58,7 +58,7 @@ def pack(sizes: list[int], *, task_bytes: int = TASK_BYTES, task_files: int = TA
 
 
 def run(
-    spark: SparkSession,
+    master: str,
     lake: Lake,
     rows: list[Row],
     sizes: list[int],
@@ -74,6 +74,9 @@ def run(
     `results` declares the columns of the rows, going in and coming out. The work is cut into Spark jobs, each staged when
     it is done: a kill costs at most one job's work. `sizes` are the files' bytes; `name` is shown as progress.
     """
+    if not rows:
+        return
+    spark = session.spark(master)
     done = spark.sparkContext.accumulator(0)
     per_job = spark.sparkContext.defaultParallelism * _TASKS_PER_JOB * task_files
     with progress.watch(name, len(rows), lambda: done.value):

@@ -179,7 +179,7 @@ def test_a_server_that_does_not_answer_is_ended_and_started_again(
     with local.mongo(data) as uri, Client(uri) as client:
         assert uri != first
         assert client["segue"]["x"].count_documents({}) == 0
-    assert not frozen.is_running()
+        assert servers(data) == [server(data).pid] != [frozen.pid]
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 3], lambda b: b"\xff" * len(b)], ids=["cut", "overwritten"])
@@ -208,9 +208,16 @@ def test_a_store_that_another_program_holds_is_no_damage(
     assert not list(data.glob("*.damaged*"))
 
 
-def test_a_start_that_fails_shows_the_end_of_the_log(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_java_that_does_not_start_is_quoted(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "_JAVA_OPTIONS", ["-Xmx1k"])
-    with pytest.raises(StepError, match="found that Java has ended; its log .* ends: .*heap") as caught:
+    with pytest.raises(StepError, match="found Java saying: .* maximum heap; its log .* ends: nothing") as caught:
+        local.mongo(data).__enter__()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_start_shows_the_end_of_its_log(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_JAVA_OPTIONS", ["-Xmx3m", "-XX:+ExitOnOutOfMemoryError"])
+    with pytest.raises(StepError, match="its log .* ends: .*OutOfMemoryError") as caught:
         local.mongo(data).__enter__()
     assert "\n" not in str(caught.value)
 

@@ -6,7 +6,8 @@ from jobs.paths import one_line, to_path, to_text
 
 
 @pytest.mark.parametrize(
-    "name", [b"plain.mp3", "Séculaire 🎵.mp3".encode(), b"a\xff\xfe.mp3", b"back\\slash", b"a\\xff.mp3", b"new\nline", b"'\""]
+    "name",
+    [b"plain.mp3", "Séculaire 🎵.mp3".encode(), b"a\xff\xfe.mp3", b"back\\slash", b"a\\xff.mp3", b"new\nline", b"'\""],
 )
 def test_any_name_survives_the_way_there_and_back(name):
     text = to_text(os.fsdecode(name))
