@@ -4,13 +4,16 @@ Conventions: samples are float32, mono (the mean of the channels), about -1 to 1
 durations in seconds, bit rates in bits per second. A file that cannot be used raises BadFile with a one-line reason.
 """
 
+import codecs
 import ctypes
+import functools
 import os
+import select
 import signal
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ import numpy as np
 import soundfile
 from mutagen.aac import AAC
 from mutagen.mp3 import MP3, BitrateMode
+from mutagen.ogg import OggFileType
+from mutagen.wave import WAVE
 
 from jobs.errors import BadFile
 
@@ -30,14 +35,29 @@ EXTENSIONS = frozenset((".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a", ".aac"
 # Frames per decoded block: 12 s at 44.1 kHz, 4 MB of stereo.
 _BLOCK_FRAMES = 2**19
 
-# No FFmpeg call may take longer than this plus a tenth of the audio's length: FFmpeg can spin for ever on a bad file,
-# and an honest encode runs at 30 to 100 times real time.
+# FFmpeg can spin for ever on a bad file: none may take longer than this plus a tenth of the audio's length (an honest
+# encode runs at 30 to 100 times real time), or leave its reader without a byte for so long.
 FFMPEG_LIMIT_S = 120.0
 
 # Shorter than its header promises by more than a second and a hundredth: the rest of the file is missing.
 _MISSING_S, _MISSING_SHARE = 1.0, 0.01
 
 _LFS_POINTER = b"version https://git-lfs"
+
+# The formats' first bytes, by their place: a file that begins so and is still not understood is broken.
+_BEGINNINGS = {
+    (0, b"OggS"): "Ogg",
+    (0, b"fLaC"): "FLAC",
+    (0, b"RIFF"): "WAV",
+    (0, b"ID3"): "MP3",
+    (4, b"ftyp"): "MP4",
+}
+
+# An Ogg page: its header, to which a byte per segment is added, and the largest there can be.
+_OGG_HEADER_BYTES, _OGG_PAGE_BYTES = 27, 65_307
+
+# From here on, a WAV's size is what a writer to a pipe puts in for "not known".
+_WAV_UNKNOWN_BYTES = 0x7FFF_0000
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,10 @@ class Decoder:
 
 def check_file(path: str) -> None:
     """Raise BadFile unless `path` is a regular file with something in it that may be audio."""
+    if not os.path.lexists(path):
+        raise BadFile("expected the file that was there a moment ago, found nothing")
     if os.path.isdir(path):
+        os.listdir(path)  # a folder that cannot be walked says so
         raise BadFile("expected a file, found a directory")
     if not os.path.isfile(path):  # a pipe or a device would block the reader for ever
         raise BadFile("expected a regular file, found something else (a pipe, a socket, a device)")
@@ -76,13 +99,37 @@ def read_header(path: str) -> Header:
     tagged = open_tags(path)
     if tagged is None or getattr(tagged, "info", None) is None:
         raise BadFile(f"expected audio ({', '.join(sorted(EXTENSIONS))}), found {_looks_like(path)}")
+    if isinstance(tagged, OggFileType):
+        _check_ogg_end(path)
     info = tagged.info
-    # Without a Xing or VBRI frame an MP3's length is guessed from the first frame's bit rate; ADTS always is.
-    guessed = isinstance(tagged, AAC) or (isinstance(tagged, MP3) and info.bitrate_mode == BitrateMode.UNKNOWN)
     length, bit_rate = getattr(info, "length", 0), getattr(info, "bitrate", 0)
     if not bit_rate and length:
         bit_rate = int(os.path.getsize(path) * 8 / length)
-    return Header(type(tagged).__name__, None if guessed or not length else float(length), bit_rate or None)
+    if _is_guess(tagged, path):
+        length = 0
+    return Header(type(tagged).__name__, float(length) or None, bit_rate or None)
+
+
+def _is_guess(tagged: Any, path: str) -> bool:
+    """Tell whether the length is no promise: ADTS has none, an MP3 without Xing or VBRI frame, a WAV from a pipe."""
+    if isinstance(tagged, WAVE):
+        return bool(tagged.info.length * tagged.info.bitrate / 8 >= _WAV_UNKNOWN_BYTES > os.path.getsize(path))
+    return isinstance(tagged, AAC) or (isinstance(tagged, MP3) and tagged.info.bitrate_mode == BitrateMode.UNKNOWN)
+
+
+def _check_ogg_end(path: str) -> None:
+    """Raise BadFile where the file ends inside a page: an Ogg's length is that of what is there, and promises nothing."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        file.seek(max(0, size - _OGG_PAGE_BYTES))
+        end = file.read()
+    page = end[max(0, end.rfind(b"OggS")) :]
+    segments = page[_OGG_HEADER_BYTES - 1 : _OGG_HEADER_BYTES]
+    whole = (
+        _OGG_HEADER_BYTES + segments[0] + sum(page[_OGG_HEADER_BYTES:][: segments[0]]) if segments else len(page) + 1
+    )
+    if page.startswith(b"OggS") and whole > len(page):
+        raise BadFile("expected whole Ogg pages, found that the file ends inside one: truncated")
 
 
 def open_tags(path: str) -> Any:
@@ -100,8 +147,12 @@ def _looks_like(path: str) -> str:
         start = file.read(512)
     if not start.strip(b"\0"):
         return "zero bytes"
+    for (place, beginning), name in _BEGINNINGS.items():
+        if start[place:].startswith(beginning):
+            return f"the beginning of {name}, and the rest broken or missing"
     with suppress(UnicodeDecodeError):
-        return f"text ({start.decode('utf-8').split(chr(10))[0][:40]!r})"
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)  # the last character may be cut
+        return f"text ({text.splitlines()[0][:40]!r})"
     return f"something else (it begins with {start[:8].hex(' ')})"
 
 
@@ -130,39 +181,55 @@ def _soundfile_blocks(path: str) -> Iterator[np.ndarray]:
 
 
 def _ffmpeg_blocks(path: str) -> Iterator[np.ndarray]:
-    with _ffmpeg_pipe(path) as process:
-        _au_sample_rate(process, path)
-        assert process.stdout is not None
-        while data := process.stdout.read(4 * _BLOCK_FRAMES):
+    with _ffmpeg_pipe(path) as read:
+        _au_sample_rate(read, path)
+        while data := read(4 * _BLOCK_FRAMES):
             yield np.frombuffer(data[: len(data) // 4 * 4], dtype=">f4").astype(np.float32)
 
 
 def _ffmpeg_sample_rate(path: str) -> int:
-    with _ffmpeg_pipe(path) as process:
-        rate = _au_sample_rate(process, path)
-        process.kill()
-        return rate
+    with _ffmpeg_pipe(path) as read:
+        return _au_sample_rate(read, path)
 
 
-def _ffmpeg_pipe(path: str) -> subprocess.Popen[bytes]:
-    # Sun's AU: the simplest container that carries the sample rate through a pipe. `timeout` of -t is no help against
-    # a hang, but a pipe without a reader is: the reader is killed with its task's worker.
+@contextmanager
+def _ffmpeg_pipe(path: str) -> Iterator[Callable[[int], bytes]]:
+    """Decode a file by FFmpeg to Sun's AU, the simplest container that carries the sample rate; give its reader."""
     command = [ffmpeg_path(), "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0", "-ac", "1"]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         preexec_fn=die_with_parent,
     )
-
-
-def _au_sample_rate(process: "subprocess.Popen[bytes]", path: str) -> int:
     assert process.stdout is not None
-    header = process.stdout.read(24)
+    try:
+        yield functools.partial(_read, process.stdout.fileno())
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+
+def _read(descriptor: int, count: int) -> bytes:
+    """Return the next `count` bytes of a pipe, fewer at its end; BadFile where none come within the limit."""
+    data, waiting = bytearray(), select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    while len(data) < count:
+        if not waiting.poll(FFMPEG_LIMIT_S * 1000):
+            raise BadFile(f"expected FFmpeg to decode on, found it stuck for {FFMPEG_LIMIT_S:.0f} s")
+        if not (chunk := os.read(descriptor, count - len(data))):
+            break
+        data += chunk
+    return bytes(data)
+
+
+def _au_sample_rate(read: Callable[[int], bytes], path: str) -> int:
+    header = read(24)
     if len(header) < 24:
         raise BadFile(f"expected audio that decodes, found {_looks_like(path)}")
     _, offset, _, _, rate, _ = struct.unpack(">6I", header)
-    process.stdout.read(offset - 24)
+    read(offset - 24)
     return int(rate)
 
 

@@ -6,10 +6,11 @@ import hashlib
 import os
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jobs import audio, library, rejects, session, settings, transcode, workers
+from jobs import audio, library, rejects, session, settings, swap, transcode, workers
 from jobs.errors import BadFile, InputError
 from jobs.paths import to_path, to_text
 from jobs.storage import Lake, sync
@@ -42,7 +43,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         for file in found.files
         if not is_done(file, known.get(file["path"]), bit_rate, arguments.in_place, arguments.retry_rejected)
     ]
-    shutil.rmtree(lake.root / "audio" / "parts", ignore_errors=True)  # what a killed run was writing
+    _clean_up(lake, found, arguments.in_place)
     function = functools.partial(
         compress_file, audio_root=str(lake.root / "audio"), bit_rate=bit_rate, in_place=arguments.in_place
     )
@@ -50,6 +51,14 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     workers.run(arguments.master, lake, todo, sizes, name="compress", function=function, table=FILES, results=_RESULTS)
     _commit(arguments.master, lake, found)
     return _counts(lake, found, len(todo))
+
+
+def _clean_up(lake: Lake, found: library.Library, in_place: bool) -> None:
+    """Remove what a killed run was writing; in the library only where this run is to change it."""
+    shutil.rmtree(lake.root / "audio" / "parts", ignore_errors=True)
+    for path in found.leftovers if in_place else []:
+        with suppress(OSError):
+            os.unlink(path)
 
 
 def parse_bit_rate(text: str) -> int:
@@ -77,7 +86,8 @@ def is_done(file: dict[str, Any], row: dict[str, Any] | None, bit_rate: int, in_
 def _commit(master: str, lake: Lake, found: library.Library) -> None:
     """Make the staged results and what is still there of the old rows the new FILES, and their errors REJECTS."""
     below = library.below(found.root)
-    there = {file["path"] for file in found.files}
+    # In place, a lossless file's name is gone when it is compressed.
+    there = {file["path"] for file in found.files if os.path.lexists(to_path(file["path"]))}
     new = set(lake.staged_arrow(FILES, "path")["path"].to_pylist())
     old = lake.arrow(FILES, "path")["path"].to_pylist()
     gone = [(path,) for path in old if path.startswith(below) and path not in there and path not in new]
@@ -110,15 +120,19 @@ def _counts(lake: Lake, found: library.Library, tried: int) -> dict[str, Any]:
 def compress_file(row: workers.Row, *, audio_root: str, bit_rate: int, in_place: bool) -> workers.Row:
     """Bring one file of FILES to `bit_rate` bits/s, below `audio_root` or in place; return its row, errors included."""
     row = {**row, "target_bit_rate": bit_rate, "outcome": "rejected"}
-    path = to_path(row["path"])
     try:
+        path = to_path(row["path"])
+        if in_place:
+            path = swap.moved(path)
         audio.check_file(path)
-        row["content_hash"] = file_hash(path)
+        row = {**row, "path": to_text(path), **library.fingerprint(path), "content_hash": file_hash(path)}
         header = audio.read_header(path)
         mark = transcode.read_mark(path)
         if mark is not None:
             row["content_hash"] = mark.content_hash
-        if (mark is not None and mark.target_bit_rate <= bit_rate) or (header.bit_rate or bit_rate + 1) <= bit_rate:
+            if mark.target_bit_rate <= bit_rate:
+                return {**row, **_compressed(path, audio.decoded_duration(path))}
+        if header.bit_rate is not None and header.bit_rate <= bit_rate:
             return {**row, **_kept(path, header)}
         if in_place:
             return {**row, **_swap(path, row, header, bit_rate)}
@@ -129,7 +143,10 @@ def compress_file(row: workers.Row, *, audio_root: str, bit_rate: int, in_place:
 
 def _kept(path: str, header: audio.Header) -> workers.Row:
     duration = header.duration_s or audio.decoded_duration(path)
-    return {"audio_path": to_text(path), "duration_s": duration, "bit_rate": header.bit_rate, "outcome": "kept"}
+    if not duration:
+        raise BadFile("expected audio, found a header and nothing that decodes")
+    bit_rate = header.bit_rate or int(os.path.getsize(path) * 8 / duration)
+    return {"audio_path": to_text(path), "duration_s": duration, "bit_rate": bit_rate, "outcome": "kept"}
 
 
 def _compressed(path: str, duration: float) -> workers.Row:
@@ -140,65 +157,50 @@ def _compressed(path: str, duration: float) -> workers.Row:
 def _beside(path: str, row: workers.Row, header: audio.Header, audio_root: str, bit_rate: int) -> workers.Row:
     """Compress to a name made of the content's hash: there whole or not at all, and found again after any kill."""
     digest, extension = row["content_hash"], transcode.result_extension(path)
-    target = Path(audio_root, f"{bit_rate // 1000}k", digest[:2], digest + extension)
+    target = Path(audio_root, f"{bit_rate / 1000:g}k", digest[:2], digest + extension)
     if target.exists():
         return _compressed(str(target), audio.decoded_duration(str(target)))
-    part = Path(audio_root, "parts", f"{digest}-{os.getpid()}{extension}")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    duration = transcode.transcode(
-        path, str(part), bit_rate=bit_rate, content_hash=digest, promised_s=header.duration_s
-    )
-    if part.stat().st_size >= row["size"]:  # a short or odd file can grow: the original is the better copy
-        part.unlink()
-        return _kept(path, header)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sync(part)
-    part.replace(target)
+    parts = Path(audio_root, "parts")
+    parts.mkdir(parents=True, exist_ok=True)
+    part = swap.new_part(parts)
+    try:
+        duration = transcode.transcode(path, part, bit_rate=bit_rate, content_hash=digest, promised_s=header.duration_s)
+        if os.path.getsize(part) >= row["size"]:  # a short or odd file can grow: the original is the better copy
+            return _kept(path, header)
+        swap.check_unchanged(path, row)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.chmod(part, 0o644)
+        sync(part)
+        os.replace(part, target)
+    finally:
+        swap.remove(part)
     sync(target.parent)
     return _compressed(str(target), duration)
 
 
 def _swap(path: str, row: workers.Row, header: audio.Header, bit_rate: int) -> workers.Row:
     """Replace `path` by its compressed file. At every line the original or the checked result is there, whole."""
-    before = library.fingerprint(path)
-    folder, name = os.path.split(path)
-    part = os.path.join(folder, f"{library.PART_PREFIX}{hashlib.sha1(os.fsencode(name)).hexdigest()[:16]}.part")
-    duration = transcode.transcode(
-        path, part, bit_rate=bit_rate, content_hash=row["content_hash"], promised_s=header.duration_s
-    )
+    folder = os.path.dirname(path)
+    part = swap.new_part(folder)
     try:
+        duration = transcode.transcode(
+            path, part, bit_rate=bit_rate, content_hash=row["content_hash"], promised_s=header.duration_s
+        )
         if os.path.getsize(part) >= row["size"]:
-            os.unlink(part)
             return _kept(path, header)
-        if library.fingerprint(path) != before:
-            raise BadFile("expected the file to stay as it is while it is compressed, found it changed meanwhile")
         status = os.stat(path)
         os.chown(part, status.st_uid, status.st_gid)
         shutil.copystat(path, part)
         sync(part)
-        target = _swap_target(path, row["content_hash"])
-        os.replace(part, target)
-    except BaseException:
-        if os.path.exists(part):
-            os.unlink(part)
-        raise
+        swap.check_unchanged(path, row)
+        target = swap.take_name(part, path, row["content_hash"])
+    finally:
+        swap.remove(part)
     sync(folder)
     if target != path:  # lossless to mp3: the result is on the disk, under its own name, before the original goes
         os.unlink(path)
         sync(folder)
     return {"path": to_text(target), **library.fingerprint(target), **_compressed(target, duration)}
-
-
-def _swap_target(path: str, content_hash: str) -> str:
-    """Return the name after the swap: the same, or with the result's extension where the format changes."""
-    base, extension = os.path.splitext(path)
-    new = transcode.result_extension(path)
-    if new == extension.lower():
-        return path
-    taken = os.path.lexists(base + new)
-    mark = transcode.read_mark(base + new) if taken else None
-    mine = mark is not None and mark.content_hash == content_hash  # left by a kill before the original went
-    return base + new if not taken or mine else path + new
 
 
 def file_hash(path: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from jobs.audio import EXTENSIONS
 from jobs.errors import InputError
 from jobs.paths import to_text
 
-# Files that a killed in-place compression left in the library begin with this.
-PART_PREFIX = ".segue-"
+# What an in-place compression writes before it takes the original's name is called so.
+PART_PREFIX, PART_SUFFIX = ".segue-", ".part"
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Library:
     root: Path
     files: list[dict[str, Any]] = field(default_factory=list)  # path, library, size and times as in FILES
     left_alone: Counter[str] = field(default_factory=Counter)
+    leftovers: list[str] = field(default_factory=list)  # paths of what killed in-place compressions left
 
 
 def scan(folder: str, lake: Path) -> Library:
@@ -41,7 +43,8 @@ def scan(folder: str, lake: Path) -> Library:
         try:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError:
-            _add(library, current)  # compress says why it cannot be read
+            if os.path.splitext(current)[1].lower() not in EXTENSIONS:  # else it is listed already
+                _add(library, current)  # compress says why it cannot be read
             continue
         for entry in entries:
             _sort_in(library, entry, pending, lake)
@@ -56,6 +59,8 @@ def _sort_in(library: Library, entry: "os.DirEntry[str]", pending: list[str], la
     extension = os.path.splitext(entry.name)[1].lower()
     if entry.is_symlink():
         library.left_alone["link"] += 1
+    elif entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX):
+        library.leftovers.append(entry.path)
     elif entry.name.startswith("."):
         library.left_alone["hidden"] += 1
     elif entry.is_dir(follow_symlinks=False):
@@ -70,7 +75,8 @@ def _sort_in(library: Library, entry: "os.DirEntry[str]", pending: list[str], la
 
 
 def _add(library: Library, path: str) -> None:
-    library.files.append({"path": to_text(path), "library": to_text(library.root), **fingerprint(path)})
+    with suppress(FileNotFoundError):  # gone since its folder was listed
+        library.files.append({"path": to_text(path), "library": to_text(library.root), **fingerprint(path)})
 
 
 def fingerprint(path: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from mutagen.mp4 import MP4Tags
 from jobs import audio
 
 # The names that ID3v2, MP4 and Vorbis comments have for the same things.
-_NAMES = {
+NAMES = {
     "title": ("TIT2", "\xa9nam", "title"),
     "artist": ("TPE1", "\xa9ART", "artist"),
     "album": ("TALB", "\xa9alb", "album"),
@@ -29,7 +29,7 @@ def read_tags(path: str, library: str) -> dict[str, Any]:
     """Return TRACKS' columns title to genres of a file below the folder `library`; what neither tags nor names say is None."""
     tagged = audio.open_tags(path)
     tags = tagged.tags if tagged is not None else None
-    found = {name: _values(tags, names) if tags is not None else [] for name, names in _NAMES.items()}
+    found = {name: values(tags, names) if tags is not None else [] for name, names in NAMES.items()}
     named = from_name(PurePath(path).relative_to(library))
     genres = list(dict.fromkeys(found["genres"]))
     return {
@@ -43,18 +43,18 @@ def read_tags(path: str, library: str) -> dict[str, Any]:
     }
 
 
-def _values(tags: Any, names: tuple[str, str, str]) -> list[str]:
+def values(tags: Any, names: tuple[str, str, str]) -> list[str]:
     """Return one tag's values as text without surrounding space, empty ones left out."""
     id3, mp4, vorbis = names
     if isinstance(tags, ID3):
         frame = tags.get(id3)
-        values = (frame.genres if id3 == "TCON" else frame.text) if frame is not None else []
+        found = (frame.genres if id3 == "TCON" else frame.text) if frame is not None else []
     elif isinstance(tags, MP4Tags):
-        values = [value[0] if isinstance(value, tuple) else value for value in tags.get(mp4, [])]
+        found = [value[0] if isinstance(value, tuple) else value for value in tags.get(mp4, [])]
     else:
-        values = tags.get(vorbis) or (tags.get("year") or [] if vorbis == "date" else [])
+        found = tags.get(vorbis) or (tags.get("year") or [] if vorbis == "date" else [])
     # A NUL ends a tag in some writers' files, and no UTF-8 text may hold a lone surrogate.
-    texts = (str(value).replace("\0", " ").encode("utf-8", "replace").decode().strip() for value in values)
+    texts = (str(value).replace("\0", " ").encode("utf-8", "replace").decode().strip() for value in found)
     return [text for text in texts if text]
 
 

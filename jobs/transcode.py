@@ -15,7 +15,7 @@ import mutagen
 from mutagen.id3 import ID3, TXXX
 from mutagen.mp4 import MP4
 
-from jobs import audio
+from jobs import audio, tagcopy
 from jobs.errors import BadFile
 
 # By extension of the source: the result's extension, FFmpeg's encoder and muxer.
@@ -31,6 +31,9 @@ FORMATS = {
 
 # Codecs pad their first and last frames: the result may differ by this much from what was encoded.
 _PADDING_S = 0.2
+
+# To estimate how long a file may play where its header does not say: 64 kbit/s.
+_LEAST_BYTES_PER_S = 8_000
 
 _MARK = "SEGUE_SOURCE"
 _MP4_MARK = f"----:org.segue:{_MARK}"
@@ -58,7 +61,7 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, pro
     try:
         encoded_s = _encode(source, target, bit_rate, promised_s)
         audio.check_duration(promised_s, encoded_s)
-        _copy_tags(source, target, Mark(content_hash, bit_rate))
+        _tag(source, target, Mark(content_hash, bit_rate))
         decoded_s = audio.decoded_duration(target)
         if abs(decoded_s - encoded_s) > _PADDING_S:
             raise BadFile(f"expected {encoded_s:.2f} s of audio after compression, found {decoded_s:.2f} s")
@@ -72,57 +75,49 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, pro
 def _encode(source: str, target: str, bit_rate: int, promised_s: float | None) -> float:
     """Run FFmpeg; return the seconds it wrote."""
     _, encoder, muxer = FORMATS[os.path.splitext(source)[1].lower()]
-    stream = ffmpeg.input(f"file:{source}")
-    options = {"c:a": encoder, "b:a": bit_rate, "f": muxer, "c:v": "copy", "threads": 1}
-    streams = [stream["a:0"]]
-    if muxer != "ogg":  # where a picture is a stream; Ogg keeps it in a comment, which _copy_tags brings over
-        streams.append(stream["v?"])
-        options["disposition:v"] = "attached_pic"
-    output = ffmpeg.output(*streams, f"file:{target}", **options).global_args(
-        "-nostdin", "-v", "error", "-progress", "pipe:1"
-    )
-    limit = audio.FFMPEG_LIMIT_S + (promised_s or 0) / 10
-    try:
-        done = subprocess.run(
-            output.overwrite_output().compile(cmd=audio.ffmpeg_path()),
-            capture_output=True,
-            timeout=limit,
-            preexec_fn=audio.die_with_parent,
-        )
-    except subprocess.TimeoutExpired:
-        raise BadFile(f"expected FFmpeg to be done within {limit:.0f} s, found it still at work") from None
+    done = _ffmpeg(source, target, promised_s, {"c:a": encoder, "b:a": bit_rate, "f": muxer})
+    if done.returncode and encoder == "libvorbis" and b"encoder setup failed" in done.stderr:
+        # It takes 64k for 44.1 kHz stereo, and not for 8 kHz mono, 96 kHz or six channels; this quality it takes for all,
+        # and it is 64k for 44.1 kHz stereo.
+        done = _ffmpeg(source, target, promised_s, {"c:a": encoder, "q:a": 0, "f": muxer})
     times = [line[12:] for line in done.stdout.decode().splitlines() if line.startswith("out_time_us=")]
     if done.returncode or not times or times[-1] == "N/A":
         raise BadFile(_complaint(done.stderr))
     return int(times[-1]) / 1e6
 
 
+def _ffmpeg(
+    source: str, target: str, promised_s: float | None, options: dict[str, Any]
+) -> "subprocess.CompletedProcess[bytes]":
+    """Encode the first audio stream of `source`; pictures are tags, and brought over as such."""
+    output = ffmpeg.output(ffmpeg.input(f"file:{source}")["a:0"], f"file:{target}", threads=1, **options)
+    command = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1").overwrite_output()
+    limit = audio.FFMPEG_LIMIT_S + (promised_s or os.path.getsize(source) / _LEAST_BYTES_PER_S) / 10
+    try:
+        return subprocess.run(
+            command.compile(cmd=audio.ffmpeg_path()),
+            capture_output=True,
+            timeout=limit,
+            preexec_fn=audio.die_with_parent,
+        )
+    except subprocess.TimeoutExpired:
+        raise BadFile(f"expected FFmpeg to be done within {limit:.0f} s, found it still at work") from None
+
+
 def _complaint(stderr: bytes) -> str:
-    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    full = [line for line in lines if "No space left on device" in line]
-    if full:
+    """Return in one line what FFmpeg says went wrong; its first line says why, the last is "Conversion failed!"."""
+    lines = [line.split("] ")[-1] for line in stderr.decode(errors="replace").splitlines() if line.strip()]
+    if any("No space left on device" in line for line in lines):
         return "expected room for the compressed file, found: no space left on device; free some, then --retry-rejected"
-    # The last line is FFmpeg's "Conversion failed!"; the first says why.
-    return f"expected audio that FFmpeg can read, found: {lines[0].split('] ', 1)[-1] if lines else 'nothing in it'}"
+    return f"expected audio that FFmpeg can read, found: {lines[0] if lines else 'nothing in it'}"
 
 
-def _copy_tags(source: str, target: str, mark: Mark) -> None:
-    """Bring over every tag and picture where both files hold the same kind of tags, and mark the result.
-
-    FFmpeg has already carried over what has a counterpart where the kinds differ (flac to mp3).
-    """
+def _tag(source: str, target: str, mark: Mark) -> None:
+    """Bring over every tag and picture, and mark the result."""
     tagged = mutagen.File(target)
-    old = audio.open_tags(source)
     if tagged.tags is None:
         tagged.add_tags()
-    if old is not None and old.tags is not None and type(old.tags) is type(tagged.tags):
-        if isinstance(tagged.tags, ID3):
-            tagged.tags.clear()
-            for frame in old.tags.values():
-                tagged.tags.add(frame)
-        else:
-            for key in old.tags.keys():  # noqa: SIM118 - a Vorbis comment iterates over pairs
-                tagged[key] = old[key]
+    tagcopy.copy(audio.open_tags(source), tagged)
     value = f"{mark.content_hash} {mark.target_bit_rate}"
     if isinstance(tagged.tags, ID3):
         tagged.tags.add(TXXX(encoding=3, desc=_MARK, text=value))

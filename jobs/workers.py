@@ -92,13 +92,14 @@ def _run_job(
     frame: DataFrame, lake: Lake, function: Function, table: Table, results: Table, done: "Accumulator[int]"
 ) -> None:
     """Stage one job's results; after a worker's crash, with each row in a process of its own."""
-    schema, part = results.spark_schema(), f"{time.time_ns()}"
+    schema, part, before = results.spark_schema(), f"{time.time_ns()}", done.value
     try:
         lake.stage(table, part, frame.mapInArrow(_mapper(function, results, done), schema).write.parquet)
     except (PySparkException, Py4JError) as error:
         if not any(sign in str(error) for sign in _CRASHED):
             raise
         log.warning("a file has crashed its decoder: each of this job's %d files is tried on its own", frame.count())
+        done.value = before
         isolated = _mapper(_Isolated(function), results, done)
         lake.stage(table, part, frame.mapInArrow(isolated, schema).write.parquet)
 

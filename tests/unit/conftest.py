@@ -1,0 +1,83 @@
+"""Sounds in every format, made by FFmpeg."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from jobs import audio
+
+CODECS = {
+    ".mp3": ["-c:a", "libmp3lame", "-b:a", "192k"],
+    ".ogg": ["-c:a", "libvorbis", "-b:a", "192k"],
+    ".opus": ["-c:a", "libopus", "-b:a", "192k"],
+    ".m4a": ["-c:a", "aac", "-b:a", "192k", "-movflags", "+faststart"],
+    ".aac": ["-c:a", "aac", "-b:a", "192k", "-f", "adts"],
+    ".flac": ["-c:a", "flac"],
+    ".wav": ["-c:a", "pcm_s16le"],
+}
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes pink noise as a file; `codec` where the extension is to lie."""
+
+    def write(
+        name: str, *options: str, seconds: float = 3.0, rate: int = 44_100, channels: int = 2, codec: str | None = None
+    ) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = codec or path.suffix
+        muxer = {".m4a": ["-f", "ipod"], ".opus": ["-f", "ogg"], ".aac": []}.get(kind, ["-f", kind[1:]])
+        noise = f"anoisesrc=d={seconds}:r={rate}:c=pink:a=0.5:seed=7"
+        command = [audio.ffmpeg_path(), "-v", "error", "-y", "-f", "lavfi", "-i", noise, "-ac", str(channels)]
+        subprocess.run([*command, *CODECS[kind], *muxer, *options, f"file:{path}"], check=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def own_folder() -> Iterator[Path]:
+    """A folder that an ordinary user may work in; pytest's own are closed to others than who runs it."""
+    with tempfile.TemporaryDirectory(prefix="segue-test-") as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+@pytest.fixture
+def ordinary_user() -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which this process has no more rights than an ordinary user: root may write anywhere."""
+
+    @contextmanager
+    def become() -> Iterator[None]:
+        if os.geteuid() != 0:
+            yield
+            return
+        os.seteuid(65_534)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+
+    return become
+
+
+def _sleeping(folder: Path) -> str:
+    program = folder / "sleeping-ffmpeg"
+    program.write_text("#!/bin/sh\nexec sleep 1234.5\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.fixture
+def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Put a program that only sleeps in FFmpeg's place, with a limit of a second; return what its process is called."""
+    program = _sleeping(tmp_path)
+    monkeypatch.setattr(audio, "ffmpeg_path", lambda: program)
+    monkeypatch.setattr(audio, "FFMPEG_LIMIT_S", 0.5)
+    return "sleep 1234.5"
