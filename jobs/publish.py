@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pymongo.collection import Collection
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -94,13 +95,20 @@ def digest(tracks: pa.Table, embedded: pa.Table) -> str:
 
 
 def is_published(uri: str, champion: mongo.Document) -> bool:
-    """Tell whether MongoDB shows exactly this champion, all its tracks and neighbours included."""
+    """Tell whether MongoDB shows exactly this champion, all its tracks and neighbours and no others."""
     with mongo.database(uri) as database:
         current = database["settings"].find_one({"_id": "champion"}) or {}
-        return all(current.get(name) == value for name, value in champion.items()) and all(
-            database[name].count_documents({"digest": champion["digest"]}) == champion["tracks"]
-            for name in ("tracks", "similar")
+        right = {"digest": champion["digest"]}
+        return (
+            all(current.get(name) == value for name, value in champion.items())
+            and _counts(database["tracks"], right, {}) == [champion["tracks"]] * 2
+            and _counts(database["similar"], right, {"model_version": champion["model_version"]})
+            == [champion["tracks"]] * 2
         )
+
+
+def _counts(collection: Collection[mongo.Document], *filters: mongo.Document) -> list[int]:
+    return [collection.count_documents(each) for each in filters]
 
 
 def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document) -> None:

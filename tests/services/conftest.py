@@ -1,0 +1,65 @@
+"""The command line as a user runs it, and what it leaves behind."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import demo, local, mongo, tables
+from jobs.__main__ import parse
+from jobs.storage import Lake
+
+SEGUE = str(Path(sys.executable).with_name("segue"))
+
+
+def environment(lake: Path) -> dict[str, str]:
+    """This process's environment with the lake given and nothing else of Segue's."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SEGUE_")} | {
+        "SEGUE_LAKE": str(lake)
+    }
+
+
+def segue(lake: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the console script and check its exit status."""
+    done = subprocess.run([SEGUE, *arguments], env=environment(lake), capture_output=True, text=True, timeout=900)
+    assert done.returncode == status, (
+        f"segue {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
+    return done
+
+
+def rows(lake: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table, sorted by key; without the one column that tells the time of a run."""
+    found = {}
+    for table in tables.ALL:
+        names = [name for name in table.names if name != "first_seen"]
+        ordered = Lake(lake).arrow(table, *names).sort_by([(name, "ascending") for name in table.key])
+        found[table.name] = ordered.to_pylist()
+    return found
+
+
+def documents(lake: Path) -> dict[str, dict[str, Any]]:
+    """Every document of the embedded MongoDB by collection and _id; without the one field that tells the time."""
+    with local.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+        return {
+            name: {document["_id"]: {**document, "published_at": None} for document in database[name].find()}
+            for name in ("tracks", "similar", "settings")
+        }
+
+
+@pytest.fixture(scope="session")
+def demo_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Return a function that makes the demo library's first so many clips, once for all tests."""
+    made: dict[int, Path] = {}
+
+    def make(count: int) -> Path:
+        if count not in made:
+            made[count] = tmp_path_factory.mktemp("demo") / "library"
+            demo.main(parse(["demo", "--out", str(made[count]), "--tracks", str(count)]))
+        return made[count]
+
+    return make
