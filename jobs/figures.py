@@ -1,5 +1,12 @@
 """The pictures that are logged beside a model."""
 
+import os
+
+from jobs.java import SHARE
+
+# Its font list belongs to this installation, not into the user's home.
+os.environ.setdefault("MPLCONFIGDIR", str(SHARE / "matplotlib"))
+
 import matplotlib.figure
 from matplotlib.figure import Figure
 

@@ -130,10 +130,11 @@ def _join(data: Path) -> _Stay | None:
     """Hold on to the server that runs, if one runs; one that does not answer is ended."""
     try:
         state = json.loads((data / "mongo.json").read_text())
+        uri, pid = str(state["uri"]), int(state["pid"])
         stay = _Stay(data)
-        stay.uri, stay.pid = state["uri"], state["pid"]
-    except (OSError, ValueError):
+    except (OSError, ValueError, LookupError, TypeError):
         return None
+    stay.uri, stay.pid = uri, pid
     if not _answers(stay.uri):
         log.warning("%s: the embedded MongoDB (process %d) does not answer: starting it again", data, stay.pid)
         stay.stop()
@@ -167,8 +168,13 @@ def _start(data: Path) -> _Stay:
         os.read(reader, 4096)  # a line that the server before this one was too far gone to read
     os.set_blocking(reader, True)
     stay = _Stay(data)
-    process = _launch(data, reader)
-    os.close(reader)
+    try:
+        process = _launch(data, reader)
+    except BaseException:
+        stay.close()
+        raise
+    finally:
+        os.close(reader)
     try:
         port, token = (_line(process, deadline) for _ in range(2))
         if not port.isdigit():

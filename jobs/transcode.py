@@ -90,16 +90,14 @@ def _ffmpeg(
     source: str, target: str, promised_s: float | None, options: dict[str, Any]
 ) -> "subprocess.CompletedProcess[bytes]":
     """Encode the first audio stream of `source`; pictures are tags, and brought over as such."""
-    output = ffmpeg.output(ffmpeg.input(f"file:{source}")["a:0"], f"file:{target}", threads=1, **options)
-    command = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1").overwrite_output()
+    # ffmpeg-python hashes its arguments as UTF-8, which a file's name need not be: the names come in afterwards.
+    names = {"SOURCE": f"file:{source}", "TARGET": f"file:{target}"}
+    output = ffmpeg.output(ffmpeg.input("SOURCE")["a:0"], "TARGET", threads=1, **options).overwrite_output()
+    words = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1").compile(cmd=audio.ffmpeg_path())
+    command = [names.get(word, word) for word in words]
     limit = audio.FFMPEG_LIMIT_S + (promised_s or os.path.getsize(source) / _LEAST_BYTES_PER_S) / 10
     try:
-        return subprocess.run(
-            command.compile(cmd=audio.ffmpeg_path()),
-            capture_output=True,
-            timeout=limit,
-            preexec_fn=audio.die_with_parent,
-        )
+        return subprocess.run(command, capture_output=True, timeout=limit, preexec_fn=audio.die_with_parent)
     except subprocess.TimeoutExpired:
         raise BadFile(f"expected FFmpeg to be done within {limit:.0f} s, found it still at work") from None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 
 from jobs import audio
@@ -34,7 +35,18 @@ def sound(tmp_path: Path) -> Callable[..., Path]:
         kind = codec or path.suffix
         muxer = {".m4a": ["-f", "ipod"], ".opus": ["-f", "ogg"], ".aac": []}.get(kind, ["-f", kind[1:]])
         noise = f"anoisesrc=d={seconds}:r={rate}:c=pink:a=0.5:seed=7"
-        command = [audio.ffmpeg_path(), "-v", "error", "-y", "-f", "lavfi", "-i", noise, "-ac", str(channels)]
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            noise,
+            "-ac",
+            str(channels),
+        ]
         subprocess.run([*command, *CODECS[kind], *muxer, *options, f"file:{path}"], check=True)
         return path
 

@@ -1,0 +1,76 @@
+"""One Spark session for all tests, and the steps as functions."""
+
+import argparse
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import catalog, compress, extract, session
+from jobs.storage import Lake
+
+MASTER = "local[2]"
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
+    """The Spark session that all tests share."""
+    session.log_to(tmp_path_factory.mktemp("logs") / "spark.log")
+    return session.spark(MASTER)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """An empty lake."""
+    return Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    """An empty library."""
+    (tmp_path / "music").mkdir()
+    return tmp_path / "music"
+
+
+@pytest.fixture
+def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs compress, catalog or extract as the console script does, and returns its counts."""
+    steps = {"compress": compress.main, "catalog": catalog.main, "extract": extract.main}
+
+    def run(name: str, **options: Any) -> dict[str, Any]:
+        defaults = {"bitrate": "64k", "in_place": False, "retry_rejected": False}
+        arguments = {"library": str(music), "lake": str(lake.root), "master": MASTER, **defaults, **options}
+        return steps[name](argparse.Namespace(**arguments))
+
+    return run
+
+
+@pytest.fixture
+def song(music: Path) -> Callable[..., Path]:
+    """Return a function that writes pink noise, other for each seed, into the library."""
+
+    def write(name: str, *tags: str, seconds: float = 2.0, seed: int = 7) -> Path:
+        path = music / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = f"anoisesrc=d={seconds}:r=44100:c=pink:a=0.5:seed={seed}"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "lavfi", "-i", noise, "-ac", "2"]
+        metadata = [word for tag in tags for word in ("-metadata", tag)]
+        subprocess.run([*command, "-b:a", "192k", *metadata, f"file:{path}"], check=True)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def table(lake: Lake) -> Callable[..., list[dict[str, Any]]]:
+    """Return a function that reads a table's rows, ordered by key."""
+
+    def read(declared: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = lake.arrow(declared).to_pylist()
+        return sorted(rows, key=lambda row: tuple(row[name] for name in declared.key))
+
+    return read

@@ -1,0 +1,90 @@
+import os
+import signal
+import time
+
+import pyarrow as pa
+import pytest
+
+from jobs import progress, rejects, workers
+from jobs.tables import Column, Table
+
+RESULTS = Table("SQUARES", ("path",), (Column("path", "string", ""), Column("bit_rate", "int", ""), *rejects.ATTEMPT))
+
+
+@pytest.fixture
+def squares(spark, lake, monkeypatch):
+    """Run a function over rows numbered by bit_rate; return the results by path, and the counts that progress saw."""
+    seen = []
+    watch = progress.watch
+
+    def spy(name, total, count):
+        seen.append((total, count))
+        return watch(name, total, count)
+
+    monkeypatch.setattr(progress, "watch", spy)
+
+    def run(function, number, **options):
+        rows = [{"path": f"{n:04d}", "bit_rate": n} for n in range(number)]
+        table = Table("SQUARES", ("path",), RESULTS.columns)
+        options = {"name": "squares", "function": function, "table": table, "results": RESULTS, **options}
+        workers.run("local[2]", lake, rows, [1] * number, **options)
+        found = lake.staged_arrow(RESULTS).to_pylist()
+        assert len(found) == number  # none lost, none twice
+        total, count = seen[-1]
+        return {row["path"]: row for row in found}, (count(), total)
+
+    return run
+
+
+def square(row):
+    return {**row, "bit_rate": row["bit_rate"] ** 2}
+
+
+def crash_at_7(row):
+    if row["path"] == "0007":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return square(row)
+
+
+def fail_at_3(row):
+    raise RuntimeError("a defect") if row["path"] == "0003" else None
+
+
+def test_every_row_comes_back_once_and_is_counted(squares):
+    found, (done, total) = squares(square, 100)
+    assert {path: row["bit_rate"] for path, row in found.items()} == {f"{n:04d}": n * n for n in range(100)}
+    assert done == total == 100
+
+
+def test_a_crash_costs_only_the_row_that_crashes(squares, caplog):
+    found, (done, total) = squares(crash_at_7, 20)
+    assert found.pop("0007")["error"] == ("expected audio that decodes, found that it crashes the decoder (exit -11)")
+    assert all(row["bit_rate"] == int(path) ** 2 and row["error"] is None for path, row in found.items())
+    assert done == total == 20  # not counted again when tried again
+    assert "a file has crashed its decoder" in caplog.text
+
+
+def test_a_defect_of_ours_is_no_crash_of_a_decoder(squares):
+    with pytest.raises(Exception, match="a defect"):
+        squares(fail_at_3, 5)
+
+
+def test_many_small_tasks_and_several_jobs(squares, lake):
+    begun = time.monotonic()
+    found, (done, total) = squares(square, 200, task_files=1)
+    assert len(found) == done == total == 200
+    parts = list((lake.root / "SQUARES" / "staged").iterdir())
+    assert len(parts) == 4  # 64 tasks each: what a kill can cost
+    assert time.monotonic() - begun < 60
+
+
+def test_the_rest_of_a_killed_run_is_kept(squares, lake):
+    """A job that fails leaves the staged parts of the jobs before it."""
+    with pytest.raises(Exception, match="a defect"):
+        squares(lambda row: fail_at_3({"path": "0003"}) if row["path"] == "0070" else row, 80, task_files=1)
+    assert pa.compute.max(lake.staged_arrow(RESULTS, "path")["path"]).as_py() == "0063"
+
+
+def test_nothing_to_do_starts_nothing(lake):
+    workers.run(None, lake, [], [], name="x", function=square, table=RESULTS, results=RESULTS)
+    assert not (lake.root / "SQUARES").exists()

@@ -1,0 +1,12 @@
+import logging
+import time
+
+from jobs import progress
+
+
+def test_a_log_line_now_and_then_without_a_terminal(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "_LOG_EVERY_S", 0.05)
+    monkeypatch.setattr(progress, "_LOOK_EVERY_S", 0.01)
+    with caplog.at_level(logging.INFO, "segue"), progress.watch("extract", 10, lambda: 7):
+        time.sleep(0.3)
+    assert any("extract: 7 of 10" in line for line in caplog.messages)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from jobs.__main__ import COMMANDS, parse
+from jobs.errors import InputError
+from jobs.settings import lake_path
+
+
+def test_a_lake_is_a_folder():
+    assert lake_path("file:///srv/lake") == Path("/srv/lake")
+    assert lake_path("lake") == Path.cwd() / "lake"
+    with pytest.raises(InputError, match="--lake: expected a folder on a mounted disk.*found 's3a://b/l'"):
+        lake_path("s3a://b/l")
+
+
+def test_the_environment_gives_addresses_and_options_win(monkeypatch):
+    monkeypatch.setenv("SEGUE_LAKE", "/a")
+    monkeypatch.setenv("SEGUE_MONGO", "mongodb://there/segue")
+    assert parse(["catalog"]).lake == "/a"
+    found = parse(["catalog", "--lake", "/b", "--master", "local[1]"])
+    assert (found.lake, found.mongo, found.master) == ("/b", "mongodb://there/segue", "local[1]")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse([command, "--help"])
+    assert ended.value.code == 0
+    assert COMMANDS[command][0] in " ".join(capsys.readouterr().out.split())

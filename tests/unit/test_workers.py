@@ -1,0 +1,95 @@
+import os
+import signal
+import sys
+import time
+
+import psutil
+import pytest
+
+from jobs import workers
+from jobs.errors import BadFile
+
+
+def loads(sizes, tasks):
+    return [sum(size for size, task in zip(sizes, tasks, strict=True) if task == n) for n in range(max(tasks) + 1)]
+
+
+def test_tasks_hold_a_few_files_each():
+    assert workers.pack([1] * 20, task_bytes=100, task_files=8) == [0] * 8 + [1] * 8 + [2] * 4
+
+
+def test_tasks_are_about_equal_and_the_largest_comes_first():
+    sizes = [10, 90, 20, 100, 30, 60, 250]
+    tasks = workers.pack(sizes, task_bytes=100, task_files=8)
+    assert loads(sizes, tasks) == [250, 100, 90, 90, 30]
+    assert tasks[6] == 0  # larger than a task may be: one of its own, and not the last
+
+
+def test_nothing_is_packed_into_nothing():
+    assert workers.pack([]) == []
+
+
+def test_a_known_reason_is_kept_as_it_is():
+    assert workers.reason(BadFile("expected a, found b")) == "expected a, found b"
+
+
+def test_a_system_error_is_said_in_its_words():
+    with pytest.raises(OSError) as error:
+        open("/no/such/file")
+    assert (
+        workers.reason(error.value) == "expected a file that can be read and written, found: No such file or directory"
+    )
+
+
+def test_an_unknown_error_says_where():
+    with pytest.raises(ZeroDivisionError) as error:
+        _ = 1 / 0
+    assert workers.reason(error.value).startswith("unexpected ZeroDivisionError: division by zero (test_workers.py:")
+
+
+def test_every_reason_is_one_line():
+    for error in (BadFile("a\nb"), ValueError("a\nb")):
+        try:
+            raise error
+        except ValueError as raised:
+            assert "\n" not in workers.reason(raised)
+
+
+def in_a_child(row):
+    return {**row, "done_by": os.getpid()}
+
+
+def crash(row):
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return row
+
+
+def leave(row):
+    sys.stderr.close()
+    os._exit(3)
+
+
+def sleep(row):
+    time.sleep(4321)
+    return row
+
+
+def test_an_isolated_call_returns_its_row():
+    row = workers._Isolated(in_a_child)({"path": "a"})
+    assert row["path"] == "a" and row["done_by"] != os.getpid()
+
+
+@pytest.mark.parametrize(("function", "code"), [(crash, -11), (leave, 3)])
+def test_an_isolated_crash_is_an_error(function, code):
+    row = workers._Isolated(function)({"path": "a"})
+    assert row == {
+        "path": "a",
+        "error": f"expected audio that decodes, found that it crashes the decoder (exit {code})",
+    }
+
+
+def test_an_isolated_hang_is_an_error_and_leaves_no_process(monkeypatch):
+    monkeypatch.setattr(workers, "ISOLATED_LIMIT_S", 0.3)
+    before = set(psutil.Process().children())
+    assert workers._Isolated(sleep)({"path": "a"})["error"].endswith("found still at work")
+    assert set(psutil.Process().children()) <= before
