@@ -73,7 +73,7 @@ def _kernel(frequencies: np.ndarray, sample_rate: float) -> np.ndarray:
     padded = np.zeros((len(spectrum), size), np.complex128)
     padded[:, : size // 2 + 1] = spectrum
     kernel = np.fft.fft(padded, axis=1)
-    return np.ascontiguousarray(np.concatenate([kernel.real, kernel.imag]).T, np.float32)
+    return np.ascontiguousarray(np.concatenate([kernel.real, kernel.imag]).T)
 
 
 def _sparse(rows: np.ndarray) -> np.ndarray:
@@ -131,7 +131,8 @@ class _Halving:
         if last:  # fix_length: the length is the old one over the ratio, rounded up
             missing = -(-self._taken // self._ratio) - self._given
             resampled = np.pad(resampled, (0, missing)) if missing > 0 else resampled[: len(resampled) + missing]
-        return resampled / np.float32(np.sqrt(1 / self._ratio))
+        # In float64, rounded once, as there: the rounding of loud low notes is as loud as a quiet passage's high ones.
+        return (resampled / np.sqrt(1 / self._ratio)).astype(np.float32)
 
 
 class _Octave:
@@ -172,7 +173,7 @@ class _Octave:
         chroma = np.zeros((len(frames), N_CHROMA), np.float32)
         for start in range(0, len(frames), _FRAMES):
             end = start + _FRAMES
-            loops.fold(np.ascontiguousarray(frames[start:end]) @ self._kernel, self._first, chroma[start:end])
+            loops.fold(frames[start:end].astype(np.float64) @ self._kernel, self._first, chroma[start:end])
         self._done.append(chroma)
 
     def pull(self, count: int) -> np.ndarray:

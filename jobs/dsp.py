@@ -177,6 +177,6 @@ def _measured(segments: Iterable[tuple[np.ndarray, np.ndarray]], bank: spectra.B
     for samples, crossings in segments:
         spectrum = transform(samples)
         magnitude, power = magnitudes[:, : len(spectrum)]
-        said = np.empty((len(spectrum), 4 + 2 * len(bank.contrast)), np.float32)
-        loops.measure(spectrum, bank.contrast, spectra.ROLL_PERCENT, magnitude, power, said)
+        said = np.empty((len(spectrum), 4), np.float32)
+        loops.measure(spectrum, spectra.ROLL_PERCENT, magnitude, power, said)
         yield Segment(magnitude, power, said, crossings)

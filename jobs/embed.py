@@ -3,7 +3,7 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,12 @@ from jobs import progress, session, settings
 from jobs.embedding import ROWS_PER_PARTITION, Projection, fixed_signs
 from jobs.errors import InputError, StepError
 from jobs.storage import Lake
-from jobs.tables import FEATURE_COLUMNS, FEATURES, PROJECTIONS, TRACKS, VECTORS
+from jobs.tables import EMBEDDED_COLUMNS, FEATURES, PROJECTIONS, TRACKS, VECTORS, newest_version
 
 # Names the way from features to embedding; change it when the way changes.
 RECIPE = "standardise+pca-1"
+
+MOST_DIMENSIONS = min(map(len, EMBEDDED_COLUMNS.values()))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +37,8 @@ def add_feature_version_argument(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bring PROJECTIONS and VECTORS up to date with FEATURES; return the counts."""
-    if not 1 <= arguments.dimensions <= len(FEATURE_COLUMNS):
-        raise InputError(f"--dimensions: expected 1 to {len(FEATURE_COLUMNS)}, found {arguments.dimensions}")
+    if not 1 <= arguments.dimensions <= MOST_DIMENSIONS:
+        raise InputError(f"--dimensions: expected 1 to {MOST_DIMENSIONS}, found {arguments.dimensions}")
     lake = Lake(settings.lake_path(arguments.lake))
     spark = session.spark(arguments.master)
     features = training_set(lake.read(spark, FEATURES), lake.read(spark, TRACKS), arguments.feature_version)
@@ -49,7 +51,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     with progress.watch("embed", tracks):
         partitions = tracks // ROWS_PER_PARTITION + 1
         features = features.repartitionByRange(partitions, "track_id").sortWithinPartitions("track_id").persist()
-        projection = fit(features, dimensions=min(arguments.dimensions, max(tracks - 1, 1)))
+        dimensions = min(arguments.dimensions, max(tracks - 1, 1))
+        projection = fit(features, EMBEDDED_COLUMNS[version], dimensions=dimensions)
         lake.commit(PROJECTIONS, _projection_rows(spark, projection, projection_id, version, training_hash))
         embedded = features.mapInArrow(_applier(projection), "track_id string, embedding array<float>")
         lake.commit(VECTORS, embedded.withColumn("projection_id", F.lit(projection_id)))
@@ -58,15 +61,21 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def training_set(features: DataFrame, tracks: DataFrame, version: str | None) -> DataFrame:
-    """Return the rows of one feature version (the newest by name where None) whose track is still in TRACKS."""
-    version = version or features.agg(F.max("feature_version")).first()[0]
-    if version is None:
+    """Return the rows of one feature version (the newest found where None) whose track is still in TRACKS."""
+    found = sorted(row[0] for row in features.select("feature_version").distinct().collect())
+    if not found:
         raise StepError("expected rows in FEATURES, found none; run `segue extract` first")
-    chosen = features.where(F.col("feature_version") == version)
-    if chosen.isEmpty():
-        known = ", ".join(sorted(row[0] for row in features.select("feature_version").distinct().collect()))
+    known = ", ".join(version for version in EMBEDDED_COLUMNS if version in found)
+    chosen = version or newest_version(found)
+    if chosen is None:
+        raise StepError(
+            f"expected rows of feature version {', '.join(EMBEDDED_COLUMNS)}, found only those of another segue: "
+            f"{', '.join(found)}; run `segue extract`"
+        )
+    if chosen not in found or chosen not in EMBEDDED_COLUMNS:
         raise InputError(f"--feature-version: expected one of {known}, found {version!r}")
-    return chosen.join(tracks.select("track_id", "content_hash"), ["track_id", "content_hash"], "left_semi")
+    rows = features.where(F.col("feature_version") == chosen)
+    return rows.join(tracks.select("track_id", "content_hash"), ["track_id", "content_hash"], "left_semi")
 
 
 def _identity(features: DataFrame) -> tuple[str, str, int]:
@@ -85,15 +94,15 @@ def _projection_id(training_hash: str, dimensions: int) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def fit(features: DataFrame, *, dimensions: int) -> Projection:
-    """Return the projection of the rows of FEATURES: standardisation, then their first principal components."""
-    assembled = VectorAssembler(inputCols=list(FEATURE_COLUMNS), outputCol="x").transform(features).select("x")
+def fit(features: DataFrame, columns: Sequence[str], *, dimensions: int) -> Projection:
+    """Return the projection of these columns of FEATURES: standardisation, then their first principal components."""
+    assembled = VectorAssembler(inputCols=list(columns), outputCol="x").transform(features).select("x")
     scaler = StandardScaler(withMean=True, withStd=True, inputCol="x", outputCol="z").fit(assembled)
     components = PCA(k=dimensions, inputCol="z", outputCol="y").fit(scaler.transform(assembled)).pc.toArray()
     scale = scaler.std.toArray()
     scale = np.where(scale > 0, scale, 1.0)  # a constant feature: its standardised value is 0 whatever divides it
     loadings = fixed_signs(np.nan_to_num(components)).astype(np.float32)
-    return Projection(FEATURE_COLUMNS, scaler.mean.toArray(), scale, loadings)
+    return Projection(tuple(columns), scaler.mean.toArray(), scale, loadings)
 
 
 def _projection_rows(

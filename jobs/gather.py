@@ -106,7 +106,8 @@ class Timbre(Group):
 
     def add(self, segment: Segment) -> None:
         """Take the next segment."""
-        self.rows.add(np.hstack([segment.said, spectra.zero_crossing_rate(segment.crossings)]))
+        levels = spectra.peaks_and_valleys(segment.magnitude, self.bank)
+        self.rows.add(np.hstack([segment.said, levels, spectra.zero_crossing_rate(segment.crossings)]))
 
     def finish(self) -> Found:
         """Return the features in hertz and dB."""

@@ -10,10 +10,10 @@ from numba import njit
 
 TINY = float(np.finfo(np.float32).tiny)
 
-# Sums may be reordered (that is what makes them vectors); NaN and infinity keep their meaning.
-_compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+# Sums may be reordered and NaN is not looked for (signals are checked before): that is what makes them vectors.
+_compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
 
-# Bins whose sum is taken at once while looking for the roll-off.
+# Bins whose sum is taken at once while looking for the roll-off, and whose largest while looking for the largest.
 _STRIDE = 32
 
 # float32, as librosa compares: a fifth of a frame's sum is not more than 0.2.
@@ -21,22 +21,15 @@ _CENS_STEPS = np.array([0.4, 0.2, 0.1, 0.05], np.float32)
 
 
 @_compiled
-def measure(
-    spectrum: np.ndarray, bands: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, said: np.ndarray
-) -> None:
+def measure(spectrum: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, said: np.ndarray) -> None:
     """Fill M, M^2 and what is said of each frame, from the complex spectrum (frames, bins).
 
-    bands: (n, 3), each contrast band's first bin, end bin, and how many bins make its peak and its valley.
-    said: (frames, 4 + 2 n), out: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and roll-off (the
-    first bin up to which `roll` of the sum of M lies) in bins; the bands' peaks; the bands' valleys.
+    said: (frames, 4), out: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and roll-off (the first
+    bin up to which `roll` of the sum of M lies) in bins.
     """
     for frame in range(len(spectrum)):
         _magnitudes(spectrum[frame], magnitude[frame], power[frame])
         _moments(magnitude[frame], power[frame], roll, said[frame])
-        for band in range(len(bands)):
-            first, end, count = bands[band]
-            peak, valley = _extremes(magnitude[frame, first:end], count)
-            said[frame, 4 + band], said[frame, 4 + len(bands) + band] = peak, valley
 
 
 @_compiled
@@ -82,27 +75,6 @@ def _rolloff(magnitude: np.ndarray, wanted: float) -> int:
 
 
 @_compiled
-def _extremes(values: np.ndarray, count: int) -> tuple[float, float]:
-    """Return the means of the `count` largest and of the `count` smallest values."""
-    high, low = np.empty(count, np.float32), np.empty(count, np.float32)
-    high[:], low[:] = -np.inf, np.inf  # sorted, the one that falls out next at the end
-    for value in values:
-        if value > high[-1]:
-            place = count - 1
-            while place > 0 and high[place - 1] < value:
-                high[place] = high[place - 1]
-                place -= 1
-            high[place] = value
-        if value < low[-1]:
-            place = count - 1
-            while place > 0 and low[place - 1] > value:
-                low[place] = low[place - 1]
-                place -= 1
-            low[place] = value
-    return high.mean(), low.mean()
-
-
-@_compiled
 def pitches(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the bin (with its fraction) and the level of each frame's maxima, by a parabola through three bins.
 
@@ -112,7 +84,7 @@ def pitches(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple
     count = 0
     for frame in range(len(levels)):
         level = levels[frame]
-        loud = np.float32(threshold) * level.max()
+        loud = np.float32(threshold) * _largest(level)
         for k in range(first, end):
             b = level[k]
             if b > loud and b > level[k - 1] and b >= level[k + 1]:
@@ -121,6 +93,20 @@ def pitches(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple
                 bins[count], heights[count] = k + shift, b + 0.25 * (c - a) * shift
                 count += 1
     return bins[:count].copy(), heights[:count].copy()
+
+
+@_compiled
+def _largest(values: np.ndarray) -> float:
+    # In lanes: the largest of one running value is waited for at every step.
+    lanes = np.zeros(_STRIDE, np.float32)
+    whole = values.size // _STRIDE * _STRIDE
+    for start in range(0, whole, _STRIDE):
+        for j in range(_STRIDE):
+            lanes[j] = max(lanes[j], values[start + j])
+    largest = lanes.max()
+    for value in values[whole:]:
+        largest = max(largest, value)
+    return largest
 
 
 @_compiled

@@ -40,8 +40,8 @@ class Bank:
     mel: scipy.sparse.csr_array
     # (bands, coefficients)
     dct: np.ndarray
-    # (bands, 3), per contrast band: first bin, end bin, and how many bins make its peak and its valley.
-    contrast: np.ndarray
+    # Per contrast band: first bin, end bin, and how many bins make its peak and its valley.
+    contrast: tuple[tuple[int, int, int], ...]
     # First and end bin of the pitches that the tuning is estimated from.
     pitches: tuple[int, int]
 
@@ -65,7 +65,7 @@ def bank(sample_rate: int) -> Bank:
     )
 
 
-def _contrast_bands(frequencies: np.ndarray) -> np.ndarray:
+def _contrast_bands(frequencies: np.ndarray) -> tuple[tuple[int, int, int], ...]:
     """Return the bands that start below the last frequency; each begins one bin early and leaves its last bin out."""
     edges = CONTRAST_FMIN * 2.0 ** np.arange(CONTRAST_OCTAVES)
     edges = edges[edges < frequencies[-1]]
@@ -75,7 +75,7 @@ def _contrast_bands(frequencies: np.ndarray) -> np.ndarray:
         first, end = max(int(inside[0]) - 1, 0), int(inside[-1]) + 1
         count = max(int(np.rint(CONTRAST_QUANTILE * (end - first))), 1)
         bands.append((first, end if high == np.inf else end - 1, count))
-    return np.array(bands)
+    return tuple(bands)
 
 
 class Transform:
@@ -105,6 +105,20 @@ def zero_crossing_rate(crossings: np.ndarray) -> np.ndarray:
     hops = N_FFT // HOP
     per_frame = np.lib.stride_tricks.sliding_window_view(per_hop, hops).sum(axis=1)
     return ((per_frame - crossings[: len(per_frame) * HOP : HOP]) / N_FFT).astype(np.float32)[:, np.newaxis]
+
+
+def peaks_and_valleys(magnitude: np.ndarray, filters: Bank) -> np.ndarray:
+    """Return the means of the loudest and of the softest 2 % of M in each contrast band, (frames, 2 x bands)."""
+    bands = len(filters.contrast)
+    levels = np.empty((len(magnitude), 2 * bands), np.float32)
+    for band, (first, end, count) in enumerate(filters.contrast):
+        bins = magnitude[:, first:end]
+        if count > 1:
+            bins = np.sort(bins, axis=1)
+            levels[:, band], levels[:, bands + band] = bins[:, -count:].mean(axis=1), bins[:, :count].mean(axis=1)
+        else:
+            levels[:, band], levels[:, bands + band] = bins.max(axis=1), bins.min(axis=1)
+    return levels
 
 
 def mel_decibels(power: np.ndarray, filters: Bank) -> np.ndarray:
