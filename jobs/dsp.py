@@ -22,7 +22,9 @@ import numpy as np
 from jobs import loops, spectra
 from jobs.gather import GROUPS, Found, Group, Mel, Segment
 from jobs.spectra import HOP, N_FFT
-from jobs.tables import DESCRIPTORS, FEATURE_SIZES
+from jobs.tables import DESCRIPTORS, FEATURE_SIZES, FEATURE_VERSION
+
+__all__ = ["FEATURE_VERSION", "SignalError", "analyse", "features", "warm_up"]
 
 Blocks = Callable[[], Iterator[np.ndarray]]
 
@@ -115,7 +117,7 @@ def _read(blocks: Iterable[np.ndarray], bank: spectra.Bank, groups: Sequence[Gro
 
 
 def warm_up() -> None:
-    """Run the whole engine on one synthetic second: its loops are compiled, and kept on disk for every later process."""
+    """Run the engine on one synthetic second: its loops are compiled, and kept on disk for every later process."""
     time = np.arange(44_100) / 44_100
     tone = np.sin(2 * np.pi * 440 * time).astype(np.float32)
     features(lambda: iter([tone]), sample_rate=44_100)

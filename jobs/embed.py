@@ -40,17 +40,18 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     if not 1 <= arguments.dimensions <= MOST_DIMENSIONS:
         raise InputError(f"--dimensions: expected 1 to {MOST_DIMENSIONS}, found {arguments.dimensions}")
     lake = Lake(settings.lake_path(arguments.lake))
-    spark = session.spark(arguments.master)
-    features = training_set(lake.read(spark, FEATURES), lake.read(spark, TRACKS), arguments.feature_version)
-    version, training_hash, tracks = _identity(features)
+    version, training_hash, tracks = training_set(lake, arguments.feature_version)
     projection_id = _projection_id(training_hash, arguments.dimensions)
     counts = {"tracks": tracks, "projection": projection_id}
-    vectors = lake.read(spark, VECTORS)
-    if vectors.where(F.col("projection_id") == projection_id).count() == tracks:
+    if lake.arrow(VECTORS, "projection_id")["projection_id"].to_pylist() == [projection_id] * tracks:
         return {**counts, "new": 0}
     with progress.watch("embed", tracks):
-        partitions = tracks // ROWS_PER_PARTITION + 1
-        features = features.repartitionByRange(partitions, "track_id").sortWithinPartitions("track_id").persist()
+        spark = session.spark(arguments.master)
+        features = lake.read(spark, FEATURES).where(F.col("feature_version") == version)
+        present = lake.read(spark, TRACKS).select("track_id", "content_hash")
+        features = features.join(present, ["track_id", "content_hash"], "left_semi")
+        features = features.repartitionByRange(tracks // ROWS_PER_PARTITION + 1, "track_id")
+        features = features.sortWithinPartitions("track_id").persist()
         dimensions = min(arguments.dimensions, max(tracks - 1, 1))
         projection = fit(features, EMBEDDED_COLUMNS[version], dimensions=dimensions)
         lake.commit(PROJECTIONS, _projection_rows(spark, projection, projection_id, version, training_hash))
@@ -60,33 +61,32 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**counts, "new": tracks}
 
 
-def training_set(features: DataFrame, tracks: DataFrame, version: str | None) -> DataFrame:
-    """Return the rows of one feature version (the newest found where None) whose track is still in TRACKS."""
-    found = sorted(row[0] for row in features.select("feature_version").distinct().collect())
-    if not found:
-        raise StepError("expected rows in FEATURES, found none; run `segue extract` first")
-    known = ", ".join(version for version in EMBEDDED_COLUMNS if version in found)
-    chosen = version or newest_version(found)
-    if chosen is None:
-        raise StepError(
-            f"expected rows of feature version {', '.join(EMBEDDED_COLUMNS)}, found only those of another segue: "
-            f"{', '.join(found)}; run `segue extract`"
-        )
-    if chosen not in found or chosen not in EMBEDDED_COLUMNS:
-        raise InputError(f"--feature-version: expected one of {known}, found {version!r}")
-    rows = features.where(F.col("feature_version") == chosen)
-    return rows.join(tracks.select("track_id", "content_hash"), ["track_id", "content_hash"], "left_semi")
+def training_set(lake: Lake, version: str | None) -> tuple[str, str, int]:
+    """Return the feature version to train on (the newest in FEATURES where None), the training data's hash, the tracks.
 
-
-def _identity(features: DataFrame) -> tuple[str, str, int]:
-    """Return the feature version, the hash of the training data and the number of tracks."""
-    rows = features.select("feature_version", "track_id", "content_hash").orderBy("track_id").collect()
-    if not rows:
-        raise StepError("expected tracks with features, found none; see REJECTS for why")
+    The training set is every row of FEATURES of that version whose track is still in TRACKS with the same content.
+    """
+    rows = lake.arrow(FEATURES, "feature_version", "track_id", "content_hash").to_pylist()
+    versions = sorted({row["feature_version"] for row in rows})
+    if not versions:
+        raise StepError("expected tracks with features, found none; run `segue extract`, or see REJECTS for why")
+    known = [known for known in EMBEDDED_COLUMNS if known in versions]
+    if version and version not in known:
+        raise InputError(f"--feature-version: expected one of {', '.join(known)}, found {version!r}")
+    version = version or newest_version(versions)
+    if version is None:
+        raise StepError(f"expected features of a known version, found only {', '.join(versions)}; run `segue extract`")
+    present = {
+        (row["track_id"], row["content_hash"]) for row in lake.arrow(TRACKS, "track_id", "content_hash").to_pylist()
+    }
+    keys = sorted((r["track_id"], r["content_hash"]) for r in rows if r["feature_version"] == version)
+    keys = [key for key in keys if key in present]
+    if not keys:
+        raise StepError(f"expected tracks with features of version {version}, found none; run `segue extract`")
     digest = hashlib.sha256()
-    for row in rows:
-        digest.update(f"{row.feature_version} {row.track_id} {row.content_hash}\n".encode())
-    return rows[0].feature_version, digest.hexdigest(), len(rows)
+    for track_id, content_hash in keys:
+        digest.update(f"{version} {track_id} {content_hash}\n".encode())
+    return version, digest.hexdigest(), len(keys)
 
 
 def _projection_id(training_hash: str, dimensions: int) -> str:

@@ -12,7 +12,7 @@ from jobs import audio, dsp, rejects, session, settings, workers
 from jobs.errors import BadFile
 from jobs.paths import to_path
 from jobs.storage import Lake
-from jobs.tables import FEATURE_COLUMNS, FEATURE_VERSION, FEATURES, REJECTS, TRACKS, Column
+from jobs.tables import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column
 
 _RESULTS = FEATURES.plus(
     Column("path", "string", "file of the library"),
@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def missing(tracks: DataFrame, features: DataFrame) -> DataFrame:
     """Return the tracks whose present content has no features of the present version."""
-    present = features.where(F.col("feature_version") == FEATURE_VERSION).select("track_id", "content_hash")
+    present = features.where(F.col("feature_version") == dsp.FEATURE_VERSION).select("track_id", "content_hash")
     return tracks.join(present, ["track_id", "content_hash"], "left_anti").orderBy("track_id")
 
 
@@ -57,7 +57,7 @@ def _present(spark: SparkSession, lake: Lake) -> DataFrame:
 
 def extract_file(row: workers.Row) -> workers.Row:
     """Return a track's row of FEATURES; its error where its audio cannot be described."""
-    row = {**row, "feature_version": FEATURE_VERSION}
+    row = {**row, "feature_version": dsp.FEATURE_VERSION}
     try:
         values, duration, sample_rate = describe(to_path(row["audio_path"]))
     except Exception as error:  # whatever one file does, it is that file's row

@@ -1,7 +1,7 @@
 """What each group of features gathers from one reading of a signal, and what it makes of it in the end.
 
-A group takes the signal segment by segment and keeps float32 rows, `width` values a frame. It may be told to give up (the
-rows of hours of sound would not fit into memory together); then it gets a reading of its own. Some need a figure of the
+A group takes the signal segment by segment and keeps float32 rows, `width` values a frame. It may be told to give up
+(the rows of hours of sound would not fit into memory together); then it gets another reading. Some need a figure of the
 whole clip before they can say anything; frames wait for it as little as memory allows:
 - MFCC, what follows from them, and contrast cut their decibels 80 dB below the clip's loudest. Contrast keeps peaks and
   valleys until the end; the mel spectrogram is kept up to LONG_FRAMES, beyond that the signal is read a second time.
@@ -125,7 +125,7 @@ class Timbre(Group):
         bands = len(self.bank.contrast)
         # Both levels are cut TOP_DB below the clip's highest of their kind.
         loudest = [max(float(row.max()) for row in self.rows.columns(bands, start)) for start in (4, 4 + bands)]
-        peak_floor, valley_floor = (spectra.decibels(np.float32(level)) - spectra.TOP_DB for level in loudest)
+        peak_floor, valley_floor = spectra.decibels(np.array(loudest, np.float32)) - np.float32(spectra.TOP_DB)
         for peak, valley in zip(self.rows.columns(bands, 4), self.rows.columns(bands, 4 + bands), strict=True):
             yield np.maximum(spectra.decibels(peak), peak_floor) - np.maximum(spectra.decibels(valley), valley_floor)
         for _ in range(bands, spectra.CONTRAST_OCTAVES + 1):
@@ -138,7 +138,7 @@ class Mel(Group):
     def __init__(self, bank: spectra.Bank) -> None:
         super().__init__(bank)
         self._loudest = -np.inf
-        self._floor: np.float32 | None = None
+        self._floor: float | None = None
         self._waiting: Rows = Rows()
         self._frames = 0
         self._before: np.ndarray | None = None
@@ -159,7 +159,7 @@ class Mel(Group):
 
     def settle(self) -> None:
         """Fix the floor at the end of the first reading; what was kept is described, else the next reading is."""
-        self._floor = np.float32(self._loudest - spectra.TOP_DB)
+        self._floor = self._loudest - spectra.TOP_DB
         self.width = N_MFCC + 1
         for mel in self._waiting.drain():
             self._describe(mel)
@@ -170,7 +170,8 @@ class Mel(Group):
         self._before, self._covariance = None, Covariance(N_MFCC)
 
     def _describe(self, mel: np.ndarray) -> None:
-        cut = np.maximum(mel, self._floor)
+        assert self._floor is not None
+        cut = np.maximum(mel, np.float32(self._floor))
         mfcc = cut @ self.bank.dct
         self._covariance.add(mfcc)
         self.rows.add(np.column_stack([mfcc, rhythm.onset_strength(cut, self._before)]))

@@ -128,9 +128,9 @@ def normalised(chroma: np.ndarray, largest: bool) -> np.ndarray:
     """Return each frame of a chroma (frames, 12) divided by its largest value, or by its sum; silence stays 0."""
     result = np.empty_like(chroma)
     for frame in range(len(chroma)):
-        length = np.float64(0.0)
+        length = 0.0
         for value in chroma[frame]:
-            length = max(length, np.float64(value)) if largest else length + abs(np.float64(value))
+            length = max(length, float(value)) if largest else length + abs(float(value))
         if length < TINY:
             length = 1.0
         for k in range(chroma.shape[1]):

@@ -1,8 +1,8 @@
 """Rhythm: how strongly each frame begins something new, how that repeats, and how often it happens.
 
-Conventions: the onset strength is librosa.onset.onset_strength's, in dB, but for its delay of two frames: the rise of the
-mel spectrum from frame to frame, falling bands counted as 0, averaged over the bands. Frame rates are in Hz, tempi in beats per
-minute, lags in seconds. A recording whose onset strength never changes has tempogram, tempo and onset density 0.
+Conventions: the onset strength is librosa.onset.onset_strength's, in dB, but for its delay of two frames: the rise of
+the mel spectrum from frame to frame, falling bands counted as 0, averaged over the bands. Frame rates are in Hz, tempi
+in beats per minute. A recording whose onset strength never changes has tempogram, tempo and onset density 0.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ _AROUND_S, _APART_S = 0.25, 0.05
 
 
 def onset_strength(mel: np.ndarray, before: np.ndarray | None) -> np.ndarray:
-    """Return the onset strength, dB, (frames,), of a mel spectrum in dB (frames, bands); `before` is the frame before."""
+    """Return the onset strength, dB, (frames,), of a mel spectrum (frames, bands) in dB after the frame `before`."""
     rise = np.diff(mel, axis=0, prepend=mel[:1] if before is None else before)
     return np.maximum(rise, 0).mean(axis=1)
 

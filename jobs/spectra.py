@@ -92,7 +92,7 @@ class Transform:
         self._spectrum = np.empty((max_frames, N_FFT // 2 + 1), np.complex128)
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
-        """Return the complex spectrum, (frames, bins), of (frames - 1) * HOP + N_FFT samples; the next one overwrites it."""
+        """Return the spectrum, complex128 (frames, bins), of (frames - 1) * HOP + N_FFT samples; the next overwrites it."""
         overlapping = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
         frames, spectrum = self._frames[: len(overlapping)], self._spectrum[: len(overlapping)]
         np.multiply(overlapping, self._window, out=frames)

@@ -7,11 +7,12 @@ lake/TRACKS/staged/<part>          finished parts of a step that is still at wor
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
+import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 from pyspark.sql import DataFrame, SparkSession
@@ -59,6 +60,21 @@ class Lake:
             return spark.createDataFrame([], schema)
         return spark.read.schema(schema).parquet(str(version))
 
+    def arrow(self, table: Table, *columns: str) -> pa.Table:
+        """Return the table as it stands now without Spark, some columns of it or all: what planning a step needs."""
+        return self._arrow(table, [self.version(table)], list(columns) or table.names)
+
+    def staged_arrow(self, table: Table, *columns: str) -> pa.Table:
+        """Return some columns, or all, of the finished parts; `table` names the columns they were staged with."""
+        return self._arrow(table, self._parts(table), list(columns) or table.names)
+
+    def _arrow(self, table: Table, folders: Sequence[Path | None], columns: list[str]) -> pa.Table:
+        files = [str(file) for folder in folders if folder is not None for file in sorted(folder.glob("*.parquet"))]
+        schema = table.arrow_schema()
+        if not files:
+            return schema.empty_table().select(columns)
+        return pyarrow.dataset.dataset(files, schema=schema).to_table(columns=columns)
+
     def rows(self, table: Table) -> int:
         """Return the number of rows, read from the Parquet footers."""
         version = self.version(table)
@@ -77,7 +93,9 @@ class Lake:
         old = self.version(table)
         new = folder / f"v{int(old.name[1:]) + 1 if old else 1:06d}"
         shutil.rmtree(new, ignore_errors=True)  # what a killed run left half-written
-        frame = frame.select(*table.names).persist()
+        frame = frame.select(*table.names)
+        _check_types(table, frame)
+        frame.persist()
         try:
             files = frame.count() // _ROWS_PER_FILE + 1
             parts = frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, *table.key)
@@ -103,13 +121,20 @@ class Lake:
 
     def staged(self, spark: SparkSession, table: Table) -> DataFrame:
         """Return the rows of all finished parts; `table` names the columns they were staged with."""
-        parts = [str(part) for part in sorted((self.root / table.name / "staged").glob("[!.]*"))]
+        parts = [str(part) for part in self._parts(table)]
         schema = table.spark_schema()
         return spark.read.schema(schema).parquet(*parts) if parts else spark.createDataFrame([], schema)
 
-    def staged_parts(self, table: Table) -> list[str]:
-        """Return the names of the finished parts."""
-        return sorted(part.name for part in (self.root / table.name / "staged").glob("[!.]*"))
+    def _parts(self, table: Table) -> list[Path]:
+        return sorted((self.root / table.name / "staged").glob("[!.]*"))
+
+
+def _check_types(table: Table, frame: DataFrame) -> None:
+    """Raise TypeError for a column of another type than the table's: Parquet would take it, and no reader could."""
+    for declared, found in zip(table.spark_schema(), frame.schema, strict=True):
+        if declared.dataType.simpleString() != found.dataType.simpleString():
+            expected, is_now = declared.dataType.simpleString(), found.dataType.simpleString()
+            raise TypeError(f"{table.name}.{declared.name}: expected {expected}, found {is_now}")
 
 
 def _flush(folder: Path) -> None:

@@ -108,7 +108,7 @@ FEATURE_COLUMNS = (*_layout(FEATURE_SIZES), *chain(*map(descriptor_columns, DESC
 
 # Every feature_version that this code can read, oldest first: the set, then the numerical version of the code (raise it
 # when any column changes by more than rounding). Each with the columns that the embedding is made from; an older
-# version's rows have null in the other ones. A key is a name, not a quantity; the covariance is for a Gaussian distance.
+# version's rows have null in the other ones. A key is a name, no quantity; the covariance is for a Gaussian distance.
 _BASIC = set(FMA_SIZES) - {"chroma_cens", "chroma_cqt", "tonnetz"}
 EMBEDDED_COLUMNS = {
     "basic-1": _layout(sorted(_BASIC)),
