@@ -9,7 +9,7 @@ Conventions
   bins, tonnetz of chroma_cens. That script left `sr` at 22,050 Hz for chroma_stft, centroid, bandwidth, contrast and
   roll-off, whatever the file had: those columns of the published features.csv are not comparable with these.
 
-One reading of the signal is enough up to 15 minutes (at 44.1 kHz); see `gather` for what needs another one. Memory is
+One reading of the signal is enough up to 15 minutes (at 44.1 kHz); see `timbre` for what needs another one. Memory is
 bounded by KEPT_VALUES for any length. BLAS products are small and gain nothing from threads: give a worker
 OPENBLAS_NUM_THREADS=1.
 """
@@ -20,13 +20,18 @@ from itertools import chain
 import numpy as np
 
 from jobs import loops, spectra
-from jobs.gather import GROUPS, Found, Group, Mel, Segment
+from jobs.gather import Found, Group, Segment
+from jobs.harmony import Chroma, Harmony
 from jobs.spectra import HOP, N_FFT
 from jobs.tables import DESCRIPTORS, FEATURE_SIZES, FEATURE_VERSION
+from jobs.timbre import Mel, Timbre
 
-__all__ = ["FEATURE_VERSION", "SignalError", "analyse", "features", "warm_up"]
+__all__ = ["FEATURE_VERSION", "GROUPS", "SignalError", "analyse", "features", "warm_up"]
 
 Blocks = Callable[[], Iterator[np.ndarray]]
+
+# The first one never gives up.
+GROUPS: tuple[type[Group], ...] = (Mel, Timbre, Chroma, Harmony)
 
 OVERLAP = N_FFT - HOP
 # Frames computed at a time: their spectrum (2 MB in float64) stays in one core's cache.
@@ -62,7 +67,8 @@ def features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
       would start at or above half the sample rate (below 12,800 Hz) holds nothing and gives 0
     - spectral_rolloff: the frequency below which 85 % of sum(M) lies; Hz
     - zcr: changes of sign per sample; 0..1
-    A silent frame has centroid, bandwidth, roll-off, rmse, zcr and chroma 0. Of the whole recording: `tables.DESCRIPTORS`.
+    A silent frame has centroid, bandwidth, roll-off, rmse, zcr and chroma_stft 0; its constant-Q chroma is that of the
+    resampler's rounding, as in librosa. Of the whole recording: `tables.DESCRIPTORS`.
 
     Raises SignalError for a signal that is empty, shorter than MIN_DURATION_S, silent throughout (every sample exactly
     0), not finite or beyond MAX_PEAK, and for a sample rate out of range.
@@ -72,7 +78,7 @@ def features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
 
 
 def analyse(blocks: Blocks, *, sample_rate: int, groups: Sequence[type[Group]] = GROUPS) -> Found:
-    """Return the features of some groups of `gather` by name: (7, numbers) each, (numbers,) for a descriptor."""
+    """Return the features of some groups by name: (7, numbers) each, (numbers,) for a descriptor."""
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         raise SignalError(f"expected a sample rate of {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, found {sample_rate}")
     bank = spectra.bank(sample_rate)
@@ -111,8 +117,7 @@ def _read(blocks: Iterable[np.ndarray], bank: spectra.Bank, groups: Sequence[Gro
         while len(hearing) > 1 and frames * sum(group.width for group in hearing) > KEPT_VALUES:
             hearing.pop().give_up()
     for group in groups:
-        if isinstance(group, Mel):
-            group.settle()
+        group.settle()
     return frames
 
 

@@ -79,7 +79,7 @@ STATISTICS = ("kurtosis", "max", "mean", "median", "min", "skew", "std")
 FEATURE_SIZES = {**FMA_SIZES, "mfcc_delta": 20}
 DESCRIPTORS = {
     "key": (1, "0 to 11: C major to B major; 12 to 23: C minor to B minor"),
-    "key_strength": (1, "correlation of the mean chroma with the key's profile, -1 to 1"),
+    "key_strength": (1, "correlation of the summed constant-Q chroma with the key's profile, -1 to 1"),
     "mfcc_covariance": (210, "of mfcc 1 to 20 over the frames, upper triangle row by row, dB^2"),
     "onset_density": (1, "note onsets per second"),
     "tempo": (1, "beats per minute"),

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 import soundfile
 
-from jobs import dsp, gather, spectra
+from jobs import dsp, harmony, spectra, timbre
 from jobs.tables import FEATURE_COLUMNS, FMA_COLUMNS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -201,7 +201,7 @@ def test_unusual_sample_rates(rate: int) -> None:
     assert (numbers(found, "spectral_contrast_std")[there:] == 0).all()
 
 
-@pytest.mark.parametrize("size", [1, 511, 512, 100_003])
+@pytest.mark.parametrize("size", [37, 511, 512, 100_003])
 def test_block_sizes_change_nothing(size: int) -> None:
     # More than one segment, and a last one that is cut off inside a hop.
     signal = noise(1.5, 48_000)
@@ -237,20 +237,52 @@ def test_a_long_signal_is_read_twice_and_gives_the_same(sweep: np.ndarray, monke
 
     short = dsp.features(blocks, sample_rate=RATE)
     assert readings == 1
-    monkeypatch.setattr(gather, "LONG_FRAMES", 1 + len(sweep) // dsp.HOP)
+    monkeypatch.setattr(timbre, "LONG_FRAMES", 1 + len(sweep) // dsp.HOP)
     dsp.features(blocks, sample_rate=RATE)
     assert readings == 2
-    monkeypatch.setattr(gather, "LONG_FRAMES", 200)
+    monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
     long = dsp.features(blocks, sample_rate=RATE)
     assert readings == 4
     np.testing.assert_array_equal(long, short)
 
 
 def test_a_long_signal_that_cannot_be_read_twice(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gather, "LONG_FRAMES", 200)
+    monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
     readings = iter([sweep, sweep[: 3 * RATE]])
     with pytest.raises(dsp.SignalError, match="expected 345 frames in the second reading as in the first, found 130"):
         dsp.features(lambda: iter([next(readings)]), sample_rate=RATE)
+
+
+@pytest.mark.parametrize("kept", [1, 12_000, 17_000])
+def test_rows_that_do_not_fit_together_are_gathered_in_further_readings(
+    sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    readings = 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal readings
+        readings += 1
+        return in_blocks(sweep, 10_000)()
+
+    whole = dsp.features(blocks, sample_rate=RATE)
+    monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
+    monkeypatch.setattr(harmony, "TUNING_FRAMES", 10_000)
+    monkeypatch.setattr(dsp, "KEPT_VALUES", kept)
+    pieces = dsp.features(blocks, sample_rate=RATE)
+    # One for the loudest, then group by group; 345 frames of 19, 12 and 24 values.
+    assert readings == 1 + {1: 5, 12_000: 3, 17_000: 2}[kept]
+    np.testing.assert_array_equal(pieces, whole)
+
+
+def test_the_slope_of_mfcc_is_librosas() -> None:
+    signal = noise(3)
+    mfcc = librosa.feature.mfcc(y=signal, sr=RATE, n_mfcc=20)
+    slope = librosa.feature.delta(mfcc, mode="nearest")
+    found = analyse(signal)
+    np.testing.assert_allclose(numbers(found, "mfcc_delta_std"), slope.std(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(numbers(found, "mfcc_delta_max"), slope.max(axis=1), rtol=1e-4)
+    covariance = np.cov(mfcc, bias=True)[np.triu_indices(20)]
+    np.testing.assert_allclose(numbers(found, "mfcc_covariance"), covariance, atol=1e-4 * covariance.max())
 
 
 def test_the_tuning_is_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +297,7 @@ def test_the_tuning_is_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) ->
     # Louder and longer at the end: as a whole it is 40 cents sharp.
     signal = np.concatenate([tone(440, 8), 2 * tone(440 * 2 ** (0.4 / 12), 16)])
     analyse(signal)
-    monkeypatch.setattr(gather, "TUNING_FRAMES", 2 * dsp.SEGMENT_FRAMES)
+    monkeypatch.setattr(harmony, "TUNING_FRAMES", 2 * dsp.SEGMENT_FRAMES)
     analyse(signal)
     assert tunings == pytest.approx([0.4, 0], abs=0.05)
 
