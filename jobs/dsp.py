@@ -77,7 +77,7 @@ def features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
     return np.concatenate([found[name].ravel() for name in (*FEATURE_SIZES, *DESCRIPTORS)]).astype(np.float32)
 
 
-def analyse(blocks: Blocks, *, sample_rate: int, groups: Sequence[type[Group]] = GROUPS) -> Found:
+def analyse(blocks: Blocks, *, sample_rate: int, groups: Sequence[Callable[[spectra.Bank], Group]] = GROUPS) -> Found:
     """Return the features of some groups by name: (7, numbers) each, (numbers,) for a descriptor."""
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         raise SignalError(f"expected a sample rate of {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, found {sample_rate}")

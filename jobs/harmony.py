@@ -110,10 +110,14 @@ class Harmony(Group):
         self._tuning, self._frames = spectra.Tuning(self.bank), 0
         self._transform, self._waiting, self._sum = None, [], np.zeros(N_CHROMA)
 
-    def finish(self) -> Found:
-        """Return the chromas, tonnetz and key."""
+    def finish_tuning(self) -> None:
+        """Turn what still waits for the tuning into rows."""
         if self._transform is None:
             self._settle()
+
+    def finish(self) -> Found:
+        """Return the chromas, tonnetz and key."""
+        self.finish_tuning()
         found = {"chroma_cqt": describe(self.rows.columns(N_CHROMA))}
         index, strength = tonality.key(self._sum)  # what is loud counts
         quantised = np.concatenate([piece[:, N_CHROMA:] for piece in self.rows.drain()])

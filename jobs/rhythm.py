@@ -29,7 +29,7 @@ _USUAL_TEMPO, _OCTAVES = 120.0, 1.0
 _AS_GOOD = 0.85
 
 # An onset stands out from the mean around it by this many dB and deviations, and is the largest around itself.
-_STANDS_OUT_DB, _STANDS_OUT = 1.0, 0.5
+_STANDS_OUT_DB, _STANDS_OUT = 0.5, 0.5
 _AROUND_S, _APART_S = 0.25, 0.05
 
 
