@@ -25,6 +25,7 @@ COMMANDS = {
     "embed": ("standardise and project the features to one vector per track", True),
     "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
+    "features": ("show one file's features: a table, JSON or a picture", False),
 }
 
 
@@ -65,7 +66,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         command = commands.add_parser(name, help=summary, description=summary)
         if name in argv[:1]:  # importing every step costs a second
             _module(name).add_arguments(command)
-            if name != "demo":
+            if name not in ("demo", "features"):  # they know no lake
                 settings.add_arguments(command)
     return parser.parse_args(argv)
 

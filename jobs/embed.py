@@ -3,7 +3,7 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,12 @@ from jobs import progress, session, settings
 from jobs.embedding import ROWS_PER_PARTITION, Projection, fixed_signs
 from jobs.errors import InputError, StepError
 from jobs.storage import Lake
-from jobs.tables import FEATURE_COLUMNS, FEATURES, PROJECTIONS, TRACKS, VECTORS
+from jobs.tables import EMBEDDED_COLUMNS, FEATURES, PROJECTIONS, TRACKS, VECTORS, newest_version
 
 # Names the way from features to embedding; change it when the way changes.
 RECIPE = "standardise+pca-1"
+
+MOST_DIMENSIONS = min(map(len, EMBEDDED_COLUMNS.values()))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +37,8 @@ def add_feature_version_argument(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bring PROJECTIONS and VECTORS up to date with FEATURES; return the counts."""
-    if not 1 <= arguments.dimensions <= len(FEATURE_COLUMNS):
-        raise InputError(f"--dimensions: expected 1 to {len(FEATURE_COLUMNS)}, found {arguments.dimensions}")
+    if not 1 <= arguments.dimensions <= MOST_DIMENSIONS:
+        raise InputError(f"--dimensions: expected 1 to {MOST_DIMENSIONS}, found {arguments.dimensions}")
     lake = Lake(settings.lake_path(arguments.lake))
     version, training_hash, tracks = training_set(lake, arguments.feature_version)
     projection_id = _projection_id(training_hash, arguments.dimensions)
@@ -50,7 +52,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         features = features.join(present, ["track_id", "content_hash"], "left_semi")
         features = features.repartitionByRange(tracks // ROWS_PER_PARTITION + 1, "track_id")
         features = features.sortWithinPartitions("track_id").persist()
-        projection = fit(features, dimensions=min(arguments.dimensions, max(tracks - 1, 1)))
+        dimensions = min(arguments.dimensions, max(tracks - 1, 1))
+        projection = fit(features, EMBEDDED_COLUMNS[version], dimensions=dimensions)
         lake.commit(PROJECTIONS, _projection_rows(spark, projection, projection_id, version, training_hash))
         embedded = features.mapInArrow(_applier(projection), "track_id string, embedding array<float>")
         lake.commit(VECTORS, embedded.withColumn("projection_id", F.lit(projection_id)))
@@ -59,7 +62,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def training_set(lake: Lake, version: str | None) -> tuple[str, str, int]:
-    """Return the feature version to train on (the newest by name where None), the training data's hash, the tracks.
+    """Return the feature version to train on (the newest in FEATURES where None), the training data's hash, the tracks.
 
     The training set is every row of FEATURES of that version whose track is still in TRACKS with the same content.
     """
@@ -67,9 +70,12 @@ def training_set(lake: Lake, version: str | None) -> tuple[str, str, int]:
     versions = sorted({row["feature_version"] for row in rows})
     if not versions:
         raise StepError("expected tracks with features, found none; run `segue extract`, or see REJECTS for why")
-    version = version or versions[-1]
-    if version not in versions:
-        raise InputError(f"--feature-version: expected one of {', '.join(versions)}, found {version!r}")
+    known = [known for known in EMBEDDED_COLUMNS if known in versions]
+    if version and version not in known:
+        raise InputError(f"--feature-version: expected one of {', '.join(known)}, found {version!r}")
+    version = version or newest_version(versions)
+    if version is None:
+        raise StepError(f"expected features of a known version, found only {', '.join(versions)}; run `segue extract`")
     present = {
         (row["track_id"], row["content_hash"]) for row in lake.arrow(TRACKS, "track_id", "content_hash").to_pylist()
     }
@@ -88,15 +94,15 @@ def _projection_id(training_hash: str, dimensions: int) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def fit(features: DataFrame, *, dimensions: int) -> Projection:
-    """Return the projection of the rows of FEATURES: standardisation, then their first principal components."""
-    assembled = VectorAssembler(inputCols=list(FEATURE_COLUMNS), outputCol="x").transform(features).select("x")
+def fit(features: DataFrame, columns: Sequence[str], *, dimensions: int) -> Projection:
+    """Return the projection of these columns of FEATURES: standardisation, then their first principal components."""
+    assembled = VectorAssembler(inputCols=list(columns), outputCol="x").transform(features).select("x")
     scaler = StandardScaler(withMean=True, withStd=True, inputCol="x", outputCol="z").fit(assembled)
     components = PCA(k=dimensions, inputCol="z", outputCol="y").fit(scaler.transform(assembled)).pc.toArray()
     scale = scaler.std.toArray()
     scale = np.where(scale > 0, scale, 1.0)  # a constant feature: its standardised value is 0 whatever divides it
     loadings = fixed_signs(np.nan_to_num(components)).astype(np.float32)
-    return Projection(FEATURE_COLUMNS, scaler.mean.toArray(), scale, loadings)
+    return Projection(tuple(columns), scaler.mean.toArray(), scale, loadings)
 
 
 def _projection_rows(

@@ -18,7 +18,16 @@ from pyspark.sql import functions as F
 from jobs import local, mongo, progress, ranking, registry, session, settings
 from jobs.errors import StepError
 from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, FEATURE_SIZES, FEATURES, STATISTICS, TRACKS
+from jobs.tables import (
+    DESCRIPTORS,
+    EMBEDDINGS,
+    FEATURE_SIZES,
+    FEATURES,
+    STATISTICS,
+    TRACKS,
+    descriptor_columns,
+    feature_columns,
+)
 
 NEIGHBOURS = 50
 
@@ -144,10 +153,21 @@ def track_document(row: Any) -> mongo.Document:
         for name in (*TRACKS.names, "cluster", "model_version", "feature_version", "sample_rate", "digest")
     }
     features = {
-        feature: {s: [row[f"{feature}_{s}_{n:02d}"] for n in range(1, size + 1)] for s in STATISTICS}
-        for feature, size in FEATURE_SIZES.items()
+        feature: {statistic: _values(row, feature_columns(feature, statistic)) for statistic in STATISTICS}
+        for feature in FEATURE_SIZES
     }
-    return {"_id": plain.pop("track_id"), **plain, "features": features}
+    descriptors = {name: _values(row, descriptor_columns(name)) for name in DESCRIPTORS}
+    return {
+        "_id": plain.pop("track_id"),
+        **plain,
+        # An older feature version has no values for the newer columns.
+        "features": {name: found for name, found in features.items() if None not in found["mean"]},
+        "descriptors": {name: found for name, found in descriptors.items() if None not in found},
+    }
+
+
+def _values(row: Any, columns: tuple[str, ...]) -> list[float | None]:
+    return [row[column] for column in columns]
 
 
 def similar_document(row: Any) -> mongo.Document:

@@ -4,7 +4,9 @@ Conventions: durations and positions in seconds, rates in hertz or bits per seco
 A `path` is absolute and readable text: a byte that is not UTF-8 stands as \\xNN and a backslash as two (see `paths.py`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import pyarrow as pa
 from pyspark.sql import types as spark_types
@@ -58,7 +60,9 @@ class Table:
 
 
 # FMA's features.csv: each feature's number of coefficients, and its statistics over the frames, in its order.
-FEATURE_SIZES = {
+FMA_SIZES = {
+    "chroma_cens": 12,
+    "chroma_cqt": 12,
     "chroma_stft": 12,
     "mfcc": 20,
     "rmse": 1,
@@ -66,15 +70,61 @@ FEATURE_SIZES = {
     "spectral_centroid": 1,
     "spectral_contrast": 7,
     "spectral_rolloff": 1,
+    "tonnetz": 6,
     "zcr": 1,
 }
 STATISTICS = ("kurtosis", "max", "mean", "median", "min", "skew", "std")
-FEATURE_COLUMNS = tuple(
-    f"{feature}_{statistic}_{number:02d}"
-    for feature, size in FEATURE_SIZES.items()
-    for statistic in STATISTICS
-    for number in range(1, size + 1)
-)
+
+# Beyond FMA: one more feature with the same statistics, and descriptors, numbers that a recording has one of each.
+FEATURE_SIZES = {**FMA_SIZES, "mfcc_delta": 20}
+DESCRIPTORS = {
+    "key": (1, "0 to 11: C major to B major; 12 to 23: C minor to B minor"),
+    "key_strength": (1, "correlation of the summed constant-Q chroma with the key's profile, -1 to 1"),
+    "mfcc_covariance": (210, "of mfcc 1 to 20 over the frames, upper triangle row by row, dB^2"),
+    "onset_density": (1, "note onsets per second"),
+    "tempo": (1, "beats per minute"),
+    "tempogram": (48, "autocorrelation of the onset strength at 30 to 300 beats per minute, evenly spaced in octaves"),
+}
+
+
+def feature_columns(feature: str, statistic: str) -> tuple[str, ...]:
+    """Return the columns of one statistic of one feature, `<feature>_<statistic>_<number>` from 01, as FMA has them."""
+    return tuple(f"{feature}_{statistic}_{number:02d}" for number in range(1, FEATURE_SIZES[feature] + 1))
+
+
+def descriptor_columns(descriptor: str) -> tuple[str, ...]:
+    """Return the columns of one descriptor: its name, or `<name>_<number>` from 001 where it has several numbers."""
+    size, _ = DESCRIPTORS[descriptor]
+    return (descriptor,) if size == 1 else tuple(f"{descriptor}_{number:03d}" for number in range(1, size + 1))
+
+
+def _layout(features: Iterable[str]) -> tuple[str, ...]:
+    return tuple(chain(*(feature_columns(feature, statistic) for feature in features for statistic in STATISTICS)))
+
+
+# The 518 of FMA's features.csv, by its names and in its order; then all that FEATURES has.
+FMA_COLUMNS = _layout(FMA_SIZES)
+FEATURE_COLUMNS = (*_layout(FEATURE_SIZES), *chain(*map(descriptor_columns, DESCRIPTORS)))
+
+# Every feature_version that this code can read, oldest first: the set, then the numerical version of the code (raise it
+# when any column changes by more than rounding). Each with the columns that the embedding is made from; an older
+# version's rows have null in the other ones. A key is a name, no quantity; the covariance is for a Gaussian distance.
+_BASIC = set(FMA_SIZES) - {"chroma_cens", "chroma_cqt", "tonnetz"}
+EMBEDDED_COLUMNS = {
+    "basic-1": _layout(sorted(_BASIC)),
+    "fma518+1": (
+        *_layout(FEATURE_SIZES),
+        *chain(*map(descriptor_columns, ("key_strength", "onset_density", "tempo", "tempogram"))),
+    ),
+}
+FEATURE_VERSION = list(EMBEDDED_COLUMNS)[-1]
+
+
+def newest_version(versions: Iterable[str]) -> str | None:
+    """Return the newest of the feature versions found in a table; None where this code knows none of them."""
+    found = set(versions)
+    return next((version for version in reversed(EMBEDDED_COLUMNS) if version in found), None)
+
 
 FILES = Table(
     "FILES",
@@ -126,7 +176,8 @@ FEATURES = Table(
         Column("content_hash", "string", "SHA-256 of the source file, hex"),
         Column("duration_s", "double", "seconds analysed"),
         Column("sample_rate", "int", "hertz, the file's own"),
-        *(Column(name, "float", "feature, statistic over the frames, coefficient") for name in FEATURE_COLUMNS),
+        *(Column(name, "float", "feature, statistic over the frames, coefficient") for name in _layout(FEATURE_SIZES)),
+        *(Column(c, "float", meaning) for name, (_, meaning) in DESCRIPTORS.items() for c in descriptor_columns(name)),
     ),
 )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jobs.moments import STATISTICS, describe
+from jobs.moments import STATISTICS, Covariance, describe
 
 
 def statistic(rows: np.ndarray, name: str) -> np.ndarray:
@@ -50,3 +50,16 @@ def test_one_value_in_many_is_no_constant() -> None:
 
 def test_a_single_frame() -> None:
     assert describe(np.array([[2.5]], np.float32))[:, 0].tolist() == [0, 2.5, 2.5, 2.5, 2.5, 0, 0]
+
+
+def test_a_planted_covariance() -> None:
+    # y = 2 x + e: var x = 9, cov = 18, var y = 36 + 1; far from zero, as the first MFCC is.
+    rng = np.random.default_rng(4)
+    x = 3 * rng.standard_normal(200_000)
+    rows = np.column_stack([x - 500, 2 * x + rng.standard_normal(x.size)]).astype(np.float32)
+    covariance = Covariance(2)
+    for start in range(0, len(rows), 777):
+        covariance.add(rows[start : start + 777])
+    np.testing.assert_allclose(covariance.triangle(), [9, 18, 37], rtol=0.02)
+    exact = np.cov(rows.T.astype(np.float64), bias=True)[np.triu_indices(2)]
+    np.testing.assert_allclose(covariance.triangle(), exact, rtol=1e-6)

@@ -1,0 +1,187 @@
+"""Compiled loops over frames, where numpy would make temporaries or read everything several times.
+
+Conventions: frames are the first axis; a frame's spectrum stays in the first cache while all that is said of it is
+computed. Sums are in float64 in any order, which leaves results as exact as float32 can hold them. numba compiles each
+function at its first call and keeps the machine code on disk (`dsp.warm_up` does so once, at set-up).
+"""
+
+import numpy as np
+from numba import njit
+
+TINY = float(np.finfo(np.float32).tiny)
+
+# Sums may be reordered and NaN is not looked for (signals are checked before): that is what makes them vectors.
+_compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
+
+# Bins whose sum is taken at once while looking for the roll-off, and whose largest while looking for the largest.
+_STRIDE = 32
+
+# float32, as librosa compares: a fifth of a frame's sum is not more than 0.2.
+_CENS_STEPS = np.array([0.4, 0.2, 0.1, 0.05], np.float32)
+
+
+@_compiled
+def measure(spectrum: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, said: np.ndarray) -> None:
+    """Fill M, M^2 and what is said of each frame, from the complex spectrum (frames, bins).
+
+    said: (frames, 4), out: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and roll-off (the first
+    bin up to which `roll` of the sum of M lies) in bins.
+    """
+    for frame in range(len(spectrum)):
+        _magnitudes(spectrum[frame], magnitude[frame], power[frame])
+        _moments(magnitude[frame], power[frame], roll, said[frame])
+
+
+@_compiled
+def _magnitudes(spectrum: np.ndarray, magnitude: np.ndarray, power: np.ndarray) -> None:
+    for k in range(spectrum.size):
+        m = np.float32(np.sqrt(spectrum[k].real ** 2 + spectrum[k].imag ** 2))
+        magnitude[k], power[k] = m, m * m
+
+
+@_compiled
+def _moments(magnitude: np.ndarray, power: np.ndarray, roll: float, said: np.ndarray) -> None:
+    # float64 all through: the bandwidth is the root of E[b^2] - E[b]^2.
+    total = first = second = energy = 0.0
+    for k in range(magnitude.size):
+        m, b = np.float64(magnitude[k]), np.float64(k)
+        total += m
+        first += b * m
+        second += b * b * m
+        energy += np.float64(power[k])
+    centroid = first / max(total, TINY)
+    said[0] = 2 * energy - power[0] - power[-1]
+    said[1] = centroid
+    said[2] = np.sqrt(max(second / max(total, TINY) - centroid * centroid, 0.0))
+    said[3] = _rolloff(magnitude, roll * total)
+
+
+@_compiled
+def _rolloff(magnitude: np.ndarray, wanted: float) -> int:
+    below, k = 0.0, 0
+    while k + _STRIDE <= magnitude.size:
+        part = 0.0
+        for j in range(k, k + _STRIDE):
+            part += np.float64(magnitude[j])
+        if below + part >= wanted:
+            break
+        below, k = below + part, k + _STRIDE
+    while k < magnitude.size - 1:
+        below += np.float64(magnitude[k])
+        if below >= wanted:
+            break
+        k += 1
+    return k
+
+
+@_compiled
+def pitches(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bin (with its fraction) and the level of each frame's maxima, by a parabola through three bins.
+
+    levels: (frames, bins), M or M^2. A maximum lies in first <= bin < end, above `threshold` of its frame's largest.
+    """
+    bins, heights = np.empty(levels.size // 2 + 1, np.float32), np.empty(levels.size // 2 + 1, np.float32)
+    count = 0
+    for frame in range(len(levels)):
+        level = levels[frame]
+        loud = np.float32(threshold) * _largest(level)
+        for k in range(first, end):
+            b = level[k]
+            if b > loud and b > level[k - 1] and b >= level[k + 1]:
+                a, c = np.float64(level[k - 1]), np.float64(level[k + 1])
+                shift = 0.5 * (a - c) / (a + c - 2 * np.float64(b))
+                bins[count], heights[count] = k + shift, b + 0.25 * (c - a) * shift
+                count += 1
+    return bins[:count].copy(), heights[:count].copy()
+
+
+@_compiled
+def _largest(values: np.ndarray) -> float:
+    # In lanes: the largest of one running value is waited for at every step.
+    lanes = np.zeros(_STRIDE, np.float32)
+    whole = values.size // _STRIDE * _STRIDE
+    for start in range(0, whole, _STRIDE):
+        for j in range(_STRIDE):
+            lanes[j] = max(lanes[j], values[start + j])
+    largest = lanes.max()
+    for value in values[whole:]:
+        largest = max(largest, value)
+    return largest
+
+
+@_compiled
+def fold(response: np.ndarray, first: int, chroma: np.ndarray) -> None:
+    """Add the magnitudes of a constant-Q response to the pitch classes.
+
+    response: (frames, 2 n), n real parts, then n imaginary ones; its bins are the n from number `first`, bin 0 is a C.
+    chroma: (frames, 12), in and out.
+    """
+    count = response.shape[1] // 2
+    for frame in range(len(response)):
+        for k in range(count):
+            real, imaginary = np.float64(response[frame, k]), np.float64(response[frame, count + k])
+            chroma[frame, (first + k) % 12] += np.sqrt(real * real + imaginary * imaginary)
+
+
+@_compiled
+def normalised(chroma: np.ndarray, largest: bool) -> np.ndarray:
+    """Return each frame of a chroma (frames, 12) divided by its largest value, or by its sum; silence stays 0."""
+    result = np.empty_like(chroma)
+    for frame in range(len(chroma)):
+        length = 0.0
+        for value in chroma[frame]:
+            length = max(length, float(value)) if largest else length + abs(float(value))
+        if length < TINY:
+            length = 1.0
+        for k in range(chroma.shape[1]):
+            result[frame, k] = chroma[frame, k] / length
+    return result
+
+
+@_compiled
+def quantised(chroma: np.ndarray) -> np.ndarray:
+    """Return a chroma (frames, 12) in steps: a quarter for each of 0.4, 0.2, 0.1, 0.05 of its frame's sum exceeded."""
+    result = normalised(chroma, False)
+    for frame in range(len(result)):
+        for k in range(result.shape[1]):
+            steps = 0
+            for step in _CENS_STEPS:
+                steps += result[frame, k] > step
+            result[frame, k] = np.float32(0.25 * steps)
+    return result
+
+
+@_compiled
+def smoothed(chroma: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Return a chroma (frames, 12) smoothed over time, each frame divided by its Euclidean length.
+
+    The window has an odd length; beyond both ends the chroma is 0.
+    """
+    frames, classes = chroma.shape
+    result, half = np.empty_like(chroma), window.size // 2
+    for frame in range(frames):
+        smooth = np.zeros(classes)
+        for other in range(max(frame - half, 0), min(frame + half + 1, frames)):
+            for k in range(classes):
+                smooth[k] += window[other - frame + half] * chroma[other, k]
+        length = np.sqrt((smooth * smooth).sum())
+        for k in range(classes):
+            result[frame, k] = smooth[k] / length if length >= TINY else smooth[k]
+    return result
+
+
+@_compiled
+def moments(row: np.ndarray) -> tuple[float, float, float, float, float, float]:
+    """Return smallest, largest, mean, and the second to fourth central moments of a row (frames,)."""
+    low, high, total = np.float64(row[0]), np.float64(row[0]), 0.0
+    for value in row:
+        v = np.float64(value)
+        low, high, total = min(low, v), max(high, v), total + v
+    mean = total / row.size
+    second = third = fourth = 0.0
+    for value in row:
+        d = np.float64(value) - mean
+        second += d * d
+        third += d * d * d
+        fourth += d * d * d * d
+    return low, high, mean, second / row.size, third / row.size, fourth / row.size

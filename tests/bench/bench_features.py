@@ -1,0 +1,231 @@
+"""What the features cost: `python tests/bench/bench_features.py [--quick]`.
+
+Everything is CPU time (process_time) of one thread. What is compared is run in turns, round after round, in one process; a
+ratio is the median of the rounds' ratios, so that other work on the machine hits both sides. The clips are FMA's in
+../shared/data (30 s, 256 kbit/s MP3), or made-up ones where that folder is missing.
+"""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
+
+import librosa
+import numpy as np
+import scipy.stats
+import soundfile
+import test_dsp
+
+from jobs import audio, dsp, extract
+from jobs.gather import Found, Group, Segment
+from jobs.harmony import Chroma, Harmony
+from jobs.timbre import Mel, Timbre
+
+DATA = ROOT.parent / "shared" / "data" / "fma_small" / "000"
+DURATIONS_S = (1, 10, 30, 300, 900, 3_600, 14_400)
+TRACKS = (100, 300, 1_000, 3_000, 10_000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, at most 5 minutes and 300 tracks")
+    parser.add_argument("--duration", type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.duration:
+        print(json.dumps(one_duration(arguments.duration)))
+        return
+    warnings.simplefilter("ignore")
+    cores = len(os.sched_getaffinity(0))
+    print(f"{cores} cores, {platform.platform()}, Python {platform.python_version()}, librosa {librosa.__version__}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        compare(clips(Path(folder)), rounds=2 if arguments.quick else 7)
+        over_duration([d for d in DURATIONS_S if d <= 300 or not arguments.quick])
+        over_tracks(Path(folder), [n for n in TRACKS if n <= 300 or not arguments.quick])
+
+
+def clips(folder: Path) -> list[str]:
+    """Return four clips of 30 s."""
+    found = sorted(map(str, DATA.glob("*.mp3")))
+    if found:
+        return found
+    for seed in range(4):
+        soundfile.write(folder / f"{seed}.mp3", synthetic(30, seed), 44_100)
+    return sorted(map(str, folder.glob("*.mp3")))
+
+
+def synthetic(duration_s: float, seed: int = 0, rate: int = 44_100) -> np.ndarray:
+    """Return two tones that fade twice a second, in noise."""
+    time_s = np.arange(int(duration_s * rate)) / rate
+    tones = np.sin(2 * np.pi * 220 * time_s) + np.sin(2 * np.pi * (330 + 10 * seed) * time_s)
+    noise = np.random.default_rng(seed).standard_normal(time_s.size)
+    return (0.2 * tones * np.exp(-3 * (time_s % 0.5)) + 0.02 * noise).astype(np.float32)
+
+
+def decode(path: str) -> tuple[np.ndarray, int]:
+    """Return a file's samples as `extract` decodes them."""
+    decoder = audio.open_audio(path)
+    return np.concatenate(list(decoder.blocks())), decoder.sample_rate
+
+
+class Nothing(Group):
+    """What every group needs: segments, their Fourier transform, and what is measured while it is in the cache."""
+
+    def add(self, segment: Segment) -> None:
+        pass
+
+    def finish(self) -> Found:
+        return {}
+
+
+def ours(*groups: type[Group]) -> Callable[[str], Found]:
+    """Return a function that decodes a file block by block and computes these groups."""
+
+    def run(path: str) -> Found:
+        decoder = audio.open_audio(path)
+        return dsp.analyse(decoder.blocks, sample_rate=decoder.sample_rate, groups=groups or dsp.GROUPS)
+
+    return run
+
+
+def oracle(path: str) -> None:
+    """Plain librosa, one call per feature, for the 518."""
+    test_dsp.oracle(*decode(path))
+
+
+def fma_script(path: str) -> None:
+    """The 518 as mdeff/fma's features.py computes them: one CQT, one STFT, at the file's sample rate throughout."""
+    y, sr = decode(path)
+    cqt = np.abs(librosa.cqt(y, sr=sr, bins_per_octave=12, n_bins=84, tuning=None))
+    stft = np.abs(librosa.stft(y))
+    cens = librosa.feature.chroma_cens(C=cqt, bins_per_octave=12)
+    mel = librosa.feature.melspectrogram(sr=sr, S=stft**2)
+    for rows in (
+        librosa.feature.zero_crossing_rate(y),
+        librosa.feature.chroma_cqt(C=cqt, bins_per_octave=12),
+        cens,
+        librosa.feature.tonnetz(chroma=cens),
+        librosa.feature.chroma_stft(S=stft**2, sr=sr),
+        librosa.feature.rms(S=stft),
+        librosa.feature.spectral_centroid(S=stft, sr=sr),
+        librosa.feature.spectral_bandwidth(S=stft, sr=sr),
+        librosa.feature.spectral_contrast(S=stft, sr=sr),
+        librosa.feature.spectral_rolloff(S=stft, sr=sr),
+        librosa.feature.mfcc(S=librosa.power_to_db(mel)),
+    ):
+        for statistic in (np.mean, np.std, scipy.stats.skew, scipy.stats.kurtosis, np.median, np.min, np.max):
+            statistic(rows, axis=1)
+
+
+def three_calls(path: str) -> None:
+    """The usual baseline: MFCC, centroid and zero crossings by three librosa calls at 22,050 Hz, means only."""
+    y, sr = librosa.load(path)
+    librosa.feature.mfcc(y=y, sr=sr).mean(axis=1)
+    librosa.feature.spectral_centroid(y=y, sr=sr).mean(axis=1)
+    librosa.feature.zero_crossing_rate(y).mean(axis=1)
+
+
+def compare(paths: list[str], rounds: int) -> None:
+    """Print what each way costs per clip, beside bare decoding and beside ours."""
+    ways = {
+        "bare decode": decode,
+        "ours, all 920": ours(),
+        "ours, timbre (mel and spectrum)": ours(Mel, Timbre),
+        "oracle: librosa, call by call, 518": oracle,
+        "mdeff/fma's script, 518": fma_script,
+        "three librosa calls at 22,050 Hz": three_calls,
+        "stage: decode + STFT + moments": ours(Nothing),
+        "stage: with mfcc, delta, rhythm": ours(Mel),
+        "stage: with contrast, roll-off, ...": ours(Timbre),
+        "stage: with chroma_stft": ours(Chroma),
+        "stage: with constant-Q, tonnetz, key": ours(Harmony),
+    }
+    for way in ways.values():
+        way(paths[0])  # compile, fill caches
+    spent = {name: np.zeros((rounds, len(paths))) for name in ways}
+    for turn in range(rounds):
+        for number, path in enumerate(paths):
+            for name, way in ways.items():
+                started = time.process_time()
+                way(path)
+                spent[name][turn, number] = time.process_time() - started
+    totals = {name: times.mean(axis=1) for name, times in spent.items()}
+    print(f"CPU ms per 30-s clip, decoding included; {len(paths)} clips, {rounds} rounds in turns")
+    print(f"{'':38}{'median':>8}{'best':>8}{'/ decode':>10}{'/ ours':>8}")
+    for name, times in totals.items():
+        over = [np.median(times / totals[other]) for other in ("bare decode", "ours, all 920")]
+        print(f"{name:38}{1e3 * np.median(times):8.1f}{1e3 * times.min():8.1f}{over[0]:10.2f}{over[1]:8.2f}")
+    share = np.median(totals["ours, all 920"] / totals["oracle: librosa, call by call, 518"])
+    print(f"ours / oracle: {share:.3f}\n")
+
+
+def over_duration(durations: list[float]) -> None:
+    """Print time and memory for one recording of growing length, each in a process of its own."""
+    print("One recording at 44.1 kHz")
+    print(f"{'seconds':>10}{'CPU s':>10}{'ms per s':>10}{'readings':>10}{'peak MiB':>10}{'before':>8}")
+    for duration in durations:
+        command = [sys.executable, __file__, "--duration", str(duration)]
+        row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        print(
+            f"{duration:10,}{row['cpu_s']:10.2f}{1e3 * row['cpu_s'] / duration:10.2f}"
+            f"{row['readings']:10}{row['peak']:10.0f}{row['before']:8.0f}"
+        )
+    print()
+
+
+def one_duration(duration_s: float) -> dict[str, float]:
+    """Return CPU time and peak memory of the features of one synthetic recording of this length."""
+    loop, readings = synthetic(min(duration_s, 8)), 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal readings
+        readings += 1
+        for start in range(0, int(duration_s * 44_100), loop.size):
+            level = np.float32(0.6 + 0.4 * np.cos(start))
+            yield level * loop[: int(duration_s * 44_100) - start]
+
+    dsp.warm_up()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    started = time.process_time()
+    dsp.features(blocks, sample_rate=44_100)
+    spent = time.process_time() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"cpu_s": spent, "readings": readings, "peak": peak, "before": before}
+
+
+def over_tracks(folder: Path, counts: list[int]) -> None:
+    """Print time and memory over the number of tracks: 60 files of 3 s each, described again and again in one process."""
+    files = [str(folder / f"track{number}.wav") for number in range(60)]
+    for number, file in enumerate(files):
+        soundfile.write(file, synthetic(3, number), 44_100)
+    print("Tracks of 3 s (60 files, again and again), one process, decoding included")
+    print(f"{'tracks':>10}{'CPU s':>10}{'ms/track':>10}{'peak MiB':>10}")
+    extract.describe(files[0])
+    done, started, spent = 0, time.process_time(), []
+    for count in counts:
+        for number in range(done, count):
+            extract.describe(files[number % len(files)])
+        done = count
+        spent.append(time.process_time() - started)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{count:10,}{spent[-1]:10.1f}{1e3 * spent[-1] / count:10.2f}{peak:10.0f}")
+    slope = np.polyfit(np.log(counts), np.log(spent), 1)[0]
+    print(f"CPU time grows as tracks^{slope:.3f}")
+
+
+if __name__ == "__main__":
+    main()
