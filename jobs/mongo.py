@@ -56,3 +56,16 @@ def upsert(collection: Collection[Document], documents: Iterable[Document]) -> i
         collection.bulk_write(writes, ordered=False)
         count += len(bulk)
     return count
+
+
+def delete(collection: Collection[Document], ids: Iterable[str]) -> None:
+    """Delete documents by `_id`, in bulks; those that are not there are none's concern."""
+    rest = iter(ids)
+    while bulk := list(islice(rest, _BULK)):
+        collection.bulk_write([pymongo.DeleteOne({"_id": each}) for each in bulk], ordered=False)
+
+
+def ids(collection: Collection[Document]) -> Iterator[str]:
+    """Yield every document's `_id`."""
+    for document in collection.find({}, {"_id": 1}).batch_size(_BULK):
+        yield document["_id"]

@@ -8,15 +8,15 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pymongo.collection import Collection
+from pymongo.database import Database
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import local, mongo, progress, ranking, registry, session, settings
+from jobs import local, mongo, progress, registry, session, settings
 from jobs.errors import StepError
+from jobs.neighbours import neighbours
 from jobs.storage import Lake
 from jobs.tables import (
     DESCRIPTORS,
@@ -28,10 +28,6 @@ from jobs.tables import (
     descriptor_columns,
     feature_columns,
 )
-
-NEIGHBOURS = 50
-
-_NEIGHBOUR_ROWS = "track_id string, cluster int, ids array<string>, scores array<float>"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +61,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         if fresh:
             spark = session.spark(arguments.master)
             documents, embeddings = shown(spark, lake, version, feature_version)
-            _publish(uri, documents, embeddings, champion)
+            _publish(uri, documents, embeddings, champion, lake)
     registry.crown(version)
     return {"tracks": len(tracks), "new": len(tracks) if fresh else 0, "model version": version}
 
@@ -104,38 +100,50 @@ def digest(tracks: pa.Table, embedded: pa.Table) -> str:
 
 
 def is_published(uri: str, champion: mongo.Document) -> bool:
-    """Tell whether MongoDB shows exactly this champion, all its tracks and neighbours and no others."""
+    """Tell whether MongoDB shows this champion, with all its documents.
+
+    The champion is written last, and a store that lost its latest writes lost it first; the collections are counted
+    without a filter, which the embedded server would answer by reading every document.
+    """
     with mongo.database(uri) as database:
         current = database["settings"].find_one({"_id": "champion"}) or {}
-        right = {"digest": champion["digest"]}
-        return (
-            all(current.get(name) == value for name, value in champion.items())
-            and _counts(database["tracks"], right, {}) == [champion["tracks"]] * 2
-            and _counts(database["similar"], right, {"model_version": champion["model_version"]})
-            == [champion["tracks"]] * 2
-        )
+        tracks, similar = (database[name].estimated_document_count() for name in ("tracks", "similar"))
+        same = all(current.get(name) == value for name, value in champion.items())
+        return same and tracks == champion["tracks"] <= similar
 
 
-def _counts(collection: Collection[mongo.Document], *filters: mongo.Document) -> list[int]:
-    return [collection.count_documents(each) for each in filters]
-
-
-def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document) -> None:
+def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document, lake: Lake) -> None:
     """Write both collections, flip the pointer, then clear away what no version shows any more."""
-    version, mark = champion["model_version"], champion["digest"]
+    version = champion["model_version"]
     done = documents.sparkSession.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * champion["tracks"], lambda: done.value):
-        rows = documents.withColumn("digest", F.lit(mark))
-        rows.foreachPartition(_writer(uri, "tracks", track_document, done))
-        similar = neighbours(embeddings).withColumns({"model_version": F.lit(version), "digest": F.lit(mark)})
+        documents.foreachPartition(_writer(uri, "tracks", track_document, done))
+        similar = neighbours(embeddings).withColumn("model_version", F.lit(version))
         similar.foreachPartition(_writer(uri, "similar", similar_document, done))
         with mongo.database(uri) as database:
             before = database["settings"].find_one({"_id": "champion"}) or {}
             mongo.upsert(database["settings"], [{**champion, "published_at": datetime.now(UTC)}])
-            database["tracks"].delete_many({"digest": {"$ne": mark}})
-            shown = [version, before.get("model_version", version)]  # the one before stays, to roll back to
-            database["similar"].delete_many({"model_version": {"$nin": shown}})
-            database["similar"].delete_many({"model_version": version, "digest": {"$ne": mark}})
+            # After the flip: until then the champion before shows these. Its neighbours stay, to roll back to.
+            _clear(database, lake, version, str(before.get("model_version", version)))
+
+
+def _clear(database: Database[mongo.Document], lake: Lake, version: str, before: str) -> None:
+    """Delete what neither version shows, by id: by any other field the embedded server would read every document."""
+    rows = lake.arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
+    present = set(lake.arrow(TRACKS, "track_id")["track_id"].to_pylist())
+    shown = {row["track_id"] for row in rows if row["model_version"] == version} & present
+    mongo.delete(database["tracks"], {row["track_id"] for row in rows} - shown)
+    mongo.delete(
+        database["similar"],
+        (
+            f"{row['model_version']}:{row['track_id']}"
+            for row in rows
+            if row["model_version"] not in (version, before)
+            or (row["model_version"] == version and row["track_id"] not in shown)
+        ),
+    )
+    if database["tracks"].estimated_document_count() != len(shown):  # of versions that the lake has forgotten
+        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - shown)
 
 
 def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document], done: Any) -> Any:
@@ -148,10 +156,7 @@ def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document]
 
 def track_document(row: Any) -> mongo.Document:
     """Return the document of `tracks`: TRACKS' columns, cluster and model version, features by name and statistic."""
-    plain = {
-        name: row[name]
-        for name in (*TRACKS.names, "cluster", "model_version", "feature_version", "sample_rate", "digest")
-    }
+    plain = {name: row[name] for name in (*TRACKS.names, "cluster", "model_version", "feature_version", "sample_rate")}
     features = {
         feature: {statistic: _values(row, feature_columns(feature, statistic)) for statistic in STATISTICS}
         for feature in FEATURE_SIZES
@@ -178,61 +183,4 @@ def similar_document(row: Any) -> mongo.Document:
         "track_id": row.track_id,
         "cluster": row.cluster,
         "items": [{"track_id": i, "score": round(s, 6)} for i, s in zip(row.ids, row.scores, strict=True)],
-        "digest": row.digest,
     }
-
-
-def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
-    """Return each track's `count` nearest (track_id, cluster, ids, scores), searched in the clusters nearest to its own.
-
-    `embeddings` has track_id, embedding and cluster. A worker holds one cluster's tracks and its candidates at a time.
-    """
-    spark = embeddings.sparkSession
-    pairs = spark.createDataFrame(_probe_pairs(embeddings, count), "probing int, cluster int")
-    candidates = embeddings.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
-    # Other names than the candidates' columns: both come from one table, and Spark could not tell them apart.
-    queries = embeddings.select(
-        F.col("cluster").alias("home"), F.col("track_id").alias("query_id"), F.col("embedding").alias("query")
-    )
-    grouped = queries.groupBy("home").cogroup(candidates.groupBy("probing"))
-    return grouped.applyInArrow(_searcher(count), _NEIGHBOUR_ROWS)
-
-
-def _probe_pairs(embeddings: DataFrame, count: int) -> list[tuple[int, int]]:
-    """Return (cluster, cluster to search) for every cluster that has tracks."""
-    dimensions = len(embeddings.first().embedding)
-    means = [F.mean(F.col("embedding")[i]).alias(f"m{i}") for i in range(dimensions)]
-    rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
-    centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
-    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
-    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count)
-    return [(row.cluster, rows[other].cluster) for row, order in zip(rows, searched, strict=True) for other in order]
-
-
-def _searcher(count: int) -> Any:
-    def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
-        ids, scores = ranking.nearest(
-            _matrix(queries["query"]),
-            _ids(queries["query_id"]),
-            _matrix(candidates["embedding"]),
-            _ids(candidates["track_id"]),
-            count=count,
-        )
-        return pa.table(
-            {
-                "track_id": queries["query_id"],
-                "cluster": queries["home"],
-                "ids": pa.array([list(row) for row in ids], pa.list_(pa.string())),
-                "scores": pa.array([list(row) for row in scores], pa.list_(pa.float32())),
-            }
-        )
-
-    return search
-
-
-def _matrix(vectors: pa.ChunkedArray) -> np.ndarray:
-    return vectors.combine_chunks().flatten().to_numpy().reshape(len(vectors), -1)
-
-
-def _ids(ids: pa.ChunkedArray) -> np.ndarray:
-    return np.array(ids.to_pylist())

@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 
 from jobs import progress, session
 from jobs.errors import BadFile
+from jobs.paths import one_line
 from jobs.storage import Lake
 from jobs.tables import Table
 
@@ -152,8 +153,9 @@ def _send(function: Function, row: Row, sender: Connection) -> None:
 def reason(error: Exception) -> str:
     """Return the one line that REJECTS keeps: a BadFile's own message, else where in the code it went wrong."""
     if isinstance(error, BadFile):
-        return str(error)
+        return one_line(str(error))
     if isinstance(error, OSError) and error.strerror:
         return f"expected a file that can be read and written, found: {error.strerror}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"unexpected {type(error).__name__}: {error} ({frame.filename.rsplit('/', 1)[-1]}:{frame.lineno})"
+    place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+    return one_line(f"unexpected {type(error).__name__}: {error} ({place})")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jobs import publish
 from jobs.embedding import unit
+from jobs.neighbours import neighbours
 
 
 def planted(spark, groups=6, each=60, dimensions=16):
@@ -17,7 +17,7 @@ def planted(spark, groups=6, each=60, dimensions=16):
 
 def test_neighbours_agree_with_exact_search(spark):
     frame, vectors = planted(spark)
-    found = {row.track_id: row for row in publish.neighbours(frame, count=5).collect()}
+    found = {row.track_id: row for row in neighbours(frame, count=5).collect()}
     assert len(found) == len(vectors)
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -2)
@@ -29,5 +29,5 @@ def test_neighbours_agree_with_exact_search(spark):
 
 def test_a_lone_track_has_no_neighbours(spark):
     frame = spark.createDataFrame([("a", [1.0, 0.0], 0)], "track_id string, embedding array<float>, cluster int")
-    (row,) = publish.neighbours(frame).collect()
+    (row,) = neighbours(frame).collect()
     assert (row.ids, row.scores, row.cluster) == ([], [], 0)

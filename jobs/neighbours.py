@@ -1,0 +1,70 @@
+"""Each track's nearest, through the clusters: `ranking.nearest` on Spark, one cluster's tracks at a time."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs import ranking
+
+NEIGHBOURS = 50
+
+_ROWS = "track_id string, cluster int, ids array<string>, scores array<float>"
+
+
+def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
+    """Return each track's `count` nearest (track_id, cluster, ids, scores), searched in the clusters nearest to its own.
+
+    `embeddings` has track_id, embedding and cluster. A worker holds one cluster's tracks and its candidates at a time.
+    """
+    spark = embeddings.sparkSession
+    pairs = spark.createDataFrame(_probe_pairs(embeddings, count), "probing int, cluster int")
+    candidates = embeddings.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
+    # Other names than the candidates' columns: both come from one table, and Spark could not tell them apart.
+    queries = embeddings.select(
+        F.col("cluster").alias("home"), F.col("track_id").alias("query_id"), F.col("embedding").alias("query")
+    )
+    grouped = queries.groupBy("home").cogroup(candidates.groupBy("probing"))
+    return grouped.applyInArrow(_searcher(count), _ROWS)
+
+
+def _probe_pairs(embeddings: DataFrame, count: int) -> list[tuple[int, int]]:
+    """Return (cluster, cluster to search) for every cluster that has tracks."""
+    dimensions = len(embeddings.first().embedding)
+    means = [F.mean(F.col("embedding")[i]).alias(f"m{i}") for i in range(dimensions)]
+    rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
+    centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
+    centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
+    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count)
+    return [(row.cluster, rows[other].cluster) for row, order in zip(rows, searched, strict=True) for other in order]
+
+
+def _searcher(count: int) -> Any:
+    def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
+        ids, scores = ranking.nearest(
+            _matrix(queries["query"]),
+            _ids(queries["query_id"]),
+            _matrix(candidates["embedding"]),
+            _ids(candidates["track_id"]),
+            count=count,
+        )
+        return pa.table(
+            {
+                "track_id": queries["query_id"],
+                "cluster": queries["home"],
+                "ids": pa.array([list(row) for row in ids], pa.list_(pa.string())),
+                "scores": pa.array([list(row) for row in scores], pa.list_(pa.float32())),
+            }
+        )
+
+    return search
+
+
+def _matrix(vectors: pa.ChunkedArray) -> np.ndarray:
+    return vectors.combine_chunks().flatten().to_numpy().reshape(len(vectors), -1)
+
+
+def _ids(ids: pa.ChunkedArray) -> np.ndarray:
+    return np.array(ids.to_pylist())
