@@ -1,6 +1,6 @@
+import faulthandler
 import os
 import signal
-import time
 
 import pyarrow as pa
 import pytest
@@ -42,18 +42,13 @@ def square(row):
 
 def crash_at_7(row):
     if row["path"] == "0007":
+        faulthandler.disable()
         os.kill(os.getpid(), signal.SIGSEGV)
     return square(row)
 
 
 def fail_at_3(row):
     raise RuntimeError("a defect") if row["path"] == "0003" else None
-
-
-def test_every_row_comes_back_once_and_is_counted(squares):
-    found, (done, total) = squares(square, 100)
-    assert {path: row["bit_rate"] for path, row in found.items()} == {f"{n:04d}": n * n for n in range(100)}
-    assert done == total == 100
 
 
 def test_a_crash_costs_only_the_row_that_crashes(squares, caplog):
@@ -69,20 +64,18 @@ def test_a_defect_of_ours_is_no_crash_of_a_decoder(squares):
         squares(fail_at_3, 5)
 
 
-def test_many_small_tasks_and_several_jobs(squares, lake):
-    begun = time.monotonic()
-    found, (done, total) = squares(square, 200, task_files=1)
-    assert len(found) == done == total == 200
-    parts = list((lake.root / "SQUARES" / "staged").iterdir())
-    assert len(parts) == 4  # 64 tasks each: what a kill can cost
-    assert time.monotonic() - begun < 60
+def test_many_small_tasks_in_several_jobs(squares, lake):
+    found, (done, total) = squares(square, 70, task_files=1)
+    assert {path: row["bit_rate"] for path, row in found.items()} == {f"{n:04d}": n * n for n in range(70)}
+    assert done == total == 70
+    assert len(list((lake.root / "SQUARES" / "staged").iterdir())) == 2  # 64 tasks each: what a kill can cost
 
 
-def test_the_rest_of_a_killed_run_is_kept(squares, lake):
-    """A job that fails leaves the staged parts of the jobs before it."""
+def test_a_job_that_fails_leaves_the_jobs_before_it(squares, lake, monkeypatch):
+    monkeypatch.setattr(workers, "_TASKS_PER_JOB", 1)
     with pytest.raises(Exception, match="a defect"):
-        squares(lambda row: fail_at_3({"path": "0003"}) if row["path"] == "0070" else row, 80, task_files=1)
-    assert pa.compute.max(lake.staged_arrow(RESULTS, "path")["path"]).as_py() == "0063"
+        squares(lambda row: fail_at_3({"path": "0003"}) if row["path"] == "0020" else row, 24)
+    assert pa.compute.max(lake.staged_arrow(RESULTS, "path")["path"]).as_py() == "0015"
 
 
 def test_nothing_to_do_starts_nothing(lake):

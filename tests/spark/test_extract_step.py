@@ -1,0 +1,78 @@
+import numpy as np
+
+from jobs import dsp, extract
+from jobs.tables import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS
+
+
+def run_all(step, **options):
+    return [step(name, **options) for name in ("compress", "catalog", "extract")]
+
+
+def values(row):
+    return np.array([row[name] for name in FEATURE_COLUMNS])
+
+
+def test_features_follow_the_files(step, song, table, monkeypatch):
+    path = song("2.mp3", seed=1)
+    song("3.mp3", seed=2)
+    assert run_all(step)[2] == {"tracks": 2, "extracted": 2, "rejected": 0, "tried now": 2}
+    first = {row["track_id"]: row for row in table(FEATURES)}
+    assert all(np.isfinite(values(row)).all() and row["sample_rate"] == 44_100 for row in first.values())
+    assert first["2"]["duration_s"] > 1.95
+
+    assert run_all(step)[2]["tried now"] == 0
+    song("2.mp3", seed=3)
+    assert run_all(step)[2]["tried now"] == 1
+    second = {row["track_id"]: row for row in table(FEATURES)}
+    assert second["3"] == first["3"] and second["2"]["content_hash"] != first["2"]["content_hash"]
+
+    path.write_bytes(path.read_bytes()[:9_000])  # now broken: no features of what it was
+    run_all(step)
+    assert [row["path"] for row in table(REJECTS)] == [str(path)]
+    assert [row["track_id"] for row in table(TRACKS)] == ["3"]
+
+
+def test_what_the_features_are_of_is_what_is_played(step, song, table):
+    song("2.flac")
+    run_all(step)
+    track, row = table(TRACKS)[0], table(FEATURES)[0]
+    expected, duration, rate = extract.describe(track["audio_path"])
+    assert track["audio_path"].endswith(".mp3") and (row["duration_s"], row["sample_rate"]) == (duration, rate)
+    np.testing.assert_allclose(values(row), expected, rtol=1e-5)
+    assert row["feature_version"] == dsp.FEATURE_VERSION
+
+
+def test_a_track_that_cannot_be_described_is_rejected_and_tried_again_only_on_demand(step, song, table, lake):
+    song("2.mp3")
+    step("compress")
+    step("catalog")
+    played = table(TRACKS)[0]["audio_path"]
+    with open(played, "r+b") as file:
+        file.truncate(4_000)
+    counts = step("extract")
+    assert (counts["extracted"], counts["rejected"], counts["tried now"]) == (0, 1, 1)
+    row = table(REJECTS)[0]
+    assert (row["step"], row["attempts"]) == ("extract", 1) and "truncated" in row["error"]
+    assert step("extract")["tried now"] == 0
+    assert step("extract", retry_rejected=True)["tried now"] == 1
+    assert table(REJECTS)[0]["attempts"] == 2 and table(REJECTS)[0]["first_seen"] == row["first_seen"]
+
+
+def test_real_recordings(step, table, recordings):
+    library = str(recordings / "fma_small")
+    compress, catalog, extracted = run_all(step, library=library)
+    assert (compress["compressed"], catalog["tracks"], extracted["extracted"]) == (4, 4, 4)
+    tracks = {row["track_id"]: row for row in table(TRACKS)}
+    assert set(tracks) == {"2", "3", "5", "193"}
+    assert tracks["2"]["artist"] == "AWOL" and tracks["2"]["title"] == "Food"
+    for row in table(FEATURES):
+        assert row["duration_s"] > 29 and np.isfinite(values(row)).all()
+    assert run_all(step, library=library)[2]["tried now"] == 0
+
+
+def test_things_that_only_call_themselves_audio(step, table, recordings):
+    assert step("compress", library=str(recordings / "bad"))["rejected"] == 2
+    assert [row["error"].split("found ")[1][:17] for row in table(REJECTS)] == [
+        "a Git LFS pointer",
+        "text ('../../file",
+    ]
