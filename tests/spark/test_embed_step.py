@@ -8,10 +8,17 @@ from jobs.tables import FEATURE_COLUMNS, FEATURES
 
 def features(spark, values):
     rows = [
-        {"track_id": f"t{i:03d}", "feature_version": "v", "content_hash": f"{i}", **dict(zip(FEATURE_COLUMNS, row, strict=True))}
+        {
+            "track_id": f"t{i:03d}",
+            "feature_version": "v",
+            "content_hash": f"{i}",
+            **dict(zip(FEATURE_COLUMNS, row, strict=True)),
+        }
         for i, row in enumerate(values.tolist())
     ]
-    return spark.createDataFrame([tuple(row.get(name) for name in FEATURES.names) for row in rows], FEATURES.spark_schema())
+    return spark.createDataFrame(
+        [tuple(row.get(name) for name in FEATURES.names) for row in rows], FEATURES.spark_schema()
+    )
 
 
 def test_the_components_are_those_of_the_standardised_features(spark):
