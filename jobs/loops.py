@@ -21,6 +21,14 @@ _CENS_STEPS = np.array([0.4, 0.2, 0.1, 0.05], np.float32)
 
 
 @_compiled
+def windowed(samples: np.ndarray, hop: int, window: np.ndarray, frames: np.ndarray) -> None:
+    """Fill the frames (count, samples), float64, `hop` apart, each times the window."""
+    for frame in range(len(frames)):
+        for k in range(window.size):
+            frames[frame, k] = samples[frame * hop + k] * window[k]
+
+
+@_compiled
 def measure(spectrum: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, said: np.ndarray) -> None:
     """Fill M, M^2 and what is said of each frame, from the complex spectrum (frames, bins).
 

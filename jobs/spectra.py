@@ -93,9 +93,9 @@ class Transform:
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Return the spectrum, complex128 (frames, bins), of (frames - 1) * HOP + N_FFT samples; the next overwrites it."""
-        overlapping = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
-        frames, spectrum = self._frames[: len(overlapping)], self._spectrum[: len(overlapping)]
-        np.multiply(overlapping, self._window, out=frames)
+        count = (len(samples) - N_FFT) // HOP + 1
+        frames, spectrum = self._frames[:count], self._spectrum[:count]
+        loops.windowed(samples, HOP, self._window, frames)
         return np.fft.rfft(frames, axis=1, out=spectrum)
 
 

@@ -5,15 +5,12 @@ ratio is the median of the rounds' ratios, so that other work on the machine hit
 ../shared/data (30 s, 256 kbit/s MP3), or made-up ones where that folder is missing.
 """
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[_name] = "1"
+# ruff: noqa: E402 - the checkout this file lies in comes before whatever is installed
 
 import argparse
 import json
+import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -30,6 +27,7 @@ import numpy as np
 import scipy.stats
 import soundfile
 import test_dsp
+from threadpoolctl import threadpool_limits
 
 from jobs import audio, dsp, extract
 from jobs.gather import Found, Group, Segment
@@ -47,12 +45,13 @@ def main() -> None:
     parser.add_argument("--duration", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.duration:
-        print(json.dumps(one_duration(arguments.duration)))
+        with threadpool_limits(1):
+            print(json.dumps(one_duration(arguments.duration)))
         return
     warnings.simplefilter("ignore")
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores, {platform.platform()}, Python {platform.python_version()}, librosa {librosa.__version__}\n")
-    with tempfile.TemporaryDirectory() as folder:
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
         compare(clips(Path(folder)), rounds=2 if arguments.quick else 7)
         over_duration([d for d in DURATIONS_S if d <= 300 or not arguments.quick])
         over_tracks(Path(folder), [n for n in TRACKS if n <= 300 or not arguments.quick])
@@ -199,12 +198,17 @@ def one_duration(duration_s: float) -> dict[str, float]:
             yield level * loop[: int(duration_s * 44_100) - start]
 
     dsp.warm_up()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_mib()
     started = time.process_time()
     dsp.features(blocks, sample_rate=44_100)
     spent = time.process_time() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"cpu_s": spent, "readings": readings, "peak": peak, "before": before}
+    return {"cpu_s": spent, "readings": readings, "peak": peak_mib(), "before": before}
+
+
+def peak_mib() -> float:
+    """Return this process's largest resident set; getrusage would count what it was forked from."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def over_tracks(folder: Path, counts: list[int]) -> None:
@@ -221,8 +225,7 @@ def over_tracks(folder: Path, counts: list[int]) -> None:
             extract.describe(files[number % len(files)])
         done = count
         spent.append(time.process_time() - started)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{count:10,}{spent[-1]:10.1f}{1e3 * spent[-1] / count:10.2f}{peak:10.0f}")
+        print(f"{count:10,}{spent[-1]:10.1f}{1e3 * spent[-1] / count:10.2f}{peak_mib():10.0f}")
     slope = np.polyfit(np.log(counts), np.log(spent), 1)[0]
     print(f"CPU time grows as tracks^{slope:.3f}")
 

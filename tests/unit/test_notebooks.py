@@ -1,0 +1,42 @@
+"""The notebooks run from top to bottom, show figures, and define nothing of their own."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def code_of(notebook: Path) -> str:
+    cells = json.loads(notebook.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return "\n".join(line for line in code.splitlines() if not line.startswith("%"))
+
+
+def run(notebook: Path) -> list[dict[str, Any]]:
+    """Return the outputs of all cells, executed in a fresh kernel of this Python; an error in a cell is raised."""
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    document = nbformat.read(notebook, as_version=4)
+    nbclient.NotebookClient(
+        document, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
+    ).execute()
+    return [output for cell in document.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+@pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_it_defines_nothing(notebook: Path) -> None:
+    defining = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
+    assert not [node for node in ast.walk(ast.parse(code_of(notebook))) if isinstance(node, defining)]
+    assert "from jobs import" in code_of(notebook)
+
+
+def test_the_features_of_real_clips() -> None:
+    outputs = run(NOTEBOOKS / "features.ipynb")
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    texts = "".join(output.get("data", {}).get("text/plain", "") for output in outputs)
+    assert "beats per minute" in texts
+    assert "spectral_centroid_mean_01" in texts
