@@ -73,16 +73,16 @@ def with_ids(files: DataFrame, old: DataFrame) -> DataFrame:
 
     The id is the number in the file's name without leading zeros, else 16 hex digits of the content hash; where two
     files with different contents have the same number, only one can be called by it. A track keeps the path and the
-    number it had in `old`; among new ones the first path by name wins.
+    number it had in `old`; among new ones a path with a number wins, then the first by name.
     """
     had = old.select("path", "content_hash", F.col("track_id").alias("old_id"))
     number = F.regexp_extract(F.col("path"), r"(?:^|/)0*([0-9]+)\.[^./]+$", 1)
-    once = Window.partitionBy("content_hash").orderBy(F.col("old_id").isNull(), "path")
+    once = Window.partitionBy("content_hash").orderBy(F.col("old_id").isNull(), F.col("number").isNull(), "path")
     one = (
         files.join(had, ["path", "content_hash"], "left")
+        .withColumn("number", F.when(number != "", number))
         .withColumn("nth", F.row_number().over(once))
         .where("nth = 1")
-        .withColumn("number", F.when(number != "", number))
     )
     same_number = Window.partitionBy("number").orderBy(F.col("old_id").eqNullSafe(F.col("number")).desc(), "path")
     owner = F.col("number").isNotNull() & (F.row_number().over(same_number) == 1)

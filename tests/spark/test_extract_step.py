@@ -27,7 +27,8 @@ def test_features_follow_the_files(step, song, table, monkeypatch):
     assert second["3"] == first["3"] and second["2"]["content_hash"] != first["2"]["content_hash"]
 
     path.write_bytes(path.read_bytes()[:9_000])  # now broken: no features of what it was
-    run_all(step)
+    step("compress")
+    step("catalog")
     assert [row["path"] for row in table(REJECTS)] == [str(path)]
     assert [row["track_id"] for row in table(TRACKS)] == ["3"]
 
@@ -43,12 +44,12 @@ def test_what_the_features_are_of_is_what_is_played(step, song, table):
 
 
 def test_a_track_that_cannot_be_described_is_rejected_and_tried_again_only_on_demand(step, song, table, lake):
-    song("2.mp3")
+    song("2.mp3", seconds=5)
     step("compress")
     step("catalog")
     played = table(TRACKS)[0]["audio_path"]
     with open(played, "r+b") as file:
-        file.truncate(4_000)
+        file.truncate(20_000)
     counts = step("extract")
     assert (counts["extracted"], counts["rejected"], counts["tried now"]) == (0, 1, 1)
     row = table(REJECTS)[0]
@@ -67,12 +68,11 @@ def test_real_recordings(step, table, recordings):
     assert tracks["2"]["artist"] == "AWOL" and tracks["2"]["title"] == "Food"
     for row in table(FEATURES):
         assert row["duration_s"] > 29 and np.isfinite(values(row)).all()
-    assert run_all(step, library=library)[2]["tried now"] == 0
 
 
 def test_things_that_only_call_themselves_audio(step, table, recordings):
     assert step("compress", library=str(recordings / "bad"))["rejected"] == 2
     assert [row["error"].split("found ")[1][:17] for row in table(REJECTS)] == [
         "a Git LFS pointer",
-        "text ('../../file",
+        "text ('Karissa_Ho",
     ]

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -118,24 +119,21 @@ def test_another_bit_rate_is_another_file(sound, beside):
     assert "/96.5k/" in second["audio_path"] and os.path.exists(first["audio_path"])
 
 
-def test_at_or_below_the_target_is_kept(sound, beside):
+def test_at_or_below_the_target_is_kept(sound, beside, monkeypatch):
     path = sound("song.mp3", "-b:a", "64k")
+    monkeypatch.setattr(transcode, "transcode", None)  # not even tried
     row = beside()["song.mp3"]
     assert (row["outcome"], row["audio_path"], row["bit_rate"]) == ("kept", str(path), pytest.approx(64_000, rel=0.01))
     assert row["duration_s"] == pytest.approx(3, abs=0.1)
 
 
 @pytest.mark.parametrize("where", ["beside", "in_place"])
-def test_what_would_grow_is_kept(tmp_path, where, request):
-    path = tmp_path / "silence.flac"
-    soundfile.write(path, np.zeros(44_100 * 3), 44_100)
-    tagged = mutagen.File(path)
-    tagged["comment"] = "x" * 10_000  # above 64 kbit/s together
-    tagged.save()
+def test_what_would_grow_is_kept(sound, tmp_path, where, request):
+    path = sound("song.aac", "-b:a", "72k", seconds=0.6)  # without a container, which takes a kilobyte
     before = digest(path)
-    row = request.getfixturevalue(where)(bit_rate=16_000)["silence.flac"]
+    row = request.getfixturevalue(where)()["song.aac"]
     assert (row["outcome"], row["audio_path"], digest(path)) == ("kept", str(path), before)
-    assert row["bit_rate"] > 0 and os.listdir(tmp_path) == ["silence.flac"]
+    assert row["bit_rate"] > 64_000 and os.listdir(tmp_path) == ["song.aac"]
 
 
 def test_a_kept_file_whose_header_says_nothing_has_length_and_bit_rate(tmp_path, sound, beside):
@@ -145,13 +143,12 @@ def test_a_kept_file_whose_header_says_nothing_has_length_and_bit_rate(tmp_path,
     assert row["bit_rate"] == pytest.approx(os.path.getsize(path) * 8 / 3, rel=0.1)
 
 
-def change_while_compressing(monkeypatch, path):
+def while_compressing(monkeypatch, change):
     encode = transcode.transcode
 
     def slow(*args, **options):
         duration = encode(*args, **options)
-        with open(path, "ab") as file:
-            file.write(b"more")
+        change()
         return duration
 
     monkeypatch.setattr(transcode, "transcode", slow)
@@ -161,7 +158,7 @@ def change_while_compressing(monkeypatch, path):
 def test_a_file_that_changes_meanwhile_is_left_alone(sound, tmp_path, where, request, monkeypatch):
     path = sound("song.mp3")
     before = path.read_bytes()
-    change_while_compressing(monkeypatch, path)
+    while_compressing(monkeypatch, lambda: path.write_bytes(before + b"more"))
     row = request.getfixturevalue(where)()["song.mp3"]
     assert row["error"] == "expected the file to stay as it is while it is compressed, found it changed meanwhile"
     assert path.read_bytes() == before + b"more" and os.listdir(tmp_path) == ["song.mp3"]
@@ -268,6 +265,12 @@ def test_in_place_another_hard_link_keeps_the_original(sound, in_place, tmp_path
     assert digest(outside) == before
     assert [row.get("error") for row in found.values()] == [None, None]
     assert {row["content_hash"] for row in found.values()} == {before}
+
+
+def test_a_new_link_to_a_file_is_no_change_of_it(sound, in_place, tmp_path, tmp_path_factory, monkeypatch):
+    path = sound("song.mp3")
+    while_compressing(monkeypatch, lambda: os.link(path, tmp_path_factory.mktemp("outside") / "song.mp3"))
+    assert in_place()["song.mp3"]["outcome"] == "compressed"
 
 
 def test_in_place_a_link_is_not_followed(sound, in_place, tmp_path, tmp_path_factory):
@@ -460,3 +463,39 @@ def test_kill_9_at_any_moment_leaves_a_whole_copy_of_everything(sound, tmp_path)
     assert all(is_safe(folder, name, hashes[name]) for name in names)
     kept = {"a.mp3", "b.ogg", "c.opus", "e.m4a", "f.m4a", "g.mp3", "h.mp3", "i.ogg"}
     assert set(os.listdir(folder)) - {"d.mp3", "d.flac.mp3", "d.wav.mp3"} == kept and len(os.listdir(folder)) == 10
+
+
+def compress_until(call, row):
+    """Compress in place and be killed before the call of this number that changes a name or pushes it to the disk."""
+    left = call
+
+    def deadly(function):
+        def wrapped(*args, **options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **options)
+
+        return wrapped
+
+    for module, name in ((os, "replace"), (os, "link"), (os, "unlink"), (os, "chown"), (compress, "sync")):
+        setattr(module, name, deadly(getattr(module, name)))
+    compress.compress_file(row, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
+
+
+@pytest.mark.parametrize("name", ["song.mp3", "song.flac"])
+def test_kill_9_before_every_change_of_a_name(sound, tmp_path, name):
+    folder, fork = tmp_path / "music", multiprocessing.get_context("fork")
+    original = sound(name, seconds=2)
+    content_hash, code, calls = digest(original), -signal.SIGKILL, 0
+    while code == -signal.SIGKILL:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shutil.copy(original, folder)
+        process = fork.Process(target=compress_until, args=(calls, rows(folder)[0]))
+        process.start()
+        process.join()
+        code, calls = process.exitcode, calls + 1
+        assert is_safe(folder, name, content_hash), os.listdir(folder)
+    assert code == 0 and calls >= 5 and os.listdir(folder) == ["song.mp3"]
