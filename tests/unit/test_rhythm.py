@@ -73,5 +73,10 @@ def test_onset_strength_is_librosas() -> None:
     np.testing.assert_array_equal(np.concatenate(pieces), whole)
 
 
+@pytest.mark.parametrize("bpm", [80, 100, 120])
+def test_soft_offbeats_do_not_double_the_tempo(bpm: int) -> None:
+    assert heard(clicks(bpm) + 0.03 * clicks(2 * bpm))["tempo"] == pytest.approx(bpm, rel=0.01)
+
+
 def test_a_long_recording_keeps_its_tempo_where_it_slows_down_once() -> None:
     assert heard(np.concatenate([clicks(100, duration_s=40), clicks(75)]))["tempo"] == pytest.approx(100, rel=0.01)
