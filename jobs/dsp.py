@@ -9,6 +9,10 @@ Conventions
   bins, tonnetz of chroma_cens. That script left `sr` at 22,050 Hz for chroma_stft, centroid, bandwidth, contrast and
   roll-off, whatever the file had: those columns of the published features.csv are not comparable with these.
 
+They agree with librosa's to a median of 1e-7 of a column's spread over the 60 recordings of ../shared/data, and to 1e-3
+throughout. The worst are minima of chroma_cqt in frames of near silence, which are divided by their largest value: what
+is left there is the rounding of librosa's complex64 transform.
+
 One reading of the signal is enough up to 15 minutes (at 44.1 kHz); see `timbre` for what needs another one. Memory is
 bounded by KEPT_VALUES for any length. BLAS products are small and gain nothing from threads: give a worker
 OPENBLAS_NUM_THREADS=1.

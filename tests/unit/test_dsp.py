@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 import soundfile
 
-from jobs import dsp, harmony, spectra, timbre
+from jobs import dsp, harmony, loops, spectra, timbre
 from jobs.tables import FEATURE_COLUMNS, FMA_COLUMNS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -307,6 +307,17 @@ def test_warm_up_fills_the_caches() -> None:
     spectra.chroma_filters.cache_clear()
     dsp.warm_up()
     assert spectra.bank.cache_info().currsize == spectra.chroma_filters.cache_info().currsize == 1
+
+
+def test_warm_up_compiles_all_there_is_to_compile() -> None:
+    dsp.warm_up()
+    compiled = {name: loop for name, loop in vars(loops).items() if hasattr(loop, "signatures")}
+    before = {name: len(loop.signatures) for name, loop in compiled.items()}
+    assert len(before) > 8
+    assert max(before.values()) == 1  # 0: called by other loops alone
+    for rate in (8_000, 44_100, 192_000):
+        dsp.features(in_blocks(noise(1.3, rate), 10_007), sample_rate=rate)
+    assert {name: len(loop.signatures) for name, loop in compiled.items()} == before
 
 
 def real_clip(name: str) -> tuple[np.ndarray, int]:
