@@ -44,6 +44,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="clips to use; where it is missing or a demo library, `segue demo` fills it up (default %(default)s)",
     )
     arguments = parser.parse_args(argv)
+    if arguments.tracks < 4 or arguments.rounds < 1:
+        parser.error("expected --tracks of at least 4 and --rounds of at least 1")
     if arguments.quick:
         arguments.tracks, arguments.rounds = 8, 1
     return arguments
@@ -142,7 +144,9 @@ def grid(title: str, *columns: str) -> Grid:
 
 
 def spread(values: list[float]) -> str:
-    """Return least / median / most of some shares, in percent."""
+    """Return least / median / most of some shares, in percent; one share as it is."""
+    if len(values) == 1:
+        return f"{values[0]:.0%}"
     return " / ".join(f"{value:.0%}" for value in (min(values), median(values), max(values)))
 
 
