@@ -64,7 +64,8 @@ class Chroma(Group):
 class Harmony(Group):
     """What is made of the constant-Q transform: two chromas, tonnetz (of chroma_cens, as in FMA's script) and key."""
 
-    width = 2 * N_CHROMA
+    # A chroma, and for chroma_cens a quantised one in bytes.
+    width = N_CHROMA + N_CHROMA // 4
 
     def __init__(self, bank: spectra.Bank) -> None:
         super().__init__(bank)
@@ -74,6 +75,7 @@ class Harmony(Group):
         self._waiting: list[tuple[np.ndarray, bool]] = []
         self._transform: ConstantQ | None = None
         self._sum = np.zeros(N_CHROMA)
+        self._quantised = Rows()
 
     def hear(self, samples: np.ndarray, *, last: bool) -> None:
         """Take the next samples."""
@@ -102,13 +104,15 @@ class Harmony(Group):
 
     def _keep(self, chroma: np.ndarray) -> None:
         self._sum += chroma.sum(axis=0)
-        self.rows.add(np.hstack([loops.normalised(chroma, True), loops.quantised(chroma)]))
+        self.rows.add(loops.normalised(chroma, True))
+        self._quantised.add(loops.quantised(chroma))
 
     def give_up(self) -> None:
         """Forget the rows, not the tuning: the group gets another reading."""
         super().give_up()
         self._tuning, self._frames = spectra.Tuning(self.bank), 0
-        self._transform, self._waiting, self._sum = None, [], np.zeros(N_CHROMA)
+        self._transform, self._waiting = None, []
+        self._sum, self._quantised = np.zeros(N_CHROMA), Rows()
 
     def finish_tuning(self) -> None:
         """Turn what still waits for the tuning into rows."""
@@ -120,9 +124,8 @@ class Harmony(Group):
         self.finish_tuning()
         found = {"chroma_cqt": describe(self.rows.columns(N_CHROMA))}
         index, strength = tonality.key(self._sum)  # what is loud counts
-        quantised = np.concatenate([piece[:, N_CHROMA:] for piece in self.rows.drain()])
-        cens = loops.smoothed(quantised, _CENS_WINDOW)
-        del quantised
+        self.rows = Rows()  # hours of two chromas are never there at once
+        cens = loops.smoothed(np.concatenate(list(self._quantised.drain())), _CENS_WINDOW)
         found["chroma_cens"] = describe(cens.T)
         found["tonnetz"] = describe(tonality.tonnetz(cens).T)
         return {**found, "key": np.array([index]), "key_strength": np.array([strength])}
