@@ -30,7 +30,7 @@ class Chroma(Group):
         super().__init__(bank)
         self._tuning = spectra.Tuning(bank)
         self._frames = 0
-        self._waiting = Rows()
+        self._waiting: list[np.ndarray] = []
         self._filters: np.ndarray | None = None
 
     def add(self, segment: Segment) -> None:
@@ -39,7 +39,7 @@ class Chroma(Group):
             self.rows.add(spectra.chroma(segment.power, self._filters))
             return
         self._tuning.add(segment.power)
-        self._waiting.add(segment.power.copy())
+        self._waiting.append(segment.power.copy())
         self._frames += len(segment.power)
         if self._frames >= TUNING_FRAMES:
             self._settle()
@@ -47,12 +47,12 @@ class Chroma(Group):
     def give_up(self) -> None:
         """Forget the rows, not the tuning: the group gets another reading."""
         super().give_up()
-        self._tuning, self._waiting, self._frames = spectra.Tuning(self.bank), Rows(), 0
+        self._tuning, self._waiting, self._frames = spectra.Tuning(self.bank), [], 0
 
     def _settle(self) -> None:
         self._filters = spectra.chroma_filters(self.bank.sample_rate, self._tuning.estimate())
-        for power in self._waiting.drain():
-            self.rows.add(spectra.chroma(power, self._filters))
+        while self._waiting:
+            self.rows.add(spectra.chroma(self._waiting.pop(0), self._filters))
 
     def finish(self) -> Found:
         """Return the chroma."""
@@ -125,7 +125,7 @@ class Harmony(Group):
         found = {"chroma_cqt": describe(self.rows.columns(N_CHROMA))}
         index, strength = tonality.key(self._sum)  # what is loud counts
         self.rows = Rows()  # hours of two chromas are never there at once
-        cens = loops.smoothed(np.concatenate(list(self._quantised.drain())), _CENS_WINDOW)
+        cens = loops.smoothed(self._quantised.whole(), _CENS_WINDOW)
         found["chroma_cens"] = describe(cens.T)
         found["tonnetz"] = describe(tonality.tonnetz(cens).T)
         return {**found, "key": np.array([index]), "key_strength": np.array([strength])}
