@@ -27,7 +27,7 @@ from jobs.tables import (
 PICTURES = (".png", ".svg", ".pdf")
 
 # Of the table, in a file or a pipe; and the order in which its columns are read.
-_WIDTH = 96
+_WIDTH = 80
 _SHOWN = ("mean", "std", "min", "median", "max", "skew", "kurtosis")
 
 
@@ -104,8 +104,9 @@ def _print(about: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
     console.print(Text(one_line(about["path"]), style="bold"))
     console.print(f"{about['duration_s']} s at {about['sample_rate']} Hz, features {about['feature_version']}")
     console.print(summary(found["descriptors"]) + "\n")
-    grid = Grid("feature", *_SHOWN, box=None, pad_edge=False, header_style="bold")
-    grid.columns[0].no_wrap = True
+    grid = Grid("feature", *_SHOWN, box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
+    for column in grid.columns:
+        column.no_wrap = True
     for column in grid.columns[1:]:
         column.justify = "right"
     for name, statistics in found["features"].items():
@@ -113,10 +114,17 @@ def _print(about: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
         for number in range(size):
             label = name if size == 1 else f"{name} {number + 1:02d}"
             grid.add_row(
-                label, *(f"{statistics[shown][number]:.4g}" for shown in _SHOWN), end_section=number + 1 == size
+                label, *(_short(statistics[shown][number]) for shown in _SHOWN), end_section=number + 1 == size
             )
     console.print(grid)
     console.print("\nmfcc_covariance and tempogram: with --json")
+
+
+def _short(value: float) -> str:
+    """Return three digits of a value in at most seven characters: seven statistics fit into 80 columns."""
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.0e}"
+    return f"{value:.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def summary(descriptors: dict[str, list[float]]) -> str:

@@ -27,15 +27,29 @@ class Segment:
     crossings: np.ndarray
 
 
+# All groups take memory in blocks of one size: what one gives back, another one can use.
+_BLOCK_BYTES = 2**20
+
+
 class Rows:
     """Rows (frames, n) that come in pieces and are read column by column, never twice in memory."""
 
     def __init__(self) -> None:
         self._pieces: list[np.ndarray] = []
+        self._room = np.empty((0, 0))
 
     def add(self, piece: np.ndarray) -> None:
-        """Keep the next frames."""
-        self._pieces.append(piece)
+        """Keep a copy of the next frames."""
+        start = 0
+        while start < len(piece):
+            if not len(self._room):
+                count = _BLOCK_BYTES // piece[0].nbytes
+                block = np.empty(_BLOCK_BYTES, np.uint8)[: count * piece[0].nbytes]
+                self._room = block.view(piece.dtype).reshape(count, piece.shape[1])
+            count = min(len(self._room), len(piece) - start)
+            self._room[:count] = piece[start : start + count]
+            self._pieces.append(self._room[:count])
+            self._room, start = self._room[count:], start + count
 
     def column(self, number: int) -> np.ndarray:
         """Return one column, (frames,)."""
@@ -45,11 +59,9 @@ class Rows:
         """Yield `count` columns from `start`."""
         return (self.column(number) for number in range(start, start + count))
 
-    def drain(self) -> Iterator[np.ndarray]:
-        """Yield the pieces and forget them."""
-        self._pieces.reverse()
-        while self._pieces:
-            yield self._pieces.pop()
+    def whole(self) -> np.ndarray:
+        """Return all rows, (frames, n)."""
+        return np.concatenate(self._pieces)
 
 
 class Group:

@@ -30,7 +30,7 @@ class Chroma(Group):
         super().__init__(bank)
         self._tuning = spectra.Tuning(bank)
         self._frames = 0
-        self._waiting = Rows()
+        self._waiting: list[np.ndarray] = []
         self._filters: np.ndarray | None = None
 
     def add(self, segment: Segment) -> None:
@@ -39,7 +39,7 @@ class Chroma(Group):
             self.rows.add(spectra.chroma(segment.power, self._filters))
             return
         self._tuning.add(segment.power)
-        self._waiting.add(segment.power.copy())
+        self._waiting.append(segment.power.copy())
         self._frames += len(segment.power)
         if self._frames >= TUNING_FRAMES:
             self._settle()
@@ -47,12 +47,12 @@ class Chroma(Group):
     def give_up(self) -> None:
         """Forget the rows, not the tuning: the group gets another reading."""
         super().give_up()
-        self._tuning, self._waiting, self._frames = spectra.Tuning(self.bank), Rows(), 0
+        self._tuning, self._waiting, self._frames = spectra.Tuning(self.bank), [], 0
 
     def _settle(self) -> None:
         self._filters = spectra.chroma_filters(self.bank.sample_rate, self._tuning.estimate())
-        for power in self._waiting.drain():
-            self.rows.add(spectra.chroma(power, self._filters))
+        while self._waiting:
+            self.rows.add(spectra.chroma(self._waiting.pop(0), self._filters))
 
     def finish(self) -> Found:
         """Return the chroma."""
@@ -64,7 +64,8 @@ class Chroma(Group):
 class Harmony(Group):
     """What is made of the constant-Q transform: two chromas, tonnetz (of chroma_cens, as in FMA's script) and key."""
 
-    width = 2 * N_CHROMA
+    # A chroma, and for chroma_cens a quantised one in bytes.
+    width = N_CHROMA + N_CHROMA // 4
 
     def __init__(self, bank: spectra.Bank) -> None:
         super().__init__(bank)
@@ -74,6 +75,7 @@ class Harmony(Group):
         self._waiting: list[tuple[np.ndarray, bool]] = []
         self._transform: ConstantQ | None = None
         self._sum = np.zeros(N_CHROMA)
+        self._quantised = Rows()
 
     def hear(self, samples: np.ndarray, *, last: bool) -> None:
         """Take the next samples."""
@@ -102,13 +104,15 @@ class Harmony(Group):
 
     def _keep(self, chroma: np.ndarray) -> None:
         self._sum += chroma.sum(axis=0)
-        self.rows.add(np.hstack([loops.normalised(chroma, True), loops.quantised(chroma)]))
+        self.rows.add(loops.normalised(chroma, True))
+        self._quantised.add(loops.quantised(chroma))
 
     def give_up(self) -> None:
         """Forget the rows, not the tuning: the group gets another reading."""
         super().give_up()
         self._tuning, self._frames = spectra.Tuning(self.bank), 0
-        self._transform, self._waiting, self._sum = None, [], np.zeros(N_CHROMA)
+        self._transform, self._waiting = None, []
+        self._sum, self._quantised = np.zeros(N_CHROMA), Rows()
 
     def finish_tuning(self) -> None:
         """Turn what still waits for the tuning into rows."""
@@ -120,9 +124,8 @@ class Harmony(Group):
         self.finish_tuning()
         found = {"chroma_cqt": describe(self.rows.columns(N_CHROMA))}
         index, strength = tonality.key(self._sum)  # what is loud counts
-        quantised = np.concatenate([piece[:, N_CHROMA:] for piece in self.rows.drain()])
-        cens = loops.smoothed(quantised, _CENS_WINDOW)
-        del quantised
+        self.rows = Rows()  # hours of two chromas are never there at once
+        cens = loops.smoothed(self._quantised.whole(), _CENS_WINDOW)
         found["chroma_cens"] = describe(cens.T)
         found["tonnetz"] = describe(tonality.tonnetz(cens).T)
         return {**found, "key": np.array([index]), "key_strength": np.array([strength])}

@@ -148,25 +148,24 @@ def normalised(chroma: np.ndarray, largest: bool) -> np.ndarray:
 
 @_compiled
 def quantised(chroma: np.ndarray) -> np.ndarray:
-    """Return a chroma (frames, 12) in steps: a quarter for each of 0.4, 0.2, 0.1, 0.05 of its frame's sum exceeded."""
-    result = normalised(chroma, False)
-    for frame in range(len(result)):
-        for k in range(result.shape[1]):
-            steps = 0
+    """Return how many of 0.4, 0.2, 0.1, 0.05 of its frame's sum a chroma (frames, 12) exceeds, uint8."""
+    shares = normalised(chroma, False)
+    result = np.zeros(shares.shape, np.uint8)
+    for frame in range(len(shares)):
+        for k in range(shares.shape[1]):
             for step in _CENS_STEPS:
-                steps += result[frame, k] > step
-            result[frame, k] = np.float32(0.25 * steps)
+                result[frame, k] += shares[frame, k] > step
     return result
 
 
 @_compiled
 def smoothed(chroma: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Return a chroma (frames, 12) smoothed over time, each frame divided by its Euclidean length.
+    """Return a quantised chroma (frames, 12) smoothed over time, each frame divided by its length, float32.
 
     The window has an odd length; beyond both ends the chroma is 0.
     """
     frames, classes = chroma.shape
-    result, half = np.empty_like(chroma), window.size // 2
+    result, half = np.empty((frames, classes), np.float32), window.size // 2
     for frame in range(frames):
         smooth = np.zeros(classes)
         for other in range(max(frame - half, 0), min(frame + half + 1, frames)):

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.ndimage
 
 from jobs import rhythm, spectra
-from jobs.gather import Found, Group, Rows, Segment
+from jobs.gather import Found, Group, Segment
 from jobs.moments import Covariance, describe
 from jobs.spectra import HOP, N_FFT, N_MFCC
 
@@ -61,7 +61,7 @@ class Mel(Group):
         super().__init__(bank)
         self._loudest = -np.inf
         self._floor: float | None = None
-        self._waiting: Rows = Rows()
+        self._waiting: list[np.ndarray] = []
         self._frames = 0
         self._before: np.ndarray | None = None
         self._covariance = Covariance(N_MFCC)
@@ -75,16 +75,16 @@ class Mel(Group):
         self._loudest = max(self._loudest, float(mel.max()))
         self._frames += len(mel)
         if self._frames > LONG_FRAMES:
-            self._waiting, self.complete = Rows(), False
+            self._waiting, self.complete = [], False
         else:
-            self._waiting.add(mel)
+            self._waiting.append(mel)
 
     def settle(self) -> None:
         """Fix the floor at the end of the first reading; what was kept is described, else the next reading is."""
         self._floor = self._loudest - spectra.TOP_DB
         self.width = N_MFCC + 1
-        for mel in self._waiting.drain():
-            self._describe(mel)
+        while self._waiting:
+            self._describe(self._waiting.pop(0))
 
     def give_up(self) -> None:
         """Forget the rows: the group gets another reading."""

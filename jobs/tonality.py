@@ -19,7 +19,9 @@ _CIRCLES = _RADII[:, np.newaxis] * np.cos(np.pi * (np.outer(_STEPS, np.arange(12
 def tonnetz(chroma: np.ndarray) -> np.ndarray:
     """Return the tonal centroids, (frames, 6), of a chroma (frames, 12), as librosa.feature.tonnetz."""
     total = chroma.sum(axis=1, keepdims=True)
-    return chroma @ _CIRCLES.T.astype(np.float32) / np.where(total > 0, total, 1)
+    centroids = chroma @ _CIRCLES.T.astype(np.float32)
+    centroids /= np.where(total > 0, total, 1)
+    return centroids
 
 
 def key(chroma: np.ndarray) -> tuple[int, float]:

@@ -269,7 +269,7 @@ def test_rows_that_do_not_fit_together_are_gathered_in_further_readings(
     monkeypatch.setattr(harmony, "TUNING_FRAMES", 10_000)
     monkeypatch.setattr(dsp, "KEPT_VALUES", kept)
     pieces = dsp.features(blocks, sample_rate=RATE)
-    # One for the loudest, then group by group; 345 frames of 19, 12 and 24 values.
+    # One for the loudest, then group by group; 345 frames of 19, 12 and 15 values.
     assert readings == 1 + {1: 5, 12_000: 3, 17_000: 2}[kept]
     np.testing.assert_array_equal(pieces, whole)
 
@@ -314,7 +314,6 @@ def test_warm_up_compiles_all_there_is_to_compile() -> None:
     compiled = {name: loop for name, loop in vars(loops).items() if hasattr(loop, "signatures")}
     before = {name: len(loop.signatures) for name, loop in compiled.items()}
     assert len(before) > 8
-    assert max(before.values()) == 1  # 0: called by other loops alone
     for rate in (8_000, 44_100, 192_000):
         dsp.features(in_blocks(noise(1.3, rate), 10_007), sample_rate=rate)
     assert {name: len(loop.signatures) for name, loop in compiled.items()} == before

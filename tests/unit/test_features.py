@@ -11,7 +11,7 @@ import soundfile
 
 from jobs import extract, portrait
 from jobs.__main__ import main
-from jobs.tables import FEATURE_COLUMNS
+from jobs.tables import FEATURE_COLUMNS, FEATURE_SIZES
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ def test_the_table_names_every_feature(song: Path, capsys: pytest.CaptureFixture
     assert float(re.search(r"([\d.]+) beats per minute", printed)[1]) == pytest.approx(120, rel=0.01)
     for label in ("chroma_cqt 12", "mfcc 20", "spectral_centroid", "tonnetz 06", "mfcc_delta 20"):
         assert sum(line.startswith(label + " ") for line in printed.splitlines()) == 1
-    assert "…" not in printed
+    rows = printed.split("\n\n")[1].splitlines()[1:]
+    assert len(rows) == sum(FEATURE_SIZES.values())
+    assert all(len(row) <= 80 and "…" not in row for row in rows)
 
 
 def test_json_holds_what_extract_stores(song: Path, capsys: pytest.CaptureFixture) -> None:
