@@ -95,7 +95,7 @@ def _commit(master: str, lake: Lake, found: library.Library) -> None:
         return
     spark = session.spark(master)
     removed = spark.createDataFrame(gone, "path string")
-    results = lake.staged(spark, _RESULTS).dropDuplicates(["path"])
+    results = rejects.latest(lake.staged(spark, _RESULTS))
     remaining = lake.read(spark, REJECTS).join(removed, "path", "left_anti")
     kept = lake.read(spark, FILES).join(removed, "path", "left_anti").join(results, "path", "left_anti")
     # REJECTS first: FILES clears the staged parts that both are made from.

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.ml.feature import PCA, StandardScaler, VectorAssembler
+from pyspark.ml.feature import PCA, StandardScaler
+from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -47,13 +48,14 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         return {**counts, "new": 0}
     with progress.watch("embed", tracks):
         spark = session.spark(arguments.master)
-        features = lake.read(spark, FEATURES).where(F.col("feature_version") == version)
+        columns = EMBEDDED_COLUMNS[version]
+        features = narrow(lake.read(spark, FEATURES).where(F.col("feature_version") == version), columns)
         present = lake.read(spark, TRACKS).select("track_id", "content_hash")
         features = features.join(present, ["track_id", "content_hash"], "left_semi")
         features = features.repartitionByRange(tracks // ROWS_PER_PARTITION + 1, "track_id")
         features = features.sortWithinPartitions("track_id").persist()
         dimensions = min(arguments.dimensions, max(tracks - 1, 1))
-        projection = fit(features, EMBEDDED_COLUMNS[version], dimensions=dimensions)
+        projection = fit(features, columns, dimensions=dimensions)
         lake.commit(PROJECTIONS, _projection_rows(spark, projection, projection_id, version, training_hash))
         embedded = features.mapInArrow(_applier(projection), "track_id string, embedding array<float>")
         lake.commit(VECTORS, embedded.withColumn("projection_id", F.lit(projection_id)))
@@ -94,9 +96,14 @@ def _projection_id(training_hash: str, dimensions: int) -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
+def narrow(features: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """Return track_id, content_hash and these columns of FEATURES as one array `x`: the plans after it stay small."""
+    return features.select("track_id", "content_hash", F.array(*columns).alias("x"))
+
+
 def fit(features: DataFrame, columns: Sequence[str], *, dimensions: int) -> Projection:
-    """Return the projection of these columns of FEATURES: standardisation, then their first principal components."""
-    assembled = VectorAssembler(inputCols=list(columns), outputCol="x").transform(features).select("x")
+    """Return the projection of the arrays `x`, whose entries `columns` names: standardised, then principal components."""
+    assembled = features.select(array_to_vector("x").alias("x"))
     scaler = StandardScaler(withMean=True, withStd=True, inputCol="x", outputCol="z").fit(assembled)
     components = PCA(k=dimensions, inputCol="z", outputCol="y").fit(scaler.transform(assembled)).pc.toArray()
     scale = scaler.std.toArray()
@@ -120,9 +127,7 @@ def _projection_rows(
 def _applier(projection: Projection) -> Any:
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            values = np.column_stack(
-                [batch.column(name).to_numpy(zero_copy_only=False) for name in projection.features]
-            )
+            values = batch.column("x").flatten().to_numpy().reshape(len(batch), -1)
             vectors = pa.array(list(projection.apply(values)), pa.list_(pa.float32()))
             yield pa.RecordBatch.from_arrays([batch.column("track_id"), vectors], ["track_id", "embedding"])
 

@@ -1,23 +1,34 @@
 """FEATURES from TRACKS: every track's audio is decoded once and described by `dsp.features`."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs import audio, dsp, rejects, session, settings, workers
 from jobs.errors import BadFile
 from jobs.paths import to_path
 from jobs.storage import Lake
-from jobs.tables import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column
+from jobs.tables import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column, Table
 
-_RESULTS = FEATURES.plus(
-    Column("path", "string", "file of the library"),
-    Column("audio_path", "string", "file that was analysed"),
-    *rejects.ATTEMPT,
+# What the workers return and what is staged: the features as one column, since a thousand cost Spark more than the work.
+_RESULTS = Table(
+    FEATURES.name,
+    FEATURES.key,
+    (
+        *(column for column in FEATURES.columns if column.name not in FEATURE_COLUMNS),
+        Column("features", "floats", "in the order of FEATURE_COLUMNS; null where the track was rejected"),
+        Column("path", "string", "file of the library"),
+        Column("audio_path", "string", "file that was analysed"),
+        *rejects.ATTEMPT,
+    ),
 )
+
+# Files of one Spark task: about two seconds of work.
+_TASK_FILES = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +49,15 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     ]
     sizes = [int((row["duration_s"] or 0) * (row["bit_rate"] or 0) / 8) for row in todo]
     workers.run(
-        arguments.master, lake, todo, sizes, name="extract", function=extract_file, table=FEATURES, results=_RESULTS
+        arguments.master,
+        lake,
+        todo,
+        sizes,
+        name="extract",
+        function=extract_file,
+        table=FEATURES,
+        results=_RESULTS,
+        task_files=_TASK_FILES,
     )
     _commit(arguments.master, lake)
     return _counts(lake, len(todo))
@@ -66,8 +85,7 @@ def extract_file(row: workers.Row) -> workers.Row:
         values, duration, sample_rate = describe(to_path(row["audio_path"]))
     except Exception as error:  # whatever one file does, it is that file's row
         return {**row, "error": workers.reason(error)}
-    features = dict(zip(FEATURE_COLUMNS, values.tolist(), strict=True))
-    return {**row, "duration_s": duration, "sample_rate": sample_rate, **features}
+    return {**row, "duration_s": duration, "sample_rate": sample_rate, "features": values}
 
 
 def describe(path: str) -> tuple[np.ndarray, float, int]:
@@ -99,12 +117,36 @@ def _commit(master: str, lake: Lake) -> None:
     if not len(lake.staged_arrow(FEATURES, "track_id")):
         return
     spark = session.spark(master)
-    staged = lake.staged(spark, _RESULTS).dropDuplicates(["track_id", "feature_version"]).persist()
+    attempted = lake.staged(spark, _RESULTS).select("path", "content_hash", *(c.name for c in rejects.ATTEMPT))
     # REJECTS first: FEATURES clears the staged parts that both are made from.
-    lake.commit(REJECTS, rejects.merged(lake.read(spark, REJECTS), staged, step="extract"))
-    old = lake.read(spark, FEATURES).join(staged, list(FEATURES.key), "left_anti")
-    lake.commit(FEATURES, old.unionByName(staged.where("error IS NULL").select(FEATURES.names)))
-    staged.unpersist()
+    lake.commit(REJECTS, rejects.merged(lake.read(spark, REJECTS), rejects.latest(attempted), step="extract"))
+    lake.commit_arrow(FEATURES, merged(lake.batches(FEATURES), lambda: lake.staged_batches(_RESULTS)))
+
+
+def merged(old: Iterator[pa.RecordBatch], staged: Callable[[], Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """Yield FEATURES' rows: the old ones that were not tried again, then the staged ones that worked.
+
+    `staged()` yields the results, the latest attempt first, and is called twice: once to know who was tried.
+    """
+    tried = {key for batch in staged() for key in _keys(batch)}
+    for batch in old:
+        yield batch.filter(pa.array([key not in tried for key in _keys(batch)], pa.bool_()))
+    seen: set[tuple[str, str]] = set()
+    for batch in staged():
+        first = [key not in seen and not seen.add(key) for key in _keys(batch)]  # type: ignore[func-returns-value]
+        yield widened(batch.filter(pa.array(first, pa.bool_())).filter(pc.field("error").is_null()))
+
+
+def _keys(batch: pa.RecordBatch) -> list[tuple[str, str]]:
+    return list(zip(*(batch.column(name).to_pylist() for name in FEATURES.key), strict=True))
+
+
+def widened(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return staged rows with a column for each feature, as FEATURES has them."""
+    matrix = batch.column("features").flatten().to_numpy().reshape(len(batch), len(FEATURE_COLUMNS))
+    features = dict(zip(FEATURE_COLUMNS, np.ascontiguousarray(matrix.T), strict=True))
+    columns = [features[name] if name in features else batch.column(name) for name in FEATURES.names]
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=FEATURES.arrow_schema())
 
 
 def _counts(lake: Lake, tried: int) -> dict[str, Any]:

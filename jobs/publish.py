@@ -21,6 +21,7 @@ from jobs.storage import Lake
 from jobs.tables import (
     DESCRIPTORS,
     EMBEDDINGS,
+    FEATURE_COLUMNS,
     FEATURE_SIZES,
     FEATURES,
     STATISTICS,
@@ -71,10 +72,11 @@ def shown(spark: SparkSession, lake: Lake, version: str, feature_version: str) -
     tracks = lake.read(spark, TRACKS)
     embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
     embeddings = embeddings.join(tracks, "track_id", "left_semi")
+    values = F.array(*FEATURE_COLUMNS).alias("features")  # one column: a thousand would cost Spark more than the work
     features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
     documents = (
         tracks.join(embeddings.select("track_id", "cluster"), "track_id")
-        .join(features.drop("duration_s", "content_hash"), "track_id")
+        .join(features.select("track_id", "feature_version", "sample_rate", values), "track_id")
         .withColumn("model_version", F.lit(version))
     )
     return documents, embeddings
@@ -157,6 +159,7 @@ def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document]
 def track_document(row: Any) -> mongo.Document:
     """Return the document of `tracks`: TRACKS' columns, cluster and model version, features by name and statistic."""
     plain = {name: row[name] for name in (*TRACKS.names, "cluster", "model_version", "feature_version", "sample_rate")}
+    row = dict(zip(FEATURE_COLUMNS, row.features, strict=True))
     features = {
         feature: {statistic: _values(row, feature_columns(feature, statistic)) for statistic in STATISTICS}
         for feature in FEATURE_SIZES
@@ -171,7 +174,7 @@ def track_document(row: Any) -> mongo.Document:
     }
 
 
-def _values(row: Any, columns: tuple[str, ...]) -> list[float | None]:
+def _values(row: dict[str, float | None], columns: tuple[str, ...]) -> list[float | None]:
     return [row[column] for column in columns]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.tables import REJECTS, Column
@@ -46,6 +46,12 @@ def attempt(path: str, rejected: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "rejected_hash": row["content_hash"],
         "rejected_attempts": row["attempts"],
     }
+
+
+def latest(attempted: DataFrame) -> DataFrame:
+    """Return the last attempt of each path: a killed run may have staged one, and the file have changed since."""
+    newest = Window.partitionBy("path").orderBy(F.col("tried_at").desc())
+    return attempted.withColumn("nth", F.row_number().over(newest)).where("nth = 1").drop("nth")
 
 
 def merged(old: DataFrame, attempted: DataFrame, *, step: str) -> DataFrame:

@@ -7,7 +7,7 @@ lake/TRACKS/staged/<part>          finished parts of a step that is still at wor
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from jobs.tables import Table
 
 # Rows of one Parquet file: 200,000 rows of FEATURES are about 240 MB, the size HDFS and object stores like.
 _ROWS_PER_FILE = 200_000
+
+# Rows held at a time where a table is copied by Arrow: 10 MB of FEATURES.
+_ROWS_PER_GROUP = 2_500
 
 
 class Lake:
@@ -68,9 +71,16 @@ class Lake:
         """Return some columns, or all, of the finished parts; `table` names the columns they were staged with."""
         return self._arrow(table, self._parts(table), list(columns) or table.names)
 
+    def batches(self, table: Table) -> Iterator[pa.RecordBatch]:
+        """Yield the table as it stands now, some rows at a time."""
+        return _batches(table, [self.version(table)])
+
+    def staged_batches(self, table: Table) -> Iterator[pa.RecordBatch]:
+        """Yield the finished parts, the last one first; `table` names the columns they were staged with."""
+        return _batches(table, self._parts(table)[::-1])
+
     def _arrow(self, table: Table, folders: Sequence[Path | None], columns: list[str]) -> pa.Table:
-        files = [str(file) for folder in folders if folder is not None for file in sorted(folder.glob("*.parquet"))]
-        schema = table.arrow_schema()
+        schema, files = table.arrow_schema(), _files(folders)
         if not files:
             return schema.empty_table().select(columns)
         return pyarrow.dataset.dataset(files, schema=schema).to_table(columns=columns)
@@ -83,7 +93,38 @@ class Lake:
         )
 
     def commit(self, table: Table, frame: DataFrame) -> None:
-        """Replace the table by `frame`, sorted by key: a new version is written whole, then the pointer flips.
+        """Replace the table by `frame`, sorted by key, as one new version."""
+        frame = frame.select(*table.names)
+        _check_types(table, frame)
+        with self._new_version(table) as folder:
+            frame.persist()
+            try:
+                files = frame.count() // _ROWS_PER_FILE + 1
+                parts = frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, *table.key)
+                parts.sortWithinPartitions(*table.key).write.parquet(str(folder))
+            finally:
+                frame.unpersist()
+
+    def commit_arrow(self, table: Table, batches: Iterable[pa.RecordBatch]) -> None:
+        """Replace the table by the batches, in their order, as one new version; never more than a few at a time are held.
+
+        For a table of a thousand columns Spark's plans cost more than the work; Arrow copies it at the disk's speed.
+        """
+        with self._new_version(table) as folder:
+            pyarrow.dataset.write_dataset(
+                batches,
+                folder,
+                schema=table.arrow_schema(),
+                format="parquet",
+                max_rows_per_file=_ROWS_PER_FILE,
+                max_rows_per_group=_ROWS_PER_GROUP,
+                min_rows_per_group=_ROWS_PER_GROUP // 2,
+                use_threads=False,
+            )
+
+    @contextmanager
+    def _new_version(self, table: Table) -> Iterator[Path]:
+        """Yield the folder to write a new version to, and flip the pointer when it is written whole.
 
         A reader sees the version before or this one; killed at any line, the one before stays. Staged parts are
         cleared last, since the new version holds them.
@@ -93,15 +134,7 @@ class Lake:
         old = self.version(table)
         new = folder / f"v{int(old.name[1:]) + 1 if old else 1:06d}"
         shutil.rmtree(new, ignore_errors=True)  # what a killed run left half-written
-        frame = frame.select(*table.names)
-        _check_types(table, frame)
-        frame.persist()
-        try:
-            files = frame.count() // _ROWS_PER_FILE + 1
-            parts = frame.coalesce(1) if files == 1 else frame.repartitionByRange(files, *table.key)
-            parts.sortWithinPartitions(*table.key).write.parquet(str(new))
-        finally:
-            frame.unpersist()
+        yield new
         _flush(new)
         _point(folder / "current", new.name)
         for version in folder.glob("v*"):
@@ -127,6 +160,15 @@ class Lake:
 
     def _parts(self, table: Table) -> list[Path]:
         return sorted((self.root / table.name / "staged").glob("[!.]*"))
+
+
+def _files(folders: Sequence[Path | None]) -> list[str]:
+    return [str(file) for folder in folders if folder is not None for file in sorted(folder.glob("*.parquet"))]
+
+
+def _batches(table: Table, folders: Sequence[Path | None]) -> Iterator[pa.RecordBatch]:
+    for file in _files(folders):  # one after the other: the order of the parts matters
+        yield from pyarrow.dataset.dataset(file, schema=table.arrow_schema()).to_batches(batch_size=_ROWS_PER_GROUP)
 
 
 def _check_types(table: Table, frame: DataFrame) -> None:

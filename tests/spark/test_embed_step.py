@@ -24,7 +24,8 @@ def features(spark, values):
 def test_the_components_are_those_of_the_standardised_features(spark):
     values = np.random.default_rng(0).standard_normal((30, len(FEATURE_COLUMNS))).astype(np.float32)
     values[:, 5] = 7.0  # a constant feature
-    projection = embed.fit(features(spark, values).coalesce(1), dimensions=4)
+    narrow = embed.narrow(features(spark, values).coalesce(1), FEATURE_COLUMNS)
+    projection = embed.fit(narrow, FEATURE_COLUMNS, dimensions=4)
     scale = values.std(axis=0, ddof=1, dtype=float)
     scale[5] = 1
     standardised = (values - values.mean(axis=0, dtype=float)) / scale
