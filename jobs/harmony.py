@@ -19,6 +19,7 @@ TUNING_FRAMES = 10_336
 # librosa.feature.chroma_cens smooths over 41 frames: a Hann window without its two zeros.
 _CENS_WINDOW = librosa_filters.get_window("hann", 43, fftbins=False)
 _CENS_WINDOW /= _CENS_WINDOW.sum()
+_CENS_FRAMES = 8_192
 
 
 class Chroma(Group):
@@ -125,7 +126,19 @@ class Harmony(Group):
         found = {"chroma_cqt": describe(self.rows.columns(N_CHROMA))}
         index, strength = tonality.key(self._sum)  # what is loud counts
         self.rows = Rows()  # hours of two chromas are never there at once
-        cens = loops.smoothed(self._quantised.whole(), _CENS_WINDOW)
-        found["chroma_cens"] = describe(cens.T)
-        found["tonnetz"] = describe(tonality.tonnetz(cens).T)
+        cens, centroids = self._cens()
+        found["chroma_cens"] = describe(cens.columns(N_CHROMA))
+        found["tonnetz"] = describe(centroids.columns(6))
         return {**found, "key": np.array([index]), "key_strength": np.array([strength])}
+
+    def _cens(self) -> tuple[Rows, Rows]:
+        """Return chroma_cens and its tonnetz, made in blocks that overlap by half the smoothing window."""
+        quantised, half = self._quantised.whole(), len(_CENS_WINDOW) // 2
+        cens, centroids = Rows(), Rows()
+        for start in range(0, len(quantised), _CENS_FRAMES):
+            before = min(half, start)
+            around = quantised[start - before : start + _CENS_FRAMES + half]
+            block = loops.smoothed(around, _CENS_WINDOW)[before : before + _CENS_FRAMES]
+            cens.add(block)
+            centroids.add(tonality.tonnetz(block))
+        return cens, centroids

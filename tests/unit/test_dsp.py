@@ -309,6 +309,12 @@ def test_warm_up_fills_the_caches() -> None:
     assert spectra.bank.cache_info().currsize == spectra.chroma_filters.cache_info().currsize == 1
 
 
+def test_chroma_cens_in_blocks(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = dsp.features(lambda: iter([sweep]), sample_rate=RATE)
+    monkeypatch.setattr(harmony, "_CENS_FRAMES", 30)
+    np.testing.assert_allclose(dsp.features(lambda: iter([sweep]), sample_rate=RATE), whole, rtol=1e-4, atol=1e-6)
+
+
 def test_warm_up_compiles_all_there_is_to_compile() -> None:
     dsp.warm_up()
     compiled = {name: loop for name, loop in vars(loops).items() if hasattr(loop, "signatures")}
