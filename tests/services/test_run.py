@@ -9,7 +9,7 @@ import pytest
 
 from jobs import registry
 from jobs.storage import Lake
-from jobs.tables import FEATURE_COLUMNS, FEATURES
+from jobs.tables import EMBEDDED_COLUMNS, FEATURE_COLUMNS, FEATURE_VERSION, FEATURES
 from tests.services.conftest import documents, rows, segue
 
 
@@ -85,7 +85,7 @@ def test_mlflow_holds_a_run_for_every_k_and_the_model(lake):
 def test_the_registered_model_gives_the_tables_embeddings(lake):
     registry.connect(None, lake)
     model = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@{registry.CHAMPION}")
-    assert {column.name for column in model.metadata.signature.inputs} == set(FEATURE_COLUMNS)
+    assert {column.name for column in model.metadata.signature.inputs} == set(EMBEDDED_COLUMNS[FEATURE_VERSION])
     features = Lake(lake).arrow(FEATURES).sort_by("track_id").to_pandas()
     predicted = model.predict(pd.DataFrame(features[list(FEATURE_COLUMNS)]))
     expected = rows(lake)["EMBEDDINGS"]

@@ -1,5 +1,6 @@
 import pyarrow.parquet
 import pytest
+from pyspark.sql import functions as F
 
 from jobs.errors import StepError
 from jobs.storage import Lake
@@ -85,7 +86,7 @@ def fails_half_way(folder):
 
 
 def test_a_column_of_another_type_is_refused(spark, tmp_path):
-    wrong = vectors(spark, "a").withColumn("track_id", vectors(spark, "a").track_id.cast("string").cast("binary"))
+    wrong = vectors(spark, "a").withColumn("track_id", F.col("track_id").cast("binary"))
     with pytest.raises(TypeError, match="VECTORS.track_id: expected string, found binary"):
         Lake(tmp_path).commit(VECTORS, wrong)
 
