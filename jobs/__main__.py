@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import json
 import logging
 import os
 import sys
@@ -11,9 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs import progress, session, settings
-from jobs.errors import InputError, StepError
-from jobs.storage import Lake
+if __package__ in (None, ""):  # spark-submit has put jobs/ itself in front, and a zip of ours behind it
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from jobs import progress, session, settings  # noqa: E402
+from jobs.errors import InputError, StepError  # noqa: E402
+from jobs.storage import Lake  # noqa: E402
 
 # What `segue --help` shows, and whether the command writes to the lake (one writer at a time).
 COMMANDS = {
@@ -25,6 +29,9 @@ COMMANDS = {
     "embed": ("standardise and project the features to one vector per track", True),
     "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
+    "up": ("start Airflow, MLflow and the embedded store on this machine", False),
+    "status": ("say which services are up, and the latest alerts", False),
+    "down": ("end the services", False),
     "features": ("show one file's features: a table, JSON or a picture", False),
 }
 
@@ -52,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    if getattr(arguments, "counts", None):
+        Path(arguments.counts).write_text(json.dumps(counts))
     if counts:
         print(f"{arguments.command}: " + ", ".join(f"{value} {name}" for name, value in counts.items()))
     return 0

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import shutil
+import zlib
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -25,15 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bitrate", default="64k", help="target, in bits per second or as in 64k (default 64k)")
     parser.add_argument(
         "--in-place",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
+        default=False,
         help="replace each original by its compressed file, one atomic rename each (default: originals stay)",
     )
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts of the library")
     rejects.add_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bring FILES and REJECTS up to date with the library; return the counts."""
     bit_rate = parse_bit_rate(arguments.bitrate)
+    shard = parse_shard(arguments.shard)
     lake = Lake(settings.lake_path(arguments.lake))
     found = library.scan(arguments.library, lake.root)
     known = {row["path"]: row for row in lake.arrow(FILES).to_pylist() + lake.staged_arrow(FILES).to_pylist()}
@@ -41,7 +45,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     todo = [
         {**file, **rejects.attempt(file["path"], rejected)}
         for file in found.files
-        if not is_done(file, known.get(file["path"]), bit_rate, arguments.in_place, arguments.retry_rejected)
+        if in_shard(file["path"], *shard)
+        and not is_done(file, known.get(file["path"]), bit_rate, arguments.in_place, arguments.retry_rejected)
     ]
     _clean_up(lake, found, arguments.in_place)
     function = functools.partial(
@@ -68,6 +73,19 @@ def parse_bit_rate(text: str) -> int:
     if not 8_000 <= rate <= 512_000:
         raise InputError(f"--bitrate: expected 8k to 512k, found {text!r}")
     return rate
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (2, 3) of "2/3". InputError where that is no part of a whole."""
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split("/")]
+    if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
+        raise InputError(f"--shard: expected a part of a whole, as in 2/3, found {text!r}")
+    return numbers[0], numbers[1]
+
+
+def in_shard(path: str, number: int, of: int) -> bool:
+    """Tell whether a file belongs to this shard: by its path alone, whatever else is in the library."""
+    return zlib.crc32(path.encode()) % of == number - 1
 
 
 def is_done(file: dict[str, Any], row: dict[str, Any] | None, bit_rate: int, in_place: bool, retry: bool) -> bool:

@@ -15,7 +15,10 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +40,9 @@ log = logging.getLogger("segue")
 
 # Seconds: a start takes 1.5 on an idle machine; a stop 0.1; an answer milliseconds.
 _START_LIMIT_S, _STOP_LIMIT_S, _ANSWER_LIMIT_S = 60, 10, 5
+
+# Seconds between two looks at the server by who keeps it up.
+_LOOK_EVERY_S = 10
 
 _JAVA_OPTIONS = [
     # A find or a count without `_id` brings the whole collection to the heap: 60,000 tracks with their features (7 KB
@@ -283,3 +289,19 @@ def _failure(data: Path, error: Exception) -> str:
     said = " | ".join(line.strip() for line in lines if line.strip())[-600:] or "nothing"
     what = str(error).replace("\n", " ")[:300]
     return f"{data}: expected the embedded MongoDB to start, found {what}; its log ({data}/mongo.log) ends: {said}"
+
+
+def main(data: str) -> None:
+    """Hold on to the server over `data` until this process is told to end: what `segue up` keeps."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    while not told.is_set():
+        with mongo(Path(data)) as uri:
+            log.info("%s", uri)
+            while not told.wait(_LOOK_EVERY_S) and _answers(uri):
+                pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

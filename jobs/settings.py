@@ -34,6 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("SEGUE_MASTER", "local[*]"),
         help="Spark master (SEGUE_MASTER, default local[*]: every core of this machine)",
     )
+    parser.add_argument("--counts", metavar="FILE", help="write what the step did to FILE as well, as JSON")
+
+
+def dag_defaults() -> dict[str, str]:
+    """Return what the DAGs are told by who starts Airflow; all of it can be empty.
+
+    `library` is the folder of music of nightly_refresh, `spark_conf` the file's name in spark_conf/, `py_files` the zip
+    that brings Segue to a cluster's executors, `webhook` where alerts are posted.
+    """
+    names = ("LIBRARY", "SPARK_CONF", "PY_FILES", "WEBHOOK", "LAKE", "MLFLOW")
+    return {name.lower(): os.environ.get(f"SEGUE_{name}", "") for name in names}
 
 
 def lake_path(uri: str) -> Path:

@@ -1,0 +1,44 @@
+"""Every night, all of it for what is new."""
+
+from datetime import datetime
+
+from airflow.sdk import DAG, Param, chain
+
+from jobs.dagtools import (
+    INGEST,
+    TRAIN,
+    alert,
+    anything_new,
+    deadline,
+    library_params,
+    remember,
+    sharded,
+    shards,
+    step,
+)
+
+with DAG(
+    "nightly_refresh",
+    description="Every night, all of it for what is new",
+    schedule="0 2 * * *",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    params={
+        **library_params(),
+        "force": Param(False, type="boolean", title="Even if nothing is new", description="run every step"),
+    },
+    on_failure_callback=alert,
+    deadline=deadline(hours=4),
+    tags=["segue"],
+    doc_md="""
+### Nightly refresh
+At 02:00 (UTC), every step for what has changed since the last whole night; a night with nothing new says so and skips the
+rest. A night that fails, or is not done after four hours, is told in `lake/logs/alerts.log`, in `segue status`, and to
+`SEGUE_WEBHOOK`; the model before it serves on. The music is `SEGUE_LIBRARY`.
+""",
+):
+    # FEATURES is not announced: `train` would do the same again.
+    new = shards()
+    rest = [step(name, outlets=name != "extract") for name in (*INGEST[1:], *TRAIN)]
+    chain(anything_new(), new, sharded("compress", new), *rest, remember())

@@ -1,0 +1,360 @@
+"""The services of one machine: which there are, how each is started and asked for its health, and how all are ended.
+
+supervisord keeps them (restarts what ends, a process group each). Every process started here, and every process it starts in
+turn, carries `SEGUE_SERVICES=<lake>` in its environment: so `segue down`, and the next `segue up`, find what a
+killed supervisord has left.
+
+lake/services/secrets.json     generated passwords and keys; readable by their owner only
+lake/services/state.json       ports and supervisord's process id
+lake/services/logs             a log per service, and supervisord's own
+"""
+
+import configparser
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from jobs import java
+from jobs.errors import InputError, StepError
+
+MARK = "SEGUE_SERVICES"
+USERS = ("admin", "viewer")
+
+# Seconds: all are healthy after 25 on an idle machine, after minutes on one that compiles; ended after 2.
+_UP_LIMIT_S, _DOWN_LIMIT_S = 300, 9
+
+# Seconds that a service may take over ending itself; the rest of _DOWN_LIMIT_S is for what has to be killed.
+_STOP_S = 5
+
+BIN = Path(sys.executable).parent
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Service:
+    """One long-running process: its command, and the address that answers 200 once it is healthy (None: no port)."""
+
+    name: str
+    command: tuple[str, ...]
+    health: str | None = None
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where one lake's services keep what they have to remember."""
+
+    lake: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of state, secrets and logs."""
+        return self.lake / "services"
+
+    def state(self) -> dict[str, int]:
+        """Return the ports and supervisord's process id; empty where nothing is up."""
+        with suppress(OSError, ValueError):
+            return {
+                str(name): int(value) for name, value in json.loads((self.folder / "state.json").read_text()).items()
+            }
+        return {}
+
+    def secrets(self) -> dict[str, str]:
+        """Return the passwords and keys, made at the first call."""
+        file = self.folder / "secrets.json"
+        if not file.exists():
+            made = {name: secrets.token_urlsafe(12) for name in USERS}
+            made |= {"jwt": secrets.token_urlsafe(64), "session": secrets.token_urlsafe(32)}
+            made["fernet"] = urlsafe_b64encode(secrets.token_bytes(32)).decode()
+            write_private(file, json.dumps(made))
+        return dict(json.loads(file.read_text()))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    scratch.replace(path)
+
+
+def free_port(wanted: int | None, usual: int, taken: set[int]) -> int:
+    """Return `wanted`, or else the usual port, or where that is in use any free one.
+
+    InputError where the wanted one is in use.
+    """
+    for port in [wanted] if wanted else [usual, 0]:
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            found = int(probe.getsockname()[1])
+            if found not in taken:
+                return found
+    raise InputError(f"expected port {wanted} of 127.0.0.1 to be free, found it in use; name another one")
+
+
+def services(home: Home, ports: Mapping[str, int]) -> list[Service]:
+    """Return what `segue up` starts, given the ports."""
+    airflow, mlflow = (f"http://127.0.0.1:{ports[name]}" for name in ("airflow", "mlflow"))
+    store = home.lake / "mlflow"
+    return [
+        Service("mongo", (sys.executable, "-m", "jobs.local", str(home.lake / "mongo"))),
+        Service(
+            "mlflow",
+            (
+                *(
+                    str(BIN / "mlflow"),
+                    "server",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    str(ports["mlflow"]),
+                    "--workers",
+                    "1",
+                ),
+                *("--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"),
+                # Models are files in the lake, whether a command finds them by the server or by itself.
+                *("--default-artifact-root", store.as_uri(), "--no-serve-artifacts"),
+            ),
+            f"{mlflow}/health",
+        ),
+        Service(
+            "api-server",
+            (
+                str(BIN / "airflow"),
+                "api-server",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(ports["airflow"]),
+                "--workers",
+                "1",
+            ),
+            f"{airflow}/api/v2/monitor/health",
+        ),
+        Service("scheduler", (str(BIN / "airflow"), "scheduler", "--skip-serve-logs")),
+        Service("dag-processor", (str(BIN / "airflow"), "dag-processor")),
+    ]
+
+
+def environment(home: Home, ports: Mapping[str, int], *, master: str, library: str | None) -> dict[str, str]:
+    """Return the environment of all services: Airflow's settings, the addresses, this installation's Python and Java."""
+    keys = home.secrets()
+    passwords = home.folder / "passwords.json"
+    write_private(passwords, json.dumps({name: keys[name] for name in USERS}))
+    airflow = f"http://127.0.0.1:{ports['airflow']}"
+    data = home.lake / "airflow"
+    settings = {
+        MARK: str(home.lake),
+        "SEGUE_LAKE": str(home.lake),
+        "SEGUE_MLFLOW": f"http://127.0.0.1:{ports['mlflow']}",
+        "SEGUE_SPARK_CONF": "local.conf" if master.startswith("local") else "cluster.conf",
+        "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
+        "JAVA_HOME": str(java.java_home()),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "AIRFLOW_HOME": str(data),
+        "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": master}),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{data / 'airflow.db'}",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(_ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__FERNET_KEY": keys["fernet"],
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{name}" for name in USERS),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{airflow}/execution/",
+        "AIRFLOW__API__BASE_URL": airflow,
+        "AIRFLOW__API__SECRET_KEY": keys["session"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
+    }
+    if library is not None:
+        settings["SEGUE_LIBRARY"] = str(Path(library).expanduser().absolute())
+    return {**os.environ, **settings}
+
+
+def supervisor_configuration(home: Home, wanted: list[Service]) -> str:
+    """Return supervisord's configuration. One group, so that all are asked to end at the same time."""
+    logs = home.folder / "logs"
+    parser = configparser.RawConfigParser()
+    parser["supervisord"] = {
+        "nodaemon": "true",
+        "logfile": _escaped(str(logs / "supervisord.log")),
+        "pidfile": _escaped(str(home.folder / "supervisord.pid")),
+        "childlogdir": _escaped(str(logs)),
+    }
+    parser["group:segue"] = {"programs": ",".join(service.name for service in wanted)}
+    for service in wanted:
+        parser[f"program:{service.name}"] = {
+            "command": _escaped(" ".join(_quoted(word) for word in service.command)),
+            "directory": _escaped(str(_ROOT)),
+            "stdout_logfile": _escaped(str(logs / f"{service.name}.log")),
+            "stdout_logfile_maxbytes": "5MB",
+            "stdout_logfile_backups": "1",
+            "redirect_stderr": "true",
+            "autorestart": "true",
+            "startsecs": "3",
+            "stopasgroup": "true",
+            "killasgroup": "true",
+            "stopwaitsecs": str(_STOP_S),
+        }
+    lines: list[str] = []
+    for section in parser.sections():
+        lines += [f"[{section}]", *(f"{name} = {value}" for name, value in parser[section].items()), ""]
+    return "\n".join(lines)
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _escaped(text: str) -> str:
+    """Supervisor fills in %(names)s, and takes what stands after a blank and a semicolon for a comment."""
+    return text.replace("%", "%%")
+
+
+def start(home: Home, given: Mapping[str, str], wanted: list[Service]) -> int:
+    """Prepare Airflow's database and pool, start supervisord in a session of its own; return its process id."""
+    logs = home.folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    pools = home.folder / "pools.json"
+    pools.write_text(
+        json.dumps({"lake": {"slots": 1, "description": "one writer per lake", "include_deferred": False}})
+    )
+    for words in (["db", "migrate"], ["pools", "import", str(pools)]):
+        _airflow(words, given, logs / "airflow-setup.log")
+    configuration = home.folder / "supervisord.conf"
+    configuration.write_text(supervisor_configuration(home, wanted))
+    (logs / "supervisord.log").unlink(missing_ok=True)
+    with (logs / "supervisord.out").open("wb") as out:
+        process = subprocess.Popen(
+            [str(BIN / "supervisord"), "-c", str(configuration)],
+            env=dict(given),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            close_fds=True,
+        )
+    return process.pid
+
+
+def _airflow(words: list[str], given: Mapping[str, str], log: Path) -> None:
+    with log.open("ab") as out:
+        done = subprocess.run(
+            [str(BIN / "airflow"), *words],
+            env=dict(given),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            check=False,
+        )
+    if done.returncode:
+        raise StepError(f"expected `airflow {' '.join(words)}` to work, found exit {done.returncode}; see {log}")
+
+
+def wait_until_healthy(home: Home, wanted: list[Service], supervisor: int) -> None:
+    """Return once every service is healthy; StepError, with the log to read, for one that is not in time."""
+    deadline = time.monotonic() + _UP_LIMIT_S
+    waiting = {service.name for service in wanted}
+    while waiting:
+        waiting = {name for name, good in health(home, wanted).items() if not good}
+        log = home.folder / "logs" / "supervisord.log"
+        given_up = log.exists() and "FATAL" in log.read_text(errors="replace")
+        if waiting and (given_up or time.monotonic() > deadline or not psutil.pid_exists(supervisor)):
+            first = sorted(waiting)[0]
+            raise StepError(f"expected {first} to start, found it ended; see {home.folder}/logs/{first}.log")
+        time.sleep(0.3 if waiting else 0)
+
+
+def health(home: Home, wanted: list[Service]) -> dict[str, bool]:
+    """Ask every service how it is: by its address, or by what Airflow's API says of its parts."""
+    parts = _airflow_parts(next(service.health for service in wanted if service.name == "api-server"))
+    found = {}
+    for service in wanted:
+        if service.name in ("scheduler", "dag-processor"):
+            found[service.name] = parts.get(service.name.replace("-", "_")) == "healthy"
+        elif service.health is None:
+            found[service.name] = _mongo_runs(home.lake)
+        else:
+            found[service.name] = _ask(service.health) is not None
+    return found
+
+
+def _ask(address: str) -> bytes | None:
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return bytes(answer.read())
+    except OSError:
+        return None
+
+
+def _airflow_parts(address: str | None) -> dict[str, str]:
+    answer = _ask(address) if address else None
+    said = json.loads(answer) if answer else {}
+    return {name: part.get("status") or "" for name, part in said.items() if isinstance(part, dict)}
+
+
+def _mongo_runs(lake: Path) -> bool:
+    with suppress(OSError, ValueError, LookupError, psutil.NoSuchProcess):
+        state = json.loads((lake / "mongo" / "mongo.json").read_text())
+        return psutil.Process(int(state["pid"])).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def processes(home: Home) -> list[psutil.Process]:
+    """Return every process of this lake's services, whoever is its parent now; never this one."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(home.lake):
+                found.append(process)
+    return found
+
+
+def memory(home: Home) -> int:
+    """Return the bytes that all services use together, each shared page counted once (PSS)."""
+    total = 0
+    for process in processes(home):
+        with suppress(psutil.Error, OSError):
+            total += process.memory_full_info().pss
+    return total
+
+
+def stop(home: Home) -> int:
+    """End all services within ten seconds, by supervisord where it lives, then whatever is left; return their number."""
+    deadline = time.monotonic() + _DOWN_LIMIT_S
+    found = processes(home)
+    supervisors = [p for p in found if p.pid == home.state().get("supervisord")]
+    for process in supervisors or found:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGTERM)
+    psutil.wait_procs(found, timeout=deadline - time.monotonic() - 1)
+    left = processes(home)
+    while left and time.monotonic() < deadline:
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=0.5)
+        left = processes(home)
+    if left:
+        raise StepError(f"expected all services to end, found process {left[0].pid} still there; kill -9 it by hand")
+    (home.folder / "state.json").unlink(missing_ok=True)
+    return len(found)

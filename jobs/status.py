@@ -1,0 +1,35 @@
+"""Say which services are up, where, how much memory they take, and what alerts there were."""
+
+import argparse
+from typing import Any
+
+from jobs import services, settings, up
+from jobs.errors import StepError
+
+# Alerts shown, the latest ones.
+_ALERTS = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments: none, the lake says which services."""
+
+
+def main(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Print a line for each service; StepError where one is not healthy, or none is up."""
+    home = services.Home(settings.lake_path(arguments.lake))
+    state = home.state()
+    alerts = home.lake / "logs" / "alerts.log"
+    for line in alerts.read_text().splitlines()[-_ALERTS:] if alerts.exists() else []:
+        print(f"  alert        {line}")
+    if not state or not services.processes(home):
+        raise StepError(f"expected services over {home.lake}, found none; start them with `segue up`")
+    health = services.health(home, services.services(home, state))
+    for name, good in health.items():
+        print(f"  {name:<12} {'healthy' if good else 'not healthy'}")
+    up.print_addresses(home)
+    sick = [name for name, good in health.items() if not good]
+    if sick:
+        raise StepError(
+            f"expected every service to be healthy, found {sick[0]} not; see {home.folder}/logs/{sick[0]}.log"
+        )
+    return {"services": len(health), "MiB (PSS)": services.memory(home) >> 20}

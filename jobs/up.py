@@ -1,0 +1,52 @@
+"""Start the services of this machine, wait until each is healthy, say where they are."""
+
+import argparse
+import json
+from typing import Any
+
+from jobs import services, settings
+from jobs.errors import InputError
+from jobs.storage import Lake
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--library", metavar="DIR", help="folder of music that nightly_refresh looks at, and ingest offers"
+    )
+    parser.add_argument("--airflow-port", type=int, help="default 8080, or any free one")
+    parser.add_argument("--mlflow-port", type=int, help="default 5000, or any free one")
+
+
+def main(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Bring the services up, anew where some are left of before; print addresses and logins."""
+    lake = Lake(settings.lake_path(arguments.lake))
+    home = services.Home(lake.root)
+    if arguments.mongo or arguments.mlflow:
+        raise InputError("`segue up` starts MongoDB and MLflow of its own: expected neither --mongo nor --mlflow")
+    services.stop(home)
+    (lake.root / "mlflow").mkdir(exist_ok=True)
+    (lake.root / "airflow").mkdir(exist_ok=True)
+    airflow = services.free_port(arguments.airflow_port, 8080, set())
+    ports = {"airflow": airflow, "mlflow": services.free_port(arguments.mlflow_port, 5000, {airflow})}
+    given = services.environment(home, ports, master=arguments.master, library=arguments.library)
+    wanted = services.services(home, ports)
+    state = {**ports, "supervisord": services.start(home, given, wanted)}
+    services.write_private(home.folder / "state.json", json.dumps(state))
+    try:
+        services.wait_until_healthy(home, wanted, state["supervisord"])
+    except BaseException:
+        services.stop(home)
+        raise
+    print_addresses(home)
+    return {}
+
+
+def print_addresses(home: services.Home) -> None:
+    """Print where the services are, and how to log in and to end them."""
+    ports, keys = home.state(), home.secrets()
+    print(f"  Airflow      http://127.0.0.1:{ports['airflow']}")
+    print(f"               admin / {keys['admin']}; to look only: viewer / {keys['viewer']}")
+    print(f"  MLflow       http://127.0.0.1:{ports['mlflow']}")
+    print(f"  logs         {home.folder}/logs")
+    print(f"  end them     {services.BIN}/segue down --lake {home.lake}")
