@@ -1,4 +1,4 @@
-# make run            set up what is missing, then the whole batch over the demo library (MUSIC=folder for your own)
+# make run            set up what is missing, then the batch over the demo library (MUSIC=folder for your own) and `segue up`
 # make test           set up, then the tests          make lint   the linter, the formatter, the type checker
 # make lock           write requirements.lock anew    make clean  remove the environment and the demo library
 MUSIC ?=
@@ -9,23 +9,25 @@ run: .venv/.ready
 ifeq ($(strip $(MUSIC)),)
 	@$(BIN)/segue demo --out demo
 	@$(BIN)/segue run --library demo
+	@$(BIN)/segue up --library demo
 else
 	@$(BIN)/segue run --library '$(subst ','\'',$(MUSIC))'
+	@$(BIN)/segue up --library '$(subst ','\'',$(MUSIC))'
 endif
 
 test: .venv/.ready
 	@$(BIN)/python -m pytest tests
 
 lint: .venv/.ready
-	@$(BIN)/ruff check jobs tests
-	@$(BIN)/ruff format --check jobs tests
+	@$(BIN)/ruff check jobs dags tests
+	@$(BIN)/ruff format --check jobs dags tests
 	@$(BIN)/mypy
 
 .venv/.ready: requirements.lock setup.cfg pyproject.toml spark_conf/jars.lock .ci/setup
 	@bash .ci/setup
 
 lock: .venv/.ready
-	@$(BIN)/uv pip compile --quiet setup.cfg --extra dev --generate-hashes --no-emit-index-url --python-version 3.11 \
+	@$(BIN)/uv pip compile --quiet setup.cfg --extra dev --extra server --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --custom-compile-command 'make lock' -o requirements.lock
 
 clean:

@@ -110,6 +110,7 @@ class ModelLink(BaseOperatorLink):
 class SegueStep(SparkSubmitOperator):
     """Submit `segue COMMAND` to Spark; the task's result is the step's counts."""
 
+    application_args: Any
     ui_color = "#d5e8d4"
     operator_extra_links = (ModelLink(),)
 

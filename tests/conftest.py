@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs import demo
+from jobs.__main__ import parse
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the quick folders first."""
-    order = {"unit": 0, "spark": 1, "services": 2}
-    items.sort(key=lambda item: order.get(item.path.parent.name, 3))
+    order = {"unit": 0, "spark": 1, "services": 2, "dags": 3}
+    items.sort(key=lambda item: order.get(item.path.parent.name, 4))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,3 +52,17 @@ def tone(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def demo_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Return a function that makes the demo library's first so many clips, once for all tests."""
+    made: dict[int, Path] = {}
+
+    def make(count: int) -> Path:
+        if count not in made:
+            made[count] = tmp_path_factory.mktemp("demo") / "library"
+            demo.main(parse(["demo", "--out", str(made[count]), "--tracks", str(count)]))
+        return made[count]
+
+    return make

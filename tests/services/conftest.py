@@ -3,14 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from jobs import demo, local, mongo, tables
-from jobs.__main__ import parse
+from jobs import local, mongo, tables
 from jobs.storage import Lake
 
 SEGUE = str(Path(sys.executable).with_name("segue"))
@@ -49,17 +45,3 @@ def documents(lake: Path) -> dict[str, dict[str, Any]]:
             name: {document["_id"]: {**document, "published_at": None} for document in database[name].find()}
             for name in ("tracks", "similar", "settings")
         }
-
-
-@pytest.fixture(scope="session")
-def demo_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Return a function that makes the demo library's first so many clips, once for all tests."""
-    made: dict[int, Path] = {}
-
-    def make(count: int) -> Path:
-        if count not in made:
-            made[count] = tmp_path_factory.mktemp("demo") / "library"
-            demo.main(parse(["demo", "--out", str(made[count]), "--tracks", str(count)]))
-        return made[count]
-
-    return make

@@ -1,0 +1,18 @@
+# One image for Airflow, Spark and MLflow: what requirements.lock says, Java, and Segue itself.
+FROM python:3.11.14-slim-bookworm AS segue
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends openjdk-17-jre-headless procps curl \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/segue
+# The packages change less often than the code: a layer of their own.
+COPY requirements.lock ./
+RUN pip install --no-cache-dir uv==0.13.8 && uv pip install --system --no-cache --require-hashes -r requirements.lock
+COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY jobs jobs
+COPY dags dags
+COPY spark_conf spark_conf
+RUN uv pip install --system --no-cache --no-deps -e . && python -m jobs.package /opt/segue/segue.zip
+# The lake's owner. Spark's workers and Airflow's tasks both write to it, so they are one user.
+RUN useradd --uid 1000 --create-home segue && mkdir -p /lake/mlflow /airflow && chown -R segue:segue /lake /airflow
+USER segue
+ENV PYTHONUNBUFFERED=1 JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 AIRFLOW_HOME=/airflow

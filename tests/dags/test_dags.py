@@ -1,0 +1,82 @@
+"""The DAGs as data: ids, edges, assets, what is submitted to Spark, and that a look at them costs little."""
+
+import subprocess
+import sys
+
+import pytest
+
+from jobs.__main__ import COMMANDS
+from tests.dags.conftest import ROOT
+
+TRAIN = ["embed", "cluster", "publish"]
+INGEST = ["shards", "compress", "catalog", "extract"]
+TASKS = {"ingest": INGEST, "train": TRAIN, "nightly_refresh": ["anything_new", *INGEST, *TRAIN, "remember"]}
+
+SUBMIT = [
+    *("spark-submit", "--master", "local[2]", "--properties-file", f"{ROOT}/spark_conf/local.conf"),
+    *("--name", "segue-{step}", f"{ROOT}/jobs/__main__.py", "{step}"),
+]
+ARGUMENTS = {
+    "compress": ["--library=/music", "--bitrate=96k", "--in-place"],
+    **dict.fromkeys(("catalog", "extract", "embed", "cluster", "publish"), []),
+}
+
+
+def test_the_dags_are_these_and_import(bag):
+    assert bag.import_errors == {}
+    assert set(bag.dags) == set(TASKS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_tasks_follow_one_another(bag, name):
+    dag = bag.dags[name]
+    assert [task.task_id for task in dag.topological_sort()] == TASKS[name]
+    for before, after in zip(TASKS[name], TASKS[name][1:], strict=False):
+        assert before in dag.get_task(after).upstream_task_ids
+
+
+def test_every_spark_task_is_a_command_of_segue(bag):
+    steps = {task.task_id for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "application_args")}
+    mapped = {task.task_id for dag in bag.dags.values() for task in dag.tasks if task.is_mapped}
+    assert (steps | mapped) == set(ARGUMENTS) and set(ARGUMENTS) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_everything_says_what_it_is_and_waits_its_turn(bag, name):
+    dag = bag.dags[name]
+    assert dag.doc_md and dag.max_active_runs == 1 and not dag.catchup
+    for task in dag.tasks:
+        options = task.partial_kwargs if task.is_mapped else vars(task)
+        assert (options["pool"], options["retries"]) == ("lake", 3), task.task_id
+        assert options["doc_md"] and options["retry_exponential_backoff"]
+
+
+def test_train_follows_ingest_by_asset_and_not_the_night(bag):
+    def written(dag):
+        return {asset.name for task in bag.dags[dag].tasks for asset in (task.outlets or [])}
+
+    (waits_for,) = [asset.name for asset in bag.dags["train"].timetable.asset_condition.objects]
+    assert waits_for == "FEATURES"
+    assert "FEATURES" in written("ingest")
+    assert "FEATURES" not in written("nightly_refresh") and "MONGODB" in written("nightly_refresh")
+
+
+@pytest.mark.parametrize("step", ARGUMENTS)
+def test_what_is_submitted_to_spark(bag, step):
+    dag = bag.dags["nightly_refresh"]
+    task = dag.get_task(step)
+    if task.is_mapped:
+        from jobs.dagtools import SegueStep, _options
+
+        task = SegueStep(**{**_options(step, True), "task_id": "unmapped"})
+    task.render_template_fields({"params": {"library": "/music", "bitrate": "96k", "in_place": True}})
+    command = task._get_hook()._build_spark_submit_command(task.application)
+    assert command == [word.format(step=step) for word in SUBMIT] + ARGUMENTS[step]
+
+
+def test_parsing_imports_nothing_heavy():
+    """Spark, librosa and MLflow cost seconds, at every look of Airflow's at the folder."""
+    script = "import sys; sys.path.insert(0, 'dags'); import ingest, train, nightly_refresh; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    heavy = {"pyspark", "librosa", "mlflow", "numba", "pandas", "pyarrow", "sklearn", "scipy"}
+    assert not heavy & set(done.stdout.split())

@@ -1,0 +1,58 @@
+"""The three DAGs over a small library, with real Spark, MLflow and the embedded store; then a night with nothing new."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs import java
+from jobs.storage import Lake
+from jobs.tables import EMBEDDINGS, FEATURES
+from tests.services.conftest import documents
+
+BIN = str(Path(sys.executable).parent)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, demo_library):
+    """A folder for the lake, and the environment that `segue up` would give."""
+    folder = tmp_path_factory.mktemp("dags")
+    given = {
+        "SEGUE_LAKE": str(folder / "lake"),
+        "SEGUE_LIBRARY": str(demo_library(6)),
+        "JAVA_HOME": str(java.java_home()),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        yield folder
+
+
+def states(dag, **conf):
+    run = dag.test(run_conf=conf or None)
+    return str(run.state), {task.task_id: str(task.state) for task in run.get_task_instances()}
+
+
+def test_ingest_train_and_two_nights(place, bag):
+    library = os.environ["SEGUE_LIBRARY"]
+    assert states(bag.dags["ingest"], library=library)[0] == "success"
+    assert Lake(place / "lake").rows(FEATURES) == 6
+    assert states(bag.dags["train"])[0] == "success"
+    assert Lake(place / "lake").rows(EMBEDDINGS) == 6
+    shown = documents(place / "lake")
+    assert len(shown["tracks"]) == 6 and shown["settings"]["champion"]["model_version"] == "1"
+
+    state, tasks = states(bag.dags["nightly_refresh"], library=library)
+    assert state == "success" and set(tasks.values()) == {"success"}
+    assert documents(place / "lake") == shown  # nothing was new, so no other model
+    state, tasks = states(bag.dags["nightly_refresh"], library=library)
+    assert state == "success" and tasks.pop("anything_new") == "success"
+    assert set(tasks.values()) == {"skipped"}
+
+
+def test_bad_input_fails_at_once_and_is_told(place, bag):
+    state, tasks = states(bag.dags["ingest"], library="/nowhere")
+    assert state == "failed" and tasks["shards"] == "failed" and tasks["compress"] == "upstream_failed"
+    assert "ingest has failed" in (place / "lake" / "logs" / "alerts.log").read_text()

@@ -1,0 +1,104 @@
+"""docker-compose.yml as far as a machine without an engine can tell: the specification, names that match, commands that parse.
+
+`data/compose-spec.json` is the specification's schema as docker-compose 1.29.2 ships it (Apache-2.0).
+"""
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE = yaml.safe_load(TEXT)
+SERVICES = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def test_it_is_what_the_specification_says():
+    schema = json.loads((Path(__file__).parent / "data" / "compose-spec.json").read_text())
+    jsonschema.Draft201909Validator(schema).validate(COMPOSE)
+    with pytest.raises(jsonschema.ValidationError):
+        broken = {**COMPOSE, "services": {"x": {"comand": "y"}}}
+        jsonschema.Draft201909Validator(schema).validate(broken)
+
+
+def test_every_secret_comes_from_env_and_has_no_default():
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
+    lines = [line for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")]
+    assert used == {line.removesuffix("=") for line in lines if line.endswith("=")} and len(lines) == len(used)
+    assert set(re.findall(r"(?<!\$)\$\{\w+(.*?)\}", TEXT)) == {":?see .env.example"}
+    assert ".env\n" in (ROOT / ".gitignore").read_text()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_pinned_bounded_and_watched(name):
+    service = SERVICES[name]
+    assert re.search(r":\d+\.\d+", service["image"]) and service["mem_limit"]
+    assert ("healthcheck" in service) == (name != "airflow-init")
+    for other, how in service.get("depends_on", {}).items():
+        done = "service_completed_successfully" if other == "airflow-init" else "service_healthy"
+        assert how["condition"] == done and other in SERVICES
+    for port in service.get("ports", []):
+        assert port.startswith("127.0.0.1:")
+    for volume in service.get("volumes", []):
+        source = volume.split(":")[0]
+        assert source in COMPOSE["volumes"] or volume.startswith("${SEGUE_MUSIC")
+
+
+def test_nothing_but_volumes_is_written_to_and_every_path_is_in_the_image():
+    assert {name for service in SERVICES.values() for name in re.findall(r"/opt/segue/[\w./-]+", str(service))} == {
+        "/opt/segue/dags",
+        "/opt/segue/segue.zip",
+    }
+    assert "python -m jobs.package /opt/segue/segue.zip" in DOCKERFILE
+    copied = re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE)
+    listed = (ROOT / ".dockerignore").read_text().splitlines()
+    for path in " ".join(copied).split():
+        assert (ROOT / path).exists() and f"!{path}" in listed
+
+
+def test_hosts_are_services():
+    hosts = set(re.findall(r"(?:[a-z+0-9]+://|@)([a-z-]+)(?=[:/?])", TEXT)) - {"airflow", "segue"}  # users
+    assert hosts <= set(SERVICES) and {"spark-master", "mlflow", "postgres", "mongo", "airflow-api"} <= hosts
+
+
+def test_the_environment_is_known_to_who_reads_it():
+    from airflow.configuration import conf
+
+    settings = (ROOT / "jobs" / "settings.py").read_text()
+    for name in SERVICES["airflow-init"]["environment"]:
+        if name.startswith("AIRFLOW__"):
+            section, option = name.removeprefix("AIRFLOW__").lower().split("__")
+            known = conf.configuration_description.get(section, {}).get("options", {})
+            assert option in known, name
+        elif name.startswith("SEGUE_"):
+            assert f'"{name}"' in settings or f'"{name.removeprefix("SEGUE_")}"' in settings, name
+    connection = json.loads(SERVICES["airflow-init"]["environment"]["AIRFLOW_CONN_SPARK_DEFAULT"])
+    assert connection == {"conn_type": "spark", "host": "spark://spark-master:7077"}
+
+
+def test_airflows_commands_parse():
+    from airflow.cli.cli_parser import get_parser
+
+    commands = [service["command"] for name, service in SERVICES.items() if re.match("airflow-[^i]", name)]
+    commands += [SERVICES[name]["healthcheck"]["test"][1:] for name in ("airflow-scheduler", "airflow-dag-processor")]
+    commands += [
+        line.split()[:5] for line in SERVICES["airflow-init"]["command"][-1].splitlines() if "airflow " in line
+    ]
+    assert len(commands) == 7
+    for command in commands:
+        words = [word.strip('"') for word in command]
+        assert words[0] == "airflow"
+        get_parser().parse_args([*words[1:], *(["what"] if words[1] == "pools" else [])])
+
+
+def test_mlflows_command_parses():
+    from mlflow.cli import cli
+
+    words = SERVICES["mlflow"]["command"]
+    assert words[:2] == ["mlflow", "server"]
+    cli.commands["server"].make_context("server", list(words[2:]))
