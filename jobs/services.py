@@ -1,8 +1,8 @@
 """The services of one machine: which there are, how each is started and asked for its health, and how all are ended.
 
-supervisord keeps them (restarts what ends, a process group each). Every process started here, and every process it starts in
-turn, carries `SEGUE_SERVICES=<lake>` in its environment: so `segue down`, and the next `segue up`, find what a
-killed supervisord has left.
+supervisord keeps them (restarts what ends, a process group each). Every process started here, and every process it starts
+in turn, belongs to supervisord's session or carries `SEGUE_SERVICES=<lake>` in its environment: so `segue down`, and
+the next `segue up`, find what a killed supervisord has left.
 
 lake/services/secrets.json     generated passwords and keys; readable by their owner only
 lake/services/state.json       ports and supervisord's process id
@@ -39,6 +39,9 @@ _UP_LIMIT_S, _DOWN_LIMIT_S = 300, 9
 
 # Seconds that a service may take over ending itself; the rest of _DOWN_LIMIT_S is for what has to be killed.
 _STOP_S = 5
+
+# A process that began so much later than supervisord was started is another one with its number.
+_REUSED_S = 5
 
 BIN = Path(sys.executable).parent
 _ROOT = Path(__file__).resolve().parent.parent
@@ -320,13 +323,38 @@ def _mongo_runs(lake: Path) -> bool:
 
 
 def processes(home: Home) -> list[psutil.Process]:
-    """Return every process of this lake's services, whoever is its parent now; never this one."""
-    found = []
-    for process in psutil.process_iter():
+    """Return every process of this lake's services, whoever is its parent now; never this one.
+
+    Airflow's parts write their titles over their environment, so the mark is gone: they are found by their session, which
+    is supervisord's whether it still lives or not.
+    """
+    sessions, marked = _sessions(home), []
+    everyone = [process for process in psutil.process_iter() if process.pid != os.getpid()]
+    for process in everyone:
         with suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(MARK) == str(home.lake):
-                found.append(process)
-    return found
+            if process.environ().get(MARK) == str(home.lake):
+                marked.append(process)
+                sessions.add(os.getsid(process.pid))
+    sessions.discard(os.getsid(0))
+    return [process for process in everyone if process in marked or _session(process) in sessions]
+
+
+def _sessions(home: Home) -> set[int]:
+    """Return the session of the supervisord that was started last, unless its number is another's by now."""
+    state = home.state()
+    leader, started = state.get("supervisord"), state.get("started", 0)
+    if leader is None or started < psutil.boot_time():
+        return set()
+    with suppress(psutil.NoSuchProcess):
+        if psutil.Process(leader).create_time() > started + _REUSED_S:
+            return set()
+    return {leader}
+
+
+def _session(process: psutil.Process) -> int | None:
+    with suppress(OSError):
+        return os.getsid(process.pid)
+    return None
 
 
 def memory(home: Home) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import time
 from typing import Any
 
 from jobs import services, settings
@@ -31,7 +32,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     ports = {"airflow": airflow, "mlflow": services.free_port(arguments.mlflow_port, 5000, {airflow})}
     given = services.environment(home, ports, master=arguments.master, library=arguments.library)
     wanted = services.services(home, ports)
-    state = {**ports, "supervisord": services.start(home, given, wanted)}
+    state = {**ports, "supervisord": services.start(home, given, wanted), "started": int(time.time())}
     services.write_private(home.folder / "state.json", json.dumps(state))
     try:
         services.wait_until_healthy(home, wanted, state["supervisord"])
