@@ -8,7 +8,9 @@ from jobs import __main__ as command_line
 from jobs import embed
 from jobs.errors import InputError, StepError
 
-SPARK_SAYS = "An error occurred while calling o539.parquet.\n: Job aborted\nCaused by: IOException: No space left on device"
+SPARK_SAYS = (
+    "An error occurred while calling o539.parquet.\n: Job aborted\nCaused by: IOException: No space left on device"
+)
 
 
 @pytest.mark.parametrize(
