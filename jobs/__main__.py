@@ -69,8 +69,9 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
     if isinstance(error, InputError | StepError):
         return str(error)
     if os.strerror(errno.ENOSPC) in str(error):  # Spark says it deep in a page of Java
-        places = [settings.lake_path(arguments.lake)] if "lake" in arguments else []
-        free = (f"{shutil.disk_usage(place).free >> 20} MiB at {place}" for place in (*places, tempfile.gettempdir()))
+        places = [str(settings.lake_path(arguments.lake))] if "lake" in arguments else []
+        places.append(tempfile.gettempdir())
+        free = (f"{shutil.disk_usage(place).free >> 20} MiB at {place}" for place in places)
         return f"expected room on the disk, found it full ({', '.join(free)}); free some, and the same command goes on"
     if isinstance(error, OSError):
         return str(error)
