@@ -261,6 +261,9 @@ def _backend(jvm: Any, file: Path) -> Any:
     store.setRetentionTime(0)
     # What is smaller than the buffer's least size, 1 KB (a deletion, a like), is written by the clock: every millisecond.
     store.setAutoCommitDelay(1)
+    # However this JVM ends, but for a kill -9 of its own: what that millisecond held back is written.
+    closing = jvm.java.beans.EventHandler.create(jvm.java.lang.Class.forName("java.lang.Runnable"), store, "close")
+    jvm.java.lang.Runtime.getRuntime().addShutdownHook(jvm.java.lang.Thread(closing))
     try:
         return jvm.de.bwaldvogel.mongo.backend.h2.H2Backend(store)
     except Py4JJavaError:

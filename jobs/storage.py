@@ -116,6 +116,7 @@ class Lake:
         For a table of a thousand columns Spark's plans cost more than the work; Arrow copies it at the disk's speed.
         """
         with self._new_version(table) as folder:
+            folder.mkdir()  # also where there is no row to write
             pyarrow.dataset.write_dataset(
                 batches,
                 folder,

@@ -83,3 +83,10 @@ def test_an_attempt_carries_what_is_known():
     carried = rejects.attempt("a", known)
     assert (carried["rejected_at"], carried["rejected_hash"], carried["rejected_attempts"]) == (MONDAY, "h1", 4)
     assert set(rejects.attempt("b", known)) == {"tried_at"}
+
+
+def test_the_latest_attempt_of_a_path_counts(spark):
+    tried = [("a", "h1", "old", MONDAY), ("a", "h2", None, TUESDAY), ("b", "h3", "new", MONDAY)]
+    frame = spark.createDataFrame(tried, "path string, content_hash string, error string, tried_at timestamp")
+    found = rejects.latest(frame).collect()
+    assert sorted((row.path, row.content_hash) for row in found) == [("a", "h2"), ("b", "h3")]
