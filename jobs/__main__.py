@@ -27,6 +27,7 @@ COMMANDS = {
     "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
     "fma": ("the Free Music Archive's data set: download it, import and export its features", False),
+    "sample": ("make a smaller library: the genres in their shares, no artist in two splits", False),
     "features": ("show one file's features: a table, JSON or a picture", False),
 }
 
