@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs import documents, local, mongo, progress, registry, session, settings
 from jobs.errors import StepError
-from jobs.neighbours import neighbours
+from jobs.neighbours import neighbours, with_recording
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
 
@@ -62,7 +62,7 @@ def shown(spark: SparkSession, lake: Lake, version: str, feature_version: str) -
     """Return what MongoDB is to show of a model version: its tracks with features and clusters, and its embeddings."""
     tracks = lake.read(spark, TRACKS)
     embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
-    embeddings = embeddings.join(tracks, "track_id", "left_semi")
+    embeddings = with_recording(embeddings.join(tracks, "track_id", "left_semi"), tracks)
     values = F.array(*FEATURE_COLUMNS).alias("features")  # one column: a thousand would cost Spark more than the work
     features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
     frame = (
