@@ -317,15 +317,33 @@ EMBEDDINGS = Table(
     ),
 )
 
+FINGERPRINTS = Table(
+    "FINGERPRINTS",
+    ("content_hash",),
+    (
+        Column("content_hash", "string", "of a track"),
+        Column("duration_s", "double", "seconds, of TRACKS"),
+        Column(
+            "fingerprint", "ints", "Chromaprint's, 32 bits for each 0.124 s of the first 120; empty where there is none"
+        ),
+    ),
+)
+
 PAIRS = Table(
     "PAIRS",
     ("content_hash", "other_hash"),
     (
-        Column("content_hash", "string", "of a track whose features are close to another's; the smaller of the two"),
+        Column(
+            "content_hash",
+            "string",
+            "of a track whose fingerprint has frames in common with another's; the smaller of the two",
+        ),
         Column("other_hash", "string", "content_hash of the other track"),
-        Column("bit_errors", "float", "share of the fingerprints' bits that differ, 0 to 1; null where none was made"),
+        Column(
+            "bit_errors", "float", "share of the fingerprints' bits that differ, 0 to 1; null where they say too little"
+        ),
         Column("same", "int", "1 where the two are one recording, else 0"),
     ),
 )
 
-ALL = (FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS)
+ALL = (FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS)

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import duplicates
+from jobs import audio, duplicates
 from jobs.tables import PAIRS
 
 RANDOM = np.random.default_rng(8)
@@ -40,18 +40,38 @@ def test_a_part_is_not_the_whole():
 
 
 def test_what_is_too_short_or_plain_has_no_share():
-    assert duplicates.bit_errors(frames(27), frames(300)) is None
+    assert duplicates.bit_errors(frames(19), frames(300)) is None
     assert duplicates.bit_errors(np.full(300, 7, np.uint32), np.full(300, 7, np.uint32)) is None
 
 
-def test_candidates_sound_and_last_alike():
-    features = RANDOM.normal(size=(50, 32))
-    features[1] = features[0] + 0.05
-    features[3] = features[2]
-    durations = np.full(50, 100.0)
+def test_candidates_have_frames_in_common_and_last_alike():
+    plain = [frames(200) for _ in range(30)]
+    plain[1] = np.where(np.arange(200) % 20, plain[1], plain[0])  # ten frames are the same
+    plain[3] = plain[2]
+    plain[5] = np.where(np.arange(200) % 80, plain[5], plain[4])  # three are
+    durations = np.full(30, 100.0)
     durations[3] = 103.0
-    assert duplicates.candidates(features, durations) == [(0, 1)]
-    assert duplicates.candidates(features[:1], durations[:1]) == []
+    assert duplicates.candidates(plain, durations) == [(0, 1)]
+    assert duplicates.candidates([], np.empty(0)) == []
+    assert duplicates.candidates([frames(0), frames(0)], np.zeros(2)) == []
+
+
+def test_what_everybody_has_is_no_sign():
+    """Silence at the beginning of many tracks."""
+    silence = frames(30)
+    some = [np.concatenate([silence, frames(100)]) for _ in range(120)]
+    assert duplicates.candidates(some, np.full(120, 60.0)) == []
+
+
+def test_pairs_are_judged():
+    one, other = frames(200), frames(200)
+    half = np.concatenate([one[:100], other[100:]])
+    rows = duplicates.pairs(["c", "b", "a"], [one, flipped(one, 0.05), half], np.full(3, 25.0))
+    assert [(row["content_hash"], row["other_hash"], row["same"]) for row in rows if row["same"]] == [("b", "c", 1)]
+    assert {(row["content_hash"], row["other_hash"]) for row in rows} >= {
+        ("a", "c"),
+        ("b", "c"),
+    }  # half of it is not it
 
 
 def test_groups_join_what_is_linked():
@@ -63,9 +83,23 @@ def test_groups_join_what_is_linked():
 
 
 def test_two_bit_rates_of_one_sound(sound):
-    """Noise of other seeds is other music; the same at 192 and 48 kbit/s, mp3 and ogg, is not."""
-    good, poor = sound("good.ogg", seconds=15.0), sound("poor.mp3", "-b:a", "48k", seconds=15.0)
-    row = {"audio_path": str(good), "other_path": str(poor)}
-    judged = duplicates.judge(row)
-    assert judged["same"] == 1 and judged["bit_errors"] < duplicates.MOST_BIT_ERRORS
-    assert duplicates.judge({**row, "other_path": "/nowhere.mp3"})["same"] == 0
+    """Pink noise: the hardest there is."""
+    paths = sound("good.ogg", seconds=15.0), sound("poor.mp3", "-b:a", "48k", seconds=15.0)
+    good, poor = (duplicates.fingerprint(str(path)) for path in paths)
+    assert len(good) > 90 and duplicates.bit_errors(good, poor) <= duplicates.MOST_BIT_ERRORS
+
+
+def test_what_does_not_decode_has_no_frames():
+    assert len(duplicates.fingerprint_track({"audio_path": "/nowhere.mp3"})["fingerprint"]) == 0
+
+
+def test_the_pairs_among_the_real_recordings(recordings):
+    """Each of librosa's recordings is there at two sampling and bit rates; nothing else may be a pair."""
+    paths = sorted((recordings / "music" / "librosa-data").glob("*.ogg")) + sorted(recordings.glob("fma_small/*/*.mp3"))
+    prints = [duplicates.fingerprint(str(path)) for path in paths]
+    durations = np.array([audio.read_header(str(path)).duration_s for path in paths])
+    names = [str(path) for path in paths]
+    found = {(a["content_hash"], a["other_hash"]) for a in duplicates.pairs(names, prints, durations) if a["same"]}
+    twice = {(name, name.replace(".hq.ogg", ".ogg")) for name in names if ".hq." in name}
+    assert found == {pair for pair in twice if "bird-whistling" not in pair[0]}  # a second of bird
+    assert len(found) == 13
