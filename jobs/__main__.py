@@ -22,11 +22,14 @@ COMMANDS = {
     "run": ("the whole batch over a folder of music, from where the last one stopped", True),
     "demo": ("write the demo library: 60 short pieces of music", False),
     "compress": ("compress a folder of music with FFmpeg", True),
-    "catalog": ("describe what was found: ids, titles, artists", True),
+    "catalog": ("describe what was found: ids, titles, artists, what FMA's metadata says", True),
     "extract": ("compute the features of every track with librosa", True),
+    "recordings": ("find the tracks that are one recording", True),
     "embed": ("standardise and project the features to one vector per track", True),
     "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
+    "fma": ("the Free Music Archive's data set: download it, import and export its features", False),
+    "sample": ("make a smaller library: the genres in their shares, no artist in two splits", False),
     "features": ("show one file's features: a table, JSON or a picture", False),
 }
 
@@ -59,7 +62,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         command = commands.add_parser(name, help=summary, description=summary)
         if name in argv[:1]:  # importing every step costs a second
             _module(name).add_arguments(command)
-            if name not in ("demo", "features"):  # they know no lake
+            if name not in ("demo", "features", "fma", "sample"):  # they know no lake, or name it themselves
                 settings.add_arguments(command)
     return parser.parse_args(argv)
 
