@@ -16,7 +16,7 @@ from typing import Any
 
 from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import Asset, BaseOperatorLink, DeadlineAlert, DeadlineReference, Param, SyncCallback, task
+from airflow.sdk import Asset, BaseOperatorLink, Param, task
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.xcom import XCom
 
@@ -69,6 +69,7 @@ STEPS = {
     "extract": Step(
         "librosa on Spark describes the tracks that have no features yet.", ("FEATURES", "REJECTS"), hours=48
     ),
+    "recordings": Step("Tracks that are one recording are found by what they sound like.", ("FINGERPRINTS", "PAIRS")),
     "embed": Step("Features become one vector per track.", ("PROJECTIONS", "VECTORS")),
     "cluster": Step(
         "K-Means over a grid of k, one MLflow run for each; the chosen model is registered. Nothing where it is known.",
@@ -79,7 +80,7 @@ STEPS = {
         "MongoDB shows the tracks and their neighbours; the pointer to the model flips last.", ("MONGODB",)
     ),
 }
-INGEST, TRAIN = ("compress", "catalog", "extract"), ("embed", "cluster", "publish")
+INGEST, TRAIN = ("compress", "catalog", "extract"), ("recordings", "embed", "cluster", "publish")
 
 ASSETS = {
     name: Asset(name=name, uri=f"segue://lake/{name}", group="table") for step in STEPS.values() for name in step.writes
@@ -232,23 +233,10 @@ def library_params() -> dict[str, Param]:
 
 
 def alert(context: Any) -> None:
-    """Tell that a run has failed: in the log, in the lake's alerts.log, and to the webhook where there is one."""
+    """Tell that a run has failed or was late: in the log, in the lake's alerts.log, and to the webhook where there is one."""
     run = context["dag_run"]
-    _tell(f"{context['dag'].dag_id} has failed ({run.run_id}); the model before it serves on")
-
-
-def alert_late(**context: Any) -> None:
-    """Tell that a run is late."""
-    run = (context.get("context") or {}).get("dag_run") or {}
-    run_id = run.get("dag_run_id") or run.get("run_id") or "" if isinstance(run, dict) else run.run_id
-    _tell(f"nightly_refresh is late ({run_id}): not done by its deadline; the model before it serves on")
-
-
-def deadline(hours: float) -> DeadlineAlert:
-    """Return the alert for a run that is not done so many hours after it was queued."""
-    return DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=timedelta(hours=hours), callback=SyncCallback(alert_late)
-    )
+    how = "was not done in time" if context.get("reason") == "timed_out" else "has failed"
+    _tell(f"{context['dag'].dag_id} {how} ({run.run_id}); the model before it serves on")
 
 
 def _tell(text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from jobs.__main__ import COMMANDS
 from tests.dags.conftest import ROOT
 
-TRAIN = ["embed", "cluster", "publish"]
+TRAIN = ["recordings", "embed", "cluster", "publish"]
 INGEST = ["shards", "compress", "catalog", "extract"]
 TASKS = {"ingest": INGEST, "train": TRAIN, "nightly_refresh": ["anything_new", *INGEST, *TRAIN, "remember"]}
 
@@ -18,7 +18,7 @@ SUBMIT = [
 ]
 ARGUMENTS = {
     "compress": ["--library=/music", "--bitrate=96k", "--in-place"],
-    **dict.fromkeys(("catalog", "extract", "embed", "cluster", "publish"), []),
+    **dict.fromkeys(("catalog", "extract", "recordings", "embed", "cluster", "publish"), []),
 }
 
 
