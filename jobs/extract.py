@@ -27,8 +27,8 @@ _RESULTS = Table(
     ),
 )
 
-# Files of one Spark task: about two seconds of work.
-_TASK_FILES = 16
+# Files of one Spark task: of half a minute each, about three seconds of work.
+_TASK_FILES = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,12 +115,14 @@ def describe(path: str) -> tuple[np.ndarray, float, int]:
 
 def _commit(master: str, lake: Lake) -> None:
     """Make the staged results the new rows of FEATURES, and their errors those of REJECTS."""
-    if not len(lake.staged_arrow(FEATURES, "track_id")):
+    errors = lake.staged_arrow(_RESULTS, "error")["error"]
+    if not len(errors):
         return
-    spark = session.spark(master)
-    attempted = lake.staged(spark, _RESULTS).select("path", "content_hash", *(c.name for c in rejects.ATTEMPT))
     # REJECTS first: FEATURES clears the staged parts that both are made from.
-    lake.commit(REJECTS, rejects.merged(lake.read(spark, REJECTS), rejects.latest(attempted), step="extract"))
+    if lake.rows(REJECTS) or errors.null_count < len(errors):
+        spark = session.spark(master)
+        attempted = lake.staged(spark, _RESULTS).select("path", "content_hash", *(c.name for c in rejects.ATTEMPT))
+        lake.commit(REJECTS, rejects.merged(lake.read(spark, REJECTS), rejects.latest(attempted), step="extract"))
     lake.commit_arrow(FEATURES, merged(lake.batches(FEATURES), lambda: lake.staged_batches(_RESULTS)))
 
 

@@ -53,11 +53,11 @@ def pack(sizes: list[int], *, slots: int = 1, task_bytes: int = TASK_BYTES, task
     """
     tasks = [0] * len(sizes)
     task, load, files = -1, task_bytes + 1, 0
-    limit = task_files
+    limit, least = task_files, max(1, task_files // 8)  # a task of its own for every file would cost more than it saves
     for count, position in enumerate(sorted(range(len(sizes)), key=lambda i: -sizes[i])):
         if files >= limit or load + sizes[position] > task_bytes:
             task, load, files = task + 1, 0, 0
-            limit = min(task_files, max(1, (len(sizes) - count) // (2 * slots)))
+            limit = min(task_files, max(least, (len(sizes) - count) // (2 * slots)))
         tasks[position] = task
         load += sizes[position]
         files += 1
