@@ -46,6 +46,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             csv = FeatureFile(path, layout, lenient=arguments.lenient)
             bring(lake, csv)
             counts |= {f"rows of {layout.version}": len(csv.ids), "rejected": len(csv.faults), "left out": csv.left_out}
+        pa.default_memory_pool().release_unused()  # Spark needs it now
         trackrows.update(arguments.master, lake)
         counts["tracks"] = lake.rows(TRACKS)
     return counts

@@ -80,11 +80,11 @@ def step(name: str, command: list[str]) -> None:
 
 
 def memory(process: psutil.Process) -> int:
-    """Return the bytes resident in a process and all below it; what they share is counted more than once."""
+    """Return the bytes that a process and all below it hold; what several share is shared out among them (PSS)."""
     total = 0
     for each in [process, *process.children(recursive=True)]:
         with suppress(psutil.Error):
-            total += each.memory_info().rss
+            total += each.memory_full_info().pss
     return total
 
 

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from jobs import storage
 from jobs.storage import Lake
 from jobs.tables import VECTORS
 
@@ -21,6 +22,17 @@ def test_batches_become_the_table_in_their_order(tmp_path):
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, iter([batch("b", "a"), batch(), batch("c")]))
     assert ids(lake.batches(VECTORS)) == ["b", "a", "c"] == lake.arrow(VECTORS)["track_id"].to_pylist()
+
+
+def test_many_files_keep_the_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(storage, "_ROWS_PER_FILE", 4)
+    names = [f"{number:03d}" for number in range(50)]
+    lake = Lake(tmp_path)
+    lake.commit_arrow(VECTORS, (batch(*names[start : start + 3]) for start in range(0, 50, 3)))
+    assert len(list(lake.version(VECTORS).glob("*.parquet"))) == 9  # groups of three rows, two of them to a file
+    assert ids(lake.batches(VECTORS)) == names == lake.arrow(VECTORS)["track_id"].to_pylist()
+    assert lake.rows(VECTORS) == 50
 
 
 def test_a_table_may_be_made_of_itself_and_become_empty(tmp_path):
