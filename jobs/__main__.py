@@ -24,6 +24,10 @@ COMMANDS = {
     "extract": ("compute the features of every track with librosa", True),
     "embed": ("standardise and project the features to one vector per track", True),
     "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
+    "evaluate": ("measure the model beside the champion and baselines, in MLflow", True),
+    "promote": ("make a version of the model champion if it is not worse, and bring it online", True),
+    "rollback": ("back to the champion before this one, at once", True),
+    "models": ("list the versions of the model", False),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
     "features": ("show one file's features: a table, JSON or a picture", False),
 }

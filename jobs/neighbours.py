@@ -14,13 +14,15 @@ NEIGHBOURS = 50
 _ROWS = "track_id string, cluster int, ids array<string>, scores array<float>"
 
 
-def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
+def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS, *, probes: int = 1) -> DataFrame:
     """Return each track's `count` nearest (track_id, cluster, ids, scores), searched in the clusters nearest to its own.
+
+    Those are `probes` clusters, or more where they hold too few tracks.
 
     `embeddings` has track_id, embedding and cluster. A worker holds one cluster's tracks and its candidates at a time.
     """
     spark = embeddings.sparkSession
-    pairs = spark.createDataFrame(_probe_pairs(embeddings, count), "probing int, cluster int")
+    pairs = spark.createDataFrame(_probe_pairs(embeddings, count, probes), "probing int, cluster int")
     candidates = embeddings.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
     # Other names than the candidates' columns: both come from one table, and Spark could not tell them apart.
     queries = embeddings.select(
@@ -30,14 +32,14 @@ def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
     return grouped.applyInArrow(_searcher(count), _ROWS)
 
 
-def _probe_pairs(embeddings: DataFrame, count: int) -> list[tuple[int, int]]:
+def _probe_pairs(embeddings: DataFrame, count: int, probes: int) -> list[tuple[int, int]]:
     """Return (cluster, cluster to search) for every cluster that has tracks."""
     dimensions = len(embeddings.first().embedding)
     means = [F.mean(F.col("embedding")[i]).alias(f"m{i}") for i in range(dimensions)]
     rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
     centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
-    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count)
+    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count, least=probes)
     return [(row.cluster, rows[other].cluster) for row, order in zip(rows, searched, strict=True) for other in order]
 
 

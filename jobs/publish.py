@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +13,7 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import local, mongo, progress, registry, session, settings
-from jobs.errors import StepError
+from jobs import assign, local, mongo, progress, registry, session, settings
 from jobs.neighbours import neighbours
 from jobs.storage import Lake
 from jobs.tables import (
@@ -32,61 +30,49 @@ from jobs.tables import (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the step's arguments."""
-    parser.add_argument("--model-version", help="version of the registered model to publish (default: the newest)")
+    """Add nothing: the champion is what is published."""
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Make MongoDB show the lake's tracks and the version's neighbours; return the counts."""
+    """Make MongoDB show the lake's tracks and the champion's neighbours; return the counts.
+
+    The first model of all becomes champion here where nobody made it so before.
+    """
     lake = Lake(settings.lake_path(arguments.lake))
     registry.connect(arguments.mlflow, lake.root)
-    version = arguments.model_version or _newest()
-    found = registry.versions()
-    feature_version = next((v.tags["feature_version"] for v in found if str(v.version) == version), None)
+    champion = registry.aliased(registry.CHAMPION) or registry.version(None)
+    version, feature_version = str(champion.version), champion.tags["feature_version"]
+    assign.bring(lake, arguments.master, champion)
     embedded = lake.arrow(EMBEDDINGS).filter(pc.field("model_version") == version)
-    if feature_version is None or not len(embedded):
-        known = ", ".join(str(v.version) for v in found) or "none"
-        raise StepError(
-            f"--model-version: expected one with embeddings in the lake (registered: {known}), found {version}"
-        )
     tracks = lake.arrow(TRACKS).filter(pc.is_in(pc.field("track_id"), embedded["track_id"].combine_chunks()))
-    champion = {
+    pointer = {
         "_id": "champion",
         "model_version": version,
         "feature_version": feature_version,
         "tracks": len(tracks),
         "digest": digest(tracks, embedded),
     }
-    with nullcontext(arguments.mongo) if arguments.mongo else local.mongo(lake.root / "mongo") as uri:
-        fresh = not is_published(uri, champion)
+    with local.mongo_at(arguments.mongo, lake.root) as uri:
+        fresh = not is_published(uri, pointer)
         if fresh:
             spark = session.spark(arguments.master)
             documents, embeddings = shown(spark, lake, version, feature_version)
-            _publish(uri, documents, embeddings, champion, lake)
+            _publish(uri, documents, embeddings, pointer, lake, int(champion.tags.get("probes", 1)))
     registry.crown(version)
     return {"tracks": len(tracks), "new": len(tracks) if fresh else 0, "model version": version}
 
 
 def shown(spark: SparkSession, lake: Lake, version: str, feature_version: str) -> tuple[DataFrame, DataFrame]:
-    """Return what MongoDB is to show of a model version: its tracks with features and clusters, and its embeddings."""
+    """Return what MongoDB is to show of a model version: its tracks with features, and its embeddings."""
     tracks = lake.read(spark, TRACKS)
     embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
     embeddings = embeddings.join(tracks, "track_id", "left_semi")
     values = F.array(*FEATURE_COLUMNS).alias("features")  # one column: a thousand would cost Spark more than the work
     features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
-    documents = (
-        tracks.join(embeddings.select("track_id", "cluster"), "track_id")
-        .join(features.select("track_id", "feature_version", "sample_rate", values), "track_id")
-        .withColumn("model_version", F.lit(version))
+    documents = tracks.join(embeddings.select("track_id"), "track_id").join(
+        features.select("track_id", "feature_version", "sample_rate", values), "track_id"
     )
     return documents, embeddings
-
-
-def _newest() -> str:
-    found = registry.versions()
-    if not found:
-        raise StepError("expected a registered model, found none; run `segue cluster` first")
-    return str(found[0].version)
 
 
 def digest(tracks: pa.Table, embedded: pa.Table) -> str:
@@ -114,23 +100,56 @@ def is_published(uri: str, champion: mongo.Document) -> bool:
         return same and tracks == champion["tracks"] <= similar
 
 
-def _publish(uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document, lake: Lake) -> None:
+def _publish(
+    uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document, lake: Lake, probes: int
+) -> None:
     """Write both collections, flip the pointer, then clear away what no version shows any more."""
     version = champion["model_version"]
     done = documents.sparkSession.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * champion["tracks"], lambda: done.value):
         documents.foreachPartition(_writer(uri, "tracks", track_document, done))
-        similar = neighbours(embeddings).withColumn("model_version", F.lit(version))
+        similar = neighbours(embeddings, probes=probes).withColumn("model_version", F.lit(version))
         similar.foreachPartition(_writer(uri, "similar", similar_document, done))
         with mongo.database(uri) as database:
-            before = database["settings"].find_one({"_id": "champion"}) or {}
-            mongo.upsert(database["settings"], [{**champion, "published_at": datetime.now(UTC)}])
-            # After the flip: until then the champion before shows these. Its neighbours stay, to roll back to.
-            _clear(database, lake, version, str(before.get("model_version", version)))
+            previous = _previous(database, version)
+            # One document: until it is written the version before is served, and it stays to roll back to.
+            written = {**champion, "previous": previous, "published_at": datetime.now(UTC)}
+            mongo.upsert(database["settings"], [written])
+            _clear(database, lake, version, previous)
 
 
-def _clear(database: Database[mongo.Document], lake: Lake, version: str, before: str) -> None:
+# What says which version is online, and that it is whole.
+_POINTER = ("model_version", "feature_version", "tracks", "digest")
+
+
+def _previous(database: Database[mongo.Document], version: str) -> mongo.Document | None:
+    """Return what a rollback from `version` goes back to: what is online now, or what that one would go back to."""
+    before = database["settings"].find_one({"_id": "champion"})
+    if before is None:
+        return None
+    if before["model_version"] == version:
+        return before.get("previous")
+    return {name: before[name] for name in _POINTER}
+
+
+def flip_back(uri: str, version: str) -> bool:
+    """Bring `version` online again by writing one document; False where it is not the one that was online before."""
+    with mongo.database(uri) as database:
+        now = database["settings"].find_one({"_id": "champion"})
+        if now is None or now["model_version"] == version:
+            return now is not None
+        back = now.get("previous")
+        if not back or back["model_version"] != version:
+            return False
+        ahead = {name: now[name] for name in _POINTER}
+        document = {"_id": "champion", **back, "previous": ahead, "published_at": datetime.now(UTC)}
+        mongo.upsert(database["settings"], [document])
+        return True
+
+
+def _clear(database: Database[mongo.Document], lake: Lake, version: str, previous: mongo.Document | None) -> None:
     """Delete what neither version shows, by id: by any other field the embedded server would read every document."""
+    kept = (version, previous and previous["model_version"])
     rows = lake.arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
     present = set(lake.arrow(TRACKS, "track_id")["track_id"].to_pylist())
     shown = {row["track_id"] for row in rows if row["model_version"] == version} & present
@@ -140,8 +159,7 @@ def _clear(database: Database[mongo.Document], lake: Lake, version: str, before:
         (
             f"{row['model_version']}:{row['track_id']}"
             for row in rows
-            if row["model_version"] not in (version, before)
-            or (row["model_version"] == version and row["track_id"] not in shown)
+            if row["model_version"] not in kept or (row["model_version"] == version and row["track_id"] not in shown)
         ),
     )
     if database["tracks"].estimated_document_count() != len(shown):  # of versions that the lake has forgotten
@@ -157,8 +175,11 @@ def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document]
 
 
 def track_document(row: Any) -> mongo.Document:
-    """Return the document of `tracks`: TRACKS' columns, cluster and model version, features by name and statistic."""
-    plain = {name: row[name] for name in (*TRACKS.names, "cluster", "model_version", "feature_version", "sample_rate")}
+    """Return the document of `tracks`: TRACKS' columns, features by name and statistic.
+
+    Nothing of a model is in it: what a reader joins with the champion's lists is the same for every version.
+    """
+    plain = {name: row[name] for name in (*TRACKS.names, "feature_version", "sample_rate")}
     row = dict(zip(FEATURE_COLUMNS, row.features, strict=True))
     features = {
         feature: {statistic: _values(row, feature_columns(feature, statistic)) for statistic in STATISTICS}

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs import catalog, cluster, compress, embed, extract, library, publish, settings
+from jobs import catalog, cluster, compress, embed, evaluate, extract, library, promote, publish, settings
 from jobs.paths import one_line, to_text
 from jobs.storage import Lake
 from jobs.tables import REJECTS
@@ -22,6 +22,8 @@ STEPS = {
     "extract": extract.main,
     "embed": embed.main,
     "cluster": cluster.main,
+    "evaluate": evaluate.main,
+    "promote": promote.run,
     "publish": publish.main,
 }
 
@@ -34,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compress.add_arguments(parser)
     embed.add_arguments(parser)
     cluster.add_arguments(parser)
+    evaluate.add_labels_argument(parser)
+    promote.add_margin_argument(parser)
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
