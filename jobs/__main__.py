@@ -29,6 +29,7 @@ COMMANDS = {
     "rollback": ("back to the champion before this one, at once", True),
     "models": ("list the versions of the model", False),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
+    "fma": ("FMA's published genre protocol on its features.csv and tracks.csv", False),
     "features": ("show one file's features: a table, JSON or a picture", False),
 }
 
@@ -70,7 +71,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         command = commands.add_parser(name, help=summary, description=summary)
         if name in argv[:1]:  # importing every step costs a second
             _module(name).add_arguments(command)
-            if name not in ("demo", "features"):  # they know no lake
+            if name not in ("demo", "features", "fma"):  # they know no lake
                 settings.add_arguments(command)
     return parser.parse_args(argv)
 

@@ -60,7 +60,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     if lake.arrow(VECTORS, "projection_id")["projection_id"].to_pylist() == [projection_id] * len(training.keys):
         return {**counts, "new": 0}
     with progress.watch("embed", len(training.keys)):
-        columns = _columns(arguments.recipe, training.version)
+        columns = columns_of(arguments.recipe, training.version)
         ids, values = sample(lake, training, columns)
         own = [genres.get(track_id) for track_id in ids]
         embedder, measured = fit(
@@ -75,7 +75,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**counts, "new": len(training.keys)}
 
 
-def _columns(recipe: str, version: str) -> tuple[str, ...]:
+def columns_of(recipe: str, version: str) -> tuple[str, ...]:
+    """Return the columns of FEATURES that a recipe reads of a feature version, each once."""
     groups = recipes.groups(recipe, EMBEDDED_COLUMNS[version])
     return tuple(dict.fromkeys(column for group in groups for part in group.parts for column in part.columns))
 
