@@ -24,7 +24,9 @@ lint: .venv/.ready
 .venv/.ready: requirements.lock setup.cfg pyproject.toml spark_conf/jars.lock .ci/setup
 	@bash .ci/setup
 
-lock: .venv/.ready
+# A package that is not locked yet must not keep the lock from being written: uv is all it takes.
+lock:
+	@[ -x $(BIN)/uv ] || bash .ci/setup
 	@$(BIN)/uv pip compile --quiet setup.cfg --extra dev --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --custom-compile-command 'make lock' -o requirements.lock
 

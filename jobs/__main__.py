@@ -1,9 +1,11 @@
 """The command line: `segue <step>`, also `python -m jobs <step>` and `spark-submit jobs/__main__.py <step>`."""
 
 import argparse
+import errno
 import importlib
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -20,8 +22,9 @@ COMMANDS = {
     "run": ("the whole batch over a folder of music, from where the last one stopped", True),
     "demo": ("write the demo library: 60 short pieces of music", False),
     "compress": ("compress a folder of music with FFmpeg", True),
-    "catalog": ("describe what was found: ids, titles, artists", True),
+    "catalog": ("describe what was found: ids, titles, artists, what FMA's metadata says", True),
     "extract": ("compute the features of every track with librosa", True),
+    "recordings": ("find the tracks that are one recording", True),
     "embed": ("standardise and project the features to one vector per track", True),
     "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
     "evaluate": ("measure the model beside the champion and baselines, in MLflow", True),
@@ -29,7 +32,9 @@ COMMANDS = {
     "rollback": ("back to the champion before this one, at once", True),
     "models": ("list the versions of the model", False),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
-    "fma": ("FMA's published genre protocol on its features.csv and tracks.csv", False),
+    "fma": ("the Free Music Archive's data set: download it, import and export its features", False),
+    "sample": ("make a smaller library: the genres in their shares, no artist in two splits", False),
+    "protocol": ("FMA's published genre protocol on its features.csv and tracks.csv", False),
     "features": ("show one file's features: a table, JSON or a picture", False),
 }
 
@@ -42,21 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with progress.display():
             counts = _run(arguments)
-    except InputError as error:
-        print(f"segue {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except (StepError, OSError) as error:
-        print(f"segue {arguments.command}: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(f"segue {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except Exception as error:  # a defect of ours, or of Spark's: the console gets a line, the log all of it
-        print(
-            f"segue {arguments.command}: unexpected {_brief(error)}; the whole of it: {_save_traceback()}",
-            file=sys.stderr,
-        )
-        return 1
+    except Exception as error:
+        print(f"segue {arguments.command}: {_told(error, arguments)}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
     if counts:
         print(f"{arguments.command}: " + ", ".join(f"{value} {name}" for name, value in counts.items()))
     return 0
@@ -71,13 +67,31 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         command = commands.add_parser(name, help=summary, description=summary)
         if name in argv[:1]:  # importing every step costs a second
             _module(name).add_arguments(command)
-            if name not in ("demo", "features", "fma"):  # they know no lake
+            if name not in (
+                "demo",
+                "features",
+                "fma",
+                "protocol",
+                "sample",
+            ):  # they know no lake, or name it themselves
                 settings.add_arguments(command)
     return parser.parse_args(argv)
 
 
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
+def _told(error: Exception, arguments: argparse.Namespace) -> str:
+    """Return the one line that the console gets."""
+    if isinstance(error, InputError | StepError):
+        return str(error)
+    if os.strerror(errno.ENOSPC) in str(error):  # Spark says it deep in a page of Java
+        places = [str(settings.lake_path(arguments.lake))] if "lake" in arguments else []
+        places.append(tempfile.gettempdir())
+        free = (f"{shutil.disk_usage(place).free >> 20} MiB at {place}" for place in places)
+        return f"expected room on the disk, found it full ({', '.join(free)}); free some, and the same command goes on"
+    if isinstance(error, OSError):
+        return str(error)
+    # A defect of ours, or of Spark's: the console gets a line, a file all of it.
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"unexpected {type(error).__name__}: {first[:200]}; the whole of it: {_save_traceback()}"
 
 
 def _save_traceback() -> Path:

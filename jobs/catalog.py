@@ -1,91 +1,54 @@
-"""TRACKS from FILES: one track per content, its id, its tags."""
+"""TRACKS from FILES: one track per content, its id, its tags, and what FMA's metadata says of it; also in MongoDB."""
 
 import argparse
 from typing import Any
 
-from pyspark.sql import DataFrame, Window
-from pyspark.sql import functions as F
-
-from jobs import rejects, session, settings, workers
-from jobs.paths import to_path
+from jobs import documents, listing, local, mongo, rejects, settings, trackrows
+from jobs.fma import metadata
 from jobs.storage import Lake
-from jobs.tables import FILES, TRACKS, Column
-from jobs.tags import read_tags
-
-_RESULTS = TRACKS.plus(Column("library", "string", "folder that the path is below"), *rejects.ATTEMPT)
-
-# Reading tags takes a millisecond: larger tasks than for audio.
-_TASK_FILES = 256
+from jobs.tables import METADATA, TRACKS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the step's arguments: none, it reads FILES."""
+    """Add the step's arguments."""
+    parser.add_argument(
+        "--library", metavar="DIR", help="list the folder's audio first; what is not compressed yet stays where it is"
+    )
+    add_metadata_arguments(parser)
+    parser.add_argument("--no-mongo", action="store_true", help="leave MongoDB as it is; publish brings it up to date")
+    rejects.add_arguments(parser)
+
+
+def add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add --metadata and --lenient."""
+    parser.add_argument(
+        "--metadata", metavar="DIR", help="FMA's fma_metadata, unpacked or as .zip; the lake keeps what it says"
+    )
+    parser.add_argument(
+        "--lenient", action="store_true", help="leave out broken records of the metadata, and count them"
+    )
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Bring TRACKS up to date with FILES; return the counts."""
+    """Bring TRACKS up to date with FILES, METADATA and GENRES, then MongoDB with TRACKS; return the counts."""
     lake = Lake(settings.lake_path(arguments.lake))
-    files = [
-        row for row in lake.arrow(FILES, *_SHARED, "library", "outcome").to_pylist() if row["outcome"] != "rejected"
-    ]
-    there = {_key(row) for row in files}
-    old = lake.arrow(TRACKS, *_SHARED).to_pylist()
-    alive = {row["content_hash"] for row in old if _key(row) in there}
-    staged = {_key(row) for row in lake.staged_arrow(TRACKS, *_SHARED).to_pylist()}
-    # A second file with the same content is no track of its own, as long as the first is there.
-    todo = [row for row in files if row["content_hash"] not in alive and _key(row) not in staged]
-    workers.run(
-        arguments.master,
-        lake,
-        todo,
-        [0] * len(todo),
-        name="catalog",
-        function=catalog_file,
-        table=TRACKS,
-        results=_RESULTS,
-        task_files=_TASK_FILES,
-    )
-    if todo or staged or any(_key(row) not in there for row in old):
-        spark = session.spark(arguments.master)
-        present = spark.createDataFrame(lake.arrow(FILES, *_SHARED))
-        known, new = lake.read(spark, TRACKS), lake.staged(spark, TRACKS)
-        described = known.unionByName(new).drop("track_id").join(present, _SHARED, "left_semi")
-        lake.commit(TRACKS, with_ids(described.dropDuplicates(["path"]), known))
-    tracks = lake.rows(TRACKS)
-    return {"tracks": tracks, "new": len(todo), "duplicates": len(files) - tracks}
+    read = metadata.bring(arguments.metadata, lake, lenient=arguments.lenient) if arguments.metadata else {}
+    if arguments.library:
+        listing.bring(arguments, lake)
+    files, new = trackrows.update(arguments.master, lake)
+    counts = _counts(lake, new, files, read)
+    if not arguments.no_mongo:
+        with local.mongo_at(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
+            counts["new in MongoDB"] = documents.bring(database, lake)
+    return counts
 
 
-# What FILES and TRACKS both hold: while it is the same, so are the tags.
-_SHARED = ["path", "audio_path", "content_hash", "duration_s", "bit_rate"]
-
-
-def _key(row: workers.Row) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _SHARED)
-
-
-def catalog_file(row: workers.Row) -> workers.Row:
-    """Return a file's row of TRACKS, without its id; a file that is gone meanwhile is described by its name."""
-    return {**row, **read_tags(to_path(row["path"]), to_path(row["library"])), "source": "tags"}
-
-
-def with_ids(files: DataFrame, old: DataFrame) -> DataFrame:
-    """Return TRACKS of the described files: one row per content_hash, each with its track_id.
-
-    The id is the number in the file's name without leading zeros, else 16 hex digits of the content hash; where two
-    files with different contents have the same number, only one can be called by it. A track keeps the path and the
-    number it had in `old`; among new ones a path with a number wins, then the first by name.
-    """
-    had = old.select("path", "content_hash", F.col("track_id").alias("old_id"))
-    number = F.regexp_extract(F.col("path"), r"(?:^|/)0*([0-9]+)\.[^./]+$", 1)
-    once = Window.partitionBy("content_hash").orderBy(F.col("old_id").isNull(), F.col("number").isNull(), "path")
-    one = (
-        files.join(had, ["path", "content_hash"], "left")
-        .withColumn("number", F.when(number != "", number))
-        .withColumn("nth", F.row_number().over(once))
-        .where("nth = 1")
-    )
-    same_number = Window.partitionBy("number").orderBy(F.col("old_id").eqNullSafe(F.col("number")).desc(), "path")
-    owner = F.col("number").isNotNull() & (F.row_number().over(same_number) == 1)
-    return one.withColumn(
-        "track_id", F.when(owner, F.col("number")).otherwise(F.substring("content_hash", 1, 16))
-    ).select(TRACKS.names)
+def _counts(lake: Lake, new: int, files: int, read: dict[str, int]) -> dict[str, Any]:
+    rows = lake.arrow(TRACKS, "path", "source").to_pylist()
+    heard = [row for row in rows if row["path"] is not None]
+    counts = {"tracks": len(rows), "new": new, "duplicates": files - len(heard)}
+    records = lake.rows(METADATA)
+    if records:
+        known = sum(row["source"] == "fma" for row in heard)
+        counts |= {**read, "metadata without audio": records - known, "audio without metadata": len(heard) - known}
+    return counts

@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import hashlib
 import os
 import shutil
 from collections import Counter
@@ -10,13 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jobs import audio, library, rejects, session, settings, swap, transcode, workers
+from jobs import audio, inventory, library, rejects, settings, swap, transcode, workers
 from jobs.errors import BadFile, InputError
 from jobs.paths import to_path, to_text
 from jobs.storage import Lake, sync
 from jobs.tables import FILES, REJECTS
-
-_RESULTS = FILES.plus(*rejects.ATTEMPT)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +45,10 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         compress_file, audio_root=str(lake.root / "audio"), bit_rate=bit_rate, in_place=arguments.in_place
     )
     sizes = [row["size"] for row in todo]
-    workers.run(arguments.master, lake, todo, sizes, name="compress", function=function, table=FILES, results=_RESULTS)
-    _commit(arguments.master, lake, found)
+    workers.run(
+        arguments.master, lake, todo, sizes, name="compress", function=function, table=FILES, results=inventory.RESULTS
+    )
+    inventory.commit(arguments.master, lake, found, step="compress")
     return _counts(lake, found, len(todo))
 
 
@@ -72,7 +71,7 @@ def parse_bit_rate(text: str) -> int:
 
 def is_done(file: dict[str, Any], row: dict[str, Any] | None, bit_rate: int, in_place: bool, retry: bool) -> bool:
     """Tell whether FILES' `row` of a file (None if it has none) still holds for it and for what is asked now."""
-    if row is None or any(file[name] != row[name] for name in ("size", "mtime_ns", "ctime_ns")):
+    if row is None or not library.is_unchanged(file, row):
         return False
     if row["outcome"] == "rejected":
         return not retry
@@ -81,26 +80,6 @@ def is_done(file: dict[str, Any], row: dict[str, Any] | None, bit_rate: int, in_
     beside = row["audio_path"] != row["path"]
     there = os.path.exists(to_path(row["audio_path"]))
     return row["target_bit_rate"] == bit_rate and there and not (in_place and beside)
-
-
-def _commit(master: str, lake: Lake, found: library.Library) -> None:
-    """Make the staged results and what is still there of the old rows the new FILES, and their errors REJECTS."""
-    below = library.below(found.root)
-    # In place, a lossless file's name is gone when it is compressed.
-    there = {file["path"] for file in found.files if os.path.lexists(to_path(file["path"]))}
-    new = set(lake.staged_arrow(FILES, "path")["path"].to_pylist())
-    old = lake.arrow(FILES, "path")["path"].to_pylist()
-    gone = [(path,) for path in old if path.startswith(below) and path not in there and path not in new]
-    if not new and not gone:
-        return
-    spark = session.spark(master)
-    removed = spark.createDataFrame(gone, "path string")
-    results = rejects.latest(lake.staged(spark, _RESULTS))
-    remaining = lake.read(spark, REJECTS).join(removed, "path", "left_anti")
-    kept = lake.read(spark, FILES).join(removed, "path", "left_anti").join(results, "path", "left_anti")
-    # REJECTS first: FILES clears the staged parts that both are made from.
-    lake.commit(REJECTS, rejects.merged(remaining, results, step="compress"))
-    lake.commit(FILES, kept.unionByName(results.select(FILES.names)))
 
 
 def _counts(lake: Lake, found: library.Library, tried: int) -> dict[str, Any]:
@@ -125,7 +104,7 @@ def compress_file(row: workers.Row, *, audio_root: str, bit_rate: int, in_place:
         if in_place:
             path = swap.moved(path)
         audio.check_file(path)
-        row = {**row, "path": to_text(path), **library.fingerprint(path), "content_hash": file_hash(path)}
+        row = {**row, "path": to_text(path), **library.fingerprint(path), "content_hash": inventory.file_hash(path)}
         header = audio.read_header(path)
         mark = transcode.read_mark(path)
         if mark is not None:
@@ -201,9 +180,3 @@ def _swap(path: str, row: workers.Row, header: audio.Header, bit_rate: int) -> w
         os.unlink(path)
         sync(folder)
     return {"path": to_text(target), **library.fingerprint(target), **_compressed(target, duration)}
-
-
-def file_hash(path: str) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,7 +21,7 @@ from jobs.errors import InputError
 from jobs.evaluation import LIST, Clusters, Labels, Top, Trial, euclidean, play_metrics
 from jobs.paths import to_text
 from jobs.storage import Lake
-from jobs.tables import PLAYS, TRACKS, feature_columns
+from jobs.tables import EMBEDDED_COLUMNS, PLAYS, TRACKS, feature_columns
 
 # What "plain" is: the means that content-based recommenders started with.
 PLAIN = tuple(c for feature in ("mfcc", "spectral_centroid", "zcr") for c in feature_columns(feature, "mean"))
@@ -210,8 +210,9 @@ def _numbered(ids: list[str], plays: list[list[str]]) -> _Heard:
 
 
 def _baselines(lake: Lake, training: listen.Training, labels: Labels, heard: _Heard) -> dict[str, _System]:
-    sums = np.zeros((3, len(PLAIN)))
-    for _, values in listen.rows(lake, training.version, training.present, PLAIN):
+    has_plain = set(PLAIN) <= set(EMBEDDED_COLUMNS[training.version])  # Echo Nest's features have no MFCC
+    sums = np.ones((3, len(PLAIN)))
+    for _, values in listen.rows(lake, training.version, training.present, PLAIN if has_plain else ()):
         sums += [np.full(len(PLAIN), len(values)), values.sum(axis=0), (values**2).sum(axis=0)]
     mean = sums[1] / sums[0]
     scale = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 1e-12))
@@ -229,7 +230,8 @@ def _baselines(lake: Lake, training: listen.Training, labels: Labels, heard: _He
     def random(values: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return chance[positions], chance[positions]
 
-    return {"plain": _System(PLAIN, plain), "popularity": _System((), popular), "random": _System((), random)}
+    found = {"popularity": _System((), popular), "random": _System((), random)}
+    return found if not has_plain else {"plain": _System(PLAIN, plain), **found}
 
 
 def _run(

@@ -12,14 +12,14 @@ from jobs import audio, dsp, rejects, session, settings, workers
 from jobs.errors import BadFile
 from jobs.paths import to_path
 from jobs.storage import Lake
-from jobs.tables import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column, Table
+from jobs.tables import ECHONEST_COLUMNS, FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column, Table
 
 # What the workers return and what is staged: the features as one column, since a thousand cost Spark more than the work.
 _RESULTS = Table(
     FEATURES.name,
     FEATURES.key,
     (
-        *(column for column in FEATURES.columns if column.name not in FEATURE_COLUMNS),
+        *FEATURES.columns[:5],
         Column("features", "floats", "in the order of FEATURE_COLUMNS; null where the track was rejected"),
         Column("path", "string", "file of the library"),
         Column("audio_path", "string", "file that was analysed"),
@@ -27,8 +27,8 @@ _RESULTS = Table(
     ),
 )
 
-# Files of one Spark task: about two seconds of work.
-_TASK_FILES = 16
+# Files of one Spark task: of half a minute each, about three seconds of work.
+_TASK_FILES = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     todo = [
         {**row, **rejects.attempt(row["path"], rejected)}
         for row in lake.arrow(TRACKS, *_NEEDED, "bit_rate").to_pylist()
-        if (row["track_id"], row["content_hash"]) not in done
+        if row["audio_path"] is not None
+        and (row["track_id"], row["content_hash"]) not in done
         and (arguments.retry_rejected or not _is_rejected(row, rejected))
     ]
     sizes = [int((row["duration_s"] or 0) * (row["bit_rate"] or 0) / 8) for row in todo]
@@ -114,12 +115,14 @@ def describe(path: str) -> tuple[np.ndarray, float, int]:
 
 def _commit(master: str, lake: Lake) -> None:
     """Make the staged results the new rows of FEATURES, and their errors those of REJECTS."""
-    if not len(lake.staged_arrow(FEATURES, "track_id")):
+    errors = lake.staged_arrow(_RESULTS, "error")["error"]
+    if not len(errors):
         return
-    spark = session.spark(master)
-    attempted = lake.staged(spark, _RESULTS).select("path", "content_hash", *(c.name for c in rejects.ATTEMPT))
     # REJECTS first: FEATURES clears the staged parts that both are made from.
-    lake.commit(REJECTS, rejects.merged(lake.read(spark, REJECTS), rejects.latest(attempted), step="extract"))
+    if lake.rows(REJECTS) or errors.null_count < len(errors):
+        spark = session.spark(master)
+        attempted = lake.staged(spark, _RESULTS).select("path", "content_hash", *(c.name for c in rejects.ATTEMPT))
+        lake.commit(REJECTS, rejects.merged(lake.read(spark, REJECTS), rejects.latest(attempted), step="extract"))
     lake.commit_arrow(FEATURES, merged(lake.batches(FEATURES), lambda: lake.staged_batches(_RESULTS)))
 
 
@@ -145,12 +148,14 @@ def widened(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return staged rows with a column for each feature, as FEATURES has them."""
     matrix = batch.column("features").flatten().to_numpy().reshape(len(batch), len(FEATURE_COLUMNS))
     features = dict(zip(FEATURE_COLUMNS, np.ascontiguousarray(matrix.T), strict=True))
+    features |= dict.fromkeys(ECHONEST_COLUMNS, pa.nulls(len(batch), pa.float32()))
     columns = [features[name] if name in features else batch.column(name) for name in FEATURES.names]
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=FEATURES.arrow_schema())
 
 
 def _counts(lake: Lake, tried: int) -> dict[str, Any]:
     done = present(lake.arrow(FEATURES, *_PRESENT))
-    tracks = lake.arrow(TRACKS, "track_id", "content_hash").to_pylist()
+    rows = lake.arrow(TRACKS, "track_id", "content_hash", "audio_path").to_pylist()
+    tracks = [row for row in rows if row["audio_path"] is not None]
     extracted = sum((row["track_id"], row["content_hash"]) in done for row in tracks)
     return {"tracks": len(tracks), "extracted": extracted, "rejected": len(tracks) - extracted, "tried now": tried}

@@ -85,6 +85,11 @@ def fingerprint(path: str) -> dict[str, int]:
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
 
 
+def is_unchanged(file: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Tell whether a file that was found is taken to be the one of a row of FILES."""
+    return all(file[name] == row[name] for name in ("size", "mtime_ns", "ctime_ns"))
+
+
 def below(root: Path) -> str:
     """Return the prefix that the text paths of all files below `root` have."""
     return to_text(root).rstrip("/") + "/"

@@ -58,6 +58,16 @@ def upsert(collection: Collection[Document], documents: Iterable[Document]) -> i
     return count
 
 
+def merge(collection: Collection[Document], documents: Iterable[Document]) -> int:
+    """Set the documents' fields by `_id`, in bulks, and leave what other fields are there. Return their number."""
+    rest, count = iter(documents), 0
+    while bulk := list(islice(rest, _BULK)):
+        writes = [pymongo.UpdateOne({"_id": document["_id"]}, {"$set": document}, upsert=True) for document in bulk]
+        collection.bulk_write(writes, ordered=False)
+        count += len(bulk)
+    return count
+
+
 def delete(collection: Collection[Document], ids: Iterable[str]) -> None:
     """Delete documents by `_id`, in bulks; those that are not there are none's concern."""
     rest = iter(ids)

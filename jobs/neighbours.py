@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs import ranking
@@ -19,17 +19,32 @@ def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS, *, probes: int = 
 
     Those are `probes` clusters, or more where they hold too few tracks.
 
-    `embeddings` has track_id, embedding and cluster. A worker holds one cluster's tracks and its candidates at a time.
+    `embeddings` has track_id, embedding and cluster, and `recording` (see `with_recording`) where tracks may be duplicates.
+    A worker holds one cluster's tracks and its candidates at a time.
     """
     spark = embeddings.sparkSession
+    if "recording" not in embeddings.columns:
+        embeddings = embeddings.withColumn("recording", F.col("track_id"))
     pairs = spark.createDataFrame(_probe_pairs(embeddings, count, probes), "probing int, cluster int")
-    candidates = embeddings.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
+    # One of each recording is found, and none by its own duplicates.
+    found = embeddings.where(F.col("recording") == F.col("track_id"))
+    candidates = found.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
     # Other names than the candidates' columns: both come from one table, and Spark could not tell them apart.
     queries = embeddings.select(
-        F.col("cluster").alias("home"), F.col("track_id").alias("query_id"), F.col("embedding").alias("query")
+        F.col("cluster").alias("home"),
+        F.col("track_id").alias("query_id"),
+        F.col("recording").alias("query_recording"),
+        F.col("embedding").alias("query"),
     )
     grouped = queries.groupBy("home").cogroup(candidates.groupBy("probing"))
     return grouped.applyInArrow(_searcher(count), _ROWS)
+
+
+def with_recording(embeddings: DataFrame, tracks: DataFrame) -> DataFrame:
+    """Return embeddings with `recording`: of the tracks with one recording_id the first by name that has an embedding."""
+    known = embeddings.join(tracks.select("track_id", "recording_id"), "track_id", "left")
+    same = Window.partitionBy(F.coalesce("recording_id", "track_id")).orderBy(F.length("track_id"), "track_id")
+    return known.withColumn("recording", F.first("track_id").over(same)).drop("recording_id")
 
 
 def _probe_pairs(embeddings: DataFrame, count: int, probes: int) -> list[tuple[int, int]]:
@@ -47,7 +62,7 @@ def _searcher(count: int) -> Any:
     def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
         ids, scores = ranking.nearest(
             _matrix(queries["query"]),
-            _ids(queries["query_id"]),
+            _ids(queries["query_recording"]),
             _matrix(candidates["embedding"]),
             _ids(candidates["track_id"]),
             count=count,

@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -13,20 +12,10 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import assign, local, mongo, progress, registry, session, settings
-from jobs.neighbours import neighbours
+from jobs import assign, documents, local, mongo, progress, registry, session, settings
+from jobs.neighbours import neighbours, with_recording
 from jobs.storage import Lake
-from jobs.tables import (
-    DESCRIPTORS,
-    EMBEDDINGS,
-    FEATURE_COLUMNS,
-    FEATURE_SIZES,
-    FEATURES,
-    STATISTICS,
-    TRACKS,
-    descriptor_columns,
-    feature_columns,
-)
+from jobs.tables import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,11 +42,13 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         "digest": digest(tracks, embedded),
     }
     with local.mongo_at(arguments.mongo, lake.root) as uri:
-        fresh = not is_published(uri, pointer)
+        fresh = not is_published(uri, pointer, lake.rows(TRACKS))
         if fresh:
             spark = session.spark(arguments.master)
-            documents, embeddings = shown(spark, lake, version, feature_version)
-            _publish(uri, documents, embeddings, pointer, lake, int(champion.tags.get("probes", 1)))
+            frame, embeddings = shown(spark, lake, version, feature_version)
+            _publish(uri, frame, embeddings, pointer, lake, int(champion.tags.get("probes", 1)))
+        with mongo.database(uri) as database:
+            documents.bring(database, lake, written=set(tracks["track_id"].to_pylist()) if fresh else ())
     registry.crown(version)
     return {"tracks": len(tracks), "new": len(tracks) if fresh else 0, "model version": version}
 
@@ -66,20 +57,20 @@ def shown(spark: SparkSession, lake: Lake, version: str, feature_version: str) -
     """Return what MongoDB is to show of a model version: its tracks with features, and its embeddings."""
     tracks = lake.read(spark, TRACKS)
     embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
-    embeddings = embeddings.join(tracks, "track_id", "left_semi")
+    embeddings = with_recording(embeddings.join(tracks, "track_id", "left_semi"), tracks)
     values = F.array(*FEATURE_COLUMNS).alias("features")  # one column: a thousand would cost Spark more than the work
     features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
-    documents = tracks.join(embeddings.select("track_id"), "track_id").join(
-        features.select("track_id", "feature_version", "sample_rate", values), "track_id"
+    frame = (
+        tracks.join(embeddings.select("track_id"), "track_id")
+        .join(features.select("track_id", "feature_version", "sample_rate", values), "track_id")
+        .withColumn("model_version", F.lit(version))
     )
-    return documents, embeddings
+    return frame, embeddings
 
 
 def digest(tracks: pa.Table, embedded: pa.Table) -> str:
     """Return a hash of what is to be shown, whatever the order of the rows: is what is published still true?"""
-    hashed = hashlib.sha256()
-    for row in tracks.sort_by("track_id").to_pylist():
-        hashed.update(json.dumps(row, sort_keys=True).encode())
+    hashed = hashlib.sha256(documents.digest(tracks).encode())
     embedded = embedded.sort_by("track_id")
     for column in ("cluster", "embedding"):
         values = embedded[column].combine_chunks()
@@ -87,8 +78,8 @@ def digest(tracks: pa.Table, embedded: pa.Table) -> str:
     return hashed.hexdigest()[:32]
 
 
-def is_published(uri: str, champion: mongo.Document) -> bool:
-    """Tell whether MongoDB shows this champion, with all its documents.
+def is_published(uri: str, champion: mongo.Document, least: int) -> bool:
+    """Tell whether MongoDB shows this champion, with all its documents, and `least` of tracks in all.
 
     The champion is written last, and a store that lost its latest writes lost it first; the collections are counted
     without a filter, which the embedded server would answer by reading every document.
@@ -97,17 +88,17 @@ def is_published(uri: str, champion: mongo.Document) -> bool:
         current = database["settings"].find_one({"_id": "champion"}) or {}
         tracks, similar = (database[name].estimated_document_count() for name in ("tracks", "similar"))
         same = all(current.get(name) == value for name, value in champion.items())
-        return same and tracks == champion["tracks"] <= similar
+        return same and tracks == least and champion["tracks"] <= similar
 
 
 def _publish(
-    uri: str, documents: DataFrame, embeddings: DataFrame, champion: mongo.Document, lake: Lake, probes: int
+    uri: str, frame: DataFrame, embeddings: DataFrame, champion: mongo.Document, lake: Lake, probes: int
 ) -> None:
     """Write both collections, flip the pointer, then clear away what no version shows any more."""
     version = champion["model_version"]
-    done = documents.sparkSession.sparkContext.accumulator(0)
+    done = frame.sparkSession.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * champion["tracks"], lambda: done.value):
-        documents.foreachPartition(_writer(uri, "tracks", track_document, done))
+        frame.foreachPartition(_writer(uri, "tracks", documents.of_published, done))
         similar = neighbours(embeddings, probes=probes).withColumn("model_version", F.lit(version))
         similar.foreachPartition(_writer(uri, "similar", similar_document, done))
         with mongo.database(uri) as database:
@@ -153,7 +144,9 @@ def _clear(database: Database[mongo.Document], lake: Lake, version: str, previou
     rows = lake.arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
     present = set(lake.arrow(TRACKS, "track_id")["track_id"].to_pylist())
     shown = {row["track_id"] for row in rows if row["model_version"] == version} & present
-    mongo.delete(database["tracks"], {row["track_id"] for row in rows} - shown)
+    once = {row["track_id"] for row in rows} - shown
+    documents.forget_model(database, lake, once & present)
+    mongo.delete(database["tracks"], once - present)
     mongo.delete(
         database["similar"],
         (
@@ -162,8 +155,12 @@ def _clear(database: Database[mongo.Document], lake: Lake, version: str, previou
             if row["model_version"] not in kept or (row["model_version"] == version and row["track_id"] not in shown)
         ),
     )
-    if database["tracks"].estimated_document_count() != len(shown):  # of versions that the lake has forgotten
-        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - shown)
+    # A champion that stayed has lost its rows of tracks that are gone, but not their lists.
+    if database["similar"].estimated_document_count() > len(shown) + (previous["tracks"] if previous else 0):
+        own = (each for each in mongo.ids(database["similar"]) if each.startswith(f"{version}:"))
+        mongo.delete(database["similar"], {each for each in own if each.partition(":")[2] not in shown})
+    if database["tracks"].estimated_document_count() > len(present):  # of versions that the lake has forgotten
+        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - present)
 
 
 def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document], done: Any) -> Any:
@@ -172,31 +169,6 @@ def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document]
             done.add(mongo.upsert(database[collection], (document(row) for row in rows)))
 
     return write
-
-
-def track_document(row: Any) -> mongo.Document:
-    """Return the document of `tracks`: TRACKS' columns, features by name and statistic.
-
-    Nothing of a model is in it: what a reader joins with the champion's lists is the same for every version.
-    """
-    plain = {name: row[name] for name in (*TRACKS.names, "feature_version", "sample_rate")}
-    row = dict(zip(FEATURE_COLUMNS, row.features, strict=True))
-    features = {
-        feature: {statistic: _values(row, feature_columns(feature, statistic)) for statistic in STATISTICS}
-        for feature in FEATURE_SIZES
-    }
-    descriptors = {name: _values(row, descriptor_columns(name)) for name in DESCRIPTORS}
-    return {
-        "_id": plain.pop("track_id"),
-        **plain,
-        # An older feature version has no values for the newer columns.
-        "features": {name: found for name, found in features.items() if None not in found["mean"]},
-        "descriptors": {name: found for name, found in descriptors.items() if None not in found},
-    }
-
-
-def _values(row: dict[str, float | None], columns: tuple[str, ...]) -> list[float | None]:
-    return [row[column] for column in columns]
 
 
 def similar_document(row: Any) -> mongo.Document:

@@ -88,11 +88,15 @@ WITH_GENRE = frozenset({"timbre+genre"})
 
 
 def groups(recipe: str, available: Iterable[str]) -> tuple[Group, ...]:
-    """Return a recipe's groups with the columns that a feature version has; a group without any is left out."""
+    """Return a recipe's groups with the columns that a feature version has; a group without any is left out.
+
+    Features of another kind, which no recipe names (Echo Nest's), are one group together.
+    """
+    available = tuple(available)
     known = set(available)
     found = []
     for group in RECIPES[recipe]:
         parts = (Part(part.transform, tuple(c for c in part.columns if c in known)) for part in group.parts)
         if kept := tuple(part for part in parts if part.columns):
             found.append(Group(group.name, group.weight, kept))
-    return tuple(found)
+    return tuple(found) or (Group("everything", 1.0, (Part("as_is", available),)),)

@@ -5,6 +5,7 @@ REJECTS becomes follows from the staged results alone: merging them twice, as af
 """
 
 import argparse
+from collections.abc import Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.storage import Lake
 from jobs.tables import REJECTS, Column
 
 ATTEMPT = (
@@ -71,3 +73,25 @@ def merged(old: DataFrame, attempted: DataFrame, *, step: str) -> DataFrame:
         F.when(same, F.col("rejected_attempts") + 1).otherwise(1).cast("int").alias("attempts"),
     )
     return untouched.select(REJECTS.names).unionByName(failed)
+
+
+def settle(lake: Lake, faults: dict[str, tuple[str, str]], *, step: str, untouched: Set[str]) -> None:
+    """Make the step's rows of REJECTS those of `faults` ((content_hash, error) by path), for faults found without trying.
+
+    Rows of the paths in `untouched` stay, as do first_seen and attempts of a fault that is known already.
+    """
+    rows = lake.arrow(REJECTS).to_pylist()
+    before = {row["path"]: row for row in rows if row["step"] == step}
+    after = {path: row for path, row in before.items() if path in untouched}
+    now = datetime.now(UTC)
+    for path, (content_hash, error) in faults.items():
+        fault = {"path": path, "step": step, "content_hash": content_hash, "error": error}
+        old = before.get(path, {})
+        known = all(old.get(name) == value for name, value in fault.items())
+        after[path] = old if known else {**fault, "first_seen": now, "attempts": 1}
+    if after != before:
+        rows = [row for row in rows if row["step"] != step] + list(after.values())
+        table = pa.Table.from_pylist(rows, schema=REJECTS.arrow_schema()).sort_by(
+            [(n, "ascending") for n in REJECTS.key]
+        )
+        lake.commit_arrow(REJECTS, table.to_batches())

@@ -11,7 +11,19 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs import catalog, cluster, compress, embed, evaluate, extract, library, promote, publish, settings
+from jobs import (
+    catalog,
+    cluster,
+    compress,
+    embed,
+    evaluate,
+    extract,
+    library,
+    promote,
+    publish,
+    recordings,
+    settings,
+)
 from jobs.paths import one_line, to_text
 from jobs.storage import Lake
 from jobs.tables import REJECTS
@@ -20,6 +32,7 @@ STEPS = {
     "compress": compress.main,
     "catalog": catalog.main,
     "extract": extract.main,
+    "recordings": recordings.main,
     "embed": embed.main,
     "cluster": cluster.main,
     "evaluate": evaluate.main,
@@ -34,6 +47,7 @@ _SHOWN_REJECTS = 8
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the steps that have any."""
     compress.add_arguments(parser)
+    catalog.add_metadata_arguments(parser)
     embed.add_arguments(parser)
     cluster.add_arguments(parser)
     evaluate.add_labels_argument(parser)
@@ -46,6 +60,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     started = time.monotonic()
     arguments.model_version = None
+    arguments.no_mongo = True  # publish writes all of it
     for name, step in STEPS.items():
         begun = time.monotonic()
         done[name] = step(arguments)

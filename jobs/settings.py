@@ -36,6 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fma_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the address that FMA's archives are below."""
+    parser.add_argument(
+        "--base-url",
+        dest="fma_url",
+        metavar="URL",
+        default=os.environ.get("SEGUE_FMA", "https://os.unil.cloud.switch.ch/fma"),
+        help="where the archives are (SEGUE_FMA, default %(default)s)",
+    )
+
+
 def lake_path(uri: str) -> Path:
     """Turn the lake's address, a path or a file:// URI, into an absolute path.
 

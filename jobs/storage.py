@@ -55,6 +55,11 @@ class Lake:
         pointer = self.root / table.name / "current"
         return pointer.resolve() if pointer.exists() else None
 
+    def is_newer(self, table: Table, other: Table) -> bool:
+        """Tell whether the table's current version was begun after the other's was: what follows from it is to be redone."""
+        times = [version.stat().st_mtime_ns if (version := self.version(t)) else 0 for t in (table, other)]
+        return times[0] > times[1]
+
     def read(self, spark: SparkSession, table: Table) -> DataFrame:
         """Return the table as it stands now; no rows before its first version."""
         version = self.version(table)
@@ -135,7 +140,11 @@ class Lake:
         old = self.version(table)
         new = folder / f"v{int(old.name[1:]) + 1 if old else 1:06d}"
         shutil.rmtree(new, ignore_errors=True)  # what a killed run left half-written
-        yield new
+        try:
+            yield new
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
         _flush(new)
         _point(folder / "current", new.name)
         for version in folder.glob("v*"):

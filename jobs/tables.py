@@ -60,6 +60,10 @@ class Table:
         """Return the same table with more columns, as a step's unsorted results have them."""
         return Table(self.name, self.key, (*self.columns, *columns))
 
+    def only(self, *names: str) -> "Table":
+        """Return the same table with some of its columns."""
+        return Table(self.name, self.key, tuple(next(c for c in self.columns if c.name == name) for name in names))
+
 
 # FMA's features.csv: each feature's number of coefficients, and its statistics over the frames, in its order.
 FMA_SIZES = {
@@ -108,11 +112,31 @@ def _layout(features: Iterable[str]) -> tuple[str, ...]:
 FMA_COLUMNS = _layout(FMA_SIZES)
 FEATURE_COLUMNS = (*_layout(FEATURE_SIZES), *chain(*map(descriptor_columns, DESCRIPTORS)))
 
+# The numbers of FMA's echonest.csv: (its second header row, third header row). Its metadata and ranks are no features.
+_ECHONEST_AUDIO = (
+    "acousticness",
+    "danceability",
+    "energy",
+    "instrumentalness",
+    "liveness",
+    "speechiness",
+    "tempo",
+    "valence",
+)
+ECHONEST_FIELDS = (
+    *(("audio_features", name) for name in _ECHONEST_AUDIO),
+    *(("temporal_features", f"{number:03d}") for number in range(224)),
+)
+ECHONEST_COLUMNS = tuple(f"echonest_{name}" for _, name in ECHONEST_FIELDS)
+
 # Every feature_version that this code can read, oldest first: the set, then the numerical version of the code (raise it
 # when any column changes by more than rounding). Each with the columns that the embedding is made from; an older
 # version's rows have null in the other ones. A key is a name, no quantity. What is made of them: `recipes.py`.
+# The two that begin with `fma-` are imported from the data set's own files, without audio.
 _BASIC = set(FMA_SIZES) - {"chroma_cens", "chroma_cqt", "tonnetz"}
 EMBEDDED_COLUMNS = {
+    "fma-echonest": ECHONEST_COLUMNS,
+    "fma-librosa": FMA_COLUMNS,
     "basic-1": _layout(sorted(_BASIC)),
     "fma518+1": (
         *_layout(FEATURE_SIZES),
@@ -144,7 +168,9 @@ FILES = Table(
         Column("duration_s", "double", "seconds of audio that really decode; null where nothing was decoded"),
         Column("bit_rate", "int", "bits per second of audio_path"),
         Column("target_bit_rate", "int", "the --bitrate of the run that decided, bits per second"),
-        Column("outcome", "string", "compressed, kept (already at or below the target) or rejected"),
+        Column(
+            "outcome", "string", "compressed, kept (already at or below the target), listed (not yet tried) or rejected"
+        ),
     ),
 )
 
@@ -153,19 +179,30 @@ TRACKS = Table(
     ("track_id",),
     (
         Column("track_id", "string", "FMA's number without leading zeros, else 16 hex digits of content_hash"),
-        Column("path", "string", "file of the library"),
-        Column("audio_path", "string", "file to play and to analyse"),
-        Column("content_hash", "string", "SHA-256 of the source file, hex"),
-        Column("title", "string", "from the tags, else from the file name"),
-        Column("artist", "string", "from the tags, else from the folder"),
-        Column("album", "string", "from the tags, else from the folder; null where neither says"),
+        Column("path", "string", "file of the library; null where there is metadata and features only"),
+        Column("audio_path", "string", "file to play and to analyse; null as path is"),
+        Column("content_hash", "string", "SHA-256 of the source file, hex; fma:<track_id> where there is none"),
+        Column("title", "string", "from FMA's metadata, else from the tags, else from the file name"),
+        Column("artist", "string", "from FMA's metadata, else from the tags, else from the folder"),
+        Column(
+            "album", "string", "from FMA's metadata, else from the tags, else from the folder; null where none says"
+        ),
         Column("track_no", "int", "position on the album, from 1"),
         Column("year", "int", "of release"),
-        Column("genre", "string", "the first genre"),
+        Column("genre", "string", "the top genre where there is one, else the first"),
         Column("genres", "strings", "all genres, as written"),
-        Column("duration_s", "double", "seconds"),
+        Column("duration_s", "double", "seconds of audio; of FMA's untrimmed track where there is no audio"),
         Column("bit_rate", "int", "bits per second of audio_path"),
-        Column("source", "string", "where title to genre come from: fma or tags"),
+        Column("source", "string", "where title to genre come from: fma (tags fill its gaps) or tags"),
+        Column("mtime_ns", "long", "of path when its tags were read, nanoseconds since 1970"),
+        Column("top_genre", "string", "root of FMA's genre tree; null where the genres have several roots"),
+        Column("genre_parents", "strings", "what the genres are below in FMA's tree, nearest first"),
+        Column("listens", "int", "on FMA, when the data set was made"),
+        Column("favourites", "int", "on FMA, when the data set was made"),
+        Column("licence", "string", "as FMA names it"),
+        Column("split", "string", "of FMA's data set: training, validation or test"),
+        Column("subset", "string", "smallest of FMA's subsets that the track is in: small, medium or large"),
+        Column("recording_id", "string", "track_id of the first track with the same recording: its own in most cases"),
     ),
 )
 
@@ -180,6 +217,56 @@ FEATURES = Table(
         Column("sample_rate", "int", "hertz, the file's own"),
         *(Column(name, "float", "feature, statistic over the frames, coefficient") for name in _layout(FEATURE_SIZES)),
         *(Column(c, "float", meaning) for name, (_, meaning) in DESCRIPTORS.items() for c in descriptor_columns(name)),
+        *(Column(c, "float", "of FMA's echonest.csv, by its name there") for c in ECHONEST_COLUMNS),
+    ),
+)
+
+# FMA's tracks.csv, all of it: what its columns hold where that is no text. "html" is text once its tags are taken out.
+_FMA_KINDS = {
+    "int": (
+        "album/comments album/favorites album/id album/listens album/tracks artist/comments artist/favorites artist/id "
+        "track/bit_rate track/comments track/duration track/favorites track/interest track/listens track/number"
+    ),
+    "double": "artist/latitude artist/longitude",
+    "timestamp": (
+        "album/date_created album/date_released artist/active_year_begin artist/active_year_end artist/date_created "
+        "track/date_created track/date_recorded"
+    ),
+    "strings": "album/tags artist/tags track/tags",
+    "ints": "track/genres track/genres_all",
+    "html": "album/information artist/bio track/information",
+    "string": (
+        "album/engineer album/producer album/title album/type artist/associated_labels artist/location artist/members "
+        "artist/name artist/related_projects artist/website artist/wikipedia_page set/split set/subset track/composer "
+        "track/genre_top track/language_code track/license track/lyricist track/publisher track/title"
+    ),
+}
+FMA_KINDS = {name: kind for kind, names in _FMA_KINDS.items() for name in names.split()}
+
+METADATA = Table(
+    "METADATA",
+    ("track_id",),
+    (
+        Column("track_id", "string", "FMA's number"),
+        Column("line", "int", "of tracks.csv, where the record begins"),
+        Column("file_hash", "string", "SHA-256 of tracks.csv, hex; with -lenient where records may be left out"),
+        *(
+            Column(name.replace("/", "_"), "string" if kind == "html" else kind, f"{name} of tracks.csv")
+            for name, kind in sorted(FMA_KINDS.items())
+        ),
+    ),
+)
+
+GENRES = Table(
+    "GENRES",
+    ("genre_id",),
+    (
+        Column("genre_id", "int", "FMA's number"),
+        Column("title", "string", "as FMA writes it"),
+        Column("parent_id", "int", "of GENRES; null at a root"),
+        Column("top_id", "int", "the root it is below; its own number at a root"),
+        Column("tracks", "int", "of the whole data set, that have it or one below it"),
+        Column("colour", "string", "as in #cc3300, where raw_genres.csv is there"),
     ),
 )
 
@@ -246,4 +333,33 @@ PLAYS = Table(
     ),
 )
 
-ALL = (FILES, TRACKS, FEATURES, REJECTS, PROJECTIONS, VECTORS, EMBEDDINGS, PLAYS)
+FINGERPRINTS = Table(
+    "FINGERPRINTS",
+    ("content_hash",),
+    (
+        Column("content_hash", "string", "of a track"),
+        Column("duration_s", "double", "seconds, of TRACKS"),
+        Column(
+            "fingerprint", "ints", "Chromaprint's, 32 bits for each 0.124 s of the first 120; empty where there is none"
+        ),
+    ),
+)
+
+PAIRS = Table(
+    "PAIRS",
+    ("content_hash", "other_hash"),
+    (
+        Column(
+            "content_hash",
+            "string",
+            "of a track whose fingerprint has frames in common with another's; the smaller of the two",
+        ),
+        Column("other_hash", "string", "content_hash of the other track"),
+        Column(
+            "bit_errors", "float", "share of the fingerprints' bits that differ, 0 to 1; null where they say too little"
+        ),
+        Column("same", "int", "1 where the two are one recording, else 0"),
+    ),
+)
+
+ALL = (FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS, PLAYS)

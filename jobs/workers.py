@@ -45,13 +45,19 @@ _TASKS_PER_JOB = 32
 _CRASHED = ("exited unexpectedly", "Python worker exited", "EOFException", "Connection reset", "crashed")
 
 
-def pack(sizes: list[int], *, task_bytes: int = TASK_BYTES, task_files: int = TASK_FILES) -> list[int]:
-    """Return the task number of each file, given the sizes in bytes: largest first, so that none starts last."""
+def pack(sizes: list[int], *, slots: int = 1, task_bytes: int = TASK_BYTES, task_files: int = TASK_FILES) -> list[int]:
+    """Return the task number of each file, given the sizes in bytes and the tasks that run at one time.
+
+    Largest first, so that none starts last; and ever fewer files where the end is near, so that all slots are done at
+    about the same time (guided self-scheduling: Polychronopoulos and Kuck, 1987).
+    """
     tasks = [0] * len(sizes)
     task, load, files = -1, task_bytes + 1, 0
-    for position in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
-        if files >= task_files or load + sizes[position] > task_bytes:
+    limit, least = task_files, max(1, task_files // 8)  # a task of its own for every file would cost more than it saves
+    for count, position in enumerate(sorted(range(len(sizes)), key=lambda i: -sizes[i])):
+        if files >= limit or load + sizes[position] > task_bytes:
             task, load, files = task + 1, 0, 0
+            limit = min(task_files, max(least, (len(sizes) - count) // (2 * slots)))
         tasks[position] = task
         load += sizes[position]
         files += 1
@@ -79,10 +85,11 @@ def run(
         return
     spark = session.spark(master)
     done = spark.sparkContext.accumulator(0)
-    per_job = spark.sparkContext.defaultParallelism * _TASKS_PER_JOB * task_files
+    slots = spark.sparkContext.defaultParallelism
+    per_job = slots * _TASKS_PER_JOB * task_files
     with progress.watch(name, len(rows), lambda: done.value):
         for start in range(0, len(rows), per_job):
-            tasks = pack(sizes[start : start + per_job], task_files=task_files)
+            tasks = pack(sizes[start : start + per_job], slots=slots, task_files=task_files)
             job = [{**row, "task": task} for row, task in zip(rows[start : start + per_job], tasks, strict=True)]
             schema = results.arrow_schema().append(pa.field("task", pa.int32()))
             frame = spark.createDataFrame(pa.Table.from_pylist(job, schema=schema))

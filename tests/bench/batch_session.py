@@ -127,7 +127,7 @@ class Spark:
 def _clocks(master: str) -> Iterator[dict[str, float]]:
     """Clock the map over the files (`map`), its function (`busy`) and the commits (`commit`) of a step run inside."""
     times: dict[str, float] = {"commit": 0.0}
-    run, commit = workers.run, Lake.commit
+    run = workers.run
 
     def clocked_run(*arguments: Any, function: workers.Function, **named: Any) -> None:
         busy = session.spark(master).sparkContext.accumulator(0.0)
@@ -135,12 +135,16 @@ def _clocks(master: str) -> Iterator[dict[str, float]]:
         run(*arguments, function=Clocked(function, busy.add), **named)
         times.update(map=time.perf_counter() - times["map_begun"], busy=busy.value)
 
-    def clocked_commit(*arguments: Any) -> None:
-        begun = time.perf_counter()
-        commit(*arguments)
-        times["commit"] += time.perf_counter() - begun
+    def clocked(commit: Callable[..., None]) -> Callable[..., None]:
+        def clocked_commit(*arguments: Any) -> None:
+            begun = time.perf_counter()
+            commit(*arguments)
+            times["commit"] += time.perf_counter() - begun
 
-    with mock.patch.object(workers, "run", clocked_run), mock.patch.object(Lake, "commit", clocked_commit):
+        return clocked_commit
+
+    commits = {name: clocked(getattr(Lake, name)) for name in ("commit", "commit_arrow")}
+    with mock.patch.object(workers, "run", clocked_run), mock.patch.multiple(Lake, **commits):
         yield times
 
 

@@ -124,10 +124,14 @@ def test_a_deleted_file_leaves_every_table(lake):
     segue(lake, "run", "--library", str(lake.parent / "music"))
     found, shown = rows(lake), documents(lake)
     ids = {row["track_id"] for row in tracks} - {gone["track_id"]}
-    version = max(row["model_version"] for row in found["EMBEDDINGS"])
+    version = shown["settings"]["champion"]["model_version"]  # whether the gate let the new one through or not
     assert {row["track_id"] for row in found["TRACKS"]} == set(shown["tracks"]) == ids
-    assert version == "2" == shown["settings"]["champion"]["model_version"]
-    neighbours = [item for key, value in shown["similar"].items() if key.startswith("2:") for item in value["items"]]
+    assert ids == {row["track_id"] for row in found["EMBEDDINGS"] if row["model_version"] == version}
+    lists = [value for key, value in shown["similar"].items() if key.startswith(f"{version}:")]
+    neighbours = [item for value in lists for item in value["items"]]
+    assert len(lists) == len(ids)
+    registry.connect(None, lake)
+    assert [str(known.version) for known in registry.versions()] == ["2", "1"]
     assert gone["track_id"] not in {item["track_id"] for item in neighbours}
 
 

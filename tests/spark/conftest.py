@@ -42,8 +42,16 @@ def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str
     steps = {"compress": compress.main, "catalog": catalog.main, "extract": extract.main}
 
     def run(name: str, **options: Any) -> dict[str, Any]:
-        defaults = {"bitrate": "64k", "in_place": False, "retry_rejected": False}
-        arguments = {"library": str(music), "lake": str(lake.root), "master": MASTER, **defaults, **options}
+        defaults = {
+            "bitrate": "64k",
+            "in_place": False,
+            "retry_rejected": False,
+            "metadata": None,
+            "lenient": False,
+            "no_mongo": True,
+        }
+        defaults |= {"library": str(music) if name == "compress" else None}
+        arguments = {"lake": str(lake.root), "master": MASTER, **defaults, **options}
         return steps[name](argparse.Namespace(**arguments))
 
     return run

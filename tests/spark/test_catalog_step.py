@@ -2,8 +2,11 @@ import hashlib
 import shutil
 
 import mutagen
+import pytest
 
-from jobs.tables import TRACKS
+from jobs import duplicates
+from jobs.fma import facts, layout, reading
+from jobs.tables import FEATURES, FILES, GENRES, METADATA, REJECTS, TRACKS
 
 
 def hashed(path):
@@ -61,3 +64,121 @@ def test_changed_tags_are_seen(step, song, table):
     retag(named, "New")
     assert update(step)["new"] == 2
     assert {row["track_id"]: row["title"] for row in table(TRACKS)} == {"2": "New", hashed(named): "New"}
+
+
+@pytest.fixture
+def fma(recordings, music):
+    """The real clip 000002.mp3, and the real metadata's folder."""
+    (music / "000").mkdir()
+    shutil.copy(recordings / "fma_small" / "000" / "000002.mp3", music / "000")
+    return recordings / "fma_metadata"
+
+
+def test_fma_metadata_has_the_last_word(step, song, table, fma, tmp_path):
+    """Listed without compress; then the audio compressed; then other metadata, which knows nothing of the track."""
+    song("000/000003.mp3", "title=Cut at the wrong place", seed=1)  # 2 s of 237
+    own = song("Ada/Suite/07 Aria.mp3", seed=2)
+    counts = step("catalog", library=str(own.parents[2]), metadata=str(fma))
+    assert counts == {
+        "tracks": 2,
+        "new": 2,
+        "duplicates": 0,
+        "metadata records": 682,
+        "metadata without audio": 681,
+        "audio without metadata": 1,
+    }
+    found = {row["title"]: row for row in table(TRACKS)}
+    food, aria = found["Food"], found["Aria"]
+    assert (food["track_id"], food["artist"], food["album"]) == ("2", "AWOL", "AWOL - A Way Of Life")
+    assert (food["genre"], food["top_genre"], food["genres"], food["genre_parents"]) == (
+        "Hip-Hop",
+        "Hip-Hop",
+        ["Hip-Hop"],
+        [],
+    )
+    assert (food["listens"], food["favourites"], food["split"], food["subset"]) == (1293, 2, "training", "small")
+    assert (food["year"], food["track_no"], food["source"]) == (2009, 3, "fma")
+    assert food["licence"].startswith("Attribution-NonCommercial-ShareAlike")
+    assert (aria["artist"], aria["source"], aria["listens"]) == ("Ada", "tags", None)
+    assert food["audio_path"] == food["path"] and {row["outcome"] for row in table(FILES)} == {"listed"}
+    (short,) = table(REJECTS)
+    assert (short["step"], short["path"].rsplit("/")[-1]) == ("catalog", "000003.mp3")
+    assert "expected a clip of 30 s of a track of 237 s (tracks.csv line 5), found 2.0 s" in short["error"]
+
+    step("compress")
+    assert step("catalog")["new"] == 2
+    assert {row["title"]: row["audio_path"] != row["path"] for row in table(TRACKS)} == {"Food": True, "Aria": True}
+    assert table(REJECTS) == [short]
+    before = table(TRACKS)
+    assert step("catalog")["new"] == 0 and table(TRACKS) == before
+
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(fma / "genres.csv", other)
+    lines = (fma / "tracks.csv").read_text().splitlines(keepends=True)
+    (other / "tracks.csv").write_text("".join([*lines[:3], lines[6].replace("10,", "4711,", 1)]))
+    assert step("catalog", metadata=str(other))["metadata without audio"] == 1
+    food, short = sorted(
+        (row for row in table(TRACKS) if row["track_id"] != aria["track_id"]), key=lambda r: r["track_id"]
+    )
+    assert (food["source"], food["listens"], food["title"]) == ("tags", None, "Food")  # its tags say the same
+    assert short["title"] == "Cut at the wrong place" and table(REJECTS) == []
+
+
+def test_the_genre_tree_in_tracks(spark):
+    tree = [(1, "Rock", None, 1), (2, "Punk", 1, 1), (3, "Oi", 2, 1), (4, "Jazz", None, 4)]
+    names = ("genre_id", "title", "parent_id", "top_id")
+    genres = [dict(zip(names, row, strict=True)) for row in tree]
+    cases = {"deep": [3], "several": [2, 4], "both": [3, 1], "unknown": [99], "none": []}
+    rows = [dict.fromkeys(METADATA.names) | {"track_id": k, "track_genres": v} for k, v in cases.items()]
+    metadata = spark.createDataFrame([tuple(row.values()) for row in rows], METADATA.spark_schema())
+    found = {row.track_id: row for row in facts.facts(metadata, genres).collect()}
+    summary = {key: (row.genre, row.top_genre, row.genres, row.genre_parents) for key, row in found.items()}
+    assert summary == {
+        "deep": ("Rock", "Rock", ["Oi"], ["Punk", "Rock"]),
+        "several": ("Punk", None, ["Punk", "Jazz"], ["Rock"]),
+        "both": ("Rock", "Rock", ["Oi", "Rock"], ["Punk"]),
+        "unknown": (None, None, None, []),
+        "none": (None, None, None, []),
+    }
+    assert GENRES.names[:4] == list(names)
+
+
+def test_imported_features_need_no_audio(step, table, fma, lake, tmp_path):
+    numbers = ",".join(["1.5"] * 518)
+    header = "".join(",".join(row) + "\n" for row in layout.header())
+    (tmp_path / "features.csv").write_text(header + f"2,{numbers}\n20,{numbers}\n4711,{numbers}\n")
+    step("compress")
+    step("catalog", metadata=str(fma))
+    reading.bring(lake, reading.FeatureFile(tmp_path / "features.csv", layout.FEATURES_CSV, lenient=False))
+    assert step("catalog")["tracks"] == 3
+    found = {row["track_id"]: row for row in table(TRACKS)}
+    assert (found["20"]["title"], found["20"]["source"], found["20"]["duration_s"]) == ("Spiritual Level", "fma", 311)
+    assert found["20"]["path"] is None is found["20"]["audio_path"]
+    assert (found["4711"]["artist"], found["4711"]["source"]) == ("Unknown artist", "tags")
+    assert found["2"]["audio_path"] is not None and found["2"]["duration_s"] < 31
+    features = {
+        row["track_id"]: row["content_hash"] for row in lake.arrow(FEATURES, "track_id", "content_hash").to_pylist()
+    }
+    assert features == {key: row["content_hash"] for key, row in found.items()}  # what embed joins them by
+
+
+def test_tags_changed_in_a_compressed_file_are_seen(step, song, table):
+    """In place, the content hash stays that of the original."""
+    path = song("a.mp3", "title=Old", seconds=8.0, seed=1)
+    step("compress", in_place=True)
+    step("catalog")
+    (before,) = table(TRACKS)
+    retag(path, "New")
+    step("compress", in_place=True)
+    assert step("catalog")["new"] == 1
+    (after,) = table(TRACKS)
+    assert (before["title"], after["title"]) == ("Old", "New")
+    assert before["track_id"] == after["track_id"] and before["content_hash"] == after["content_hash"]
+
+
+def test_recordings_are_named_after_the_first(spark):
+    rows = [("aa11", "h1"), ("7", "h2"), ("12", "h3"), ("bb", "h4")]
+    tracks = spark.createDataFrame(rows, "track_id string, content_hash string")
+    named = duplicates.with_recordings(tracks, {"h1": "x", "h3": "x", "h2": "y"}).collect()
+    assert {row.track_id: row.recording_id for row in named} == {"aa11": "12", "12": "12", "7": "7", "bb": "bb"}

@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 
 import psutil
 import pytest
@@ -16,13 +17,19 @@ def loads(sizes, tasks):
 
 
 def test_tasks_hold_a_few_files_each():
-    assert workers.pack([1] * 20, task_bytes=100, task_files=8) == [0] * 8 + [1] * 8 + [2] * 4
+    tasks = workers.pack([1] * 100, task_bytes=100, task_files=8)
+    assert Counter(tasks[:80]) == dict.fromkeys(range(10), 8)
+
+
+def test_the_last_tasks_are_the_smallest():
+    counts = Counter(workers.pack([1] * 40, slots=2, task_bytes=100, task_files=8))
+    assert list(counts.values()) == [8, 8, 6, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1]
 
 
 def test_tasks_are_about_equal_and_the_largest_comes_first():
     sizes = [10, 90, 20, 100, 30, 60, 250]
     tasks = workers.pack(sizes, task_bytes=100, task_files=8)
-    assert loads(sizes, tasks) == [250, 100, 90, 90, 30]
+    assert loads(sizes, tasks) == [250, 100, 90, 90, 20, 10]
     assert tasks[6] == 0  # larger than a task may be: one of its own, and not the last
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs import fma
+from jobs import protocol
 from jobs.errors import InputError
 
 
@@ -33,17 +33,17 @@ def written(folder, *, hidden=0):
 
 
 def test_planted_genres_by_the_fixed_split(tmp_path, monkeypatch):
-    monkeypatch.setattr(fma, "_NEAREST", 5)
-    found = fma.main(written(tmp_path))
+    monkeypatch.setattr(protocol, "_NEAREST", 5)
+    found = protocol.main(written(tmp_path))
     assert (found["learned from"], found["judged"], found["genres"]) == (60, 30, 3)
     assert float(found["kNN on mfcc + contrast"]) > 0.9 and float(found["SVM on all"]) > 0.9
-    assert float(fma.main(written(tmp_path, hidden=30))["SVM on all"]) < 0.5
+    assert float(protocol.main(written(tmp_path, hidden=30))["SVM on all"]) < 0.5
 
 
 def test_what_is_missing_is_named(tmp_path):
     arguments = written(tmp_path)
     with pytest.raises(InputError, match="subset small in splits training and test, found 45 and 0"):
-        fma.main(argparse.Namespace(metadata=tmp_path, subset="small"))
+        protocol.main(argparse.Namespace(metadata=tmp_path, subset="small"))
     (tmp_path / "features.csv").unlink()
     with pytest.raises(InputError, match="--metadata: expected FMA's features.csv, found"):
-        fma.main(arguments)
+        protocol.main(arguments)

@@ -1,0 +1,48 @@
+"""FMA's metadata as it lies on the disk: an unpacked folder, or `fma_metadata.zip` as it was downloaded."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from jobs.errors import InputError
+from jobs.fma import archive
+
+
+class Source:
+    """The files of `--metadata`, by their bare names."""
+
+    def __init__(self, given: str) -> None:
+        """InputError where the folder or the archive is missing, or the archive is none or not to be trusted."""
+        self.path = Path(given).expanduser().absolute()
+        self._members: dict[str, str] = {}
+        if self.path.is_file():
+            with archive.opened(self.path) as zipped:
+                names = [member.filename for member in zipped.infolist() if not member.is_dir()]
+            self._members = {name.rsplit("/", 1)[-1]: name for name in names}
+        elif not self.path.is_dir():
+            raise InputError(f"--metadata: expected the folder fma_metadata or its archive, found nothing at {given}")
+
+    def has(self, name: str) -> bool:
+        """Tell whether the file is there."""
+        return name in self._members if self._members else (self.path / name).is_file()
+
+    def shown(self, name: str) -> str:
+        """Return how messages name the file."""
+        return f"{self.path}/{name}"
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file for reading; an archive's is unpacked on the way, and never on the disk."""
+        if not self.has(name):
+            raise InputError(f"--metadata: expected {name}, found none in {self.path}")
+        if not self._members:
+            with (self.path / name).open("rb") as stream:
+                yield stream
+            return
+        try:
+            with zipfile.ZipFile(self.path) as zipped, zipped.open(self._members[name]) as stream:
+                yield stream
+        except zipfile.BadZipFile as error:
+            raise InputError(f"{self.shown(name)}: expected a whole archive, found: {error}") from error

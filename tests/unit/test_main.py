@@ -1,0 +1,40 @@
+"""What the console is told when a step fails."""
+
+import errno
+
+import pytest
+
+from jobs import __main__ as command_line
+from jobs import embed
+from jobs.errors import InputError, StepError
+
+SPARK_SAYS = (
+    "An error occurred while calling o539.parquet.\n: Job aborted\nCaused by: IOException: No space left on device"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (InputError("expected a, found b"), 2, "segue embed: expected a, found b"),
+        (StepError("expected a server, found none"), 1, "segue embed: expected a server, found none"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), 1, "segue embed: [Errno 13] Permission denied: 'x'"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            1,
+            "segue embed: expected room on the disk, found it full (",
+        ),
+        (RuntimeError(SPARK_SAYS), 1, "segue embed: expected room on the disk, found it full ("),
+        (RuntimeError("odd\nand long"), 1, "segue embed: unexpected RuntimeError: odd; the whole of it: "),
+        (KeyboardInterrupt(), 130, "segue embed: stopped; the same command goes on from here"),
+    ],
+)
+def test_a_failure_is_one_line(tmp_path, monkeypatch, capsys, error, status, line):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(embed, "main", fail)
+    monkeypatch.setattr(command_line.tempfile, "tempdir", str(tmp_path))
+    assert command_line.main(["embed", "--lake", str(tmp_path / "lake")]) == status
+    said = capsys.readouterr().err
+    assert said.startswith(line) and said.count("\n") == 1
