@@ -31,12 +31,17 @@ COMMANDS = {
     "recordings": ("find the tracks that are one recording", True),
     "embed": ("standardise and project the features to one vector per track", True),
     "cluster": ("train the model (K-Means over a grid of k) and log it in MLflow", True),
+    "evaluate": ("measure the model beside the champion and baselines, in MLflow", True),
+    "promote": ("make a version of the model champion if it is not worse, and bring it online", True),
+    "rollback": ("back to the champion before this one, at once", True),
+    "models": ("list the versions of the model", False),
     "publish": ("bring tracks, neighbours and the champion to MongoDB", True),
     "up": ("start Airflow, MLflow and the embedded store on this machine", False),
     "status": ("say which services are up, and the latest alerts", False),
     "down": ("end the services", False),
     "fma": ("the Free Music Archive's data set: download it, import and export its features", False),
     "sample": ("make a smaller library: the genres in their shares, no artist in two splits", False),
+    "protocol": ("FMA's published genre protocol on its features.csv and tracks.csv", False),
     "features": ("show one file's features: a table, JSON or a picture", False),
 }
 
@@ -71,7 +76,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         command = commands.add_parser(name, help=summary, description=summary)
         if name in argv[:1]:  # importing every step costs a second
             _module(name).add_arguments(command)
-            if name not in ("demo", "features", "fma", "sample"):  # they know no lake, or name it themselves
+            if name not in (
+                "demo",
+                "features",
+                "fma",
+                "protocol",
+                "sample",
+            ):  # they know no lake, or name it themselves
                 settings.add_arguments(command)
     return parser.parse_args(argv)
 

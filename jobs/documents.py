@@ -33,7 +33,10 @@ def of_track(row: Any) -> mongo.Document:
 
 
 def of_published(row: Any) -> mongo.Document:
-    """Return the document of a track with its cluster, model version and features (by name and statistic)."""
+    """Return the document of a track with its model version and features (by name and statistic).
+
+    Its cluster is in `similar`, which is kept per version: here it would change before the champion does.
+    """
     values = dict(zip(FEATURE_COLUMNS, row["features"], strict=True))
     features = {
         feature: {statistic: _values(values, feature_columns(feature, statistic)) for statistic in STATISTICS}
@@ -42,7 +45,7 @@ def of_published(row: Any) -> mongo.Document:
     descriptors = {name: _values(values, descriptor_columns(name)) for name in DESCRIPTORS}
     return {
         **of_track(row),
-        **{name: row[name] for name in ("cluster", "model_version", "feature_version", "sample_rate")},
+        **{name: row[name] for name in ("model_version", "feature_version", "sample_rate")},
         # An older feature version has no values for the newer columns.
         "features": {name: found for name, found in features.items() if None not in found["mean"]},
         "descriptors": {name: found for name, found in descriptors.items() if None not in found},

@@ -14,8 +14,10 @@ NEIGHBOURS = 50
 _ROWS = "track_id string, cluster int, ids array<string>, scores array<float>"
 
 
-def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
+def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS, *, probes: int = 1) -> DataFrame:
     """Return each track's `count` nearest (track_id, cluster, ids, scores), searched in the clusters nearest to its own.
+
+    Those are `probes` clusters, or more where they hold too few tracks.
 
     `embeddings` has track_id, embedding and cluster, and `recording` (see `with_recording`) where tracks may be duplicates.
     A worker holds one cluster's tracks and its candidates at a time.
@@ -23,7 +25,7 @@ def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS) -> DataFrame:
     spark = embeddings.sparkSession
     if "recording" not in embeddings.columns:
         embeddings = embeddings.withColumn("recording", F.col("track_id"))
-    pairs = spark.createDataFrame(_probe_pairs(embeddings, count), "probing int, cluster int")
+    pairs = spark.createDataFrame(_probe_pairs(embeddings, count, probes), "probing int, cluster int")
     # One of each recording is found, and none by its own duplicates.
     found = embeddings.where(F.col("recording") == F.col("track_id"))
     candidates = found.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
@@ -45,14 +47,14 @@ def with_recording(embeddings: DataFrame, tracks: DataFrame) -> DataFrame:
     return known.withColumn("recording", F.first("track_id").over(same)).drop("recording_id")
 
 
-def _probe_pairs(embeddings: DataFrame, count: int) -> list[tuple[int, int]]:
+def _probe_pairs(embeddings: DataFrame, count: int, probes: int) -> list[tuple[int, int]]:
     """Return (cluster, cluster to search) for every cluster that has tracks."""
     dimensions = len(embeddings.first().embedding)
     means = [F.mean(F.col("embedding")[i]).alias(f"m{i}") for i in range(dimensions)]
     rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
     centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
-    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count)
+    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count, least=probes)
     return [(row.cluster, rows[other].cluster) for row, order in zip(rows, searched, strict=True) for other in order]
 
 

@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,45 +12,41 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import documents, local, mongo, progress, registry, session, settings
-from jobs.errors import StepError
+from jobs import assign, documents, local, mongo, progress, registry, session, settings
 from jobs.neighbours import neighbours, with_recording
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the step's arguments."""
-    parser.add_argument("--model-version", help="version of the registered model to publish (default: the newest)")
+    """Add nothing: the champion is what is published."""
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Make MongoDB show the lake's tracks and the version's neighbours; return the counts."""
+    """Make MongoDB show the lake's tracks and the champion's neighbours; return the counts.
+
+    The first model of all becomes champion here where nobody made it so before.
+    """
     lake = Lake(settings.lake_path(arguments.lake))
     registry.connect(arguments.mlflow, lake.root)
-    version = arguments.model_version or _newest()
-    found = registry.versions()
-    feature_version = next((v.tags["feature_version"] for v in found if str(v.version) == version), None)
+    champion = registry.aliased(registry.CHAMPION) or registry.version(None)
+    version, feature_version = str(champion.version), champion.tags["feature_version"]
+    assign.bring(lake, arguments.master, champion)
     embedded = lake.arrow(EMBEDDINGS).filter(pc.field("model_version") == version)
-    if feature_version is None or not len(embedded):
-        known = ", ".join(str(v.version) for v in found) or "none"
-        raise StepError(
-            f"--model-version: expected one with embeddings in the lake (registered: {known}), found {version}"
-        )
     tracks = lake.arrow(TRACKS).filter(pc.is_in(pc.field("track_id"), embedded["track_id"].combine_chunks()))
-    champion = {
+    pointer = {
         "_id": "champion",
         "model_version": version,
         "feature_version": feature_version,
         "tracks": len(tracks),
         "digest": digest(tracks, embedded),
     }
-    with nullcontext(arguments.mongo) if arguments.mongo else local.mongo(lake.root / "mongo") as uri:
-        fresh = not is_published(uri, champion, lake.rows(TRACKS))
+    with local.mongo_at(arguments.mongo, lake.root) as uri:
+        fresh = not is_published(uri, pointer, lake.rows(TRACKS))
         if fresh:
             spark = session.spark(arguments.master)
             frame, embeddings = shown(spark, lake, version, feature_version)
-            _publish(uri, frame, embeddings, champion, lake)
+            _publish(uri, frame, embeddings, pointer, lake, int(champion.tags.get("probes", 1)))
         with mongo.database(uri) as database:
             documents.bring(database, lake, written=set(tracks["track_id"].to_pylist()) if fresh else ())
     registry.crown(version)
@@ -59,25 +54,18 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def shown(spark: SparkSession, lake: Lake, version: str, feature_version: str) -> tuple[DataFrame, DataFrame]:
-    """Return what MongoDB is to show of a model version: its tracks with features and clusters, and its embeddings."""
+    """Return what MongoDB is to show of a model version: its tracks with features, and its embeddings."""
     tracks = lake.read(spark, TRACKS)
     embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version).drop("model_version")
     embeddings = with_recording(embeddings.join(tracks, "track_id", "left_semi"), tracks)
     values = F.array(*FEATURE_COLUMNS).alias("features")  # one column: a thousand would cost Spark more than the work
     features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
     frame = (
-        tracks.join(embeddings.select("track_id", "cluster"), "track_id")
+        tracks.join(embeddings.select("track_id"), "track_id")
         .join(features.select("track_id", "feature_version", "sample_rate", values), "track_id")
         .withColumn("model_version", F.lit(version))
     )
     return frame, embeddings
-
-
-def _newest() -> str:
-    found = registry.versions()
-    if not found:
-        raise StepError("expected a registered model, found none; run `segue cluster` first")
-    return str(found[0].version)
 
 
 def digest(tracks: pa.Table, embedded: pa.Table) -> str:
@@ -103,23 +91,56 @@ def is_published(uri: str, champion: mongo.Document, least: int) -> bool:
         return same and tracks == least and champion["tracks"] <= similar
 
 
-def _publish(uri: str, frame: DataFrame, embeddings: DataFrame, champion: mongo.Document, lake: Lake) -> None:
+def _publish(
+    uri: str, frame: DataFrame, embeddings: DataFrame, champion: mongo.Document, lake: Lake, probes: int
+) -> None:
     """Write both collections, flip the pointer, then clear away what no version shows any more."""
     version = champion["model_version"]
     done = frame.sparkSession.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * champion["tracks"], lambda: done.value):
         frame.foreachPartition(_writer(uri, "tracks", documents.of_published, done))
-        similar = neighbours(embeddings).withColumn("model_version", F.lit(version))
+        similar = neighbours(embeddings, probes=probes).withColumn("model_version", F.lit(version))
         similar.foreachPartition(_writer(uri, "similar", similar_document, done))
         with mongo.database(uri) as database:
-            before = database["settings"].find_one({"_id": "champion"}) or {}
-            mongo.upsert(database["settings"], [{**champion, "published_at": datetime.now(UTC)}])
-            # After the flip: until then the champion before shows these. Its neighbours stay, to roll back to.
-            _clear(database, lake, version, str(before.get("model_version", version)))
+            previous = _previous(database, version)
+            # One document: until it is written the version before is served, and it stays to roll back to.
+            written = {**champion, "previous": previous, "published_at": datetime.now(UTC)}
+            mongo.upsert(database["settings"], [written])
+            _clear(database, lake, version, previous)
 
 
-def _clear(database: Database[mongo.Document], lake: Lake, version: str, before: str) -> None:
+# What says which version is online, and that it is whole.
+_POINTER = ("model_version", "feature_version", "tracks", "digest")
+
+
+def _previous(database: Database[mongo.Document], version: str) -> mongo.Document | None:
+    """Return what a rollback from `version` goes back to: what is online now, or what that one would go back to."""
+    before = database["settings"].find_one({"_id": "champion"})
+    if before is None:
+        return None
+    if before["model_version"] == version:
+        return before.get("previous")
+    return {name: before[name] for name in _POINTER}
+
+
+def flip_back(uri: str, version: str) -> bool:
+    """Bring `version` online again by writing one document; False where it is not the one that was online before."""
+    with mongo.database(uri) as database:
+        now = database["settings"].find_one({"_id": "champion"})
+        if now is None or now["model_version"] == version:
+            return now is not None
+        back = now.get("previous")
+        if not back or back["model_version"] != version:
+            return False
+        ahead = {name: now[name] for name in _POINTER}
+        document = {"_id": "champion", **back, "previous": ahead, "published_at": datetime.now(UTC)}
+        mongo.upsert(database["settings"], [document])
+        return True
+
+
+def _clear(database: Database[mongo.Document], lake: Lake, version: str, previous: mongo.Document | None) -> None:
     """Delete what neither version shows, by id: by any other field the embedded server would read every document."""
+    kept = (version, previous and previous["model_version"])
     rows = lake.arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
     present = set(lake.arrow(TRACKS, "track_id")["track_id"].to_pylist())
     shown = {row["track_id"] for row in rows if row["model_version"] == version} & present
@@ -131,10 +152,13 @@ def _clear(database: Database[mongo.Document], lake: Lake, version: str, before:
         (
             f"{row['model_version']}:{row['track_id']}"
             for row in rows
-            if row["model_version"] not in (version, before)
-            or (row["model_version"] == version and row["track_id"] not in shown)
+            if row["model_version"] not in kept or (row["model_version"] == version and row["track_id"] not in shown)
         ),
     )
+    # A champion that stayed has lost its rows of tracks that are gone, but not their lists.
+    if database["similar"].estimated_document_count() > len(shown) + (previous["tracks"] if previous else 0):
+        own = (each for each in mongo.ids(database["similar"]) if each.startswith(f"{version}:"))
+        mongo.delete(database["similar"], {each for each in own if each.partition(":")[2] not in shown})
     if database["tracks"].estimated_document_count() > len(present):  # of versions that the lake has forgotten
         mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - present)
 

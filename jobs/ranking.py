@@ -12,18 +12,29 @@ CANDIDATES_PER_NEIGHBOUR = 20
 _BLOCK = 256
 
 
-def probes(centroids: np.ndarray, sizes: np.ndarray, *, wanted: int) -> list[np.ndarray]:
+def probes(centroids: np.ndarray, sizes: np.ndarray, *, wanted: int, least: int = 1) -> list[np.ndarray]:
     """Return for each cluster the clusters to search, nearest first, itself included.
 
     `centroids` (k, d), `sizes` (k,) tracks per cluster. Clusters are added by cosine of the centroids until they hold
-    `wanted` times CANDIDATES_PER_NEIGHBOUR tracks.
+    `wanted` times CANDIDATES_PER_NEIGHBOUR tracks, and there are `least` of them.
     """
     cosines = centroids @ centroids.T
     np.fill_diagonal(cosines, 2.0)  # itself first, also beside an equal centroid
     order = np.argsort(-cosines, axis=1, kind="stable")
     enough = np.cumsum(sizes[order], axis=1) >= wanted * CANDIDATES_PER_NEIGHBOUR
     counts = np.where(enough.any(axis=1), enough.argmax(axis=1) + 1, len(centroids))
+    counts = np.maximum(counts, min(least, len(centroids)))
     return [row[:count] for row, count in zip(order, counts, strict=True)]
+
+
+def probed(centroids: np.ndarray, count: int) -> np.ndarray:
+    """Return for each cluster which clusters a search from it looks at, bool (k, k): the `count` nearest by cosine."""
+    cosines = centroids @ centroids.T
+    np.fill_diagonal(cosines, 2.0)  # itself first, also beside an equal centroid
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
+    chosen = np.zeros(cosines.shape, dtype=bool)
+    np.put_along_axis(chosen, order, True, axis=1)
+    return chosen
 
 
 def nearest(

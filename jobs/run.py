@@ -11,7 +11,19 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs import catalog, cluster, compress, embed, extract, library, publish, recordings, settings
+from jobs import (
+    catalog,
+    cluster,
+    compress,
+    embed,
+    evaluate,
+    extract,
+    library,
+    promote,
+    publish,
+    recordings,
+    settings,
+)
 from jobs.paths import one_line, to_text
 from jobs.storage import Lake
 from jobs.tables import REJECTS
@@ -23,6 +35,8 @@ STEPS = {
     "recordings": recordings.main,
     "embed": embed.main,
     "cluster": cluster.main,
+    "evaluate": evaluate.main,
+    "promote": promote.run,
     "publish": publish.main,
 }
 
@@ -36,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     catalog.add_metadata_arguments(parser)
     embed.add_arguments(parser)
     cluster.add_arguments(parser)
+    evaluate.add_labels_argument(parser)
+    promote.add_margin_argument(parser)
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:

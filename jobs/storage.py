@@ -76,9 +76,9 @@ class Lake:
         """Return some columns, or all, of the finished parts; `table` names the columns they were staged with."""
         return self._arrow(table, self._parts(table), list(columns) or table.names)
 
-    def batches(self, table: Table) -> Iterator[pa.RecordBatch]:
-        """Yield the table as it stands now, some rows at a time."""
-        return _batches(table, [self.version(table)])
+    def batches(self, table: Table, *columns: str) -> Iterator[pa.RecordBatch]:
+        """Yield the table as it stands now, some columns of it or all, some rows at a time."""
+        return _batches(table, [self.version(table)], list(columns) or None)
 
     def staged_batches(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Yield the finished parts, the last one first; `table` names the columns they were staged with."""
@@ -167,9 +167,12 @@ def _files(folders: Sequence[Path | None]) -> list[str]:
     return [str(file) for folder in folders if folder is not None for file in sorted(folder.glob("*.parquet"))]
 
 
-def _batches(table: Table, folders: Sequence[Path | None]) -> Iterator[pa.RecordBatch]:
+def _batches(
+    table: Table, folders: Sequence[Path | None], columns: list[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     for file in _files(folders):  # one after the other: the order of the parts matters
-        yield from pyarrow.dataset.dataset(file, schema=table.arrow_schema()).to_batches(batch_size=_ROWS_PER_GROUP)
+        dataset = pyarrow.dataset.dataset(file, schema=table.arrow_schema())
+        yield from dataset.to_batches(columns=columns, batch_size=_ROWS_PER_GROUP)
 
 
 def _write(batches: Iterable[pa.RecordBatch], folder: Path, schema: pa.Schema) -> None:

@@ -20,7 +20,8 @@ _TYPES = {
     "double": (spark_types.DoubleType(), pa.float64()),
     "timestamp": (spark_types.TimestampType(), pa.timestamp("us", tz="UTC")),
     "strings": (spark_types.ArrayType(spark_types.StringType()), pa.list_(pa.string())),
-    "ints": (spark_types.ArrayType(spark_types.IntegerType()), pa.list_(pa.int32())),
+    "ints": (spark_types.ArrayType(spark_types.IntegerType(), containsNull=False), pa.list_(pa.int32())),
+    "doubles": (spark_types.ArrayType(spark_types.DoubleType(), containsNull=False), pa.list_(pa.float64())),
     "floats": (spark_types.ArrayType(spark_types.FloatType(), containsNull=False), pa.list_(pa.float32())),
 }
 
@@ -130,7 +131,7 @@ ECHONEST_COLUMNS = tuple(f"echonest_{name}" for _, name in ECHONEST_FIELDS)
 
 # Every feature_version that this code can read, oldest first: the set, then the numerical version of the code (raise it
 # when any column changes by more than rounding). Each with the columns that the embedding is made from; an older
-# version's rows have null in the other ones. A key is a name, no quantity; the covariance is for a Gaussian distance.
+# version's rows have null in the other ones. A key is a name, no quantity. What is made of them: `recipes.py`.
 # The two that begin with `fma-` are imported from the data set's own files, without audio.
 _BASIC = set(FMA_SIZES) - {"chroma_cens", "chroma_cqt", "tonnetz"}
 EMBEDDED_COLUMNS = {
@@ -139,7 +140,7 @@ EMBEDDED_COLUMNS = {
     "basic-1": _layout(sorted(_BASIC)),
     "fma518+1": (
         *_layout(FEATURE_SIZES),
-        *chain(*map(descriptor_columns, ("key_strength", "onset_density", "tempo", "tempogram"))),
+        *chain(*map(descriptor_columns, ("key_strength", "mfcc_covariance", "onset_density", "tempo", "tempogram"))),
     ),
 }
 FEATURE_VERSION = list(EMBEDDED_COLUMNS)[-1]
@@ -284,15 +285,16 @@ REJECTS = Table(
 
 PROJECTIONS = Table(
     "PROJECTIONS",
-    ("projection_id", "feature"),
+    ("projection_id", "array"),
     (
         Column("projection_id", "string", "16 hex digits of the hash of everything it was fitted from"),
-        Column("feature", "string", "a column of FEATURES"),
+        Column("array", "string", "name of one array of `embedding.Embedder`"),
         Column("feature_version", "string", "of FEATURES"),
         Column("training_hash", "string", "SHA-256 of the training tracks' ids, contents and feature_version, hex"),
-        Column("mean", "double", "over the training tracks, in the feature's unit"),
-        Column("scale", "double", "standard deviation over the training tracks; 1 where the feature is constant"),
-        Column("loadings", "floats", "the feature's weight in each dimension of the embedding"),
+        Column("parameters", "string", "JSON: the recipe, its arguments, what was measured while fitting"),
+        Column("text", "string", "the array `structure`, JSON; null for the others"),
+        Column("shape", "ints", "of the array"),
+        Column("values", "doubles", "of the array, row by row; as many as the shape says"),
     ),
 )
 
@@ -314,6 +316,20 @@ EMBEDDINGS = Table(
         Column("track_id", "string", "of TRACKS"),
         Column("embedding", "floats", "unit length; the cosine of two is how alike they sound"),
         Column("cluster", "int", "K-Means cluster, from 0"),
+    ),
+)
+
+PLAYS = Table(
+    "PLAYS",
+    ("event_id",),
+    (
+        Column("event_id", "string", "of the player"),
+        Column("user_id", "string", "who"),
+        Column("track_id", "string", "of TRACKS"),
+        Column("event", "string", "started, finished, skipped, liked or disliked"),
+        Column("position_s", "double", "seconds into the track"),
+        Column("played_at", "timestamp", "UTC"),
+        Column("session_id", "string", "one sitting"),
     ),
 )
 
@@ -346,4 +362,4 @@ PAIRS = Table(
     ),
 )
 
-ALL = (FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS)
+ALL = (FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS, PLAYS)

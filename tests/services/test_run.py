@@ -9,7 +9,7 @@ import pytest
 
 from jobs import registry
 from jobs.storage import Lake
-from jobs.tables import EMBEDDED_COLUMNS, FEATURE_COLUMNS, FEATURE_VERSION, FEATURES
+from jobs.tables import FEATURE_COLUMNS, FEATURES
 from tests.services.conftest import documents, rows, segue
 
 
@@ -58,6 +58,7 @@ def test_mongo_shows_what_the_lake_holds(lake):
         }
         items = shown["similar"][f"{version}:{row['track_id']}"]["items"]
         exact = {other: vectors[row["track_id"]] @ vectors[other] for other in ids - {row["track_id"]}}
+        assert "cluster" not in document  # nothing of a model: it would change before the champion does
         assert [item["track_id"] for item in items] == sorted(exact, key=lambda other: (-round(exact[other], 5), other))
         assert items[0]["score"] == pytest.approx(max(exact.values()), abs=1e-5)
 
@@ -74,9 +75,15 @@ def test_mlflow_holds_a_run_for_every_k_and_the_model(lake):
     client = mlflow.MlflowClient()
     parent = client.get_run(version.run_id)
     children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'")
-    silhouettes = {int(child.data.params["k"]): child.data.metrics["silhouette"] for child in children}
-    assert len(silhouettes) > 2 and parent.data.metrics["silhouette"] == silhouettes[int(version.tags["k"])]
-    assert "silhouette.png" in {file.path for file in client.list_artifacts(version.run_id)}
+    scores = {(int(c.data.params["k"]), int(c.data.params["seed"])): c.data.metrics["score"] for c in children}
+    assert {seed for _, seed in scores} == {0, 1}  # --seeds 2
+    assert int(version.tags["k"]) == max(scores, key=lambda tried: (round(scores[tried], 9), -tried[0]))[0]
+    assert parent.data.params["recipe"] == "timbre" and "skew_after_centring" in parent.data.params
+    assert len(parent.data.tags["git_commit"]) == 40 and len(version.tags["model_hash"]) == 64
+    pictures = {"silhouette.png", "cluster_sizes.png", "genres_by_cluster.png", "map.png"}
+    assert pictures < {file.path for file in client.list_artifacts(version.run_id)}
+    systems = {name.split("/")[0] for name in parent.data.metrics if "genre_precision_at_10" in name}
+    assert systems == {"model", "plain", "popularity", "random"}
     assert client.get_model_version_by_alias(registry.MODEL, registry.CHAMPION).version == version.version
     assert len(version.tags["training_hash"]) == 64
     assert version.tags["feature_version"] == rows(lake)["FEATURES"][0]["feature_version"]
@@ -85,7 +92,7 @@ def test_mlflow_holds_a_run_for_every_k_and_the_model(lake):
 def test_the_registered_model_gives_the_tables_embeddings(lake):
     registry.connect(None, lake)
     model = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@{registry.CHAMPION}")
-    assert {column.name for column in model.metadata.signature.inputs} == set(EMBEDDED_COLUMNS[FEATURE_VERSION])
+    assert {"mfcc_mean_01", "tempo"} < {column.name for column in model.metadata.signature.inputs}
     features = Lake(lake).arrow(FEATURES).sort_by("track_id").to_pandas()
     predicted = model.predict(pd.DataFrame(features[list(FEATURE_COLUMNS)]))
     expected = rows(lake)["EMBEDDINGS"]
@@ -117,10 +124,14 @@ def test_a_deleted_file_leaves_every_table(lake):
     segue(lake, "run", "--library", str(lake.parent / "music"))
     found, shown = rows(lake), documents(lake)
     ids = {row["track_id"] for row in tracks} - {gone["track_id"]}
-    version = max(row["model_version"] for row in found["EMBEDDINGS"])
+    version = shown["settings"]["champion"]["model_version"]  # whether the gate let the new one through or not
     assert {row["track_id"] for row in found["TRACKS"]} == set(shown["tracks"]) == ids
-    assert version == "2" == shown["settings"]["champion"]["model_version"]
-    neighbours = [item for key, value in shown["similar"].items() if key.startswith("2:") for item in value["items"]]
+    assert ids == {row["track_id"] for row in found["EMBEDDINGS"] if row["model_version"] == version}
+    lists = [value for key, value in shown["similar"].items() if key.startswith(f"{version}:")]
+    neighbours = [item for value in lists for item in value["items"]]
+    assert len(lists) == len(ids)
+    registry.connect(None, lake)
+    assert [str(known.version) for known in registry.versions()] == ["2", "1"]
     assert gone["track_id"] not in {item["track_id"] for item in neighbours}
 
 

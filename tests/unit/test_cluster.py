@@ -1,11 +1,17 @@
+import numpy as np
 import pytest
 
-from jobs.cluster import choose, parse_grid
+from jobs.cluster import Tried, choose, parse_grid
 from jobs.errors import InputError
+from jobs.index import Calibration
+
+
+def tried(k, silhouette, share, seed=0):
+    return Tried(k, seed, np.zeros((k, 2)), np.full(k, 1000 // k), silhouette, Calibration(1, 0.99, share))
 
 
 def test_the_grid_lies_around_the_root():
-    assert parse_grid(None, 400) == [5, 10, 20, 40, 80]
+    assert parse_grid(None, 400) == [10, 20, 30, 40, 80]
 
 
 @pytest.mark.parametrize("tracks", [1, 2, 3, 4, 7])
@@ -23,9 +29,17 @@ def test_a_grid_by_hand():
 
 
 def test_silhouette_alone_does_not_choose():
-    assert choose({2: 0.9, 8: 0.3, 10: 0.5, 20: 0.4, 50: 0.1}, 100) == 10
+    assert choose([tried(2, 0.5, 1.0), tried(20, 0.3, 0.2), tried(250, 0.1, 0.1)]).k == 20
 
 
-def test_the_smaller_k_of_equals_and_any_k_where_none_is_near():
-    assert choose({8: 0.5, 12: 0.5}, 100) == 8
-    assert choose({2: 0.1, 3: 0.2}, 10_000) == 3
+def test_cost_alone_does_not_choose():
+    assert choose([tried(20, 0.6, 0.2), tried(40, 0.2, 0.1)]).k == 20
+
+
+def test_centroids_are_compared_too():
+    assert tried(100, 0.1, 0.25).cost == pytest.approx(0.35)
+
+
+def test_the_smaller_k_and_the_first_seed_of_equals():
+    assert choose([tried(8, 0.5, 0.3), tried(4, 0.496, 0.3)]).k == 4
+    assert choose([tried(8, 0.5, 0.3, seed=1), tried(8, 0.5, 0.3, seed=0)]).seed == 0

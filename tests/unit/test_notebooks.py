@@ -2,10 +2,16 @@
 
 import ast
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
+
+from jobs.storage import Lake
+from tests import planted
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -16,14 +22,14 @@ def code_of(notebook: Path) -> str:
     return "\n".join(line for line in code.splitlines() if not line.startswith("%"))
 
 
-def run(notebook: Path) -> list[dict[str, Any]]:
+def run(notebook: Path, **environment: str) -> list[dict[str, Any]]:
     """Return the outputs of all cells, executed in a fresh kernel of this Python; an error in a cell is raised."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     document = nbformat.read(notebook, as_version=4)
     nbclient.NotebookClient(
         document, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}
-    ).execute()
+    ).execute(env=os.environ | environment)
     return [output for cell in document.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
@@ -40,3 +46,14 @@ def test_the_features_of_real_clips() -> None:
     texts = "".join(output.get("data", {}).get("text/plain", "") for output in outputs)
     assert "beats per minute" in texts
     assert "spectral_centroid_mean_01" in texts
+
+
+def test_choosing_k_and_listening(tmp_path: Path) -> None:
+    planted.write(Lake(tmp_path), audio=tmp_path / "tone.wav")
+    soundfile.write(tmp_path / "tone.wav", np.sin(np.arange(22_050) / 10), 22_050)
+    outputs = run(NOTEBOOKS / "clusters.ipynb", SEGUE_LAKE=str(tmp_path))
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
+    pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    assert pages.count("<audio") == 6
+    found = outputs[-1]["data"]["text/plain"]  # the ten nearest of a track: the seven others of its genre come first
+    assert found.count("genre 0") == planted.EACH - 1

@@ -1,0 +1,27 @@
+"""Back to the champion before this one: two aliases and one document move, nothing is trained or copied."""
+
+import argparse
+import time
+from typing import Any
+
+from jobs import local, publish, registry, settings
+from jobs.storage import Lake
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: there is one champion to go back to."""
+
+
+def main(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Make the previous champion champion and bring it online again; return both versions and the seconds it took."""
+    lake = Lake(settings.lake_path(arguments.lake))
+    registry.connect(arguments.mlflow, lake.root)
+    with local.mongo_at(arguments.mongo, lake.root) as uri:
+        started = time.monotonic()
+        old, new = registry.uncrown()
+        if publish.flip_back(uri, new):
+            how = f"the online copy flipped in {time.monotonic() - started:.2f} s"
+        else:  # MongoDB has lost it, or never had it
+            publish.main(arguments)
+            how = "published again"
+    return {"model version": new, "instead of": old, "how": how}
