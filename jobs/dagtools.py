@@ -76,11 +76,17 @@ STEPS = {
         ("EMBEDDINGS",),
         hours=6,
     ),
+    "evaluate": Step(
+        "The model beside the champion and the baselines; all figures go to its MLflow run.", ("EVALUATION",)
+    ),
+    "promote": Step(
+        "The gate: not worse than the champion, the model becomes champion; else why not.", ("CHAMPION",), ("--gate",)
+    ),
     "publish": Step(
         "MongoDB shows the tracks and their neighbours; the pointer to the model flips last.", ("MONGODB",)
     ),
 }
-INGEST, TRAIN = ("compress", "catalog", "extract"), ("recordings", "embed", "cluster", "publish")
+INGEST, TRAIN = ("compress", "catalog", "extract"), ("recordings", "embed", "cluster", "evaluate", "promote", "publish")
 
 ASSETS = {
     name: Asset(name=name, uri=f"segue://lake/{name}", group="table") for step in STEPS.values() for name in step.writes

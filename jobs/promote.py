@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("version", nargs="?", metavar="VERSION", help="of the model (default: the challenger)")
     parser.add_argument("--force", action="store_true", help="whatever the gate says")
+    parser.add_argument(
+        "--gate",
+        action="store_true",
+        help="as a step of a batch: a refusal is no failure, no challenger neither, and `publish` brings it online",
+    )
     add_margin_argument(parser)
 
 
@@ -36,6 +41,13 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Promote one version and bring it online; StepError with the gate's reason where it is refused."""
     registry.connect(arguments.mlflow, Lake(settings.lake_path(arguments.lake)).root)
     number = arguments.version or registry.aliases().get(registry.CHALLENGER)
+    if arguments.gate:
+        reason = (
+            gate(str(number), margin=arguments.margin, force=arguments.force)
+            if number
+            else "nothing new: the champion serves on"
+        )
+        return {"champion": registry.aliases().get(registry.CHAMPION, "none"), "gate": reason}
     if number is None:
         raise InputError("expected a challenger or a VERSION, found neither; see `segue models`")
     reason = gate(str(number), margin=arguments.margin, force=arguments.force)

@@ -45,6 +45,7 @@ def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str
         defaults = {
             "bitrate": "64k",
             "in_place": False,
+            "shard": "1/1",
             "retry_rejected": False,
             "metadata": None,
             "lenient": False,
