@@ -23,6 +23,7 @@ BIN = Path(sys.executable).parent
 COMMANDS = {
     name: service["command"]
     for name, service in yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"].items()
+    if "command" in service
 }
 
 
