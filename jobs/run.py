@@ -106,13 +106,12 @@ def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
 
 def _print_next(console: Console, arguments: argparse.Namespace) -> None:
     lake = settings.lake_path(arguments.lake)
-    bin_folder = Path(sys.executable).parent
-    store = arguments.mlflow or f"sqlite:///{lake}/mlflow/mlflow.db"
-    again = shlex.join(["segue", "run", "--library", arguments.library, "--lake", str(lake)])
+
+    def command(name: str) -> str:
+        words = [name, "--library", arguments.library, "--lake", str(lake)]
+        return f"{Path(sys.executable).parent}/{shlex.join(['segue', *words])}"
+
     console.print("\nNext:")
     console.print(Text(f"  tables       {to_text(lake)}/*/current, Parquet"))
-    if arguments.mlflow:
-        console.print(Text(f"  the model    {store}"))
-    else:
-        console.print(Text(f"  the model    {bin_folder}/mlflow server --port 5000 --backend-store-uri {store}"))
-    console.print(Text(f"  more music   add files and run again, only what is new is done: {bin_folder}/{again}"))
+    console.print(Text(f"  the model    {arguments.mlflow or 'in MLflow, started with Airflow by ' + command('up')}"))
+    console.print(Text(f"  more music   add files and run again, only what is new is done: {command('run')}"))
