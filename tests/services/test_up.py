@@ -126,14 +126,13 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
     assert call(home, "/api/v2/dags/ingest/dagRuns", admin, {"logical_date": None})[0] == 200
     eventually(lambda: driver(home, "compress")).kill()
     eventually(lambda: driver(home, "extract"))
-    scheduler = next(p for p in services.processes(home) if " ".join(p.cmdline()).endswith("airflow scheduler"))
-    scheduler.kill()
-    ingest = eventually(lambda: finished(home, admin, "ingest"))
-    tasks = call(home, f"/api/v2/dags/ingest/dagRuns/{ingest['dag_run_id']}/taskInstances", admin)[1]["task_instances"]
-    assert {task["task_id"]: task["state"] for task in tasks} == dict.fromkeys(
-        ("shards", "compress", "catalog", "extract"), "success"
-    )
-    assert next(task for task in tasks if task["task_id"] == "compress")["try_number"] == 2
+    kept = psutil.Process(home.state()["supervisord"]).children()
+    next(process for process in kept if "airflow scheduler" in " ".join(process.cmdline())).kill()
+    for dag in ("ingest", "nightly_refresh"):  # a night that was missed is made up for when the services come up
+        run = eventually(lambda dag=dag: finished(home, admin, dag))
+        assert run["state"] == "success", dag
+    tries = call(home, "/api/v2/dags/~/dagRuns/~/taskInstances?limit=100", admin)[1]["task_instances"]
+    assert {task["task_id"]: task["try_number"] for task in tries if task["try_number"] > 1} == {"compress": 2, "extract": 2}
     train = eventually(lambda: finished(home, admin, "train"))
     assert (train["run_type"], train["state"]) == ("asset_triggered", "success")
 
