@@ -35,7 +35,9 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 
     lake = settings.lake_path(arguments.lake)
     if not lake.is_dir():
-        raise InputError(f"--lake: expected the folder of a lake, found none at {lake}; `segue run --library DIR` makes one")
+        raise InputError(
+            f"--lake: expected the folder of a lake, found none at {lake}; `segue run --library DIR` makes one"
+        )
     try:
         listening = socket.create_server((arguments.host, arguments.port), backlog=2048)
     except (OSError, OverflowError) as error:

@@ -152,6 +152,11 @@ def services(home: Home, ports: Mapping[str, int]) -> list[Service]:
             f"{airflow}/api/v2/monitor/health",
         ),
         Service("scheduler", (str(BIN / "airflow"), "scheduler", "--skip-serve-logs")),
+        Service(
+            "serving",
+            (str(BIN / "segue"), "serve", "--lake", str(home.lake), "--port", str(ports["serving"])),
+            f"http://127.0.0.1:{ports['serving']}/api/health",
+        ),
         Service("dag-processor", (str(BIN / "airflow"), "dag-processor")),
     ]
 

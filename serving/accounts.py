@@ -194,7 +194,9 @@ class Accounts:
 
     def client_of(self, secret: str) -> User | None:
         """Return whose app password this is."""
-        statement = "SELECT name, (SELECT admin FROM users WHERE users.name = clients.name) FROM clients WHERE secret = ?"
+        statement = (
+            "SELECT name, (SELECT admin FROM users WHERE users.name = clients.name) FROM clients WHERE secret = ?"
+        )
         rows = self._rows(statement, secret)
         return User(rows[0][0], bool(rows[0][1])) if rows else None
 
@@ -213,7 +215,7 @@ class Accounts:
 
     def rated_at(self, name: str) -> dict[str, str]:
         """Return when each liked track was, ISO 8601."""
-        return dict(self._rows("SELECT track_id, at FROM feedback WHERE name = ? AND liked = 1", name))  # type: ignore[arg-type]
+        return dict(self._rows("SELECT track_id, at FROM feedback WHERE name = ? AND liked = 1", name))
 
     def pending(self, most: int = 500) -> list[dict[str, Any]]:
         """Return likes that MongoDB has not been told, as documents of `feedback`."""
@@ -277,7 +279,7 @@ class Accounts:
     def plays_of(self, name: str) -> dict[str, int]:
         """Return how often each track was finished by a listener."""
         statement = "SELECT track_id, COUNT(*) FROM plays WHERE name = ? AND event = 'finished' GROUP BY track_id"
-        return dict(self._rows(statement, name))  # type: ignore[arg-type]
+        return dict(self._rows(statement, name))
 
 
 def _merged(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:

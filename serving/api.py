@@ -109,7 +109,9 @@ def track(at: House_, me: Me, track_id: TrackId) -> m.TrackOut:
 
 
 @router.get("/tracks/{track_id}/similar")
-def similar(at: House_, me: Me, track_id: TrackId, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> m.Recommendations:
+def similar(
+    at: House_, me: Me, track_id: TrackId, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> m.Recommendations:
     """What sounds like a track, nearest first, each with how much."""
     seed = at.track(track_id)
     items = [{**item, "reason": _likeness(seed.title, item["score"])} for item in at.projection.similar(track_id)]
@@ -123,12 +125,11 @@ def _likeness(title: str, score: float) -> str:
     return f"{how} {title}"
 
 
-@router.api_route(
+@router.head("/tracks/{track_id}/audio", include_in_schema=False)
+@router.get(
     "/tracks/{track_id}/audio",
-    methods=["GET", "HEAD"],
     response_class=FileResponse,
     responses={200: {"content": {"audio/*": {}}}, 206: {"description": "the part that Range asks for"}, 416: {}},
-    operation_id="audio",
 )
 def audio(at: House_, _: Me, track_id: TrackId) -> FileResponse:
     """The track's file; a Range is answered by 206."""
@@ -220,7 +221,7 @@ def radio(at: House_, me: Me, wanted: m.RadioWanted) -> m.Tracks:
     elif wanted.genre is not None:
         start = [t for t in catalog.tracks if fold(wanted.genre) in (fold(name) for name in (t.genre, *t.genres))]
     else:
-        start = catalog.known(at.radio.mood(wanted.mood))
+        start = catalog.known(at.radio.mood(wanted.mood or ""))
     if not start:
         raise Refused(404, "expected something to start from, found no such track")
     ratings = at.accounts.ratings(me.name)
@@ -276,7 +277,10 @@ def blocked(at: House_, me: Me) -> list[m.ArtistName]:
 
 @router.get("/history")
 def history(
-    at: House_, me: Me, limit: Limit = 50, before: Annotated[m.Text | None, Query(description="`at` of the last row")] = None
+    at: House_,
+    me: Me,
+    limit: Limit = 50,
+    before: Annotated[m.Text | None, Query(description="`at` of the last row")] = None,
 ) -> list[m.Played]:
     """What the listener has played, the latest first."""
     ratings = at.accounts.ratings(me.name)
@@ -306,7 +310,9 @@ def collection_map(at: House_, _: Me) -> m.Map:
     about = at.projection.read("settings", "map") or {}
     for number in range(about.get("parts", 0)):
         part = at.projection.read("map", f"{about['model_version']}:{number}")
-        for track_id, x, y, cluster in zip(*(part[n] for n in ("ids", "x", "y", "clusters")), strict=True) if part else ():
+        for track_id, x, y, cluster in (
+            zip(*(part[n] for n in ("ids", "x", "y", "clusters")), strict=True) if part else ()
+        ):
             if track_id in known:
                 found.ids.append(track_id)
                 found.x.append(x)
@@ -348,15 +354,15 @@ def login(request: Request, at: House_, given: m.Login, response: Response) -> m
     if token is None:
         raise Refused(401, "expected a name and its password, found no such pair")
     secure = request.url.scheme == "https"
-    response.set_cookie(
-        COOKIE, token, max_age=30 * 86_400, httponly=True, samesite="strict", secure=secure, path="/"
-    )
+    response.set_cookie(COOKIE, token, max_age=30 * 86_400, httponly=True, samesite="strict", secure=secure, path="/")
     user = at.accounts.user_of(token)
     return m.UserOut(name=given.name, admin=bool(user and user.admin))
 
 
 @router.post("/logout", status_code=204)
-def logout(at: House_, response: Response, segue_session: Annotated[str | None, Cookie(include_in_schema=False)] = None) -> None:
+def logout(
+    at: House_, response: Response, segue_session: Annotated[str | None, Cookie(include_in_schema=False)] = None
+) -> None:
     """End this session."""
     if segue_session:
         at.accounts.logout(segue_session)
@@ -416,17 +422,16 @@ def remove_user(at: House_, me: Admin, name: m.Id) -> None:
 
 
 @router.get("/health")
-def health(request: Request, response: Response) -> m.Health:
+def health(request: Request) -> m.Health:
     """Whether tracks can be played, and what is away; needs no login."""
     at = house(request)
-    found = m.Health(
+    return m.Health(
         ok=bool(at.catalog.tracks),
         tracks=len(at.catalog.tracks),
         mongo=at.projection.online,
         kafka=not at.producer.waiting,
         waiting=at.producer.waiting,
     )
-    return found
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -53,7 +53,12 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     app.add_exception_handler(Exception, _unexpected)
     app.get("/", include_in_schema=False)(_page)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    return Guard(app, anyone=accounts.anyone, refuse=lambda refused: problem(refused.status, str(refused), refused.headers), seen=at.seen)
+    return Guard(
+        app,
+        anyone=accounts.anyone,
+        refuse=lambda refused: problem(refused.status, str(refused), refused.headers),
+        seen=at.seen,
+    )
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

@@ -81,7 +81,7 @@ def drawn(track: Track) -> Image.Image:
     hues = _HUES[artist[0] % len(_HUES)]
     random = np.random.default_rng(list(album[:8]))
     side = 600
-    y, x = np.mgrid[0:1:side * 1j, 0:1:side * 1j]
+    y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
     colours = [_rgb(hue + random.uniform(-12, 12), 0.62, light) for hue, light in zip(hues, (0.34, 0.55), strict=True)]
     angle = random.uniform(0, 2 * np.pi)
     mix = 0.5 + 0.5 * np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2.2 + random.uniform(0, 3))

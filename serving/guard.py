@@ -68,7 +68,9 @@ class Buckets:
             self._levels.popitem(last=False)
         if level < count:
             wait = max(1, round((count - level) / self.rate))
-            raise Refused(429, f"expected fewer requests, found too many; try again in {wait} s", {"Retry-After": str(wait)})
+            raise Refused(
+                429, f"expected fewer requests, found too many; try again in {wait} s", {"Retry-After": str(wait)}
+            )
 
 
 class Guard:
@@ -113,7 +115,9 @@ def _check_local(scope: Scope, headers: dict[str, str]) -> None:
     client = scope.get("client")
     host = urlsplit("//" + headers.get("host", "")).hostname if _is_host(headers.get("host", "")) else None
     if (client is not None and client[0] not in _LOOPBACK) or host not in _LOCAL_HOSTS or "x-forwarded-for" in headers:
-        raise Refused(403, "expected a user to have been added (`segue user add NAME`) before others than this machine are served")
+        raise Refused(
+            403, "expected a user to have been added (`segue user add NAME`) before others than this machine are served"
+        )
 
 
 def _is_host(text: str) -> bool:

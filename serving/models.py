@@ -1,4 +1,4 @@
-"""What the endpoint takes and gives, as its OpenAPI page shows it. Durations and positions in seconds, times ISO 8601 in UTC."""
+"""What the endpoint takes and gives, as its OpenAPI shows it. Durations and positions in seconds, times ISO 8601 in UTC."""
 
 from typing import Annotated, Literal
 

@@ -101,7 +101,7 @@ class Projection:
     def champion(self) -> str | None:
         """Return the version of the model that is online."""
         document = self.read("settings", "champion")
-        return document and document["model_version"]
+        return str(document["model_version"]) if document else None
 
     def similar(self, track_id: str) -> list[Document]:
         """Return a track's nearest, `{track_id, score}`, nearest first; empty where nothing is known."""

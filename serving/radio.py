@@ -11,7 +11,7 @@ from jobs.tables import EMBEDDINGS, FEATURES
 from serving.catalog import Catalog, Track, fold
 
 # A mood is a sixth of the collection: those for which the sum of these, as ranks, is largest.
-MOODS = {
+MOODS: dict[str, dict[str, float]] = {
     "calm": {"rmse_mean_01": -1, "zcr_mean_01": -1, "onset_density": -1},
     "energetic": {"rmse_mean_01": 1, "onset_density": 1, "spectral_rolloff_mean_01": 0.5},
     "bright": {"spectral_centroid_mean_01": 1, "spectral_rolloff_mean_01": 1},
@@ -59,7 +59,7 @@ class Radio:
 
     def _load(self, champion: str | None) -> Vectors:
         versions = self._lake.arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
-        version = champion if champion in versions else max(versions, key=int, default="")
+        version = champion if champion and champion in versions else max(versions, key=int, default="")
         rows = self._lake.arrow(EMBEDDINGS, "model_version", "track_id", "embedding")
         rows = rows.filter(pc.field("model_version") == version)
         ids = rows["track_id"].to_pylist()

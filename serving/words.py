@@ -17,7 +17,7 @@ def fold(text: str) -> str:
 
 
 class Index:
-    """The words of documents 0..n-1, each of several fields with a weight; ranked by weight and by nearness to the whole word."""
+    """The words of documents 0..n-1, each of several fields with a weight; a whole word counts more than a beginning."""
 
     def __init__(self, fields: Sequence[tuple[float, Sequence[str]]]) -> None:
         """Index `fields`: (weight, folded text of each document); all as long as there are documents."""
