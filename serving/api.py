@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Cookie, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
@@ -14,12 +15,10 @@ from serving.covers import SIZES
 from serving.guard import Refused
 from serving.house import House
 from serving.live import message
+from serving.media import file_response
 from serving.projection import mark
 
 COOKIE = "segue_session"
-
-_TYPES = {".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".mp4": "audio/mp4", ".aac": "audio/aac", ".ogg": "audio/ogg"}
-_TYPES |= {".oga": "audio/ogg", ".opus": "audio/ogg", ".flac": "audio/flac", ".wav": "audio/wav"}
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": what, "content": {"application/problem+json": {"schema": m.Problem.model_json_schema()}}}
@@ -133,12 +132,7 @@ def _likeness(title: str, score: float) -> str:
 )
 def audio(at: House_, _: Me, track_id: TrackId) -> FileResponse:
     """The track's file; a Range is answered by 206."""
-    found = at.track(track_id)
-    file = at.catalog.audio_file(found)
-    if file is None:
-        raise Refused(404, f"expected the file of {found.title!r}, found it gone")
-    kind = _TYPES.get(file.suffix.lower(), "application/octet-stream")
-    return FileResponse(file, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+    return file_response(at, at.track(track_id))
 
 
 @router.get(
@@ -196,8 +190,6 @@ async def recommendations(request: Request, at: House_, me: Me) -> Response:
 
 
 async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    from anyio.to_thread import run_sync
-
     return await run_sync(function, *arguments)
 
 
@@ -242,10 +234,7 @@ def event(at: House_, me: Me, given: m.PlayEvent) -> m.Accepted:
 def rate(at: House_, me: Me, track_id: TrackId, rating: m.Rating) -> m.TrackOut:
     """Like or dislike a track, or take it back."""
     found = at.track(track_id)
-    if rating.liked is None:
-        at.accounts.rate(me.name, track_id, None)
-    else:
-        at.accept(me, {"track_id": track_id, "event": "liked" if rating.liked else "disliked"})
+    at.rate(me, track_id, rating.liked)
     return at.shown([found], at.accounts.ratings(me.name))[0]
 
 

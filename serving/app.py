@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from jobs.producer import Producer
 from jobs.storage import Lake
-from serving import api, catalog
+from serving import api, catalog, listenbrainz, subsonic
 from serving.accounts import Accounts
 from serving.guard import Guard, Refused
 from serving.house import House
@@ -46,7 +46,8 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
         openapi_url="/api/openapi.json",
     )
     app.state.house = at
-    app.include_router(api.router)
+    for each in (api, subsonic, listenbrainz):
+        app.include_router(each.router)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

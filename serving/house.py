@@ -185,6 +185,14 @@ class House:
         self.counted[f"event {parsed['event']}"] += 1
         return str(event["event_id"])
 
+    def rate(self, user: User, track_id: str, liked: bool | None) -> None:
+        """Like or dislike a track, or (None) take it back, which is no event: nothing was played."""
+        if liked is None:
+            self.track(track_id)
+            self.accounts.rate(user.name, track_id, None)
+        elif self.accounts.ratings(user.name).get(track_id) != liked:
+            self.accept(user, {"track_id": track_id, "event": "liked" if liked else "disliked"})
+
     def seen(self, status: int, seconds: float) -> None:
         """Count a request that was answered."""
         self.counted[f"status {status // 100}xx"] += 1

@@ -131,6 +131,27 @@ class Radio:
             latest = vectors.row_of[track.track_id]
         return chosen
 
+    def path(
+        self, catalog: Catalog, champion: str | None, start: Track, end: Track, count: int
+    ) -> list[tuple[Track, float]]:
+        """Return at most `count` tracks from `start` to `end`, each with its cosine to the one before."""
+        vectors = self.vectors(champion)
+        if start.track_id not in vectors.row_of or end.track_id not in vectors.row_of or count < 2:
+            return []
+        first, last = (vectors.values[vectors.row_of[track.track_id]] for track in (start, end))
+        chosen = [start]
+        taken = {start.track_id, end.track_id}
+        for part in np.linspace(0, 1, count)[1:-1]:
+            scores = vectors.values @ ((1 - part) * first + part * last)
+            order = (vectors.ids[row] for row in np.argsort(-scores, kind="stable"))
+            track = next((catalog.by_id[each] for each in order if each in catalog.by_id and each not in taken), None)
+            if track is not None:
+                taken.add(track.track_id)
+                chosen.append(track)
+        rows = [vectors.values[vectors.row_of[track.track_id]] for track in (*chosen, end)]
+        cosines = [1.0, *(float(max(0.0, a @ b)) for a, b in zip(rows, rows[1:], strict=False))]
+        return list(zip((*chosen, end), cosines, strict=True))
+
 
 def _draw(
     catalog: Catalog,
