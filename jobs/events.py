@@ -69,9 +69,11 @@ def parse(raw: bytes, now: datetime) -> dict[str, Any]:
     except ValidationError as error:
         raise BadEvent(_one_line(error)) from None
     try:
-        event["played_at"] = event["played_at"].astimezone(UTC)
+        at = event["played_at"].astimezone(UTC)
     except OverflowError:
         raise BadEvent(f"played_at: expected a time of this age, found {event['played_at']}") from None
+    # Whole milliseconds: MongoDB keeps no more, and a profile must not depend on whether it has been there.
+    event["played_at"] = at.replace(microsecond=at.microsecond // 1000 * 1000)
     if event["played_at"] > now + MAX_AHEAD:
         ahead = event["played_at"] - now
         raise BadEvent(

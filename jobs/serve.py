@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             f"expected {arguments.host}:{arguments.port} to be free, found: {error}; name another --port"
         ) from error
-    application = app.create(lake, mongo=arguments.mongo, kafka=getattr(arguments, "kafka", None))
+    application = app.create(lake, mongo=arguments.mongo, kafka=arguments.kafka)
     configuration = uvicorn.Config(
         application,
         log_level="warning",

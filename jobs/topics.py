@@ -81,6 +81,8 @@ def ensure(address: str, *, partitions: int = PARTITIONS) -> str:
         for name, count in ((PLAYS, partitions), (REJECTED, 1)):
             if name not in there:
                 configs = {"max.message.bytes": str(MAX_MESSAGE), "retention.ms": str(_RETENTION[name])}
+                # What came when is the broker's to say: by it a play's own time is judged, always alike.
+                configs["message.timestamp.type"] = "LogAppendTime"
                 wanted = {name: {"num_partitions": count, "replication_factor": -1, "configs": configs}}
                 with suppress(TopicAlreadyExistsError):  # somebody else was quicker
                     client.create_topics(wanted, wait_for_metadata=True)

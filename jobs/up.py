@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from jobs import services, settings
+from jobs import broker, services, settings
 from jobs.errors import InputError
 from jobs.storage import Lake
 
@@ -24,8 +24,10 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bring the services up, anew where some are left of before; print addresses and logins."""
     lake = Lake(settings.lake_path(arguments.lake))
     home = services.Home(lake.root)
-    if arguments.mongo or arguments.mlflow:
-        raise InputError("`segue up` starts MongoDB and MLflow of its own: expected neither --mongo nor --mlflow")
+    if arguments.mongo or arguments.mlflow or arguments.kafka:
+        raise InputError(
+            "`segue up` starts MongoDB, Kafka and MLflow of its own: expected neither --mongo nor --kafka nor --mlflow"
+        )
     services.stop(home)
     (lake.root / "mlflow").mkdir(exist_ok=True)
     (lake.root / "airflow").mkdir(exist_ok=True)
@@ -52,5 +54,6 @@ def print_addresses(home: services.Home) -> None:
     print(f"  Airflow      http://127.0.0.1:{ports['airflow']}")
     print(f"               admin / {keys['admin']}; to look only: viewer / {keys['viewer']}")
     print(f"  MLflow       http://127.0.0.1:{ports['mlflow']}")
+    print(f"  Kafka        {broker.find(home.lake)}")
     print(f"  logs         {home.folder}/logs")
     print(f"  end them     {services.BIN}/segue down --lake {home.lake}")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from jobs import broker
 from jobs.producer import Producer
 from jobs.storage import Lake
 from serving import api, catalog, listenbrainz, subsonic
@@ -27,7 +29,9 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     """Return the ASGI application over a lake; MongoDB and Kafka at these addresses, embedded ones for None."""
     root = Lake(lake)
     accounts = Accounts(lake)
-    at = House(root, accounts, Producer(kafka, lake / "spool" / "plays"), catalog.load(root))
+    # The embedded broker may come later than we do, and elsewhere than before.
+    address = kafka or partial(broker.find, lake)
+    at = House(root, accounts, Producer(address, lake / "spool" / "plays"), catalog.load(root))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
