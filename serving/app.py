@@ -19,7 +19,7 @@ from jobs.producer import Producer
 from jobs.storage import Lake
 from serving import api, catalog, listenbrainz, subsonic
 from serving.accounts import Accounts
-from serving.guard import Guard, Refused
+from serving.guard import Guard
 from serving.house import House
 
 STATIC = Path(__file__).parent / "static"
@@ -52,7 +52,6 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     app.state.house = at
     for each in (api, subsonic, listenbrainz):
         app.include_router(each.router)
-    app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
@@ -61,7 +60,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     return Guard(
         app,
         anyone=accounts.anyone,
-        refuse=lambda refused: problem(refused.status, str(refused), refused.headers),
+        refuse=lambda refused: problem(refused.status_code, str(refused), dict(refused.headers or {})),
         seen=at.seen,
     )
 
@@ -74,11 +73,6 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 def _page() -> Response:
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
-
-
-def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return problem(error.status, str(error), error.headers)
 
 
 def _invalid(_: Request, error: Exception) -> Response:

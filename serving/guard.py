@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -42,12 +44,14 @@ _HEADERS = [
 ]
 
 
-class Refused(Exception):
+class Refused(HTTPException):
     """A request that is turned away: status, and the line that says why."""
 
     def __init__(self, status: int, expected: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(expected)
-        self.status, self.headers = status, headers or {}
+        super().__init__(status, expected, headers)
+
+    def __str__(self) -> str:
+        return str(self.detail)
 
 
 class Buckets:

@@ -118,9 +118,9 @@ def _answer(request: Request, name: str, query: Query) -> Response:
     except SubsonicError as error:
         return _wrap(query, {"error": {"code": error.code, "message": str(error)}}, status="failed")
     except Refused as refused:
-        if refused.status == 429:
+        if refused.status_code == 429:
             raise
-        code = _NOT_FOUND if refused.status == 404 else _GENERIC
+        code = _NOT_FOUND if refused.status_code == 404 else _GENERIC
         return _wrap(query, {"error": {"code": code, "message": str(refused)}}, status="failed")
 
 

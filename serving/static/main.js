@@ -253,7 +253,10 @@ function listen() {
     recommendations: (found) => {
       if (found.items.length) player.recommend(found.items);
       const cards = byId("cards");
-      if (cards && found.items.length && found.personal) cards.replaceChildren(...found.items.slice(0, 12).map(views.card));
+      if (cards && found.items.length && found.personal) {
+        cards.replaceChildren(...found.items.slice(0, 12).map(views.card));
+        cards.parentNode.querySelector("h2").textContent = "For you, now";
+      }
     },
     state: (found) => {
       const back = found.mongo && !mongo;
