@@ -18,9 +18,6 @@ from py4j.java_gateway import JavaGateway
 from jobs import embedded
 from jobs.errors import StepError
 
-# The port at the first start where it is free.
-_USUAL_PORT = 9092
-
 _LOG = """\
 status = error
 appender.err.type = Console
@@ -128,7 +125,8 @@ def _ports(data: Path) -> tuple[int, int]:
     with socket.socket() as one, socket.socket() as other:
         for probe in (one, other):
             probe.bind(("127.0.0.1", 0))
-        ports = [_USUAL_PORT if _is_free(_USUAL_PORT) else one.getsockname()[1], other.getsockname()[1]]
+        # Not the usual 9092: a stream over one lake must never find another lake's broker there.
+        ports = [one.getsockname()[1], other.getsockname()[1]]
     file.write_text(json.dumps(ports))
     return ports[0], ports[1]
 

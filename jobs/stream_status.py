@@ -39,7 +39,8 @@ def _offsets(found: Any) -> dict[str, int]:
 def read(lake: Path) -> dict[str, Any] | None:
     """Return what the stream last said; None where it never ran."""
     with suppress(OSError, ValueError):
-        return dict(json.loads((lake / "stream" / "status.json").read_text()))
+        found = dict(json.loads((lake / "stream" / "status.json").read_text()))
+        return found if isinstance(found.get("at"), float) else None  # else of another version of Segue
     return None
 
 
