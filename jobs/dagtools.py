@@ -85,8 +85,13 @@ STEPS = {
     "publish": Step(
         "MongoDB shows the tracks and their neighbours; the pointer to the model flips last.", ("MONGODB",)
     ),
+    "recommend": Step(
+        "From all plays what goes together, and the lists: one to start with, and one for everybody.",
+        ("PLAYS", "TOGETHER", "RECOMMENDATIONS"),
+    ),
 }
-INGEST, TRAIN = ("compress", "catalog", "extract"), ("recordings", "embed", "cluster", "evaluate", "promote", "publish")
+INGEST = ("compress", "catalog", "extract")
+TRAIN = ("recordings", "embed", "cluster", "evaluate", "promote", "publish", "recommend")
 
 ASSETS = {
     name: Asset(name=name, uri=f"segue://lake/{name}", group="table") for step in STEPS.values() for name in step.writes

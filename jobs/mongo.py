@@ -22,18 +22,18 @@ Document = dict[str, Any]
 _BULK = 500
 
 # Seconds to wait for a server before saying that it is not there.
-_TIMEOUT_MS = 10_000
+_TIMEOUT_S = 10.0
 
 
 @contextmanager
-def database(uri: str) -> Iterator[Database[Document]]:
-    """Connect to the database that the address names (`segue` where it names none).
+def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database[Document]]:
+    """Connect to the database that the address names (`segue` where it names none); a server may take `timeout_s` to appear.
 
     InputError for an address that is none, StepError where no server answers.
     """
     try:
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(
-            uri, serverSelectionTimeoutMS=_TIMEOUT_MS, tz_aware=True
+            uri, serverSelectionTimeoutMS=int(timeout_s * 1000), tz_aware=True
         )
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise InputError(
@@ -79,3 +79,36 @@ def ids(collection: Collection[Document]) -> Iterator[str]:
     """Yield every document's `_id`."""
     for document in collection.find({}, {"_id": 1}).batch_size(_BULK):
         yield document["_id"]
+
+
+def find(collection: Collection[Document], wanted: Iterable[str]) -> Iterator[Document]:
+    """Yield the documents of these ids, those that are there."""
+    rest = iter(wanted)
+    while some := list(islice(rest, _BULK)):
+        yield from collection.find({"_id": {"$in": some}})
+
+
+def insert_new(collection: Collection[Document], documents: Iterable[Document]) -> Iterator[Document]:
+    """Insert documents whose `_id` is not there; yield those that stand in the way of the others."""
+    rest = iter(documents)
+    while bulk := list(islice(rest, _BULK)):
+        writes = [pymongo.UpdateOne({"_id": each["_id"]}, {"$setOnInsert": each}, upsert=True) for each in bulk]
+        done = collection.bulk_write(writes, ordered=False)
+        inserted = set((done.upserted_ids or {}).keys())
+        yield from find(collection, [each["_id"] for place, each in enumerate(bulk) if place not in inserted])
+
+
+def bulks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield documents, some at a time."""
+    rest = iter(documents)
+    while bulk := list(islice(rest, _BULK)):
+        yield bulk
+
+
+def replace_unless_newer(collection: Collection[Document], documents: list[Document]) -> int:
+    """Replace documents by `_id`, but for those whose `as_of` is later than the given one; return how many were given."""
+    found = collection.find({"_id": {"$in": [document["_id"] for document in documents]}}, {"as_of": 1})
+    there = {document["_id"]: document.get("as_of") for document in found}
+    stale = [d for d in documents if (at := there.get(d["_id"])) is None or d["as_of"] is None or at <= d["as_of"]]
+    upsert(collection, stale)
+    return len(documents)

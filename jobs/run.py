@@ -21,6 +21,7 @@ from jobs import (
     library,
     promote,
     publish,
+    recommend,
     recordings,
     settings,
 )
@@ -38,6 +39,7 @@ STEPS = {
     "evaluate": evaluate.main,
     "promote": promote.run,
     "publish": publish.main,
+    "recommend": recommend.main,
 }
 
 # Rejected files that the summary names; the table has them all.

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-from jobs import java
+from jobs import broker, embedded, java, local, stream_status
 from jobs.errors import InputError, StepError
 
 MARK = "SEGUE_SERVICES"
@@ -49,7 +49,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Service:
-    """One long-running process: its command, and the address that answers 200 once it is healthy (None: no port)."""
+    """One long-running process: its command, and the address that answers 200 once it is healthy (None: it has none)."""
 
     name: str
     command: tuple[str, ...]
@@ -118,6 +118,8 @@ def services(home: Home, ports: Mapping[str, int]) -> list[Service]:
     store = home.lake / "mlflow"
     return [
         Service("mongo", (sys.executable, "-m", "jobs.local", str(home.lake / "mongo"))),
+        Service("kafka", (sys.executable, "-m", "jobs.broker", str(home.lake / "kafka"))),
+        Service("stream", (str(BIN / "segue"), "stream", "--lake", str(home.lake))),
         Service(
             "mlflow",
             (
@@ -152,6 +154,11 @@ def services(home: Home, ports: Mapping[str, int]) -> list[Service]:
             f"{airflow}/api/v2/monitor/health",
         ),
         Service("scheduler", (str(BIN / "airflow"), "scheduler", "--skip-serve-logs")),
+        Service(
+            "serving",
+            (str(BIN / "segue"), "serve", "--lake", str(home.lake), "--port", str(ports["serving"])),
+            f"http://127.0.0.1:{ports['serving']}/api/health",
+        ),
         Service("dag-processor", (str(BIN / "airflow"), "dag-processor")),
     ]
 
@@ -298,7 +305,7 @@ def health(home: Home, wanted: list[Service]) -> dict[str, bool]:
         if service.name in ("scheduler", "dag-processor"):
             found[service.name] = parts.get(service.name.replace("-", "_")) == "healthy"
         elif service.health is None:
-            found[service.name] = _mongo_runs(home.lake)
+            found[service.name] = _WITHOUT_ADDRESS[service.name](home.lake)
         else:
             found[service.name] = _ask(service.health) is not None
     return found
@@ -318,11 +325,12 @@ def _airflow_parts(address: str | None) -> dict[str, str]:
     return {name: part.get("status") or "" for name, part in said.items() if isinstance(part, dict)}
 
 
-def _mongo_runs(lake: Path) -> bool:
-    with suppress(OSError, ValueError, LookupError, psutil.NoSuchProcess):
-        state = json.loads((lake / "mongo" / "mongo.json").read_text())
-        return psutil.Process(int(state["pid"])).status() != psutil.STATUS_ZOMBIE
-    return False
+# How those are that have no address for it.
+_WITHOUT_ADDRESS = {
+    "mongo": lambda lake: embedded.is_running(local.MONGO, lake / "mongo"),
+    "kafka": lambda lake: embedded.is_running(broker.KAFKA, lake / "kafka"),
+    "stream": stream_status.is_alive,
+}
 
 
 def processes(home: Home) -> list[psutil.Process]:

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,13 +25,14 @@ def log_to(path: Path) -> None:
     _log = path
 
 
-def spark(master: str) -> SparkSession:
+def spark(master: str, *, settings: str | None = None, jars: Sequence[Path] = ()) -> SparkSession:
     """Return this process's session on `master`, started with the settings of `spark_conf/` at the first call.
 
-    Under spark-submit the submitted settings hold and `master` is what they say.
+    `settings` names the file, local.conf or cluster.conf where it is None; `jars` come beside Spark's own. Under
+    spark-submit the submitted settings hold and `master` is what they say.
     """
     if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
-        _prepare(master)
+        _prepare(master, settings, jars)
         with _stderr_to(_log):
             SparkSession.builder.appName("segue").getOrCreate()
     session = SparkSession.builder.appName("segue").getOrCreate()
@@ -39,7 +40,7 @@ def spark(master: str) -> SparkSession:
     return session
 
 
-def _prepare(master: str) -> None:
+def _prepare(master: str, file: str | None, jars: Sequence[Path]) -> None:
     local = master.startswith("local")
     if local:
         os.environ["JAVA_HOME"] = str(java.java_home())
@@ -48,8 +49,10 @@ def _prepare(master: str) -> None:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
-    settings = CONFIGURATION / ("local.conf" if local else "cluster.conf")
-    command = ["--master", master, "--properties-file", str(settings), "pyspark-shell"]
+    settings = CONFIGURATION / (file or ("local.conf" if local else "cluster.conf"))
+    command = ["--master", master, "--properties-file", str(settings)]
+    command += ["--jars", ",".join(map(str, jars))] if jars else []
+    command += ["pyspark-shell"]
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join(command)
 
 

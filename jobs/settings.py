@@ -8,7 +8,7 @@ from jobs.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the addresses that every command knows: the lake, MongoDB, MLflow and the Spark master."""
+    """Add the addresses that every command knows: the lake, MongoDB, Kafka, MLflow and the Spark master."""
     group = parser.add_argument_group("addresses (each also an environment variable)")
     group.add_argument(
         "--lake",
@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         default=os.environ.get("SEGUE_MONGO"),
         help="MongoDB, as in mongodb://host:27017/segue (SEGUE_MONGO; default: an embedded server with its data in the lake)",
+    )
+    group.add_argument(
+        "--kafka",
+        metavar="HOST:PORT",
+        default=os.environ.get("SEGUE_KAFKA"),
+        help="Kafka (SEGUE_KAFKA; default: an embedded broker with its data in the lake)",
     )
     group.add_argument(
         "--mlflow",
@@ -67,3 +73,14 @@ def lake_path(uri: str) -> Path:
     if "://" in path:
         raise InputError(f"--lake: expected a folder on a mounted disk or a file:// URI, found {uri!r}")
     return Path(path).expanduser().absolute()
+
+
+def kafka_security() -> dict[str, str]:
+    """Return how Kafka's clients prove who they are, each "" where it is not set; SEGUE_KAFKA_<NAME>.
+
+    `protocol` PLAINTEXT (default), SSL, SASL_PLAINTEXT or SASL_SSL; `ca` a PEM file of certificates to trust; `mechanism`
+    PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; `user` and `password`.
+    """
+    names = ("PROTOCOL", "CA", "MECHANISM", "USER", "PASSWORD")
+    given = {name.lower(): os.environ.get(f"SEGUE_KAFKA_{name}", "") for name in names}
+    return {**given, "protocol": given["protocol"] or "PLAINTEXT"}

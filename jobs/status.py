@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from jobs import services, settings, up
+from jobs import services, settings, stream_status, up
 from jobs.errors import StepError
 
 # Alerts shown, the latest ones.
@@ -26,6 +26,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     health = services.health(home, services.services(home, state))
     for name, good in health.items():
         print(f"  {name:<12} {'healthy' if good else 'not healthy'}")
+    if line := stream_status.line(home.lake):
+        print(f"  plays        {line}")
     up.print_addresses(home)
     sick = [name for name, good in health.items() if not good]
     if sick:

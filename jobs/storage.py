@@ -3,11 +3,14 @@
 lake/TRACKS/current -> v000002     what readers see; flipped by one rename
 lake/TRACKS/v000001, v000002       whole tables: the one before stays for who is still reading it
 lake/TRACKS/staged/<part>          finished parts of a step that is still at work; survive a kill
+lake/PLAYS/current/day=2026-11-21  of a table by day, each day's rows
+lake/PLAYS/live/<file>             rows that the stream has added since; a reader takes both, and each key once
 """
 
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +25,9 @@ from jobs.tables import Table
 
 # Rows of one Parquet file: 200,000 rows of FEATURES are about 240 MB, the size HDFS and object stores like.
 _ROWS_PER_FILE = 200_000
+
+# Appended files that are merged into one.
+_MERGED_AT = 100
 
 # Rows held at a time where a table is copied by Arrow: 10 MB of FEATURES.
 _ROWS_PER_GROUP = 2_500
@@ -66,7 +72,7 @@ class Lake:
         schema = table.spark_schema()
         if version is None:
             return spark.createDataFrame([], schema)
-        return spark.read.schema(schema).parquet(str(version))
+        return spark.read.schema(schema).parquet(str(version)).select(table.names)
 
     def arrow(self, table: Table, *columns: str) -> pa.Table:
         """Return the table as it stands now without Spark, some columns of it or all: what planning a step needs."""
@@ -93,9 +99,7 @@ class Lake:
     def rows(self, table: Table) -> int:
         """Return the number of rows, read from the Parquet footers."""
         version = self.version(table)
-        return (
-            0 if version is None else sum(pyarrow.parquet.read_metadata(f).num_rows for f in version.glob("*.parquet"))
-        )
+        return sum(pyarrow.parquet.read_metadata(file).num_rows for file in _files([version]))
 
     def commit(self, table: Table, frame: DataFrame) -> None:
         """Replace the table by `frame`, sorted by key, as one new version."""
@@ -118,6 +122,57 @@ class Lake:
         with self._new_version(table) as folder:
             folder.mkdir()  # also where there is no row to write
             _write(batches, folder, table.arrow_schema())
+
+    def append(self, table: Table, name: str, rows: pa.Table) -> None:
+        """Add rows beside the current version, on the disk when this returns; the same name again replaces the file.
+
+        Without the lake's lock, by one process: the stream. What many small files would cost the readers, merging them
+        saves: a hundred become one.
+        """
+        live = self.root / table.name / "live"
+        live.mkdir(parents=True, exist_ok=True)
+        _write_file(live / f"0-{name}.parquet", rows)
+        for level in range(2):
+            small = sorted(live.glob(f"{level}-*.parquet"))
+            if len(small) >= _MERGED_AT:
+                # The larger file first: killed in between, rows are there twice, and a key counts once.
+                merged = hashlib.sha256("".join(file.name for file in small).encode()).hexdigest()[:16]
+                _write_file(live / f"{level + 1}-{merged}.parquet", _read_files(table, small))
+                for file in small:
+                    file.unlink(missing_ok=True)
+
+    def live(self, table: Table) -> list[Path]:
+        """Return the files of rows that were appended since the current version."""
+        return sorted((self.root / table.name / "live").glob("[!.]*.parquet"))
+
+    def read_live(self, table: Table, files: Sequence[Path]) -> pa.Table:
+        """Return the rows of some of the appended files; those that are gone by now were merged or taken."""
+        return _read_files(table, [file for file in files if file.exists()])
+
+    def arrow_with_live(self, table: Table, *columns: str) -> pa.Table:
+        """Return the current version's rows, then those appended since; a key may be there more than once."""
+        for _ in range(10):  # files are merged, and taken into a version, meanwhile
+            files = [Path(file) for file in _files([self.version(table)])] + self.live(table)
+            try:
+                found = _read_files(table, files)
+                return found.select(list(columns) or table.names)
+            except FileNotFoundError:
+                continue
+        raise StepError(f"expected the files of {table.name} to stay for a moment, found them replaced ten times")
+
+    def commit_days(self, table: Table, days: Mapping[str, pa.Table], taken: Iterable[Path]) -> None:
+        """Make a new version with these days' rows; the other days stay, by links. Then the taken live files go."""
+        old = self.version(table)
+        with self._new_version(table) as folder:
+            folder.mkdir()
+            for day in sorted(old.glob("day=*")) if old else []:
+                if day.name.removeprefix("day=") not in days:
+                    shutil.copytree(day, folder / day.name, copy_function=os.link)
+            for name, rows in days.items():
+                (folder / f"day={name}").mkdir()
+                pyarrow.parquet.write_table(rows, folder / f"day={name}" / "part-00000.parquet")
+        for file in taken:
+            file.unlink(missing_ok=True)
 
     @contextmanager
     def _new_version(self, table: Table) -> Iterator[Path]:
@@ -164,7 +219,24 @@ class Lake:
 
 
 def _files(folders: Sequence[Path | None]) -> list[str]:
-    return [str(file) for folder in folders if folder is not None for file in sorted(folder.glob("*.parquet"))]
+    return [str(file) for folder in folders if folder is not None for file in sorted(folder.rglob("*.parquet"))]
+
+
+def _read_files(table: Table, files: Sequence[Path]) -> pa.Table:
+    """Return the rows of files, one after the other."""
+    schema = table.arrow_schema()
+    if not files:
+        return schema.empty_table()
+    return pyarrow.dataset.dataset([str(file) for file in files], schema=schema).to_table()
+
+
+def _write_file(path: Path, rows: pa.Table) -> None:
+    """Write one Parquet file, whole or not at all, and push it to the disk."""
+    scratch = path.with_name(f".{path.name}")
+    pyarrow.parquet.write_table(rows, scratch)
+    sync(scratch)
+    scratch.replace(path)
+    sync(path.parent)
 
 
 def _batches(
@@ -221,7 +293,7 @@ def _check_types(table: Table, frame: DataFrame) -> None:
 
 def _flush(folder: Path) -> None:
     """Push the files of a folder to the disk, so that a power cut cannot leave a pointer to empty files."""
-    for path in (*folder.iterdir(), folder):
+    for path in (*folder.rglob("*"), folder):
         sync(path)
 
 

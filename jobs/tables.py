@@ -327,9 +327,23 @@ PLAYS = Table(
         Column("user_id", "string", "who"),
         Column("track_id", "string", "of TRACKS"),
         Column("event", "string", "started, finished, skipped, liked or disliked"),
-        Column("position_s", "double", "seconds into the track"),
+        Column("position_s", "double", "seconds into the track; null where the player does not say"),
         Column("played_at", "timestamp", "UTC"),
-        Column("session_id", "string", "one sitting"),
+        Column("session_id", "string", "one sitting; null where the player does not say"),
+        Column("duration_s", "double", "seconds that the player takes the track for"),
+        Column("origin", "string", "Kafka's topic and partition, as in plays-0@<topic id>; where an import came from"),
+        Column("offset", "long", "of the message in its origin"),
+    ),
+)
+
+TOGETHER = Table(
+    "TOGETHER",
+    ("track_id",),
+    (
+        Column("track_id", "string", "of TRACKS; every track that somebody has played"),
+        Column("listeners", "int", "people who finished or liked it"),
+        Column("others", "strings", "tracks that the same people play in the same sessions, the strongest first"),
+        Column("strengths", "floats", "of each, 0 to 1: sessions with both over the root of the product of each's own"),
     ),
 )
 
@@ -362,4 +376,7 @@ PAIRS = Table(
     ),
 )
 
-ALL = (FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS, PLAYS)
+ALL = (
+    *(FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS),
+    *(PLAYS, TOGETHER),
+)

@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from jobs import services, settings
+from jobs import broker, services, settings
 from jobs.errors import InputError
 from jobs.storage import Lake
 
@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library", metavar="DIR", help="folder of music that nightly_refresh looks at, and ingest offers"
     )
+    parser.add_argument("--port", type=int, help="of the player: default 8000, or any free one")
     parser.add_argument("--airflow-port", type=int, help="default 8080, or any free one")
     parser.add_argument("--mlflow-port", type=int, help="default 5000, or any free one")
 
@@ -23,13 +24,16 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Bring the services up, anew where some are left of before; print addresses and logins."""
     lake = Lake(settings.lake_path(arguments.lake))
     home = services.Home(lake.root)
-    if arguments.mongo or arguments.mlflow:
-        raise InputError("`segue up` starts MongoDB and MLflow of its own: expected neither --mongo nor --mlflow")
+    if arguments.mongo or arguments.mlflow or arguments.kafka:
+        raise InputError(
+            "`segue up` starts MongoDB, Kafka and MLflow of its own: expected neither --mongo nor --kafka nor --mlflow"
+        )
     services.stop(home)
     (lake.root / "mlflow").mkdir(exist_ok=True)
     (lake.root / "airflow").mkdir(exist_ok=True)
     airflow = services.free_port(arguments.airflow_port, 8080, set())
     ports = {"airflow": airflow, "mlflow": services.free_port(arguments.mlflow_port, 5000, {airflow})}
+    ports["serving"] = services.free_port(arguments.port, 8000, set(ports.values()))
     given = services.environment(home, ports, master=arguments.master, library=arguments.library)
     wanted = services.services(home, ports)
     state = {**ports, "supervisord": services.start(home, given, wanted), "started": int(time.time())}
@@ -46,8 +50,10 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 def print_addresses(home: services.Home) -> None:
     """Print where the services are, and how to log in and to end them."""
     ports, keys = home.state(), home.secrets()
+    print(f"  the player   http://127.0.0.1:{ports['serving']}")
     print(f"  Airflow      http://127.0.0.1:{ports['airflow']}")
     print(f"               admin / {keys['admin']}; to look only: viewer / {keys['viewer']}")
     print(f"  MLflow       http://127.0.0.1:{ports['mlflow']}")
+    print(f"  Kafka        {broker.find(home.lake)}")
     print(f"  logs         {home.folder}/logs")
     print(f"  end them     {services.BIN}/segue down --lake {home.lake}")

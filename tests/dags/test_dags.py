@@ -8,7 +8,7 @@ import pytest
 from jobs.__main__ import COMMANDS
 from tests.dags.conftest import ROOT
 
-TRAIN = ["recordings", "embed", "cluster", "evaluate", "promote", "publish"]
+TRAIN = ["recordings", "embed", "cluster", "evaluate", "promote", "publish", "recommend"]
 INGEST = ["shards", "compress", "catalog", "extract"]
 TASKS = {"ingest": INGEST, "train": TRAIN, "nightly_refresh": ["anything_new", *INGEST, *TRAIN, "remember"]}
 
@@ -19,7 +19,7 @@ SUBMIT = [
 ARGUMENTS = {
     "compress": ["--library=/music", "--bitrate=96k", "--in-place"],
     "promote": ["--gate"],
-    **dict.fromkeys(("catalog", "extract", "recordings", "embed", "cluster", "evaluate", "publish"), []),
+    **dict.fromkeys(("catalog", "extract", "recordings", "embed", "cluster", "evaluate", "publish", "recommend"), []),
 }
 
 

@@ -42,6 +42,8 @@ def documents(lake: Path) -> dict[str, dict[str, Any]]:
     """Every document of the embedded MongoDB by collection and _id; without the one field that tells the time."""
     with local.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return {
-            name: {document["_id"]: {**document, "published_at": None} for document in database[name].find()}
+            name: {
+                document["_id"]: {**document, "published_at": None, "as_of": None} for document in database[name].find()
+            }
             for name in ("tracks", "similar", "settings")
         }

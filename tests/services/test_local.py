@@ -18,13 +18,13 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
-from jobs import local
+from jobs import embedded, local
 from jobs.errors import StepError
 
 # Enters the directory, says the address, and stays until its stdin ends.
 ENTER = """
 import pathlib, sys
-from jobs import local
+from jobs import embedded, local
 with local.mongo(pathlib.Path(sys.argv[1])) as uri:
     print(uri, flush=True)
     sys.stdin.read()
@@ -184,8 +184,8 @@ def test_three_at_once_share_one_server(data: Path, enter: Callable[[], "subproc
 def test_a_server_that_does_not_answer_is_ended_and_started_again(
     data: Path, enter: Callable[[], "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_ANSWER_LIMIT_S", 1)
-    monkeypatch.setattr(local, "_STOP_LIMIT_S", 1)
+    monkeypatch.setattr(embedded, "ANSWER_LIMIT_S", 1)
+    monkeypatch.setattr(embedded, "_STOP_LIMIT_S", 1)
     first = uri_of(enter())
     frozen = server(data)
     frozen.suspend()  # its port stays open
@@ -237,7 +237,7 @@ def test_a_server_that_does_not_start_shows_the_end_of_its_log(data: Path, monke
 
 
 def test_a_start_that_hangs_is_bounded(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_START_LIMIT_S", 0.01)
+    monkeypatch.setattr(embedded, "START_LIMIT_S", 0.01)
     with pytest.raises(StepError, match="found nothing after 0.01 s"):
         local.mongo(data).__enter__()
     assert servers(data) == []

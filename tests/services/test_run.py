@@ -114,6 +114,7 @@ def test_a_lost_mongo_is_filled_again(lake):
     shown = documents(lake)
     shutil.rmtree(lake / "mongo")
     segue(lake, "publish")
+    segue(lake, "recommend")
     assert documents(lake) == shown
 
 

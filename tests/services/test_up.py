@@ -60,7 +60,7 @@ def login(home, user):
 
 def test_status_says_that_all_are_healthy_and_small(home):
     said = segue(home.lake, "status").stdout
-    assert said.count(" healthy") == 5 and "not healthy" not in said
+    assert said.count(" healthy") == 8 and "not healthy" not in said
     assert services.memory(home) < 2 * 2**30
 
 

@@ -1,0 +1,266 @@
+"""Play events to Kafka, without waiting for it: first to a spool on this disk, from there, in order, to the topic.
+
+`send` returns when the event is on the disk; a thread takes the spool to Kafka and forgets what was acknowledged. So a
+broker that is away, or a kill -9, costs nothing but time. What was sent but not yet forgotten at a kill is sent
+again; the stream knows events by their id.
+
+    <spool>/<n>/lock                held by one process; the next process takes what one that has ended left
+    <spool>/<n>/<ns>-<id>.jsonl     events, one a line, in the order of send
+    <spool>/<n>/acknowledged        name of the oldest file, and how many of its bytes Kafka has
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import filelock
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from jobs import events, topics
+from jobs.errors import StepError
+
+log = logging.getLogger("segue")
+
+# Bytes after which a new file begins, so that the old one can go; and sent at most before the next is remembered.
+_FILE_BYTES, _GROUP_BYTES = 1 << 20, 128 << 10
+
+# Seconds between two tries while Kafka is away, and that it has to acknowledge a group.
+_RETRY_S, _ACKNOWLEDGE_S = 0.5, 30
+
+Address = str | None | Callable[[], str | None]
+
+
+class Producer:
+    """Sends play events; may be used by many threads at once."""
+
+    def __init__(self, kafka: Address, spool: Path) -> None:
+        """Use Kafka at an address, which may also be a function that says where it is now; None keeps all in the spool.
+
+        StepError where the spool cannot be written.
+        """
+        self._address, self._told, self._wake = kafka, False, threading.Condition()
+        self._folder, self._lock = _own(spool)
+        self._adopt(spool)
+        self._files = sorted(self._folder.glob("*.jsonl"))
+        self._acknowledged = self._read_mark()
+        # Events since the beginning: left by others and sent here; on the disk; acknowledged by Kafka.
+        self._written = sum(file.read_bytes().count(b"\n") for file in self._files) - self._already()
+        self._synced, self._delivered = self._written, 0
+        self._out = self._new_file()
+        self._write_lock, self._sync_lock = threading.Lock(), threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="plays", daemon=True)
+        self._thread.start()
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Take an event; it is on the disk when this returns. BadEvent where it is none."""
+        line = events.encode(event) + b"\n"  # JSON has no line end of its own
+        with self._write_lock:
+            if self._told:
+                raise StepError("expected a producer that is open, found it closed")
+            if self._out.tell() >= _FILE_BYTES:
+                os.fdatasync(self._out.fileno())
+                self._out.close()
+                self._out = self._new_file()
+            self._out.write(line)
+            self._out.flush()
+            self._written += 1
+            mine = self._written
+        self._sync(mine)
+        with self._wake:
+            self._wake.notify_all()
+
+    @property
+    def waiting(self) -> int:
+        """The number of events that Kafka has not acknowledged."""
+        return self._written - self._delivered
+
+    def _sync(self, mine: int) -> None:
+        """Return when event number `mine` is on the disk; who comes first takes the others' along."""
+        with self._sync_lock:
+            if self._synced >= mine:
+                return
+            with self._write_lock:
+                upto, descriptor = self._written, os.dup(self._out.fileno())
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._synced = upto
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until Kafka has acknowledged all; False where it has not in time: the rest stays in the spool."""
+        with self._wake:
+            return self._wake.wait_for(lambda: self.waiting == 0, timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Flush, then end; what is left over is sent by the next producer over this spool."""
+        self.flush(timeout_s)
+        with self._write_lock, self._wake:
+            self._told = True
+            self._wake.notify_all()
+        self._thread.join(timeout_s + _ACKNOWLEDGE_S)
+        self._out.close()
+        self._lock.release()
+
+    def __enter__(self) -> "Producer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _new_file(self) -> BinaryIO:
+        path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"
+        file = path.open("xb")
+        _sync_folder(self._folder)
+        self._files.append(path)
+        return file
+
+    def _adopt(self, spool: Path) -> None:
+        """Take the files of producers that have ended; their events are older, and so are their names."""
+        for folder in sorted(spool.iterdir()):
+            if folder == self._folder or not folder.is_dir():
+                continue
+            lock = filelock.FileLock(folder / "lock")
+            with suppress(filelock.Timeout), lock.acquire(timeout=0):
+                for file in folder.glob("*.jsonl"):
+                    file.rename(self._folder / file.name)
+
+    def _read_mark(self) -> tuple[str, int]:
+        with suppress(OSError, ValueError):
+            name, count = json.loads((self._folder / "acknowledged").read_text())
+            return str(name), int(count)
+        return "", 0
+
+    def _already(self) -> int:
+        """Return how many lines of the oldest file Kafka has already."""
+        name, count = self._acknowledged
+        path = self._folder / name
+        return path.read_bytes()[:count].count(b"\n") if name and path.exists() else 0
+
+    def _run(self) -> None:
+        """Bring the spool to Kafka, for as long as this producer is open."""
+        client, address = None, None
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self.waiting > 0 or self._told)
+                if self._told:
+                    break
+            try:
+                now = self._address() if callable(self._address) else self._address
+                if client is None or now != address:
+                    client, address = _connect(now), now
+                for group, upto in self._groups():
+                    _deliver(client, group)
+                    self._forget(upto, len(group))
+            except (KafkaError, OSError, StepError, ValueError) as error:
+                log.debug("Kafka is away: %s", error)
+                _close(client)
+                client = None
+                with self._wake:
+                    self._wake.wait_for(lambda: self._told, _RETRY_S)
+        _close(client)
+
+    def _groups(self) -> Iterator[tuple[list[bytes], tuple[Path, int]]]:
+        """Yield lines of the oldest file that Kafka does not have, with where they end."""
+        path = self._files[0]
+        name, start = self._acknowledged
+        start = start if name == path.name else 0
+        with path.open("rb") as file:
+            file.seek(start)
+            while lines := file.readlines(_GROUP_BYTES):
+                if not lines[-1].endswith(b"\n"):  # being written; or torn by a kill, then the last of its file
+                    lines.pop()
+                start += sum(map(len, lines))
+                if lines:
+                    yield lines, (path, start)
+                else:
+                    break
+        self._drop(path)
+
+    def _forget(self, upto: tuple[Path, int], count: int) -> None:
+        """Remember what Kafka has: not synced, a power cut would only send it again."""
+        path, size = upto
+        self._acknowledged = (path.name, size)
+        scratch = self._folder / "acknowledged.new"
+        scratch.write_text(json.dumps(self._acknowledged))
+        scratch.replace(self._folder / "acknowledged")
+        with self._wake:
+            self._delivered += count
+            self._wake.notify_all()
+
+    def _drop(self, path: Path) -> None:
+        """Delete a file that Kafka has all of, unless it is still written to."""
+        with self._write_lock:
+            if path.name != Path(self._out.name).name:
+                self._files.remove(path)
+                path.unlink()
+
+
+def _own(spool: Path) -> tuple[Path, Any]:
+    """Return a folder of the spool that no living process uses, and the hold on it."""
+    for number in range(1_000):
+        folder = spool / str(number)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(folder / "lock", is_singleton=False)
+            lock.acquire(timeout=0)
+            return folder, lock
+        except filelock.Timeout:
+            continue
+        except OSError as error:
+            raise StepError(
+                f"expected a folder for plays that can be written, found {folder}: {error.strerror}"
+            ) from error
+    raise StepError(f"expected a free folder below {spool}, found 1000 in use")
+
+
+def _connect(address: str | None) -> KafkaProducer:
+    if address is None:
+        raise StepError("no address of Kafka yet")
+    return KafkaProducer(
+        **topics.python_options(address),
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=2,
+        delivery_timeout_ms=_ACKNOWLEDGE_S * 1000,
+        request_timeout_ms=10_000,
+        max_block_ms=10_000,
+        bootstrap_timeout_ms=5_000,
+        reconnect_backoff_max_ms=1_000,
+    )
+
+
+def _deliver(client: KafkaProducer, lines: list[bytes]) -> None:
+    """Send lines in order and return when all are acknowledged; KafkaError where one is not."""
+    sent = []
+    for line in lines:
+        try:
+            key = json.loads(line)["user_id"].encode()
+        except (ValueError, LookupError, AttributeError):  # torn by a kill: it was never promised to anybody
+            continue
+        sent.append(client.send(topics.PLAYS, value=line.rstrip(b"\n"), key=key))
+    for future in sent:
+        future.get(timeout=_ACKNOWLEDGE_S)
+
+
+def _close(client: KafkaProducer | None) -> None:
+    if client is not None:
+        with suppress(KafkaError, OSError):
+            client.close(timeout=1)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

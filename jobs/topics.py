@@ -1,0 +1,95 @@
+"""Kafka's topics, and how its clients connect: this module alone knows names, limits and options."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from jobs import settings
+from jobs.errors import StepError
+
+PLAYS, REJECTED = "plays", "plays.rejected"
+
+# Partitions of `plays` where Segue makes the topic; more can be added, a profile knows the offset of each.
+PARTITIONS = 2
+
+# Bytes of the largest message that gets into a topic: what is no event must reach the stream to be told.
+MAX_MESSAGE = 4 << 20
+
+# Milliseconds that a message stays: plays.rejected to be looked at, plays as long as a stream may be away.
+_RETENTION = {PLAYS: 30 * 86_400_000, REJECTED: 90 * 86_400_000}
+
+# Its own lines would be in the middle of ours, one for every try while the broker is away.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+def python_options(address: str) -> dict[str, Any]:
+    """Return kafka-python's options to connect: address, TLS, SASL."""
+    given = settings.kafka_security()
+    options = {
+        "security_protocol": given["protocol"],
+        "ssl_cafile": given["ca"],
+        "sasl_mechanism": given["mechanism"],
+        "sasl_plain_username": given["user"],
+        "sasl_plain_password": given["password"],
+    }
+    return {"bootstrap_servers": address.split(","), **{name: value for name, value in options.items() if value}}
+
+
+def spark_options(address: str) -> dict[str, str]:
+    """Return the same for Spark's Kafka source and sink."""
+    given = settings.kafka_security()
+    options = {
+        "kafka.bootstrap.servers": address,
+        "kafka.security.protocol": given["protocol"],
+        "kafka.sasl.mechanism": given["mechanism"],
+    }
+    if given["ca"]:
+        options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": given["ca"]}
+    if given["user"]:
+        kind = "plain.PlainLoginModule" if given["mechanism"] == "PLAIN" else "scram.ScramLoginModule"
+        user, password = (given[name].replace("\\", "\\\\").replace('"', '\\"') for name in ("user", "password"))
+        options["kafka.sasl.jaas.config"] = (
+            f'org.apache.kafka.common.security.{kind} required username="{user}" password="{password}";'
+        )
+    return {name: value for name, value in options.items() if value}
+
+
+@contextmanager
+def admin(address: str, *, timeout_s: float = 30) -> Iterator[KafkaAdminClient]:
+    """Connect as administrator; StepError where no broker answers."""
+    client = None
+    try:
+        client = KafkaAdminClient(**python_options(address), bootstrap_timeout_ms=int(timeout_s * 1000))
+        yield client
+    except KafkaError as error:
+        raise StepError(
+            f"--kafka: expected Kafka to answer at {address}, found {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        if client is not None:
+            client.close()
+
+
+def ensure(address: str, *, partitions: int = PARTITIONS) -> str:
+    """Make the topics that are missing; return the id of `plays`: a topic made anew begins at offset 0 again."""
+    with admin(address) as client:
+        there = set(client.list_topics())
+        for name, count in ((PLAYS, partitions), (REJECTED, 1)):
+            if name not in there:
+                configs = {"max.message.bytes": str(MAX_MESSAGE), "retention.ms": str(_RETENTION[name])}
+                # What came when is the broker's to say: by it a play's own time is judged, always alike.
+                configs["message.timestamp.type"] = "LogAppendTime"
+                wanted = {name: {"num_partitions": count, "replication_factor": -1, "configs": configs}}
+                with suppress(TopicAlreadyExistsError):  # somebody else was quicker
+                    client.create_topics(wanted, wait_for_metadata=True)
+        return topic_id(client)
+
+
+def topic_id(client: KafkaAdminClient) -> str:
+    """Return the id that the brokers gave `plays` when it was made."""
+    (found,) = client.describe_topics([PLAYS])
+    return str(found.get("topic_id") or found.get("uuid") or "")

@@ -1,0 +1,170 @@
+"""The spool: an event is on the disk before `send` returns, in order, and goes only when Kafka has it. Kafka is a fake."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from jobs import events, producer
+from jobs.errors import StepError
+from tests.unit.test_events import GOOD
+
+
+class Broker:
+    """What Kafka has; `away` as long as it is not to be reached, `limit` messages until it goes away by itself."""
+
+    def __init__(self):
+        self.messages, self.away, self.limit = [], False, None
+
+    def deliver(self, client, lines):
+        for line in lines:
+            if self.away or (self.limit is not None and len(self.messages) >= self.limit):
+                raise StepError("away")
+            self.messages.append(json.loads(line)["event_id"])
+
+
+@pytest.fixture
+def broker(monkeypatch):
+    fake = Broker()
+    monkeypatch.setattr(producer, "_connect", lambda address: object())
+    monkeypatch.setattr(producer, "_close", lambda client: None)
+    monkeypatch.setattr(producer, "_deliver", fake.deliver)
+    monkeypatch.setattr(producer, "_RETRY_S", 0.01)
+    return fake
+
+
+def event(number):
+    return {**GOOD, "event_id": f"e{number}"}
+
+
+def lines(spool: Path):
+    files = sorted(spool.glob("*/*.jsonl"), key=lambda file: file.name)
+    return [json.loads(line)["event_id"] for file in files for line in file.read_bytes().splitlines()]
+
+
+def test_events_arrive_in_order(broker, tmp_path):
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        for number in range(200):
+            sender.send(event(number))
+        assert sender.flush(10)
+    assert broker.messages == [f"e{n}" for n in range(200)]
+
+
+def test_while_kafka_is_away_they_wait_on_the_disk_and_follow_in_order(broker, tmp_path):
+    broker.away = True
+    sender = producer.Producer("kafka:9092", tmp_path)
+    for number in range(50):
+        sender.send(event(number))
+        assert lines(tmp_path)[-1] == f"e{number}"
+    assert not sender.flush(0.05) and sender.waiting == 50
+    broker.away = False
+    assert sender.flush(10)
+    sender.close()
+    assert broker.messages == [f"e{n}" for n in range(50)]
+
+
+def test_the_next_producer_sends_what_a_closed_one_left_before_its_own(broker, tmp_path):
+    broker.away = True
+    left = producer.Producer("kafka:9092", tmp_path)
+    for number in range(5):
+        left.send(event(number))
+    left.close(timeout_s=0)
+    broker.away = False
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        sender.send(event(5))
+        assert sender.flush(10)
+    assert broker.messages == [f"e{n}" for n in range(6)]
+    assert lines(tmp_path) == ["e5"] or lines(tmp_path) == []
+
+
+KILLED = """
+import sys; from pathlib import Path
+from jobs import producer; from tests.unit.test_producer import event
+sender = producer.Producer(None, Path(sys.argv[1]))
+for number in range(10_000):
+    sender.send(event(number)); print(number, flush=True)
+"""
+
+
+def test_kill_9_loses_nothing_that_send_has_returned_for(broker, tmp_path):
+    root = Path(producer.__file__).parent.parent
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=-1, text=True, cwd=root)
+    for line in process.stdout:
+        if line == "99\n":
+            process.kill()
+            break
+    promised = [int(line) for line in process.stdout] or [99]
+    process.wait()
+    with (next(tmp_path.glob("*/*.jsonl"))).open("ab") as file:
+        file.write(b'{"event_id":"torn')  # as a kill amid a write leaves it
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        sender.send(event("last"))
+        assert sender.flush(10)
+    numbers = [int(e[1:]) for e in broker.messages[:-1]]
+    assert numbers == list(range(len(numbers))) and len(numbers) > max(promised)
+    assert broker.messages[-1] == "elast"
+
+
+def test_a_broker_that_goes_amid_a_group_gets_the_rest_later(broker, tmp_path):
+    broker.limit = 7
+    sender = producer.Producer("kafka:9092", tmp_path)
+    for number in range(20):
+        sender.send(event(number))
+    assert not sender.flush(0.1)
+    broker.limit = None
+    assert sender.flush(10)
+    sender.close()
+    assert list(dict.fromkeys(broker.messages)) == [f"e{n}" for n in range(20)]  # some twice, none lost, in order
+
+
+def test_two_producers_do_not_share_a_file(broker, tmp_path):
+    with producer.Producer("kafka:9092", tmp_path) as one, producer.Producer("kafka:9092", tmp_path) as other:
+        one.send(event(1))
+        other.send(event(2))
+        assert one.flush(10) and other.flush(10)
+    assert sorted(broker.messages) == ["e1", "e2"]
+
+
+def test_many_threads(broker, tmp_path):
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+
+        def work(first):
+            for number in range(first, first + 50):
+                sender.send(event(number))
+
+        threads = [threading.Thread(target=work, args=(first,)) for first in range(0, 400, 50)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sender.flush(10)
+    assert sorted(broker.messages) == sorted(f"e{n}" for n in range(400))
+
+
+def test_files_go_when_kafka_has_them(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(producer, "_FILE_BYTES", 2_000)
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        for number in range(300):
+            sender.send(event(number))
+        assert sender.flush(10)
+        sender.send(event(300))
+        assert sender.flush(10)
+        assert len(list(tmp_path.glob("*/*.jsonl"))) <= 2
+    assert len(broker.messages) == 301
+
+
+def test_what_is_no_event_is_refused_at_once(broker, tmp_path):
+    with producer.Producer("kafka:9092", tmp_path) as sender, pytest.raises(events.BadEvent):
+        sender.send({**GOOD, "event": "eaten"})
+    assert not broker.messages
+
+
+def test_a_spool_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StepError, match="folder for plays that can be written"):
+        producer.Producer(None, tmp_path / "file")
+    assert os.listdir(tmp_path) == ["file"]
