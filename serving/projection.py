@@ -175,7 +175,9 @@ class Projection:
 
     def _look(self, database: Database[Document], names: Iterable[str]) -> None:
         wanted = list(names)
-        found = database["recommendations"].find({"_id": {"$in": wanted}}, {"as_of": 1, "model_version": 1})
+        found = database["recommendations"].find(
+            {"_id": {"$in": wanted}}, {"as_of": 1, "model_version": 1, "offsets": 1}
+        )
         marks = {document["_id"]: mark(document) for document in found}
         changed = [name for name, value in marks.items() if self._seen.get(name) != value]
         for name in changed:
@@ -199,4 +201,7 @@ class Projection:
 
 def mark(document: Document) -> str:
     """Return what tells two versions of a listener's recommendations apart; the id of their event."""
-    return f"{document.get('model_version')}-{int(document['as_of'].timestamp() * 1_000_000)}"
+    at = int(document["as_of"].timestamp() * 1_000_000)
+    # A play that was made before another one, and came after it, changes the list but not its time.
+    plays = sum((document.get("offsets") or {}).values())
+    return f"{document.get('model_version')}-{at}-{plays}"

@@ -13,11 +13,11 @@ import soundfile
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURES, FILES, TRACKS, Table
 
-ARTISTS, EACH, SECONDS = 8, 5, 2.0
+ARTISTS, EACH = 8, 5
 GENRES = ("Folk", "Techno", "Jazz", "Dub")
 
 
-def make(folder: Path) -> Lake:
+def make(folder: Path, *, seconds: float = 2.0) -> Lake:
     """Write the lake and its music; return it."""
     lake = Lake(folder)
     audio = folder / "audio" / "64k"
@@ -28,7 +28,7 @@ def make(folder: Path) -> Lake:
         artist, place = divmod(number, EACH)
         track_id = f"t{number:02d}"
         path = audio / f"{track_id}.wav"
-        time = np.arange(int(SECONDS * 8000)) / 8000
+        time = np.arange(int(seconds * 8000)) / 8000
         soundfile.write(path, 0.3 * np.sin(2 * np.pi * (220 + 20 * number) * time), 8000)
         tracks.append(
             {
@@ -43,7 +43,7 @@ def make(folder: Path) -> Lake:
                 "year": 1990 + artist,
                 "genre": GENRES[artist % 4],
                 "genres": [GENRES[artist % 4]],
-                "duration_s": SECONDS,
+                "duration_s": seconds,
                 "bit_rate": 64_000,
                 "source": "tags",
                 "recording_id": track_id,

@@ -96,7 +96,7 @@ def test_an_event_is_on_the_disk_before_it_is_accepted(client):
     assert client.get("/api/now-playing").json()["track"]["id"] == "t00"
     client.post("/api/events", json={**sent, "event": "finished", "event_id": "e2"})
     assert client.get("/api/now-playing").json() is None
-    assert client.get("/api/history").json()[0]["event"] == "finished"
+    assert client.get("/api/history?limit=500").json()[0]["event"] == "finished"
 
 
 @pytest.mark.parametrize(
@@ -293,10 +293,12 @@ def test_listenbrainz_clients_are_understood(client):
     sent = {"listen_type": "import", "payload": [known, other]}
     answer = client.post("/1/submit-listens", json=sent, headers=token).json()
     assert (answer["taken"], answer["unknown"]) == (1, 1)
-    assert [row["event"] for row in client.get("/api/history").json() if row["track"]["id"] == "t06"] == ["finished"]
-    rows = len(client.get("/api/history").json())
+    assert [row["event"] for row in client.get("/api/history?limit=500").json() if row["track"]["id"] == "t06"] == [
+        "finished"
+    ]
+    rows = len(client.get("/api/history?limit=500").json())
     client.post("/1/submit-listens", json=sent, headers=token)  # sent again, it is the same listen
-    assert len(client.get("/api/history").json()) == rows
+    assert len(client.get("/api/history?limit=500").json()) == rows
     problem(client.post("/1/submit-listens", json=sent, headers={"Authorization": "Token no"}), 401)
     for broken in ({}, [], {"listen_type": "x", "payload": [known]}, {"listen_type": "single", "payload": [{"a": 1}]}):
         problem(client.post("/1/submit-listens", json=broken, headers=token), 400)
