@@ -16,7 +16,7 @@ else
 endif
 
 test: .venv/.ready
-	@$(BIN)/python -m pytest tests
+	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready
 	@$(BIN)/ruff check jobs dags tests

@@ -45,8 +45,8 @@ MIN_DURATION_S = 0.5
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 400_000
 # Far above any real recording, and far below where float32 power overflows.
 MAX_PEAK = 1e6
-# float32 values that are kept of a signal at a time: 480 MB.
-KEPT_VALUES = 120_000_000
+# float32 values that are kept of a signal at a time: 380 MB.
+KEPT_VALUES = 95_000_000
 
 
 class SignalError(ValueError):

@@ -8,6 +8,8 @@ import argparse
 import csv
 import hashlib
 import json
+import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +107,9 @@ def read_labels(lake: Lake, file: str | None) -> dict[str, list[str]]:
             f"--labels: expected columns genre and path or track_id, found {', '.join(map(str, named)) or 'no rows'}"
         )
     ids = {row["track_id"] for row in rows}
-    by_path = {tail: row["track_id"] for row in rows for tail in _tails(row["path"])}
+    # A tail that two tracks share (`01.mp3`) names neither.
+    tails = Counter(tail for row in rows for tail in _tails(row["path"]))
+    by_path = {tail: row["track_id"] for row in rows for tail in _tails(row["path"]) if tails[tail] == 1}
     found = {}
     for row in given:
         track_id = row.get("track_id") if row.get("track_id") in ids else by_path.get(_tail(row.get("path")))
@@ -117,7 +121,7 @@ def read_labels(lake: Lake, file: str | None) -> dict[str, list[str]]:
 
 
 def _tail(path: str | None) -> str:
-    return to_text(path.strip().lstrip("./")) if path else ""
+    return to_text(os.path.normpath(path.strip()).lstrip("/")) if path else ""
 
 
 def _tails(path: str) -> list[str]:

@@ -185,7 +185,7 @@ def _torch_epochs(
             loss = loss_of(shuffled[start : start + a.batch_size])
             loss.backward()
             optimiser.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
         with torch.no_grad():
             validation = float(loss_of(stop[:1_000]))
         layers = tuple(

@@ -1,7 +1,10 @@
 """The three DAGs over a small library, with real Spark, MLflow and the embedded store; then a night with nothing new."""
 
+import http.server
+import json
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,7 +55,30 @@ def test_ingest_train_and_two_nights(place, bag):
     assert set(tasks.values()) == {"skipped"}
 
 
-def test_bad_input_fails_at_once_and_is_told(place, bag):
+@pytest.fixture
+def webhook(monkeypatch):
+    """What was posted to SEGUE_WEBHOOK, an HTTP server of its own."""
+    posted = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SEGUE_WEBHOOK", f"http://127.0.0.1:{server.server_port}/alerts")
+        yield posted
+        server.shutdown()
+
+
+def test_bad_input_fails_at_once_and_is_told(place, bag, webhook):
     state, tasks = states(bag.dags["ingest"], library="/nowhere")
     assert state == "failed" and tasks["shards"] == "failed" and tasks["compress"] == "upstream_failed"
     assert "ingest has failed" in (place / "lake" / "logs" / "alerts.log").read_text()
+    (alert,) = webhook
+    assert alert["text"].startswith("Segue: ingest has failed") and "the model before it serves on" in alert["text"]

@@ -2,24 +2,39 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
 import urllib.error
+import time
 import urllib.request
 
 import psutil
 import pytest
 
 from jobs import services
-from tests.services.conftest import segue
+from jobs.tables import EMBEDDINGS, FEATURES, FILES, REJECTS, TRACKS
+from tests.services.conftest import documents, rows, segue
+
+# Seconds: a run of the DAGs takes two to three minutes here, and a retry waits one.
+LIMIT_S = 1200
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, demo_library):
+def music(demo_library, tmp_path_factory):
+    """Six pieces, and a file that is none."""
+    folder = tmp_path_factory.mktemp("music")
+    shutil.copytree(demo_library(6), folder, dirs_exist_ok=True)
+    (folder / "broken.mp3").write_text("not music")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, music):
     """The services over an empty lake, up."""
     home = services.Home(tmp_path_factory.mktemp("up") / "lake")
     try:
-        segue(home.lake, "up", "--library", str(demo_library(6)))
+        segue(home.lake, "up", "--library", str(music))
         yield home
     finally:
         services.stop(home)
@@ -71,6 +86,62 @@ def test_nobody_comes_in_without_a_login_and_a_viewer_only_looks(home):
     assert call(home, "/api/v2/dags/ingest/dagRuns", viewer, run)[0] == 403
 
 
+def eventually(question):
+    """Ask until the answer is true, and return it."""
+    started = time.monotonic()
+    while not (answer := question()):
+        assert time.monotonic() - started < LIMIT_S, "it did not happen in time"
+        time.sleep(0.3)
+    return answer
+
+
+def driver(home, step):
+    """The Spark driver of a step, where it runs now: (JVM,), and when it has begun to work."""
+    for process in services.processes(home):
+        words = " ".join(process.cmdline()) if process.is_running() else ""
+        if "SparkSubmit" in words and f"main__.py {step}" in words:
+            return process
+    return None
+
+
+def finished(home, token, dag):
+    """The latest run of a DAG, once it has ended."""
+    runs = call(home, f"/api/v2/dags/{dag}/dagRuns?order_by=-id", token)[1]["dag_runs"]
+    return runs[0] if runs and runs[0]["state"] in ("success", "failed") else None
+
+
+def tables(lake):
+    """What `ingest` writes, wherever the lake lies."""
+    found = rows(lake)
+    return json.loads(
+        json.dumps({table.name: found[table.name] for table in (FILES, TRACKS, FEATURES, REJECTS)}, default=str).replace(
+            str(lake), "lake"
+        )
+    )
+
+
+def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, music, tmp_path):
+    """By REST, as the UI does it: the admin presses play on `ingest`."""
+    admin = login(home, "admin")
+    assert call(home, "/api/v2/dags/ingest/dagRuns", admin, {"logical_date": None})[0] == 200
+    eventually(lambda: driver(home, "compress")).kill()
+    eventually(lambda: driver(home, "extract"))
+    kept = psutil.Process(home.state()["supervisord"]).children()
+    next(process for process in kept if "airflow scheduler" in " ".join(process.cmdline())).kill()
+    for dag in ("ingest", "nightly_refresh"):  # a night that was missed is made up for when the services come up
+        run = eventually(lambda dag=dag: finished(home, admin, dag))
+        assert run["state"] == "success", dag
+    tries = call(home, "/api/v2/dags/~/dagRuns/~/taskInstances?limit=100", admin)[1]["task_instances"]
+    assert {task["task_id"]: task["try_number"] for task in tries if task["try_number"] > 1} == {"compress": 2, "extract": 2}
+    train = eventually(lambda: finished(home, admin, "train"))
+    assert (train["run_type"], train["state"]) == ("asset_triggered", "success")
+
+    for step in (["compress", "--library", str(music)], ["catalog"], ["extract"]):
+        segue(tmp_path / "lake", *step)
+    assert tables(home.lake) == tables(tmp_path / "lake")
+    assert len(rows(home.lake)[EMBEDDINGS.name]) == 6
+
+
 def test_down_leaves_nothing_even_after_kill_9(home):
     ports = home.state()
     before = services.processes(home)
@@ -82,3 +153,14 @@ def test_down_leaves_nothing_even_after_kill_9(home):
         assert services.free_port(ports[name], 0, set()) == ports[name]
     assert "start them with `segue up`" in segue(home.lake, "status", status=1).stderr
     segue(home.lake, "down")
+
+
+def test_up_again_takes_the_place_of_what_a_kill_9_left(home):
+    for _ in range(2):
+        said = segue(home.lake, "up").stdout
+        assert "Airflow" in said
+        os.kill(home.state()["supervisord"], signal.SIGKILL)
+    left = services.processes(home)
+    assert left
+    segue(home.lake, "down")
+    assert services.processes(home) == []

@@ -66,6 +66,19 @@ FILE = {"path": "/m/a.mp3", "size": 1, "mtime_ns": 2, "ctime_ns": 3}
 DONE = {**FILE, "outcome": "compressed", "audio_path": __file__, "target_bit_rate": 64_000}
 
 
+@pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "1/0", "a/b", "1/2/3", "-1/3"])
+def test_what_is_no_shard(text):
+    with pytest.raises(InputError, match="--shard: expected a part of a whole"):
+        compress.parse_shard(text)
+
+
+def test_every_file_is_in_one_shard_whatever_else_is_there():
+    paths = [f"/music/{n:03d}/{n}.mp3" for n in range(3_000)]
+    shards = [{path for path in paths if compress.in_shard(path, *compress.parse_shard(f"{n}/3"))} for n in (1, 2, 3)]
+    assert set.union(*shards) == set(paths) and sum(map(len, shards)) == len(paths)
+    assert all(900 < len(shard) < 1_100 for shard in shards)
+
+
 @pytest.mark.parametrize(
     ("change", "asked", "done"),
     [

@@ -1,0 +1,33 @@
+"""Labels of a file find their tracks by id, or by as much of a path as names one track alone."""
+
+import pyarrow as pa
+import pytest
+
+from jobs.evaluate import read_labels
+from jobs.storage import Lake
+from jobs.tables import TRACKS
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """Two albums with a `01.mp3` each."""
+    lake = Lake(tmp_path / "lake")
+    paths = {"2": "/music/rock/01.mp3", "3": "/music/folk/01.mp3", "5": "/music/folk/.hidden.mp3"}
+    rows = [{"track_id": track_id, "path": path} for track_id, path in paths.items()]
+    lake.commit_arrow(TRACKS, pa.Table.from_pylist(rows, schema=TRACKS.arrow_schema()).to_batches())
+    return lake
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (["track_id,genre,artist", "2,Rock,A"], {"2": ["Rock", "A"]}),
+        (["path,genre", "rock/01.mp3,Rock", "./folk/01.mp3,Folk"], {"2": ["Rock", ""], "3": ["Folk", ""]}),
+        (["path,genre", "/music/folk/.hidden.mp3,Folk", ".hidden.mp3,Folk"], {"5": ["Folk", ""]}),
+        (["path,genre", "01.mp3,Rock", "rock/01.mp3,Rock"], {"2": ["Rock", ""]}),
+    ],
+)
+def test_a_label_finds_its_track(lake, tmp_path, lines, found):
+    file = tmp_path / "labels.csv"
+    file.write_text("\n".join(lines))
+    assert read_labels(lake, str(file)) == found
