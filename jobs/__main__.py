@@ -39,6 +39,7 @@ COMMANDS = {
     "recommend": ("learn from plays what goes together; lists for everybody, and to start with", True),
     "stream": ("listen to plays on Kafka: profiles and recommendations within a second", False),
     "produce": ("send play events to Kafka, from a file or of simulated listeners", False),
+    "listens": ("bring a history of ListenBrainz, Last.fm or Spotify as plays to Kafka", False),
     "up": ("start Airflow, MLflow and the embedded store on this machine", False),
     "status": ("say which services are up, and the latest alerts", False),
     "down": ("end the services", False),

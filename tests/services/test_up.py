@@ -5,8 +5,8 @@ import os
 import shutil
 import signal
 import stat
-import urllib.error
 import time
+import urllib.error
 import urllib.request
 
 import psutil
@@ -14,7 +14,7 @@ import pytest
 
 from jobs import services
 from jobs.tables import EMBEDDINGS, FEATURES, FILES, REJECTS, TRACKS
-from tests.services.conftest import documents, rows, segue
+from tests.services.conftest import rows, segue
 
 # Seconds: a run of the DAGs takes two to three minutes here, and a retry waits one.
 LIMIT_S = 1200
@@ -114,9 +114,9 @@ def tables(lake):
     """What `ingest` writes, wherever the lake lies."""
     found = rows(lake)
     return json.loads(
-        json.dumps({table.name: found[table.name] for table in (FILES, TRACKS, FEATURES, REJECTS)}, default=str).replace(
-            str(lake), "lake"
-        )
+        json.dumps(
+            {table.name: found[table.name] for table in (FILES, TRACKS, FEATURES, REJECTS)}, default=str
+        ).replace(str(lake), "lake")
     )
 
 
@@ -132,7 +132,10 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
         run = eventually(lambda dag=dag: finished(home, admin, dag))
         assert run["state"] == "success", dag
     tries = call(home, "/api/v2/dags/~/dagRuns/~/taskInstances?limit=100", admin)[1]["task_instances"]
-    assert {task["task_id"]: task["try_number"] for task in tries if task["try_number"] > 1} == {"compress": 2, "extract": 2}
+    assert {task["task_id"]: task["try_number"] for task in tries if task["try_number"] > 1} == {
+        "compress": 2,
+        "extract": 2,
+    }
     train = eventually(lambda: finished(home, admin, "train"))
     assert (train["run_type"], train["state"]) == ("asset_triggered", "success")
 
