@@ -20,8 +20,8 @@ KNOWN = 0.8
 # Listeners who are asked about, evenly over all.
 LISTENERS = 500
 
-# Weights of co-listening that are tried, beside sound's 1.
-WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+# Weights of co-listening and of popularity that are tried, beside sound's 1.
+TOGETHER, POPULAR = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), (0.0, 0.05, 0.2)
 
 _HEARD = ("finished", "liked")
 
@@ -93,6 +93,6 @@ def choose(
     after: Sequence[set[int]],
 ) -> ranking.Blend:
     """Return the blend whose lists have the best NDCG; the least co-listening where several have."""
-    tried = [ranking.Blend(together=weight) for weight in WEIGHTS]
+    tried = [ranking.Blend(together=together, popular=popular) for together in TOGETHER for popular in POPULAR]
     scores = [figures(by_ranking(catalogue, b, known)(asking), after)["plays_ndcg_at_10"] for b in tried]
     return tried[int(np.argmax(np.round(scores, 6)))]
