@@ -9,6 +9,7 @@ COPY requirements.lock ./
 RUN pip install --no-cache-dir uv==0.13.8 && uv pip install --system --no-cache --require-hashes -r requirements.lock
 COPY setup.cfg pyproject.toml README.md LICENSE ./
 COPY jobs jobs
+COPY serving serving
 COPY dags dags
 COPY spark_conf spark_conf
 RUN uv pip install --system --no-cache --no-deps -e . && python -m jobs.package /opt/segue/segue.zip && python -m jobs.java prepare

@@ -19,8 +19,8 @@ test: .venv/.ready
 	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready
-	@$(BIN)/ruff check jobs dags tests
-	@$(BIN)/ruff format --check jobs dags tests
+	@$(BIN)/ruff check jobs serving dags tests
+	@$(BIN)/ruff format --check jobs serving dags tests
 	@$(BIN)/mypy
 
 .venv/.ready: requirements.lock setup.cfg pyproject.toml spark_conf/jars.lock .ci/setup

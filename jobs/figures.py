@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.atlas import places
 from jobs.java import SHARE
 
 # Its font list belongs to this installation, not into the user's home.
@@ -82,7 +83,7 @@ def collection_map(vectors: np.ndarray, genres: Sequence[str | None], clusters: 
     named = [genre for genre in genres if genre]
     names, counts = np.unique(named, return_counts=True) if named else (np.zeros(0, str), np.zeros(0))
     common = list(names[np.argsort(-counts, kind="stable")[:10]])
-    points = _flat(vectors)
+    points = places(vectors)
     figure, axes = _figure(5.5)
     if common:
         of = np.array([common.index(genre) if genre in common else len(common) for genre in genres])
@@ -100,17 +101,6 @@ def collection_map(vectors: np.ndarray, genres: Sequence[str | None], clusters: 
     axes.set_yticks([])
     axes.set_title(f"{len(points):,} tracks: near is alike (t-SNE)")
     return figure
-
-
-def _flat(vectors: np.ndarray) -> np.ndarray:
-    if len(vectors) < 5:  # too few for t-SNE
-        return np.hstack([vectors, np.zeros((len(vectors), 2))])[:, :2]
-    from sklearn.manifold import TSNE
-
-    perplexity = min(30.0, (len(vectors) - 1) / 3)
-    return np.asarray(
-        TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=0).fit_transform(vectors)
-    )
 
 
 def loss_curves(training: Sequence[float], validation: Sequence[float]) -> Figure:

@@ -22,18 +22,18 @@ Document = dict[str, Any]
 _BULK = 500
 
 # Seconds to wait for a server before saying that it is not there.
-_TIMEOUT_MS = 10_000
+_TIMEOUT_S = 10.0
 
 
 @contextmanager
-def database(uri: str) -> Iterator[Database[Document]]:
-    """Connect to the database that the address names (`segue` where it names none).
+def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database[Document]]:
+    """Connect to the database that the address names (`segue` where it names none); a server may take `timeout_s` to appear.
 
     InputError for an address that is none, StepError where no server answers.
     """
     try:
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(
-            uri, serverSelectionTimeoutMS=_TIMEOUT_MS, tz_aware=True
+            uri, serverSelectionTimeoutMS=int(timeout_s * 1000), tz_aware=True
         )
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise InputError(

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import assign, documents, local, mongo, progress, registry, session, settings
+from jobs import assign, atlas, documents, local, mongo, progress, registry, session, settings
 from jobs.neighbours import neighbours, with_recording
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
@@ -49,6 +49,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             _publish(uri, frame, embeddings, pointer, lake, int(champion.tags.get("probes", 1)))
         with mongo.database(uri) as database:
             documents.bring(database, lake, written=set(tracks["track_id"].to_pylist()) if fresh else ())
+            atlas.bring(database, lake, version, pointer["digest"])
     registry.crown(version)
     return {"tracks": len(tracks), "new": len(tracks) if fresh else 0, "model version": version}
 

@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library", metavar="DIR", help="folder of music that nightly_refresh looks at, and ingest offers"
     )
+    parser.add_argument("--port", type=int, help="of the player: default 8000, or any free one")
     parser.add_argument("--airflow-port", type=int, help="default 8080, or any free one")
     parser.add_argument("--mlflow-port", type=int, help="default 5000, or any free one")
 
@@ -32,6 +33,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     (lake.root / "airflow").mkdir(exist_ok=True)
     airflow = services.free_port(arguments.airflow_port, 8080, set())
     ports = {"airflow": airflow, "mlflow": services.free_port(arguments.mlflow_port, 5000, {airflow})}
+    ports["serving"] = services.free_port(arguments.port, 8000, set(ports.values()))
     given = services.environment(home, ports, master=arguments.master, library=arguments.library)
     wanted = services.services(home, ports)
     state = {**ports, "supervisord": services.start(home, given, wanted), "started": int(time.time())}
@@ -48,6 +50,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
 def print_addresses(home: services.Home) -> None:
     """Print where the services are, and how to log in and to end them."""
     ports, keys = home.state(), home.secrets()
+    print(f"  the player   http://127.0.0.1:{ports['serving']}")
     print(f"  Airflow      http://127.0.0.1:{ports['airflow']}")
     print(f"               admin / {keys['admin']}; to look only: viewer / {keys['viewer']}")
     print(f"  MLflow       http://127.0.0.1:{ports['mlflow']}")

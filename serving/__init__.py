@@ -1,0 +1,1 @@
+"""What listeners meet: the HTTP endpoint, and the player's page under static/."""

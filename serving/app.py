@@ -1,0 +1,97 @@
+"""The application: parts together, errors as problem+json, the page."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from jobs import broker
+from jobs.producer import Producer
+from jobs.storage import Lake
+from serving import api, catalog, listenbrainz, subsonic
+from serving.accounts import Accounts
+from serving.guard import Guard
+from serving.house import House
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
+    """Return the ASGI application over a lake; MongoDB and Kafka at these addresses, embedded ones for None."""
+    root = Lake(lake)
+    accounts = Accounts(lake)
+    # The embedded broker may come later than we do, and elsewhere than before.
+    address = kafka or partial(broker.find, lake)
+    at = House(root, accounts, Producer(address, lake / "spool" / "plays"), catalog.load(root))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        at.open(mongo, asyncio.get_running_loop())
+        await asyncio.to_thread(at.projection.wait, 10.0)
+        yield
+        await asyncio.to_thread(at.close)
+
+    app = FastAPI(
+        title="Segue",
+        summary="Plays a folder of music and always knows a good next track.",
+        version="0.1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.house = at
+    for each in (api, subsonic, listenbrainz):
+        app.include_router(each.router)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+    app.get("/", include_in_schema=False)(_page)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    return Guard(
+        app,
+        anyone=accounts.anyone,
+        refuse=lambda refused: problem(refused.status_code, str(refused), dict(refused.headers or {})),
+        seen=at.seen,
+    )
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error as RFC 9457 has it."""
+    content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(content, status, headers, "application/problem+json")
+
+
+def _page() -> Response:
+    return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "json_invalid":
+        return problem(400, "body: expected JSON, found something else")
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("String should ")
+    return problem(422, f"{where}: expected {expected}, found {ascii(first.get('input'))[:80]}")
+
+
+def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+def _unexpected(_: Request, error: Exception) -> Response:
+    return problem(500, "a defect of Segue's; its log has the rest")
+
+
+Application = Callable[..., Any]

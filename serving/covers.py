@@ -1,0 +1,109 @@
+"""Cover art: the picture in the file, else one drawn from the album's name, the same each time."""
+
+import colorsys
+import hashlib
+import io
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from jobs import audio, tagcopy
+from serving.catalog import Track
+
+SIZES = (96, 300, 600, 1200)
+
+# Bytes of pictures kept.
+_KEPT = 32 * 2**20
+
+# A picture of more points than this is not decoded: a small file can claim a large one.
+_MOST_POINTS = 40_000_000
+
+# Hues of the drawn covers, degrees: pairs that go together, none of them mud.
+_HUES = ((255, 320), (200, 265), (335, 20), (170, 225), (15, 45), (280, 345), (140, 190), (225, 290))
+
+
+class Covers:
+    """Pictures as JPEG, by track and size; the latest kept in memory."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def jpeg(self, track: Track, file: Path | None, size: int) -> bytes:
+        """Return a square picture; `size` is taken up to the next of SIZES."""
+        points = next((each for each in SIZES if each >= size), SIZES[-1])
+        key = (track.track_id, points)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        picture = (embedded(file) if file else None) or drawn(track)
+        out = io.BytesIO()
+        picture.resize((points, points), Image.Resampling.LANCZOS).save(out, "JPEG", quality=82)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = out.getvalue()
+                self._bytes += len(self._kept[key])
+            while self._bytes > _KEPT:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
+        return out.getvalue()
+
+
+def embedded(file: Path) -> Image.Image | None:
+    """Return the file's front cover, else its first picture, cut to a square; None where there is none that can be read."""
+    try:
+        tagged = audio.open_tags(str(file))
+        found = tagcopy.pictures(tagged) if tagged is not None else []
+    except Exception:  # noqa: BLE001 - mutagen lets many kinds through, and a cover is no reason to fail
+        return None
+    for picture in sorted(found, key=lambda each: each.type != 3):
+        try:
+            image = Image.open(io.BytesIO(picture.data))
+            if image.width * image.height > _MOST_POINTS:
+                continue
+            image.draft("RGB", (SIZES[-1], SIZES[-1]))
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            return image.convert("RGB").crop((left, top, left + side, top + side))
+        except Exception:  # noqa: BLE001 - so does Pillow; the next picture may be whole
+            continue
+    return None
+
+
+def drawn(track: Track) -> Image.Image:
+    """Draw a cover: two hues by the artist, hills of light by the album, and the initials."""
+    artist = hashlib.sha256(track.artist.encode()).digest()
+    album = hashlib.sha256(f"{track.artist}\0{track.album or track.title}".encode()).digest()
+    hues = _HUES[artist[0] % len(_HUES)]
+    random = np.random.default_rng(list(album[:8]))
+    side = 600
+    y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
+    colours = [_rgb(hue + random.uniform(-12, 12), 0.62, light) for hue, light in zip(hues, (0.34, 0.55), strict=True)]
+    angle = random.uniform(0, 2 * np.pi)
+    mix = 0.5 + 0.5 * np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2.2 + random.uniform(0, 3))
+    image = colours[0] * (1 - mix[..., None]) + colours[1] * mix[..., None]
+    for _ in range(3):  # soft circles of light and shade
+        cx, cy, radius = random.uniform(-0.1, 1.1), random.uniform(-0.1, 1.1), random.uniform(0.22, 0.6)
+        edge = np.clip((radius - np.hypot(x - cx, y - cy)) * side / 2, 0, 1)
+        fade = edge * (0.4 + 0.6 * np.hypot(x - cx, y - cy) / radius)
+        tint = np.array([255.0, 255.0, 255.0]) if random.random() < 0.6 else np.array([20.0, 8.0, 40.0])
+        image += (tint - image) * (0.16 * fade)[..., None]
+    picture = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8), "RGB")
+    _write_initials(picture, track)
+    return picture
+
+
+def _rgb(hue: float, saturation: float, lightness: float) -> np.ndarray:
+    return 255 * np.array(colorsys.hls_to_rgb((hue % 360) / 360, lightness, saturation))
+
+
+def _write_initials(picture: Image.Image, track: Track) -> None:
+    words = [word for word in (track.album or track.title).split() if word[:1].isalnum()]
+    initials = "".join(word[0] for word in words[:2]).upper() or "♪"
+    draw = ImageDraw.Draw(picture, "RGBA")
+    font = ImageFont.load_default(size=190)
+    draw.text((48, picture.height - 44), initials, font=font, fill=(255, 255, 255, 225), anchor="ls")

@@ -1,0 +1,95 @@
+"""ListenBrainz' submit-listens: players that report there report here, each with an app password as its user token."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse, Response
+
+from serving.accounts import User
+from serving.catalog import Catalog, Track, fold
+from serving.guard import Refused
+from serving.house import House
+
+_KINDS = {"single": "finished", "import": "finished", "playing_now": "started"}
+_MOST = 1_000
+
+router = APIRouter(prefix="/1", include_in_schema=False)
+
+Token = Annotated[str | None, Header()]
+
+
+@router.get("/validate-token")
+def validate(request: Request, authorization: Token = None, token: str | None = None) -> dict[str, Any]:
+    """Say whose token it is."""
+    house: House = request.app.state.house
+    try:
+        user = house.listener(cookie=None, authorization=authorization or f"Token {token}")
+    except Refused:
+        return {"code": 200, "message": "Token invalid.", "valid": False}
+    return {"code": 200, "message": "Token valid.", "valid": True, "user_name": user.name}
+
+
+@router.post("/submit-listens")
+async def submit(request: Request, authorization: Token = None) -> Response:
+    """Take listens; those of tracks that the collection does not have are counted and left out."""
+    house: House = request.app.state.house
+    user = house.listener(cookie=None, authorization=authorization or "Token")
+    try:
+        given = await request.json()
+    except (ValueError, RecursionError):
+        raise Refused(400, "body: expected JSON, found something else") from None
+    taken, unknown = await run_sync(_take, house, user, given)
+    return JSONResponse({"status": "ok", "taken": taken, "unknown": unknown})
+
+
+def _take(house: House, user: User, given: Any) -> tuple[int, int]:
+    kind = given.get("listen_type") if isinstance(given, dict) else None
+    listens = given.get("payload") if isinstance(given, dict) else None
+    if kind not in _KINDS or not isinstance(listens, list) or not 1 <= len(listens) <= _MOST:
+        raise Refused(
+            400, f"expected listen_type (one of {', '.join(_KINDS)}) and payload, a list of 1 to {_MOST} listens"
+        )
+    house.event_limit.take(user.name, min(len(listens), house.event_limit.burst))
+    taken = 0
+    for listen in listens:
+        track = _match(house.catalog, listen)
+        if track is None:
+            continue
+        event: dict[str, Any] = {"track_id": track.track_id, "event": _KINDS[kind]}
+        if kind != "playing_now":
+            event |= {"position_s": track.duration_s, "played_at": _time(listen), "event_id": _id(user, listen)}
+        house.accept(user, event, count=False)
+        taken += 1
+    return taken, len(listens) - taken
+
+
+def _time(listen: dict[str, Any]) -> str:
+    at = listen.get("listened_at")
+    try:
+        if not isinstance(at, int) or isinstance(at, bool):
+            raise ValueError
+        return datetime.fromtimestamp(at, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise Refused(400, f"listened_at: expected seconds since 1970, found {ascii(at)[:40]}") from None
+
+
+def _id(user: User, listen: dict[str, Any]) -> str:
+    """The same listen sent again is the same event: ListenBrainz' own key is user, time and track."""
+    names = listen.get("track_metadata") or {}
+    text = "\0".join(
+        map(str, (user.name, listen.get("listened_at"), names.get("artist_name"), names.get("track_name")))
+    )
+    return "lb-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _match(catalog: Catalog, listen: Any) -> Track | None:
+    """Return the track of these names: the artist's and the title, the album's where several have both."""
+    names = listen.get("track_metadata") if isinstance(listen, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(names.get(n), str) for n in ("artist_name", "track_name")):
+        raise Refused(400, "track_metadata: expected artist_name and track_name, found something else")
+    artist, title, album = (fold(str(names.get(n) or "")[:300]) for n in ("artist_name", "track_name", "release_name"))
+    found = [t for t in catalog.search(f"{title} {artist}") if (fold(t.title), fold(t.artist)) == (title, artist)]
+    return next((track for track in found if fold(track.album) == album), found[0] if found else None)

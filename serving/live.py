@@ -1,0 +1,73 @@
+"""Server-sent events: one hub hands what one thread has seen to every open stream; nobody polls on their own."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+# Seconds between two lines that say nothing but that the stream lives.
+_HEARTBEAT_S = 15.0
+
+# Messages a slow reader may be behind before the oldest are left out: each says all, so the latest is enough.
+_BEHIND = 8
+
+
+class Hub:
+    """The open streams of every listener. Used from the event loop alone, but for `tell`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._streams: dict[str, set[asyncio.Queue[bytes | None]]] = {}
+        self.open = 0
+
+    def tell(self, user_id: str | None, kind: str, data: Any, event_id: str | None = None) -> None:
+        """Send a message to one listener's streams, or (None) to all; from any thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, user_id, message(kind, data, event_id))
+
+    def _tell(self, user_id: str | None, text: bytes) -> None:
+        everyone = self._streams.values() if user_id is None else [self._streams.get(user_id, set())]
+        for queue in [queue for queues in everyone for queue in queues]:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(text)
+
+    def close(self) -> None:
+        """End every stream: the server is going."""
+        for queue in [queue for queues in self._streams.values() for queue in queues]:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+    async def stream(
+        self, user_id: str, first: list[bytes], *, opened: Callable[[], None], closed: Callable[[], None]
+    ) -> AsyncIterator[bytes]:
+        """Yield `first`, then what is told to the listener, until the reader goes."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_BEHIND)
+        self._streams.setdefault(user_id, set()).add(queue)
+        self.open += 1
+        opened()
+        try:
+            yield b"retry: 1500\n\n"
+            for text in first:
+                yield text
+            while True:
+                try:
+                    text_or_end = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
+                except TimeoutError:
+                    text_or_end = b": still here\n\n"
+                if text_or_end is None:
+                    return
+                yield text_or_end
+        finally:
+            closed()
+            self.open -= 1
+            self._streams[user_id].discard(queue)
+            if not self._streams[user_id]:
+                del self._streams[user_id]
+
+
+def message(kind: str, data: Any, event_id: str | None = None) -> bytes:
+    """Return one event as it goes over the wire."""
+    head = f"id: {event_id}\n" if event_id else ""
+    return f"{head}event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

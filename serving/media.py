@@ -1,0 +1,33 @@
+"""A track's file as an answer."""
+
+from fastapi.responses import FileResponse
+
+from serving.catalog import Track
+from serving.guard import Refused
+from serving.house import House
+
+_TYPES = {
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".mp4": "audio/mp4",
+    ".aac": "audio/aac",
+    ".ogg": "audio/ogg",
+    ".oga": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".flac": "audio/flac",
+    ".wav": "audio/wav",
+}
+
+
+def content_type(suffix: str) -> str:
+    """Return the media type of a file name's extension."""
+    return _TYPES.get(suffix.lower(), "application/octet-stream")
+
+
+def file_response(house: House, track: Track) -> FileResponse:
+    """Return the track's file, or the Range of it that is asked for; Refused (404) where it is gone."""
+    file = house.catalog.audio_file(track)
+    if file is None:
+        raise Refused(404, f"expected the file of {track.title!r}, found it gone")
+    headers = {"Cache-Control": "private, max-age=3600"}
+    return FileResponse(file, media_type=content_type(file.suffix), headers=headers)

@@ -1,0 +1,61 @@
+"""Search by the beginnings of words: every query is a slice or two of one sorted array, whatever the collection's size."""
+
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import numpy as np
+
+# A word of a query beyond these is not looked at: nobody types so many, and each costs a look at the whole array.
+_MOST_WORDS = 8
+
+
+def fold(text: str) -> str:
+    """Return the text as it is compared: no case, no accents, nothing but letters and digits between blanks."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c)).split())
+
+
+class Index:
+    """The words of documents 0..n-1, each of several fields with a weight; a whole word counts more than a beginning."""
+
+    def __init__(self, fields: Sequence[tuple[float, Sequence[str]]]) -> None:
+        """Index `fields`: (weight, folded text of each document); all as long as there are documents."""
+        self.size = len(fields[0][1]) if fields else 0
+        entries: dict[str, dict[int, float]] = {}
+        for weight, texts in fields:
+            for document, text in enumerate(texts):
+                words = text.split()
+                for position, word in enumerate(words):
+                    found = entries.setdefault(word, {})
+                    # The first word of a field, and a field of few words, says more.
+                    worth = weight * (1.2 if position == 0 else 1.0) * (1 + 1 / (2 + len(words)))
+                    found[document] = max(found.get(document, 0.0), worth)
+        self._words = sorted(entries)
+        counts = [len(entries[word]) for word in self._words]
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        total = int(self._starts[-1])
+        self._documents = np.fromiter((d for word in self._words for d in entries[word]), np.int32, total)
+        self._weights = np.fromiter((w for word in self._words for w in entries[word].values()), np.float32, total)
+
+    def search(self, query: str) -> np.ndarray:
+        """Return the documents in which every word of the query begins a word, best first; all of them for an empty one."""
+        words = list(dict.fromkeys(fold(query).split()))[:_MOST_WORDS]
+        if not words:
+            return np.arange(self.size) if not query.strip() else np.zeros(0, np.int64)
+        scores = np.ones(self.size, np.float32)
+        for word in words:
+            scores *= self._one(word)
+        found = np.flatnonzero(scores)
+        return found[np.argsort(-scores[found], kind="stable")]
+
+    def _one(self, word: str) -> np.ndarray:
+        first = bisect_left(self._words, word)
+        last = bisect_left(self._words, word + "\U0010ffff")
+        start, middle, end = (int(self._starts[n]) for n in (first, min(first + 1, last), last))
+        scores = np.zeros(self.size, np.float32)
+        if first < last and self._words[first] == word:  # the whole word counts more than its beginning
+            np.maximum.at(scores, self._documents[start:middle], 2 * self._weights[start:middle])
+            start = middle
+        np.maximum.at(scores, self._documents[start:end], self._weights[start:end])
+        return scores

@@ -1,0 +1,110 @@
+"""Users, sessions, app passwords, likes and history in the lake."""
+
+import sqlite3
+import stat
+
+import pytest
+
+from jobs.errors import InputError
+from serving.accounts import Accounts
+
+
+@pytest.fixture
+def accounts(tmp_path):
+    made = Accounts(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_session_needs_the_right_password(accounts):
+    accounts.add("anna", "a good password", admin=True)
+    assert accounts.login("anna", "another one") is accounts.login("nobody", "a good password") is None
+    token = accounts.login("anna", "a good password")
+    assert accounts.user_of(token).name == "anna" and accounts.user_of(token).admin
+    assert accounts.user_of(token + "x") is None
+    accounts.logout(token)
+    assert accounts.user_of(token) is None
+
+
+def test_neither_password_nor_session_is_on_the_disk(accounts, tmp_path):
+    accounts.add("anna", "a good password")
+    token = accounts.login("anna", "a good password")
+    folder = tmp_path / "accounts"
+    written = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert b"a good password" not in written and token.encode() not in written and b"$argon2id$" in written
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("name", ["", "Anna", "a b", "../x", "local", "a" * 65, "-x"])
+def test_names_that_cannot_be(accounts, name):
+    with pytest.raises(InputError, match="expected a name"):
+        accounts.add(name, "a good password")
+
+
+def test_a_name_is_taken_once_and_a_password_has_a_length(accounts):
+    accounts.add("anna", "a good password")
+    with pytest.raises(InputError, match="nobody has"):
+        accounts.add("anna", "another password")
+    with pytest.raises(InputError, match="8 to 200 characters, found 3"):
+        accounts.add("bert", "abc")
+
+
+def test_a_new_password_ends_every_session_and_a_removed_user_all(accounts):
+    accounts.add("anna", "a good password")
+    token = accounts.login("anna", "a good password")
+    accounts.set_password("anna", "a better password")
+    assert accounts.user_of(token) is None
+    secret = accounts.add_client("anna", "phone").secret
+    assert accounts.client_of(secret).name == "anna"
+    accounts.remove("anna")
+    assert accounts.client_of(secret) is None and not accounts.anyone()
+
+
+def test_one_listeners_client_is_not_anothers_to_remove(accounts):
+    made = accounts.add_client("anna", "phone")
+    assert not accounts.remove_client("bert", made.client_id)
+    assert accounts.remove_client("anna", made.client_id) and accounts.clients("anna") == []
+
+
+def test_likes_are_told_once_and_again_when_they_change(accounts):
+    accounts.rate("anna", "1", True)
+    accounts.rate("anna", "2", False)
+    waiting = accounts.pending()
+    assert {(row["_id"], row["liked"]) for row in waiting} == {("anna:1", True), ("anna:2", False)}
+    accounts.rate("anna", "1", None)  # while MongoDB was being told
+    accounts.told(waiting)
+    assert [(row["_id"], row["liked"]) for row in accounts.pending()] == [("anna:1", None)]
+    assert accounts.ratings("anna") == {"2": False} and accounts.ratings("bert") == {}
+    accounts.tell_all()
+    assert len(accounts.pending()) == 2
+
+
+def play(event_id, event, second, track="1", name="anna"):
+    at = f"2026-11-21T10:00:{second:02d}+00:00"
+    return {
+        **{"event_id": event_id, "user_id": name, "track_id": track, "event": event},
+        **{"position_s": float(second), "played_at": at},
+    }
+
+
+def test_history_says_what_became_of_each_start(accounts):
+    for event in (
+        play("a", "started", 1),
+        play("b", "finished", 5),
+        play("c", "started", 6, "2"),
+        play("a", "started", 1),
+    ):
+        accounts.played(event)
+    rows = accounts.history("anna", most=10)
+    assert [(row["track_id"], row["event"]) for row in rows] == [("2", "started"), ("1", "finished")]
+    assert accounts.history("bert", most=10) == []
+    assert accounts.plays_of("anna") == {"1": 1}
+
+
+def test_accounts_survive_a_process_that_ends_without_closing(tmp_path):
+    first = Accounts(tmp_path)
+    first.add("anna", "a good password")
+    copy = sqlite3.connect(tmp_path / "accounts" / "accounts.db")  # as another process sees it, first never closed
+    assert copy.execute("SELECT name FROM users").fetchall() == [("anna",)]
+    first.close()

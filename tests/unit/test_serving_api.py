@@ -1,0 +1,309 @@
+"""The player's endpoint while MongoDB and Kafka are away: it plays, takes events, and turns away what it should."""
+
+import json
+import time
+
+import pytest
+from starlette.testclient import TestClient
+
+from serving import app
+from tests import planted_lake
+
+AWAY = "mongodb://127.0.0.1:9/segue"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("api") / "lake"
+    planted_lake.make(folder)
+    with TestClient(app.create(folder, mongo=AWAY, kafka="127.0.0.1:9"), base_url="http://127.0.0.1") as client:
+        client.house = client.app.app.state.house
+        yield client
+
+
+@pytest.fixture
+def anna(client):
+    """A user, so that a login is needed; and nobody afterwards."""
+    accounts = client.house.accounts
+    accounts.add("anna", "a good password", admin=True)
+    yield accounts.add_client("anna", "test").secret
+    for name, _ in accounts.names():
+        accounts.remove(name)
+    client.cookies.clear()
+
+
+def problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    said = answer.json()
+    assert said["status"] == status and said["detail"] and "Traceback" not in answer.text
+    return said["detail"]
+
+
+def test_everything_plays_while_mongodb_is_away(client):
+    state = client.get("/api/state").json()
+    assert (state["mongo"], state["tracks"], state["user"]) == (False, 40, "local")
+    curated = client.get("/api/curated").json()["items"]
+    assert len({item["track"]["artist"] for item in curated[:8]}) == 8 and all(item["reason"] for item in curated)
+    assert client.get("/api/recommendations").json()["items"] == curated
+    assert client.get("/api/tracks", params={"q": "artist 2", "limit": 3}).json()["total"] == 5
+    assert client.get("/api/tracks/t00/similar").json()["items"] == []
+    assert client.get("/api/health").json()["ok"]
+
+
+def test_audio_comes_whole_or_in_parts(client):
+    whole = client.get("/api/tracks/t03/audio")
+    assert (whole.status_code, whole.headers["content-type"], whole.content[:4]) == (200, "audio/wav", b"RIFF")
+    part = client.get("/api/tracks/t03/audio", headers={"Range": "bytes=100-199"})
+    assert part.status_code == 206 and part.content == whole.content[100:200]
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
+    end = client.get("/api/tracks/t03/audio", headers={"Range": "bytes=-10"})
+    assert end.content == whole.content[-10:]
+    assert client.get("/api/tracks/t03/audio", headers={"Range": f"bytes={10**9}-"}).status_code == 416
+    for malformed in ("bytes=x-y", "bytes=5-2", "bytes=", "lines=1-2"):
+        assert client.get("/api/tracks/t03/audio", headers={"Range": malformed}).status_code in (200, 400, 416)
+
+
+def test_a_file_that_is_gone_is_404_and_the_rest_plays(client):
+    file = client.house.catalog.audio_file(client.house.catalog.by_id["t05"])
+    held = file.read_bytes()
+    file.unlink()
+    assert "gone" in problem(client.get("/api/tracks/t05/audio"), 404)
+    assert client.get("/api/tracks/t05/cover").status_code == 200
+    file.write_bytes(held)
+    assert client.get("/api/tracks/t05/audio").status_code == 200
+
+
+def test_a_cover_is_drawn_the_same_each_time(client):
+    first = client.get("/api/tracks/t00/cover", params={"size": 96})
+    assert first.headers["content-type"] == "image/jpeg" and first.content[:2] == b"\xff\xd8"
+    client.house.covers._kept.clear()
+    assert client.get("/api/tracks/t00/cover", params={"size": 96}).content == first.content
+    again = client.get("/api/tracks/t00/cover", params={"size": 96}, headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 304 and not again.content
+
+
+def test_an_event_is_on_the_disk_before_it_is_accepted(client):
+    waiting = client.house.producer.waiting
+    sent = {"track_id": "t00", "event": "started", "event_id": "e1", "position_s": 0.5}
+    answer = client.post("/api/events", json=sent)
+    assert (answer.status_code, answer.json()) == (202, {"event_id": "e1"})
+    assert client.house.producer.waiting == waiting + 1
+    spool = client.house.lake.root / "spool" / "plays"
+    lines = [json.loads(line) for file in spool.rglob("*.jsonl") for line in file.read_bytes().splitlines()]
+    (found,) = [line for line in lines if line["event_id"] == "e1"]
+    assert (found["user_id"], found["track_id"], found["position_s"]) == ("local", "t00", 0.5)
+    assert client.get("/api/now-playing").json()["track"]["id"] == "t00"
+    client.post("/api/events", json={**sent, "event": "finished", "event_id": "e2"})
+    assert client.get("/api/now-playing").json() is None
+    assert client.get("/api/history?limit=500").json()[0]["event"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [
+        (b"{", 400, "JSON"),
+        (b"[]", 422, "body"),
+        (b'{"track_id": "t00"}', 422, "event"),
+        (b'{"track_id": "t00", "event": "danced"}', 422, "started"),
+        (b'{"track_id": "nothing", "event": "started"}', 404, "id of a track"),
+        (b'{"track_id": "t00", "event": "started", "position_s": -1}', 422, "position_s"),
+        (b'{"track_id": "t00", "event": "started", "position_s": NaN}', 422, ""),
+        (b'{"track_id": "t00", "event": "started", "played_at": "soon"}', 422, "played_at"),
+        (b'{"track_id": "t00", "event": "started", "user_id": "bert"}', 422, "user_id"),
+        (b'{"track_id": "t\\u0000", "event": "started"}', 422, "track_id"),
+        (b'{"track_id": "\\ud800", "event": "started"}', 422, ""),
+        (b"\xff\xfe", 400, "JSON"),
+    ],
+)
+def test_what_is_no_event_is_turned_away(client, sent, status, said):
+    answer = client.post("/api/events", content=sent, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (status, 400, 422) if said == "" else said in problem(answer, status)
+
+
+def test_likes_act_at_once_and_can_be_taken_back(client):
+    first = client.get("/api/curated").json()["items"][0]["track"]["id"]
+    assert client.put(f"/api/tracks/{first}/rating", json={"liked": False}).json()["liked"] is False
+    assert first not in [item["track"]["id"] for item in client.get("/api/curated").json()["items"]]
+    assert client.put(f"/api/tracks/{first}/rating", json={"liked": True}).json()["liked"] is True
+    assert [track["id"] for track in client.get("/api/liked").json()["items"]] == [first]
+    assert client.put(f"/api/tracks/{first}/rating", json={"liked": None}).json()["liked"] is None
+    assert client.get("/api/liked").json()["items"] == []
+
+
+def test_a_blocked_artist_is_in_no_list_and_no_radio(client):
+    artist = client.get("/api/tracks/t00").json()["artist_id"]
+    client.put(f"/api/artists/{artist}/blocked", json={"blocked": True})
+    try:
+        assert [each["name"] for each in client.get("/api/blocked").json()] == ["Artist 0"]
+        lists = client.get("/api/curated").json()["items"]
+        assert all(item["track"]["artist"] != "Artist 0" for item in lists)
+        radio = client.post("/api/radio", json={"track_id": "t05", "count": 50}).json()["items"]
+        assert len(radio) == 35 and all(track["artist"] != "Artist 0" for track in radio)
+    finally:
+        client.put(f"/api/artists/{artist}/blocked", json={"blocked": False})
+
+
+def test_a_radio_goes_on_without_a_repeat_until_nothing_is_left(client):
+    played = []
+    while page := client.post("/api/radio", json={"track_id": "t10", "played": played, "count": 7}).json()["items"]:
+        played += [track["id"] for track in page]
+    assert len(played) == len(set(played)) == 40
+    first = client.post("/api/radio", json={"track_id": "t10", "played": ["t10"], "count": 1}).json()["items"]
+    assert first[0]["artist"] != "Artist 2"  # its own artist has just been heard
+
+
+@pytest.mark.parametrize(
+    ("seed", "status"),
+    [({}, 422), ({"track_id": "t00", "mood": "calm"}, 422), ({"mood": "green"}, 422), ({"genre": "none"}, 404)],
+)
+def test_a_radio_needs_one_place_to_start(client, seed, status):
+    problem(client.post("/api/radio", json=seed), status)
+
+
+def test_a_mood_is_what_it_says(client):
+    found = client.post("/api/radio", json={"mood": "energetic", "count": 3}).json()["items"]
+    assert len(found) == 3 and client.house.radio.mood("energetic")[0] == "t39"  # the loudest, as planted
+    assert client.house.radio.mood("calm")[0] == "t00"
+
+
+def test_bodies_are_limited(client):
+    sent = {"Content-Type": "application/json"}
+    assert "at most" in problem(client.post("/api/events", content=b"x" * 10_000_000, headers=sent), 413)
+    assert "at most" in problem(client.post("/api/events", content=(b"x" * 9000 for _ in range(99)), headers=sent), 413)
+    assert problem(client.post("/api/events", content=b"{}", headers={**sent, "Content-Length": "-1"}), 400)
+
+
+def test_every_answer_has_the_headers(client):
+    for path in ("/", "/static/main.js", "/api/state", "/api/nothing", "/rest/ping"):
+        headers = client.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_another_sites_page_changes_nothing(client, headers):
+    assert "another site" in problem(client.post("/api/events", json={}, headers=headers), 403)
+
+
+@pytest.mark.parametrize("host", ["music.example", "192.168.1.5", "127.0.0.1.example", "", "[", "localhost:x@y"])
+def test_without_users_only_this_machines_names_are_served(client, host):
+    assert "segue user add" in problem(client.get("/api/state", headers={"Host": host}), 403)
+
+
+def test_without_users_a_proxy_is_not_this_machine(client):
+    problem(client.get("/api/state", headers={"X-Forwarded-For": "203.0.113.5"}), 403)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%00", "t00/../../x", "a" * 200, "\u2603", "%ff%fe", "t00%0a"],
+)
+def test_no_path_leads_out(client, path):
+    for place in (f"/api/tracks/{path}/audio", f"/api/tracks/{path}", f"/static/{path}", f"/rest/stream?id={path}"):
+        answer = client.get(place)
+        assert answer.status_code < 500 and b"root:" not in answer.content
+
+
+def test_with_users_nothing_is_told_without_a_login(client, anna):
+    for path in (
+        "state",
+        "tracks",
+        "tracks/t00",
+        "tracks/t00/audio",
+        "tracks/t00/cover",
+        "recommendations",
+        "live",
+        "map",
+    ):
+        problem(client.get(f"/api/{path}"), 401)
+    problem(client.get("/api/state", headers={"Authorization": "Bearer wrong"}), 401)
+    problem(client.get("/api/state", headers={b"Cookie": b"segue_session=\xff\xfe; x=\x80"}), 401)
+    assert client.get("/api/health").status_code == 200
+    assert client.get("/api/state", headers={"Authorization": f"Bearer {anna}"}).json()["user"] == "anna"
+
+
+def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna):
+    problem(client.post("/api/login", json={"name": "anna", "password": "wrong password"}), 401)
+    answer = client.post("/api/login", json={"name": "anna", "password": "a good password"})
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie and "secure" not in cookie
+    assert client.get("/api/state").json()["user"] == "anna"
+    client.post("/api/logout")
+    problem(client.get("/api/state"), 401)
+    tls = TestClient(client.app, base_url="https://music.example").post(
+        "/api/login", json={"name": "anna", "password": "a good password"}
+    )
+    assert "secure" in tls.headers["set-cookie"].lower()
+
+
+def test_passwords_cannot_be_guessed_for_long(client, anna):
+    statuses = [
+        client.post("/api/login", json={"name": "anna", "password": f"guess {n:08d}"}).status_code for n in range(12)
+    ]
+    client.house.login_limit._levels.clear()
+    assert statuses[0] == 401 and statuses[-1] == 429
+
+
+def test_listeners_see_and_change_only_their_own(client, anna):
+    accounts = client.house.accounts
+    accounts.add("bert", "a good password")
+    bert = {"Authorization": f"Bearer {accounts.add_client('bert', 'test').secret}"}
+    mine = {"Authorization": f"Bearer {anna}"}
+    client.put("/api/tracks/t07/rating", json={"liked": True}, headers=mine)
+    client.post("/api/events", json={"track_id": "t07", "event": "started"}, headers=mine)
+    assert [track["id"] for track in client.get("/api/liked", headers=mine).json()["items"]] == ["t07"]
+    for path in ("liked", "history"):
+        assert not any("t07" in str(row) for row in client.get(f"/api/{path}", headers=bert).json())
+    (client_id,) = [each["id"] for each in client.get("/api/clients", headers=mine).json()]
+    problem(client.delete(f"/api/clients/{client_id}", headers=bert), 404)
+    for method, path in (("GET", "users"), ("POST", "users"), ("DELETE", "users/anna"), ("GET", "metrics")):
+        body = {"name": "carl", "password": "a good password"} if method == "POST" else None
+        problem(client.request(method, f"/api/{path}", headers=bert, json=body), 403)
+    made = client.post("/api/users", headers=mine, json={"name": "carl", "password": "a good password"})
+    assert made.status_code == 201 and {"name": "carl", "admin": False} in client.get("/api/users", headers=mine).json()
+    assert client.delete("/api/users/carl", headers=mine).status_code == 204
+    problem(client.delete("/api/users/anna", headers=mine), 403)
+
+
+def test_a_listener_cannot_flood_the_stream(client):
+    statuses = {
+        client.post("/api/events", json={"track_id": "t01", "event": "started"}).status_code for _ in range(260)
+    }
+    client.house.event_limit._levels.clear()
+    assert statuses == {202, 429}
+
+
+def test_listenbrainz_clients_are_understood(client):
+    secret = client.house.accounts.add_client("local", "scrobbler").secret
+    token = {"Authorization": f"Token {secret}"}
+    assert client.get("/1/validate-token", headers=token).json()["user_name"] == "local"
+    assert client.get("/1/validate-token", headers={"Authorization": "Token no"}).json()["valid"] is False
+    now = int(time.time())
+    known = {"listened_at": now, "track_metadata": {"artist_name": "ARTIST 1", "track_name": "song b of 1"}}
+    other = {"listened_at": now, "track_metadata": {"artist_name": "Nobody", "track_name": "Nothing"}}
+    sent = {"listen_type": "import", "payload": [known, other]}
+    answer = client.post("/1/submit-listens", json=sent, headers=token).json()
+    assert (answer["taken"], answer["unknown"]) == (1, 1)
+    assert [row["event"] for row in client.get("/api/history?limit=500").json() if row["track"]["id"] == "t06"] == [
+        "finished"
+    ]
+    rows = len(client.get("/api/history?limit=500").json())
+    client.post("/1/submit-listens", json=sent, headers=token)  # sent again, it is the same listen
+    assert len(client.get("/api/history?limit=500").json()) == rows
+    problem(client.post("/1/submit-listens", json=sent, headers={"Authorization": "Token no"}), 401)
+    for broken in ({}, [], {"listen_type": "x", "payload": [known]}, {"listen_type": "single", "payload": [{"a": 1}]}):
+        problem(client.post("/1/submit-listens", json=broken, headers=token), 400)
+
+
+def test_counts_are_there_for_prometheus(client):
+    text = client.get("/api/metrics").text
+    assert 'segue_requests_total{status="2xx"}' in text and "segue_mongo_up 0" in text and "segue_tracks 40" in text
