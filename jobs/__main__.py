@@ -39,6 +39,7 @@ COMMANDS = {
     "recommend": ("learn from plays what goes together; lists for everybody, and to start with", True),
     "stream": ("listen to plays on Kafka: profiles and recommendations within a second", False),
     "produce": ("send play events to Kafka, from a file or of simulated listeners", False),
+    "listens": ("bring a history of ListenBrainz, Last.fm or Spotify as plays to Kafka", False),
     "serve": ("serve the player, its API and the APIs of other players", False),
     "user": ("add, list, change and remove who may listen", False),
     "up": ("start the player, the stream, Airflow, MLflow and the embedded services on this machine", False),

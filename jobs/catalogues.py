@@ -1,5 +1,9 @@
 """What can be recommended, read from the lake: a model's embeddings beside titles, artists and what people play together."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pyarrow.compute as pc
 
@@ -21,9 +25,8 @@ def load(lake: Lake, model_version: str, blend: ranking.Blend | None = None) -> 
     rows = [about[ids[number]] for number in kept]
     vectors = embedded["embedding"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
     found = np.array([row["track_id"] for row in rows])
-    together, plays = _together(lake, found)
     listens = np.array([row["listens"] or 0 for row in rows])
-    return ranking.Catalogue(
+    catalogue = ranking.Catalogue(
         model_version=model_version,
         ids=found,
         titles=np.array([row["title"] or row["track_id"] for row in rows]),
@@ -32,20 +35,21 @@ def load(lake: Lake, model_version: str, blend: ranking.Blend | None = None) -> 
         vectors=np.ascontiguousarray(vectors[kept], dtype=np.float32),
         clusters=embedded["cluster"].to_numpy()[kept],
         # Who plays here says more than who played on FMA; that only decides where nobody has played.
-        plays=plays if plays.any() else listens,
-        together=together,
+        plays=listens,
         blend=blend or ranking.Blend(),
     )
+    return with_together(catalogue, lake.arrow(TOGETHER).to_pylist())
 
 
-def _together(lake: Lake, ids: np.ndarray) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], np.ndarray]:
-    places = {track_id: number for number, track_id in enumerate(ids.tolist())}
-    together, listeners = {}, np.zeros(len(ids), dtype=int)
-    for row in lake.arrow(TOGETHER).to_pylist():
+def with_together(catalogue: ranking.Catalogue, rows: Iterable[Mapping[str, Any]]) -> ranking.Catalogue:
+    """Return the catalogue with what rows of TOGETHER say of listeners and of what goes together."""
+    places = catalogue.places
+    together, listeners = {}, np.zeros(len(catalogue.ids), dtype=int)
+    for row in rows:
         number = places.get(row["track_id"])
         if number is not None:
             listeners[number] = row["listeners"]
             known = [(places[o], s) for o, s in zip(row["others"], row["strengths"], strict=True) if o in places]
             if known:
                 together[number] = (np.array([o for o, _ in known]), np.array([s for _, s in known]))
-    return together, listeners
+    return replace(catalogue, together=together, plays=listeners if listeners.any() else catalogue.plays)

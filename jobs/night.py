@@ -37,6 +37,8 @@ def has_work(lake_uri: str, params: dict[str, Any]) -> bool:
     """Tell whether anything has changed since the last whole night: music, parameters, tables, plays, Segue itself."""
     lake = Lake(settings.lake_path(lake_uri))
     stamp = lake.root / _STAMP
+    if lake.live(tables.PLAYS):
+        return True
     if params.get("force") or not stamp.exists() or json.loads(stamp.read_text()) != _state(lake, params):
         return True
     print("Nothing new: music, plays and parameters are those of the last night. A no-op night; the model serves on.")

@@ -5,7 +5,7 @@ chance: the same profile over the same catalogue gives the same list.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -159,9 +159,9 @@ class Catalogue:
         return np.lexsort((self.clusters, -sizes[self.clusters], turn))
 
 
-def curated(catalogue: Catalogue, count: int = LIST) -> list[dict[str, Any]]:
-    """Return the items for somebody who has played nothing: diverse, from every large cluster."""
-    chosen = _by_rules(catalogue, catalogue.start, count, set())
+def curated(catalogue: Catalogue, count: int = LIST, forbidden: Set[int] = frozenset()) -> list[dict[str, Any]]:
+    """Return the items for somebody who has played nothing: diverse, from every large cluster, no forbidden number."""
+    chosen = _by_rules(catalogue, catalogue.start, count, forbidden)
     return [_item(catalogue, rank, number, 0.0, "a place to start") for rank, number in enumerate(chosen, start=1)]
 
 
@@ -174,10 +174,10 @@ def recommend(
     was heard of late is pushed down; one in ten is from elsewhere. Without a track that is known it is the curated list.
     """
     taste = _taste(catalogue, profile)
-    if not taste.numbers.size:
-        return curated(catalogue, count)
-    numbers, scores, parts = _scored(catalogue, taste)
     forbidden = {catalogue.places[i] for i in exclude if i in catalogue.places} | taste.never
+    if not taste.numbers.size:
+        return curated(catalogue, count, forbidden)
+    numbers, scores, parts = _scored(catalogue, taste)
     order = numbers[np.lexsort((catalogue.ids[numbers], -np.round(scores, 9)))]
     chosen = _by_rules(catalogue, order, count - count // _EXPLORE_EVERY, forbidden)
     places = {number: place for place, number in enumerate(numbers.tolist())}
@@ -254,7 +254,7 @@ def _scored(catalogue: Catalogue, taste: _Taste) -> tuple[np.ndarray, np.ndarray
     return numbers, scores, (blend.sound * sound, blend.together * together)
 
 
-def _by_rules(catalogue: Catalogue, order: np.ndarray, count: int, forbidden: set[int]) -> list[int]:
+def _by_rules(catalogue: Catalogue, order: np.ndarray, count: int, forbidden: Set[int]) -> list[int]:
     """Return the first `count` of the order that the rules allow; an artist who had to wait comes in later."""
     chosen: list[int] = []
     recordings = {catalogue.recordings[n] for n in forbidden}
@@ -307,7 +307,7 @@ def _reason(
     """Say in words what speaks most for a candidate, given what each track that asks gives it (s,)."""
     best = int(np.argmax(sound + together))
     if sound[best] + together[best] <= 0:
-        return "much played here"
+        return "much played here" if catalogue.plays.any() else "further away from what you play"
     number = int(taste.numbers[best])
     track = next(t for t in profile["tracks"] if t["track_id"] == catalogue.ids[number])
     if track["liked"]:

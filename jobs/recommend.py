@@ -5,19 +5,29 @@ counts beside the sound is chosen by what listeners played later (`foretell.py`)
 """
 
 import argparse
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from pymongo.database import Database
-from pyspark.sql import DataFrame, Window
+from pyspark.ml.recommendation import ALS
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs import catalogues, history, live, local, mongo, ranking, session, settings
+from jobs import catalogues, foretell, history, live, local, mongo, ranking, session, settings
 from jobs.storage import Lake
 from jobs.tables import PLAYS, TOGETHER
 
 # Of each track so many others are kept.
 OTHERS = 50
+
+# The latest plays that the blend is chosen by and judged on: some 300 MB of Python.
+_LEARNED_FROM = 500_000
+
+_PLAYED = ("event_id", "user_id", "track_id", "event", "position_s", "duration_s", "played_at", "session_id")
 
 # A session with more tracks than this is a machine's, and would make a pair of everything.
 _LONGEST_SESSION = 200
@@ -37,15 +47,97 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     if lake.is_newer(PLAYS, TOGETHER):
         spark = session.spark(arguments.master)
         lake.commit(TOGETHER, together(lake.read(spark, PLAYS)))
+    shown: dict[str, str] = {}
     with local.mongo_at(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
         found = {document["_id"]: document for document in mongo.find(database["settings"], ("champion", "blend"))}
         if "champion" not in found:
             return {"plays": lake.rows(PLAYS), "new plays": new, "lists": 0}
-        blend = ranking.Blend(**found.get("blend", {}).get("weights", {}))
-        catalogue = catalogues.load(lake, found["champion"]["model_version"], blend)
+        catalogue = catalogues.load(lake, found["champion"]["model_version"])
+        learned = _learned(arguments.master, lake, catalogue, found.get("blend"))
+        if learned is not None:
+            mongo.upsert(database["settings"], [learned])
+            catalogue = replace(catalogue, blend=ranking.Blend(**learned["weights"]))
+            shown = _shown(learned["figures"])
         lists = _lists(database, catalogue)
         mongo.upsert(database["settings"], [_start(catalogue, found["champion"]["published_at"])])
-    return {"plays": lake.rows(PLAYS), "new plays": new, "lists": lists, "model version": catalogue.model_version}
+    return {
+        "plays": lake.rows(PLAYS),
+        "new plays": new,
+        "lists": lists,
+        "model version": catalogue.model_version,
+        **shown,
+    }
+
+
+def _learned(
+    master: str, lake: Lake, catalogue: ranking.Catalogue, before: mongo.Document | None
+) -> mongo.Document | None:
+    """Return the document of the blend that foretells best, with the figures of all systems; None without enough plays.
+
+    The one from before stands while neither plays nor model have changed.
+    """
+    version = lake.version(PLAYS)
+    if version is None:
+        return None
+    learned_from = f"{catalogue.model_version} {version.name} {lake.rows(PLAYS)}"
+    if before and before["learned_from"] == learned_from:
+        return before
+    plays = history.read(lake, *_PLAYED).to_pylist()
+    known, later = foretell.split(plays[-_LEARNED_FROM:])
+    blend, figures = foretold(session.spark(master), catalogue, known, later)
+    if not figures:
+        return None
+    return {"_id": "blend", "weights": asdict(blend), "figures": figures, "learned_from": learned_from}
+
+
+def foretold(
+    spark: SparkSession, catalogue: ranking.Catalogue, known: list[Any], later: list[Any]
+) -> tuple[ranking.Blend, dict[str, dict[str, float]]]:
+    """Choose a blend on the known plays alone, and return it with each system's figures on the later ones."""
+    places = catalogue.places
+
+    def trained(plays: list[Any]) -> ranking.Catalogue:
+        rows = together(spark.createDataFrame(plays, PLAYS.only(*_PLAYED).spark_schema())).collect()
+        return catalogues.with_together(catalogue, [row.asDict() for row in rows])
+
+    inner = foretell.split(known)
+    asking, old, new = foretell.asked(places, *inner)
+    blend = foretell.choose(trained(inner[0]), asking, old, new) if asking else ranking.Blend()
+    asking, old, new = foretell.asked(places, known, later)
+    if not asking:
+        return blend, {}
+    whole = trained(known)
+    lists = {
+        "hybrid": foretell.by_ranking(whole, blend, old)(asking),
+        "sound": foretell.by_ranking(whole, ranking.Blend(popular=0.0), old)(asking),
+        "popularity": foretell.by_scores(whole.plays, old),
+        "als": foretell.by_scores(als(spark, places, known, [p["_id"] for p in asking]), old),
+    }
+    return blend, {name: foretell.figures(found, new) for name, found in lists.items()}
+
+
+def als(spark: SparkSession, places: Mapping[str, int], plays: list[Any], users: list[str]) -> np.ndarray:
+    """Return plain ALS's scores (users, tracks): implicit feedback, how often each listener finished or liked a track."""
+    numbers = {user: number for number, user in enumerate(sorted({play["user_id"] for play in plays}))}
+    heard = Counter(
+        (numbers[play["user_id"]], places[play["track_id"]])
+        for play in plays
+        if play["event"] in ("finished", "liked") and play["track_id"] in places
+    )
+    rows = [(user, track, float(count)) for (user, track), count in sorted(heard.items())]
+    frame = spark.createDataFrame(rows, "user int, item int, rating float").coalesce(1)
+    learner = ALS(rank=32, implicitPrefs=True, userCol="user", itemCol="item", ratingCol="rating", seed=0)
+    model = learner.fit(frame)
+    of = [np.zeros((len(numbers), 32)), np.zeros((len(places), 32))]
+    for factors, found in zip(of, (model.userFactors, model.itemFactors), strict=True):
+        for row in found.collect():
+            factors[row["id"]] = row["features"]
+    return np.asarray(of[0][[numbers[user] for user in users]] @ of[1].T)
+
+
+def _shown(figures: dict[str, dict[str, float]]) -> dict[str, str]:
+    others = ", ".join(f"{n} {of['plays_recall_at_10']:.3f}" for n, of in figures.items() if n != "hybrid")
+    return {"recall at 10 of later plays": f"{figures['hybrid']['plays_recall_at_10']:.3f} ({others})"}
 
 
 def _start(catalogue: ranking.Catalogue, as_of: datetime) -> mongo.Document:

@@ -32,7 +32,7 @@ def _of_spark(progress: Any) -> dict[str, Any]:
 
 def _offsets(found: Any) -> dict[str, int]:
     """Return the offsets of {"plays": {"0": 7}}, which Spark gives as text or as it is."""
-    found = json.loads(found) if isinstance(found, str) else found or {}
+    found = (json.loads(found) if isinstance(found, str) else found) or {}
     return {f"{t}-{p}": int(offset) for t, parts in found.items() for p, offset in parts.items()}
 
 

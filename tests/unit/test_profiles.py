@@ -1,0 +1,69 @@
+"""What plays make of a profile: weights, fading, the order of arrival, repetitions."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from jobs import profiles
+
+NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+
+
+def play(event, track="t", *, after=timedelta(), position=None, duration=30.0):
+    return {"event": event, "track_id": track, "played_at": NOW + after, "position_s": position, "duration_s": duration}
+
+
+def profile(*plays):
+    made = profiles.empty("u")
+    for offset, each in enumerate(plays):
+        assert profiles.apply(made, each, "plays-0", offset)
+    return made
+
+
+def test_what_is_liked_counts_more_than_what_is_finished_and_so_on():
+    skipped = [profiles.weight(play("skipped", position=p)) for p in (2.0, 20.0, 29.0)]
+    assert skipped[0] < 0 == skipped[1] < skipped[2]
+    order = [profiles.weight(play(event)) for event in ("disliked", "started", "finished", "liked")]
+    assert order == sorted(order) and order[0] < skipped[0]
+    assert profiles.weight(play("skipped", position=None)) < 0  # nobody says how far: nothing was heard
+
+
+def test_weights_halve_with_their_half_lives():
+    made = profile(play("finished"))
+    track = made["tracks"][0]
+    later = NOW + profiles.SHORT
+    assert profiles.faded(track["weight"], track["at"], later, profiles.SHORT) == pytest.approx(0.5)
+    assert profiles.faded(track["long"], track["at"], NOW + 2 * profiles.LONG, profiles.LONG) == pytest.approx(0.25)
+
+
+def test_a_late_play_counts_what_it_would_have_counted_in_time():
+    early, late = play("finished"), play("liked", after=timedelta(hours=5))
+    in_time, out_of_order = profile(early, late)["tracks"][0], profile(late, early)["tracks"][0]
+    assert in_time["at"] == out_of_order["at"] == NOW + timedelta(hours=5)
+    for name in ("weight", "long"):
+        assert in_time[name] == pytest.approx(out_of_order[name])
+    assert in_time["weight"] == pytest.approx(3 + 0.5 ** (5 / 6))
+
+
+def test_what_was_said_last_of_a_track_holds_whatever_came_last():
+    liked, disliked = play("liked"), play("disliked", after=timedelta(minutes=1))
+    assert profile(liked, disliked)["tracks"][0]["liked"] is False
+    assert profile(disliked, liked)["tracks"][0]["liked"] is False
+
+
+def test_an_offset_is_applied_once():
+    made = profile(play("finished"), play("finished", "s"))
+    before = repr(made)
+    assert not profiles.apply(made, play("finished"), "plays-0", 0)
+    assert not profiles.apply(made, play("finished"), "plays-0", 1)
+    assert repr(made) == before
+    assert profiles.apply(made, play("finished"), "plays-1", 0)
+
+
+def test_a_profile_does_not_grow_and_keeps_what_is_liked():
+    plays = [play("liked", "liked")]
+    plays += [play("finished", f"t{n:03d}", after=timedelta(minutes=n)) for n in range(profiles.MOST_TRACKS + 50)]
+    made = profile(*plays)
+    held = {track["track_id"] for track in made["tracks"]}
+    assert len(held) == profiles.MOST_TRACKS
+    assert {"liked", f"t{profiles.MOST_TRACKS + 49:03d}"} <= held and "t000" not in held
