@@ -36,8 +36,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/api", responses=_PROBLEMS)
 
 
-def house(request: Request) -> House:
-    """Return the server's parts."""
+async def house(request: Request) -> House:
+    """Return the server's parts; async, or FastAPI would take a thread for it."""
     return request.app.state.house
 
 
@@ -47,7 +47,7 @@ async def listener(
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> User:
     """Return who asks: by session cookie, or by an app password as bearer token."""
-    return house(request).listener(cookie=segue_session, authorization=authorization)
+    return request.app.state.house.listener(cookie=segue_session, authorization=authorization)
 
 
 async def admin(request: Request, user: Annotated[User, Depends(listener)]) -> User:
@@ -413,7 +413,7 @@ def remove_user(at: House_, me: Admin, name: m.Id) -> None:
 @router.get("/health")
 def health(request: Request) -> m.Health:
     """Whether tracks can be played, and what is away; needs no login."""
-    at = house(request)
+    at: House = request.app.state.house
     return m.Health(
         ok=bool(at.catalog.tracks),
         tracks=len(at.catalog.tracks),
