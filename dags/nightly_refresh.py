@@ -1,6 +1,6 @@
 """Every night, all of it for what is new."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, Param, chain
 
@@ -20,7 +20,6 @@ with DAG(
     "nightly_refresh",
     description="Every night, all of it for what is new",
     schedule="0 2 * * *",
-    start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
     params={

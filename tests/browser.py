@@ -1,17 +1,23 @@
-"""The browser of the tests: Debian's Chromium, else the one that Playwright has fetched."""
+"""The browser of the tests: Debian's Chromium, installed or unpacked by `.ci/browser`, else the one that Playwright has fetched."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
+
+UNPACKED = str(Path(sys.prefix, "share", "chromium"))
 
 
 def path() -> str | None:
     """Return where the browser is, None where there is none that starts."""
     with sync_playwright() as playwright:
-        found = shutil.which("chromium") or playwright.chromium.executable_path
+        found = (
+            shutil.which("chromium") or shutil.which("chromium", path=UNPACKED) or playwright.chromium.executable_path
+        )
         try:
             playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]).close()
         except Error:  # no such file, or its libraries are missing
