@@ -318,12 +318,13 @@ async def live(
     assert at.hub is not None
     first = [message("state", {"mongo": at.projection.online})]
     document = await _in_thread(at.projection.read, "recommendations", me.name)
-    if document and mark(document) != last_event_id:
-        first.append(message("recommendations", at.listed(me.name, document).model_dump(), mark(document)))
+    seen = mark(document) if document else None
+    if document and seen != last_event_id:
+        first.append(message("recommendations", at.listed(me.name, document).model_dump(), seen))
     stream = at.hub.stream(
         me.name,
         first,
-        opened=lambda: at.projection.listen(me.name),
+        opened=lambda: at.projection.listen(me.name, seen),
         closed=lambda: at.projection.leave(me.name),
     )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
