@@ -115,30 +115,12 @@ def free_port(wanted: int | None, usual: int, taken: set[int]) -> int:
 def services(home: Home, ports: Mapping[str, int]) -> list[Service]:
     """Return what `segue up` starts, given the ports."""
     airflow, mlflow = (f"http://127.0.0.1:{ports[name]}" for name in ("airflow", "mlflow"))
-    store = home.lake / "mlflow"
     return [
         Service("mongo", (sys.executable, "-m", "jobs.local", str(home.lake / "mongo"))),
         Service("kafka", (sys.executable, "-m", "jobs.broker", str(home.lake / "kafka"))),
         Service("stream", (str(BIN / "segue"), "stream", "--lake", str(home.lake))),
-        Service(
-            "mlflow",
-            (
-                *(
-                    str(BIN / "mlflow"),
-                    "server",
-                    "--host",
-                    "127.0.0.1",
-                    "--port",
-                    str(ports["mlflow"]),
-                    "--workers",
-                    "1",
-                ),
-                *("--backend-store-uri", f"sqlite:///{store / 'mlflow.db'}"),
-                # Models are files in the lake, whether a command finds them by the server or by itself.
-                *("--default-artifact-root", store.as_uri(), "--no-serve-artifacts"),
-            ),
-            f"{mlflow}/health",
-        ),
+        # What `mlflow server` starts, without the 200 MB of the process that only waits for it.
+        Service("mlflow", (*_uvicorn(ports["mlflow"]), "mlflow.server.fastapi_app:app"), f"{mlflow}/health"),
         Service(
             "api-server",
             (
@@ -163,6 +145,10 @@ def services(home: Home, ports: Mapping[str, int]) -> list[Service]:
     ]
 
 
+def _uvicorn(port: int) -> tuple[str, ...]:
+    return (sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
+
+
 def environment(home: Home, ports: Mapping[str, int], *, master: str, library: str | None) -> dict[str, str]:
     """Return the environment of all services: Airflow's settings, the addresses, this installation's Python and Java."""
     keys = home.secrets()
@@ -177,6 +163,10 @@ def environment(home: Home, ports: Mapping[str, int], *, master: str, library: s
         "SEGUE_SPARK_CONF": "local.conf" if master.startswith("local") else "cluster.conf",
         "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",
         "JAVA_HOME": str(java.java_home()),
+        # As `mlflow server --backend-store-uri … --default-artifact-root … --no-serve-artifacts` says it to its workers: models
+        # are files in the lake, whether a command finds them by the server or by itself.
+        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{home.lake / 'mlflow' / 'mlflow.db'}",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": (home.lake / "mlflow").as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "AIRFLOW_HOME": str(data),
