@@ -1,4 +1,4 @@
-"""The browser of the tests: Debian's Chromium, installed or unpacked by `.ci/browser`, else Playwright's."""
+"""The browser of the tests: Debian's Chromium, installed or unpacked by `.ci/browser`, else the one Playwright has fetched."""
 
 import shutil
 import sys
