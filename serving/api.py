@@ -36,8 +36,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/api", responses=_PROBLEMS)
 
 
-def house(request: Request) -> House:
-    """Return the server's parts."""
+async def house(request: Request) -> House:
+    """Return the server's parts; async, or FastAPI would take a thread for it."""
     return request.app.state.house
 
 
@@ -47,7 +47,7 @@ async def listener(
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> User:
     """Return who asks: by session cookie, or by an app password as bearer token."""
-    return house(request).listener(cookie=segue_session, authorization=authorization)
+    return request.app.state.house.listener(cookie=segue_session, authorization=authorization)
 
 
 async def admin(request: Request, user: Annotated[User, Depends(listener)]) -> User:
@@ -318,12 +318,13 @@ async def live(
     assert at.hub is not None
     first = [message("state", {"mongo": at.projection.online})]
     document = await _in_thread(at.projection.read, "recommendations", me.name)
-    if document and mark(document) != last_event_id:
-        first.append(message("recommendations", at.listed(me.name, document).model_dump(), mark(document)))
+    seen = mark(document) if document else None
+    if document and seen != last_event_id:
+        first.append(message("recommendations", at.listed(me.name, document).model_dump(), seen))
     stream = at.hub.stream(
         me.name,
         first,
-        opened=lambda: at.projection.listen(me.name),
+        opened=lambda: at.projection.listen(me.name, seen),
         closed=lambda: at.projection.leave(me.name),
     )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -413,7 +414,7 @@ def remove_user(at: House_, me: Admin, name: m.Id) -> None:
 @router.get("/health")
 def health(request: Request) -> m.Health:
     """Whether tracks can be played, and what is away; needs no login."""
-    at = house(request)
+    at: House = request.app.state.house
     return m.Health(
         ok=bool(at.catalog.tracks),
         tracks=len(at.catalog.tracks),

@@ -5,6 +5,7 @@ its features to its heap, and the page is to play on while MongoDB is away.
 """
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -40,16 +41,9 @@ class Track:
     bit_rate: int
     audio_path: str
     recording_id: str
-
-    @property
-    def artist_id(self) -> str:
-        """The id under which the artist is found."""
-        return key("ar", self.artist)
-
-    @property
-    def album_id(self) -> str:
-        """The id under which the album is found; a track without album has one to itself, as clients expect."""
-        return key("al", self.artist, self.album or self.title)
+    # Under which artist and album are found; a track without album has one to itself, as clients expect.
+    artist_id: str
+    album_id: str
 
 
 def key(kind: str, *names: str) -> str:
@@ -141,6 +135,8 @@ def _track(row: tuple[Any, ...]) -> Track:
         bit_rate=int(values["bit_rate"] or 0),
         audio_path=to_path(values["audio_path"]),
         recording_id=values["recording_id"] or values["track_id"],
+        artist_id=sys.intern(key("ar", texts["artist"])),
+        album_id=sys.intern(key("al", texts["artist"], texts["album"] or texts["title"])),
     )
 
 

@@ -2,13 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from serving.radio import MOODS
 
 # No control characters, no lone surrogates: ids are keys of MongoDB and of Kafka.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
+
+
+def _whole(value: object) -> object:
+    """JSON knows one kind of number: 3.0 is an integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
@@ -118,13 +125,22 @@ class Blocking(Given):
 class RadioWanted(Given):
     """Where a radio starts (one of the first four), and what it has played already, oldest first."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("track_id", "artist_id", "genre", "mood")
+            ]
+        }
+    )
+
     track_id: Id | None = None
     artist_id: Id | None = None
     genre: Text | None = None
     mood: Literal[tuple(MOODS)] | None = None  # type: ignore[valid-type]
     played: Annotated[list[Id], Field(max_length=500)] = []
-    count: Annotated[int, Field(ge=1, le=50)] = 10
-    salt: Annotated[int, Field(ge=0, le=2**31)] = 0
+    count: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 10
+    salt: Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_whole)] = 0
 
 
 class Played(BaseModel):

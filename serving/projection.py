@@ -111,9 +111,11 @@ class Projection:
 
     # --- who listens ---
 
-    def listen(self, user_id: str) -> None:
-        """Look for changes of this listener's recommendations from now on."""
+    def listen(self, user_id: str, seen: str | None) -> None:
+        """Look for changes of this listener's recommendations from now on; `seen` is the mark of those that are shown."""
         with self._lock:
+            if seen is not None:
+                self._seen.setdefault(user_id, seen)
             self._listeners[user_id] = self._listeners.get(user_id, 0) + 1
 
     def leave(self, user_id: str) -> None:
