@@ -94,7 +94,7 @@ class Streaming:
             return
         # Spark's JVM, not the broker's or the store's, which are in sessions of their own.
         children = psutil.Process(self.process.pid).children(recursive=True)
-        spark = [child for child in children if "pyspark-shell" in child.cmdline()]
+        spark = [child for child in children if _is_spark(child)]
         self.process.kill()
         self.process.wait()
         for child in spark:
@@ -253,6 +253,12 @@ def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
         time.sleep(0.5)
         with broker.kafka_at(None, lake):
             pass
+
+
+def _is_spark(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # Hadoop calls chmod now and then
+        return "pyspark-shell" in process.cmdline()
+    return False
 
 
 def _revived(streaming: Streaming) -> bool:
