@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs import events
+from jobs import events, stream_status
 from jobs.producer import Producer
 from jobs.storage import Lake
 from serving import catalog
@@ -199,7 +199,7 @@ class House:
         self.seconds += seconds
 
     def metrics(self) -> str:
-        """Return the counts in Prometheus' text format."""
+        """Return the counts, and the stream's, in Prometheus' text format."""
         streams = self.hub.open if self.hub else 0
         lines = [
             *(f'segue_requests_total{{status="{k[7:]}"}} {v}' for k, v in self.counted.items() if k[0] == "s"),
@@ -211,7 +211,7 @@ class House:
             f"segue_tracks {len(self.catalog.tracks)}",
             f"segue_time_seconds {time.time():.0f}",
         ]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + stream_status.prometheus(self.lake.root)
 
 
 def show(track: Track, ratings: dict[str, bool]) -> TrackOut:

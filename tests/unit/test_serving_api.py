@@ -4,8 +4,10 @@ import json
 import time
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from jobs import stream_status
 from serving import app
 from tests import planted_lake
 
@@ -304,6 +306,15 @@ def test_listenbrainz_clients_are_understood(client):
         problem(client.post("/1/submit-listens", json=broken, headers=token), 400)
 
 
-def test_counts_are_there_for_prometheus(client):
-    text = client.get("/api/metrics").text
-    assert 'segue_requests_total{status="2xx"}' in text and "segue_mongo_up 0" in text and "segue_tracks 40" in text
+def test_counts_are_there_for_prometheus_the_streams_too(client):
+    (client.house.lake.root / "stream").mkdir()
+    stream_status.write(
+        client.house.lake.root,
+        {"plays": 7, **dict.fromkeys(("rejected", "repeated", "repaired"), 0), "latency_s": {}},
+        None,
+    )
+    client.get("/api/health")
+    families = text_string_to_metric_families(client.get("/api/metrics").text)
+    samples = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+    assert samples["segue_requests_total", "2xx"] >= 1 and samples["segue_mongo_up",] == 0
+    assert samples["segue_tracks",] == 40 and samples["segue_stream_plays_total",] == 7
