@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if getattr(arguments, "counts", None):
         Path(arguments.counts).write_text(json.dumps(counts))
     if counts:
-        print(f"{arguments.command}: " + ", ".join(f"{value} {name}" for name, value in counts.items()))
+        print(f"{arguments.command}: {progress.summary(counts)}")
     return 0
 
 

@@ -71,7 +71,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     assign.bring(lake, arguments.master, registry.version(version))
     return {
         "tracks": tracks,
-        "k": int(known[0].tags["k"]),
+        "clusters": int(known[0].tags["k"]),
         "silhouette": known[0].tags["silhouette"],
         "probes": int(known[0].tags["probes"]),
         "model version": version,

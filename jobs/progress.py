@@ -4,8 +4,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -16,6 +17,13 @@ log = logging.getLogger("segue")
 _LOG_EVERY_S, _LOOK_EVERY_S = 10.0, 0.3
 
 _display: Progress | None = None
+
+
+def summary(counts: Mapping[str, Any]) -> str:
+    """Return what a step did as one line: a number stands before what it counts, text after its name."""
+    return ", ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{value:,} {name}" for name, value in counts.items()
+    )
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from jobs import (
     evaluate,
     extract,
     library,
+    progress,
     promote,
     publish,
     recommend,
@@ -80,10 +81,7 @@ def _print(
     grid = Grid("step", "seconds", "what it did", box=None, pad_edge=False, header_style="bold")
     grid.columns[1].justify = "right"
     for name, counts in done.items():
-        what = ", ".join(
-            f"{key} {value}" if isinstance(value, str) else f"{value:,} {key}" for key, value in counts.items()
-        )
-        grid.add_row(name, f"{seconds[name]:.1f}", what)
+        grid.add_row(name, f"{seconds[name]:.1f}", progress.summary(counts))
     grid.add_row("together", f"{total:.1f}", "", style="bold")
     console.print(grid)
     _print_rejects(console, arguments)

@@ -10,3 +10,8 @@ def test_a_log_line_now_and_then_without_a_terminal(monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "segue"), progress.watch("extract", 10, lambda: 7):
         time.sleep(0.3)
     assert any("extract: 7 of 10" in line for line in caplog.messages)
+
+
+def test_a_summary_counts_first_and_names_text():
+    counts = {"tracks": 12_345, "recipe": "timbre", "silhouette": "0.185", "new": 0}
+    assert progress.summary(counts) == "12,345 tracks, recipe timbre, silhouette 0.185, 0 new"
