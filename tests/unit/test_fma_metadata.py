@@ -33,7 +33,7 @@ def folder(tmp_path, real):
     """A folder with the first ten real records, to be spoilt."""
     made = tmp_path / "fma_metadata"
     made.mkdir()
-    shutil.copy(real / "genres.csv", made)
+    shutil.copyfile(real / "genres.csv", made / "genres.csv")
     with (real / "tracks.csv").open(newline="") as file:
         rows = list(csv.reader(file))[: HEADER_LINES + 10]
     write(made, rows)
@@ -110,7 +110,7 @@ def test_the_archive_is_read_without_unpacking(folder, lake, tmp_path):
 
 
 def test_a_broken_off_file(real, folder, lake):
-    shutil.copy(real / "tracks.truncated.csv", folder / "tracks.csv")
+    shutil.copyfile(real / "tracks.truncated.csv", folder / "tracks.csv")
     with pytest.raises(InputError, match=r"tracks\.csv line 2107: expected the quoted field .* line 2109") as error:
         bring(folder, lake)
     assert "\n" not in str(error.value)
