@@ -217,7 +217,7 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
             if number % 300 == 150 and victims:
                 time.sleep(chance.uniform(0, 0.5))
                 _kill(victims.pop(), lake, streaming)
-        assert producer.flush(120)
+        assert wait_until(lambda: _revived(streaming) and producer.flush(2), 120)
     assert not victims
     wanted = {event["event_id"] for event in made}
     assert wait_until(lambda: _revived(streaming) and wanted <= set(store(lake)["plays"]), 120)
