@@ -17,7 +17,7 @@ from typing import Any
 if __package__ in (None, ""):  # spark-submit has put jobs/ itself in front, and a zip of ours behind it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from jobs import progress, session, settings  # noqa: E402
+from jobs import lifeline, progress, session, settings  # noqa: E402
 from jobs.errors import InputError, StepError  # noqa: E402
 from jobs.storage import Lake  # noqa: E402
 
@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("segue").setLevel(logging.INFO)
+    if settings.is_task():
+        lifeline.hold()
     try:
         with progress.display():
             counts = _run(arguments)

@@ -104,6 +104,15 @@ def driver(home, step):
     return None
 
 
+def workers(home):
+    """The processes in which Airflow's executor waits for tasks and works on them."""
+    return [
+        process
+        for process in services.processes(home)
+        if process.is_running() and "airflow worker -- LocalExecutor" in " ".join(process.cmdline())
+    ]
+
+
 def finished(home, token, dag):
     """The latest run of a DAG, once it has ended."""
     runs = call(home, f"/api/v2/dags/{dag}/dagRuns?order_by=-id", token)[1]["dag_runs"]
@@ -123,11 +132,16 @@ def tables(lake):
 def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, music, tmp_path):
     """By REST, as the UI does it: the admin presses play on `ingest`."""
     admin = login(home, "admin")
+    waiting = workers(home)
+    assert len(waiting) == 2
+    waiting[0].kill()  # with it goes the lock of the queue, or the slot of a task
     assert call(home, "/api/v2/dags/ingest/dagRuns", admin, {"logical_date": None})[0] == 200
     eventually(lambda: driver(home, "compress")).kill()
-    eventually(lambda: driver(home, "extract"))
+    job = eventually(lambda: driver(home, "extract"))
     kept = psutil.Process(home.state()["supervisord"]).children()
+    waiting = workers(home)
     next(process for process in kept if "airflow scheduler" in " ".join(process.cmdline())).kill()
+    eventually(lambda: not any(process.is_running() for process in [job, *waiting]))
     ingest = eventually(lambda: finished(home, admin, "ingest"))
     assert ingest["state"] == "success"
     tasks = call(home, f"/api/v2/dags/ingest/dagRuns/{ingest['dag_run_id']}/taskInstances", admin)[1]["task_instances"]
@@ -146,6 +160,7 @@ def test_down_leaves_nothing_even_after_kill_9(home):
     ports = home.state()
     before = services.processes(home)
     os.kill(ports["supervisord"], signal.SIGKILL)
+    assert "expected supervisord to keep the services" in segue(home.lake, "status", status=1).stderr
     assert segue(home.lake, "down").stdout.startswith("down:")
     assert services.processes(home) == []
     assert not [process for process in before if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
