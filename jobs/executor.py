@@ -30,15 +30,15 @@ class Executor(LocalExecutor):
         os.register_at_fork(after_in_child=_end_with_parent)
         super().start()
 
-    def sync(self) -> None:
-        """Look at the workers, as Airflow does every few seconds."""
+    def _check_workers(self) -> None:
+        """Look at the workers: whenever there is a task for them, and every few seconds."""
         dead = [pid for pid, worker in self.workers.items() if not worker.is_alive()]
         if dead:
             log.error("worker %d was killed, and the queue with it: the scheduler starts again", dead[0])
             for child in psutil.Process().children(recursive=True):
                 child.kill()
             os._exit(_AGAIN)
-        super().sync()
+        super()._check_workers()
 
 
 def _end_with_parent() -> None:
