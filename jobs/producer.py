@@ -26,7 +26,7 @@ import filelock
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from jobs import events, topics
+from jobs import events, paths, topics
 from jobs.errors import StepError
 
 log = logging.getLogger("segue")
@@ -240,7 +240,8 @@ def _own(spool: Path) -> tuple[Path, Any]:
     for number in range(1_000):
         folder = spool / str(number)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            paths.private(spool)
+            folder.mkdir(exist_ok=True)
             lock = filelock.FileLock(folder / "lock", is_singleton=False)
             lock.acquire(timeout=0)
             return folder, lock

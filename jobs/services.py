@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-from jobs import broker, embedded, java, local, stream_status
+from jobs import broker, embedded, java, local, paths, stream_status
 from jobs.errors import InputError, StepError
 
 MARK = "SEGUE_SERVICES"
@@ -92,7 +92,7 @@ class Home:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    paths.private(path.parent)
     scratch = path.with_name(f"{path.name}.new")
     scratch.unlink(missing_ok=True)
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
