@@ -104,6 +104,8 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
         places.append(tempfile.gettempdir())
         free = (f"{shutil.disk_usage(place).free >> 20} MiB at {place}" for place in places)
         return f"expected room on the disk, found it full ({', '.join(free)}); free some, and the same command goes on"
+    if "API request to http" in str(error):  # MLflow's, amid a step
+        return f"--mlflow: expected the server to answer, found: {str(error).splitlines()[0][:300]}; the same command goes on"
     if isinstance(error, OSError):
         return str(error)
     # A defect of ours, or of Spark's: the console gets a line, a file all of it.

@@ -59,9 +59,10 @@ _UP_S, _NIGHT_S, _EMPTY_S = 300, 900, 180
 
 @dataclass
 class Kill:
-    """One kill: seconds since the start, the part, its process, and after how many seconds the part was back."""
+    """One kill: seconds since the start and since 1970, the part, its process, and after how many seconds it was back."""
 
     at: float
+    time: float
     part: str
     service: str | None
     pid: int
@@ -100,7 +101,7 @@ class Killer:
             service = next(service for name, _, service in PARTS if name == part)
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-                self.kills.append(Kill(time.monotonic() - self._begun, part, service, process.pid))
+                self.kills.append(Kill(time.monotonic() - self._begun, time.time(), part, service, process.pid))
                 print(f"{self.kills[-1].at:6.0f} s  kill -9 {process.pid}  {part}", flush=True)
 
     def stop(self) -> bool:
@@ -117,11 +118,32 @@ class Killer:
             away = [kill for kill in self.kills if kill.service and kill.back is None]
             if not away:
                 continue
-            health, living = services.health(self.home, wanted), victims(self.home)
+            health, spoken, living = services.health(self.home, wanted), self._spoken(), victims(self.home)
             for kill in away:
-                there = any(process.pid != kill.pid for process in living.get(kill.part, []))
-                if there and health[str(kill.service)]:
+                new = any(_begun(process) > kill.time for process in living.get(kill.part, []))
+                service = str(kill.service)
+                # What is only known to have been healthy of late must have spoken since.
+                if new and health[service] and spoken.get(service, kill.time + 1) > kill.time:
                     kill.back = time.monotonic() - self._begun - kill.at
+
+    def _spoken(self) -> dict[str, float]:
+        """Return when those last said how they are that are not asked themselves, in seconds since 1970."""
+        found = dict.fromkeys(("stream", "scheduler", "dag-processor"), 0.0)
+        found["stream"] = (stream_status.read(self.home.lake) or {}).get("at", 0.0)
+        with suppress(OSError, HTTPException, ValueError, KeyError):
+            address = f"http://127.0.0.1:{self.home.state()['airflow']}/api/v2/monitor/health"
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                said = json.loads(answer.read())
+            for name in ("scheduler", "dag_processor"):
+                at = datetime.fromisoformat(said[name][f"latest_{name}_heartbeat"])
+                found[name.replace("_", "-")] = at.timestamp()
+        return found
+
+
+def _begun(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        return float(process.create_time())
+    return 0.0
 
 
 class Nights(threading.Thread):
@@ -184,7 +206,9 @@ def without_supervisord(home: services.Home, up: list[str]) -> list[tuple[str, s
     ]
 
 
-def report(killer: Killer, nights: Nights, ledger: Ledger, found: list[tuple[str, str]], seed: int) -> str:
+def report(
+    killer: Killer, nights: Nights, ledger: Ledger, found: list[tuple[str, str]], silence: float, seed: int
+) -> str:
     """Return it all in Markdown."""
     away = Counter[str](kill.part for kill in killer.kills)
     lines = [
@@ -192,7 +216,7 @@ def report(killer: Killer, nights: Nights, ledger: Ledger, found: list[tuple[str
         "",
         f"{os.cpu_count()} cores. {len(ledger.sent)} events sent, {len(ledger.accepted)} accepted, {ledger.refused} answers "
         f"other than 2xx, {ledger.repeated} sent again with the same id. Longest time without audio for anybody "
-        f"{max(ledger.silences, default=0):.1f} s. nightly_refresh: {', '.join(nights.ended)}; retries: "
+        f"{silence:.1f} s. nightly_refresh: {', '.join(nights.ended)}; retries: "
         f"{', '.join(f'{task} {n}' for task, n in sorted(nights.tries.items()) if n) or 'none'}.",
         "",
         "| must hold | |",
@@ -265,6 +289,7 @@ def soak(
     back = killer.stop()
     found = [("every part is back, and healthy", "" if back else "see below")]
     found.append(("the last nightly_refresh is a success", "" if nights.stop() else nights.ended[-1]))
+    silence = max(ledger.silences, default=0.0)
     found += without_supervisord(home, up)
     for listener in listeners:
         listener.stop()
@@ -274,7 +299,7 @@ def soak(
     found += checks.wrong(home.lake, ledger)
     said = subprocess.run([SEGUE, "status"], env=environment(home.lake), capture_output=True, text=True)
     found.append(("`segue status` is content", said.stderr if said.returncode else ""))
-    return found, report(killer, nights, ledger, found, arguments.seed)
+    return found, report(killer, nights, ledger, found, silence, arguments.seed)
 
 
 def _lag(home: services.Home) -> int | None:
