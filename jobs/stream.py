@@ -22,6 +22,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from pyspark.sql import DataFrame, SparkSession
+from threadpoolctl import threadpool_limits
 
 from jobs import broker, java, live, local, mongo, session, settings, stream_status, topics
 from jobs.errors import InputError, StepError
@@ -64,6 +65,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     session.log_to(lake.root / "logs" / "stream.log")
     with ExitStack() as stack:
         stack.enter_context(_alone(lake))
+        # A listener's vectors are few: a second thread would wait for the first, and take the core of the store.
+        stack.enter_context(threadpool_limits(1))
         address = stack.enter_context(broker.kafka_at(arguments.kafka, lake.root))
         topic_id = topics.ensure(address)
         heard = stack.enter_context(Listener(lake, address, topic_id, arguments.mongo).opened())
