@@ -18,18 +18,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from jobs import catalogues, events, history, mongo, profiles, ranking
 from jobs.errors import StepError
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, PLAYS, TOGETHER, TRACKS
 
 log = logging.getLogger("segue")
-
-# Listeners, and plays, that a repair holds at once; how many of the latest plays a store may have lost the lists of.
-_REPAIRED, _LATEST = 5_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -153,6 +147,8 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
     counts.users += len(users)
     recommend(database, shelf, changed, counts)
     mongo.merge(database["feedback"], felt.values())
+    reached = {f"offsets.{play['origin']}": play["offset"] for play in plays}  # the last of each: they are in order
+    mongo.merge(database["settings"], [{"_id": REACHED, **reached}])
 
 
 def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], counts: Counts) -> None:
@@ -169,6 +165,9 @@ def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], 
 
 
 _SETTINGS = ("champion", "blend")
+
+# The document of `settings` that says up to where of each origin the store has everything: written last.
+REACHED = "stream"
 
 
 def document(catalogue: ranking.Catalogue, profile: profiles.Profile) -> mongo.Document:
@@ -191,62 +190,6 @@ def _insert(database: Any, plays: Sequence[dict[str, Any]]) -> set[tuple[str, in
     there = {d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_new(database["plays"], documents)}
     mine = {event_id: (play["origin"], play["offset"]) for event_id, play in first.items()}
     return {where for event_id, where in mine.items() if there.get(event_id, where) == where}
-
-
-def repair(database: Any, shelf: Shelf, lake: Lake) -> int:
-    """Bring profiles and lists that are behind PLAYS up to it, from PLAYS; return of how many listeners.
-
-    Behind is what a store that lost its latest writes, or came back from a backup, has; or all where it is empty.
-    """
-    expected = history.last_offsets(lake)
-    there = {d["_id"]: d["offsets"] for d in database["profiles"].find({}, {"offsets": 1})}
-    behind = sorted(user for user, offsets in expected.items() if _is_behind(there.get(user, {}), offsets))
-    plays = history.read(lake) if behind else pa.table({})
-    for first in range(0, len(behind), _REPAIRED):
-        some = behind[first : first + _REPAIRED]
-        own = plays.filter(pc.is_in(plays["user_id"], pa.array(some)))
-        made = {user: profiles.empty(user) for user in some}
-        for batch in own.to_batches(max_chunksize=_REPAIRED):
-            rows = batch.to_pylist()
-            mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in rows))
-            for play in rows:
-                profiles.add(made[play["user_id"]], play)
-        for user, profile in made.items():
-            profile["offsets"] = expected[user]
-        mongo.upsert(database["profiles"], made.values())
-        _derive(database, shelf, list(made.values()))
-    return len(behind) + _repair_lists(database, shelf, expected, set(behind))
-
-
-def _repair_lists(database: Any, shelf: Shelf, expected: dict[str, dict[str, int]], done: set[str]) -> int:
-    """Make the lists again that a store lost after their profiles were written: of the latest plays, if of any."""
-    if database["settings"].find_one({"_id": "champion"}) is None:
-        return 0  # nobody has a list before there is a model
-    ends: dict[str, int] = {}
-    for offsets in expected.values():
-        for origin, offset in offsets.items():
-            ends[origin] = max(offset, ends.get(origin, -1))
-    late = sorted(
-        user
-        for user, offsets in expected.items()
-        if user not in done and any(offset > ends[origin] - _LATEST for origin, offset in offsets.items())
-    )
-    lists = {d["_id"]: d.get("offsets", {}) for d in mongo.find(database["recommendations"], late)}
-    stale = [user for user in late if _is_behind(lists.get(user, {}), expected[user])]
-    _derive(database, shelf, list(mongo.find(database["profiles"], stale)))
-    return len(stale)
-
-
-def _derive(database: Any, shelf: Shelf, made: list[profiles.Profile]) -> None:
-    """Write what follows from profiles: feedback and lists."""
-    for profile in made:
-        ids = [track["track_id"] for track in profile["tracks"]]
-        mongo.merge(database["feedback"], (each for i in ids for each in profiles.feedback(profile, i)))
-    recommend(database, shelf, made, Counts())
-
-
-def _is_behind(has: dict[str, int], expected: dict[str, int]) -> bool:
-    return any(has.get(origin, -1) < offset for origin, offset in expected.items())
 
 
 def rejection_headers(rejected: Rejected, upto: dict[str, int]) -> list[tuple[str, bytes]]:

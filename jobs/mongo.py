@@ -84,11 +84,11 @@ def ids(collection: Collection[Document]) -> Iterator[str]:
         yield document["_id"]
 
 
-def find(collection: Collection[Document], wanted: Iterable[str]) -> Iterator[Document]:
-    """Yield the documents of these ids, those that are there."""
-    rest = iter(wanted)
+def find(collection: Collection[Document], wanted: Iterable[str], *fields: str) -> Iterator[Document]:
+    """Yield the documents of these ids, those that are there; only some fields of them, or all."""
+    rest, shown = iter(wanted), dict.fromkeys(fields, 1) or None
     while some := list(islice(rest, _BULK)):
-        yield from collection.find({"_id": {"$in": some}})
+        yield from collection.find({"_id": {"$in": some}}, shown)
 
 
 def insert_new(collection: Collection[Document], documents: Iterable[Document]) -> Iterator[Document]:

@@ -24,10 +24,9 @@ from pymongo.errors import PyMongoError
 from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
-from jobs import broker, java, live, local, mongo, session, settings, stream_status, topics
+from jobs import broker, history, java, live, local, mongo, repair, session, settings, stream_status, topics
 from jobs.errors import InputError, StepError
 from jobs.storage import Lake
-from jobs.tables import PLAYS
 
 log = logging.getLogger("segue")
 
@@ -162,16 +161,14 @@ class Listener:
         self._store = ExitStack()
         uri = self._store.enter_context(local.mongo_at(self._uri, self._lake.root))
         self._database = self._store.enter_context(mongo.database(uri))
-        repaired = live.repair(self._database, self._shelf, self._lake)
+        repaired = repair.repair(self._database, self._shelf, self._lake)
         self._repaired += repaired
         if repaired:
-            log.warning("the store was behind PLAYS: %d profiles made again from it", repaired)
+            log.warning("the store was behind PLAYS: %d listeners' profiles and lists made again from it", repaired)
 
     def starting_offsets(self) -> dict[str, int]:
         """Return where a query without a checkpoint begins: behind what PLAYS has, else at what Kafka still has (-2)."""
-        plays = self._lake.arrow_with_live(PLAYS, "origin", "offset")
-        found = plays.group_by("origin").aggregate([("offset", "max")]).to_pylist()
-        reached = {row["origin"]: row["offset_max"] for row in found}
+        reached = history.ends(self._lake)
         return {
             str(number): reached.get(live.origin(self._topic_id, number), -3) + 1
             for number in range(_partitions(self._kafka))

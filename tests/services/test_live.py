@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import events, live, local, mongo
+from jobs import events, live, local, mongo, repair
 from tests import planted_lake
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
@@ -88,17 +88,17 @@ def test_batches_cut_anywhere_and_done_again_give_the_same(database, shelf, lake
 
 def test_an_empty_store_is_made_again_from_plays(database, shelf, lake, heard):
     _, expected = heard
-    assert live.repair(database, shelf, lake) == 5
+    assert repair.repair(database, shelf, lake) == 5
     assert store(database) == expected
-    assert live.repair(database, shelf, lake) == 0
+    assert repair.repair(database, shelf, lake) == 0
 
 
 @pytest.mark.parametrize("lost", ["profiles", "recommendations"])
 def test_what_one_listener_lost_is_made_again(database, shelf, lake, heard, lost):
     _, expected = heard
-    live.repair(database, shelf, lake)
+    repair.repair(database, shelf, lake)
     database[lost].delete_one({"_id": "u3"})
-    assert live.repair(database, shelf, lake) == 1
+    assert repair.repair(database, shelf, lake) == 1
     assert store(database) == expected
 
 
@@ -110,12 +110,34 @@ def test_a_store_that_lost_its_last_lists_has_them_again(database, shelf, lake, 
     hear(database, shelf, lake, every[100:])
     mongo.upsert(database["recommendations"], before.values())
     database["feedback"].delete_many({})
-    assert live.repair(database, shelf, lake) == 5
+    assert repair.repair(database, shelf, lake) == 5
     assert store(database) == expected
 
 
 def test_without_a_model_there_is_nothing_to_list(database, lake, heard):
     database["settings"].delete_many({})
     shelf = live.Shelf(lake)
-    assert live.repair(database, shelf, lake) == 5 and live.repair(database, shelf, lake) == 0
+    assert repair.repair(database, shelf, lake) == 5 and repair.repair(database, shelf, lake) == 0
     assert not list(database["recommendations"].find())
+
+
+def test_only_who_played_of_late_is_looked_at(database, shelf, lake, heard, monkeypatch):
+    """And all of them where the store is further behind than that."""
+    every, expected = heard
+    monkeypatch.setattr(repair, "_LATEST", 3)
+    assert repair.repair(database, shelf, lake) == 5
+    reached = database["settings"].find_one({"_id": "stream"})["offsets"]
+    assert sum(reached.values()) == len(every) - 2
+    database["profiles"].delete_many({})
+    late = {
+        message.value
+        for message in every
+        if message.offset > max(m.offset for m in every if m.partition == message.partition) - 3
+    }
+    users = {events.parse(value, NOW + timedelta(days=9))["user_id"] for value in late}
+    assert 0 < len(users) < 5 and repair.repair(database, shelf, lake) == len(users)
+    mongo.upsert(
+        database["settings"], [{"_id": "stream", "offsets": {origin: end - 4 for origin, end in reached.items()}}]
+    )
+    assert repair.repair(database, shelf, lake) == 5 - len(users)
+    assert store(database) == expected
