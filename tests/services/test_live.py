@@ -71,6 +71,7 @@ def heard(database, shelf, lake):
     expected = store(database)
     for name in NAMES:
         database[name].delete_many({})
+    database["settings"].delete_one({"_id": "stream"})
     return every, expected
 
 
@@ -129,15 +130,11 @@ def test_only_who_played_of_late_is_looked_at(database, shelf, lake, heard, monk
     reached = database["settings"].find_one({"_id": "stream"})["offsets"]
     assert sum(reached.values()) == len(every) - 2
     database["profiles"].delete_many({})
-    late = {
-        message.value
-        for message in every
-        if message.offset > max(m.offset for m in every if m.partition == message.partition) - 3
-    }
-    users = {events.parse(value, NOW + timedelta(days=9))["user_id"] for value in late}
+    ends = {origin: end - 3 for origin, end in reached.items()}
+    late = [m for m in every if m.offset > ends[live.origin(TOPIC, m.partition)]]
+    users = {events.parse(message.value, message.timestamp)["user_id"] for message in late}
     assert 0 < len(users) < 5 and repair.repair(database, shelf, lake) == len(users)
-    mongo.upsert(
-        database["settings"], [{"_id": "stream", "offsets": {origin: end - 4 for origin, end in reached.items()}}]
-    )
+    before = {origin: end - 1 for origin, end in ends.items()}
+    mongo.upsert(database["settings"], [{"_id": "stream", "offsets": before}])
     assert repair.repair(database, shelf, lake) == 5 - len(users)
     assert store(database) == expected
