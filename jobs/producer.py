@@ -69,7 +69,7 @@ class Producer:
             if self._told:
                 raise StepError("expected a producer that is open, found it closed")
             try:
-                self._append(line)
+                self._put(line)
             except OSError as error:
                 raise StepError(f"expected room for plays in {self._folder}, found: {error.strerror}") from error
             self._written += 1
@@ -78,21 +78,14 @@ class Producer:
         with self._wake:
             self._wake.notify_all()
 
-    def _append(self, line: bytes) -> None:
-        """Write a line whole or not at all: what a full disk has cut short would be in the way of the next."""
+    def _put(self, line: bytes) -> None:
+        """Write a line, into a new file where the present one is long enough; where one fails the present one stays."""
         if self._out.tell() >= _FILE_BYTES:
             following = self._new_file()
             os.fdatasync(self._out.fileno())
             self._out.close()
             self._out = following
-        begin, rest = self._out.tell(), memoryview(line)
-        try:
-            while rest:
-                rest = rest[self._out.write(rest) :]
-        except OSError:
-            self._out.truncate(begin)
-            self._out.seek(begin)
-            raise
+        _append(self._out, line)
 
     @property
     def waiting(self) -> int:
@@ -206,14 +199,15 @@ class Producer:
         with path.open("rb") as file:
             file.seek(start)
             while lines := file.readlines(_GROUP_BYTES):
-                if not lines[-1].endswith(b"\n"):  # being written; or torn by a kill, then the last of its file
-                    lines.pop()
-                start += sum(map(len, lines))
-                if lines:
-                    yield lines, (path, start)
-                else:
+                # Being written, or torn by a kill. Reading on would take up its other half as a line: begin anew there.
+                is_torn = not lines[-1].endswith(b"\n")
+                whole = lines[: len(lines) - is_torn]
+                start += sum(map(len, whole))
+                if whole:
+                    yield whole, (path, start)
+                if is_torn:
                     break
-        self._drop(path)
+        self._drop(path, start)
 
     def _forget(self, upto: tuple[Path, int], count: int) -> None:
         """Remember what Kafka has: not synced, and not where there is no room; it would only be sent again."""
@@ -227,12 +221,24 @@ class Producer:
             self._delivered += count
             self._wake.notify_all()
 
-    def _drop(self, path: Path) -> None:
-        """Delete a file that Kafka has all of, unless it is still written to."""
+    def _drop(self, path: Path, start: int) -> None:
+        """Delete a file that Kafka has all of, unless it is written to, or was since its end was read."""
         with self._write_lock:
-            if path.name != Path(self._out.name).name:
+            if path.name != Path(str(self._out.name)).name and b"\n" not in path.read_bytes()[start:]:
                 self._files.remove(path)
                 path.unlink()
+
+
+def _append(file: FileIO, line: bytes) -> None:
+    """Write a line, all of it or nothing: half a line on a full disk would spoil the next one."""
+    end, rest = file.tell(), memoryview(line)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(end)
+        file.seek(end)
+        raise
 
 
 def _own(spool: Path) -> tuple[Path, Any]:
