@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -281,12 +282,24 @@ def _deliver(client: KafkaProducer, lines: list[bytes]) -> None:
     sent = []
     for line in lines:
         try:
-            key = json.loads(line)["user_id"].encode()
-        except (ValueError, LookupError, AttributeError):  # torn by a kill: it was never promised to anybody
+            event = json.loads(line)
+            key = event["user_id"].encode()
+        except (ValueError, LookupError, TypeError, AttributeError):  # torn by a kill: it was never promised to anybody
             continue
-        sent.append(client.send(topics.PLAYS, value=line.rstrip(b"\n"), key=key))
+        sent.append(client.send(topics.PLAYS, value=_in_time(line.rstrip(b"\n"), event), key=key))
     for future in sent:
         future.get(timeout=_ACKNOWLEDGE_S)
+
+
+def _in_time(line: bytes, event: dict[str, Any]) -> bytes:
+    """Return the line, played now where its time is ahead: it was not when it was taken, the clock has been put back since.
+
+    The stream rejects what is ahead of the broker's clock, and this event has been promised.
+    """
+    now = datetime.now(UTC)
+    if datetime.fromisoformat(event["played_at"]) <= now + events.MAX_AHEAD / 2:
+        return line
+    return events.encode({**event, "played_at": now})
 
 
 def _close(client: KafkaProducer | None) -> None:

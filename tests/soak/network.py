@@ -1,6 +1,6 @@
 """The network to Kafka and MongoDB cut, silent and slow, the clock put back and forward, the disk full, while listeners play.
 
-    python -m tests.soak.network [--seconds 15] [--report network.md] [--faketime libfaketimeMT.so.1] [--disk-mib 300]
+    python -m tests.soak.network [--seconds 15] [--report network.md] [--clock] [--disk-mib 300]
 
 Serving and the stream, started again as supervisord would, reach the embedded broker and store through a proxy of ours. A lake
 of 40 planted tracks in a temporary folder; as root with --disk-mib on a file system of its own, which is filled to the brim.
@@ -12,6 +12,7 @@ import asyncio
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -130,24 +131,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def faked(library: str | None, clock: Path) -> dict[str, str]:
-    """Return what makes a process's clock that of the file, which is read anew every second."""
-    if library is None:
-        return {}
-    clock.write_text("+0\n")
-    return {
-        "LD_PRELOAD": library,
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }
+class Clock:
+    """The time of day of every process that is started with `given`; those that run follow it at once."""
+
+    def __init__(self, folder: Path, wanted: bool) -> None:
+        self._file, library = folder / "clock", folder / "clock.so"
+        self._file.write_bytes(bytes(8))
+        self.given = {"LD_PRELOAD": str(library), "SOAK_CLOCK": str(self._file)} if wanted else {}
+        if wanted:
+            source = Path(__file__).with_name("clock.c")
+            subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+
+    def set(self, seconds: int) -> None:
+        """Be so much ahead of the time."""
+        with self._file.open("r+b") as file:
+            file.write(struct.pack("q", seconds))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=15, help="of each trouble, and of the quiet after it")
     parser.add_argument("--report", default="network.md")
-    parser.add_argument("--faketime", metavar="FILE", help="libfaketimeMT.so.1: the clocks of serving and stream jump")
+    parser.add_argument("--clock", action="store_true", help="the clock jumps, too; needs cc")
     parser.add_argument(
         "--disk-mib", type=int, default=0, help="as root: the lake on a disk of this size, which is filled"
     )
@@ -167,6 +172,8 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     planted_lake.make(lake)
     secrets = invite(lake, [f"listener-{number}" for number in range(4)])
     ledger, rows = Ledger(), []
+    clock = Clock(lake.parent, arguments.clock)
+    os.environ.update(clock.given)  # for the broker and the store, which are started from here
     with ExitStack() as stack:
         kafka = Proxy(lambda: int((broker.find(lake) or ":1").rpartition(":")[2]))
         # Who asks the broker where it is must be sent to the proxy, too.
@@ -179,8 +186,7 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
         store = Proxy(lambda: int(uri.rpartition(":")[2].partition("/")[0]))
         with mongo.database(uri) as database:
             mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
-        clock = lake.parent / "clock"
-        given = environment(lake) | faked(arguments.faketime, clock)
+        given = environment(lake)
         given |= {"SEGUE_MONGO": f"mongodb://127.0.0.1:{store.port}/segue", "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}"}
         port = free_port()
         kept = [Kept(lake, ["stream"], given), Kept(lake, ["serve", "--port", str(port)], given)]
@@ -221,17 +227,17 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
 Trouble = tuple[str, Callable[[], object], Callable[[], object]]
 
 
-def troubles(kafka: Proxy, store: Proxy, clock: Path, lake: Path, arguments: argparse.Namespace) -> list[Trouble]:
+def troubles(kafka: Proxy, store: Proxy, clock: Clock, lake: Path, arguments: argparse.Namespace) -> list[Trouble]:
     """Return each trouble's name, how it begins and how it ends."""
     made: list[Trouble] = [
         (f"{name} {mode}", lambda proxy=proxy, mode=mode: proxy.set(mode), lambda proxy=proxy: proxy.set("open"))
         for name, proxy in (("Kafka", kafka), ("MongoDB", store))
         for mode in ("cut", "silent", "slow")
     ]
-    if arguments.faketime:
+    if arguments.clock:
         made += [
-            (f"the clock {by} s", lambda by=by: clock.write_text(f"{by}\n"), lambda: clock.write_text("+0\n"))
-            for by in ("-3600", "+3600")
+            ("the clock an hour ahead", lambda: clock.set(3600), lambda: clock.set(0)),
+            ("the clock an hour behind", lambda: clock.set(-3600), lambda: clock.set(0)),
         ]
     if arguments.disk_mib:
         made.append(("the disk full", lambda: fill(lake), (lake.parent / "ballast").unlink))

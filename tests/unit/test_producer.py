@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,27 @@ def test_the_order_of_files_is_that_of_events_even_where_the_clock_goes_back(bro
     with producer.Producer("kafka:9092", tmp_path) as sender:
         assert sender.flush(10)
     assert broker.messages == [f"e{n}" for n in range(6)]
+
+
+def test_what_was_played_before_the_clock_went_back_is_not_ahead_of_the_broker():
+    class Client:
+        sent = []
+
+        def send(self, topic, *, value, key):
+            self.sent.append(value)
+            return self
+
+        def get(self, timeout):
+            pass
+
+    now = datetime.now(UTC)
+    times = [now + timedelta(minutes=minutes) for minutes in (-120, 0, 4, 61)]
+    lines = [events.encode({**event(number), "played_at": at}) for number, at in enumerate(times)]
+    producer._deliver(Client(), [line + b"\n" for line in lines])
+    assert Client.sent[:3] == lines[:3]
+    last = events.parse(Client.sent[3], now)
+    assert (last["event_id"], last["user_id"]) == ("e3", GOOD["user_id"])
+    assert abs(last["played_at"] - now) < timedelta(minutes=1)
 
 
 def test_files_of_others_before_a_mark_do_not_confuse_the_count(broker, tmp_path):
