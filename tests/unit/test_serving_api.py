@@ -73,6 +73,16 @@ def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monk
     assert client.post("/api/events", json=event).status_code == 202
 
 
+def test_what_the_accounts_have_no_room_for_is_refused_in_one_line(client, monkeypatch):
+    def full(*given):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.house.accounts, "rate", full)
+        said = problem(client.put("/api/tracks/t00/rating", json={"liked": None}), 507)
+    assert said == "expected room for the accounts in the lake, found: database or disk is full"
+
+
 def test_audio_comes_whole_or_in_parts(client):
     whole = client.get("/api/tracks/t03/audio")
     assert (whole.status_code, whole.headers["content-type"], whole.content[:4]) == (200, "audio/wav", b"RIFF")
