@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -110,6 +111,8 @@ class Guard:
         except Refused as refused:
             if status == 0:
                 await self.refuse(refused)(scope, receive, answer)
+        except ClientDisconnect:
+            pass  # gone before the body was whole: nobody is left to be told
         finally:
             self.seen(status, time.monotonic() - begun)
 
