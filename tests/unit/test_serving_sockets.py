@@ -1,4 +1,4 @@
-"""The server on a real socket against clients that are slow, greedy, rude or gone: all turned away, and nothing left of them."""
+"""The server on a real socket against clients that are slow, greedy, rude or gone: turned away, and nothing left of them."""
 
 import json
 import logging
