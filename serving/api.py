@@ -324,6 +324,7 @@ async def live(
     stream = at.hub.stream(
         me.name,
         first,
+        seen=seen,
         opened=lambda: at.projection.listen(me.name, seen),
         closed=lambda: at.projection.leave(me.name),
     )

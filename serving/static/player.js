@@ -96,14 +96,21 @@ export class Player extends EventTarget {
   }
 
   async #moreRadio() {
-    const played = [...new Set([...this.played, ...this.queue.map((item) => item.track.id)])].slice(-500);
+    const played = [...new Set([...this.played, ...this.queue.map((item) => item.track.id)])];
     try {
-      const more = await post("radio", { ...this.radio.seed, played, count: 10, salt: this.radio.salt });
-      this.queue.push(...more.items.map((track) => ({ track, reason: this.radio.label })));
+      this.queue.push(...(await this.#askRadio(this.radio, played)));
       this.#changed();
     } catch {
       // The server is away: the recommendations that are here go on.
     }
+  }
+
+  // A small collection has been heard whole one day: then only the latest are left out, for the radio never ends.
+  async #askRadio({ seed, label, salt }, played) {
+    const ask = (from) => post("radio", { ...seed, played: played.slice(from), count: 10, salt });
+    let more = await ask(-500);
+    if (!more.items.length) more = await ask(-10);
+    return more.items.map((track) => ({ track, reason: label }));
   }
 
   #ended() {
@@ -183,14 +190,18 @@ export class Player extends EventTarget {
     this.#start();
   }
 
+  // What plays now plays on until the radio is there.
   async playRadio(seed, label) {
+    const radio = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) };
+    let items;
+    try {
+      items = await this.#askRadio(radio, this.played);
+    } catch (problem) {
+      return this.dispatchEvent(new CustomEvent("problem", { detail: problem.message }));
+    }
+    if (!items.length) return this.dispatchEvent(new CustomEvent("problem", { detail: "There is nothing to play from here" }));
     this.#skipped();
-    this.radio = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) };
-    this.queue = [];
-    this.at = -1;
-    await this.#moreRadio();
-    if (!this.queue.length) return this.#changed();
-    this.at = 0;
+    Object.assign(this, { radio, queue: items, at: 0 });
     this.#start();
   }
 
