@@ -24,7 +24,7 @@ class Shelves:
     def song(self, track: Track) -> dict[str, Any]:
         """Return a track as Subsonic's Child."""
         if self._starred is None:
-            self._starred = self._house.accounts.rated_at(self._user.name)
+            self._starred = self._house.listeners.rated_at(self._user.name)
         suffix = Path(track.audio_path).suffix.lower()
         found = {
             "id": track.track_id,
@@ -118,12 +118,12 @@ class Shelves:
 
     def _by_listener(self, albums: list[Album], kind: str) -> list[Album]:
         if kind == "frequent":
-            weights: dict[str, float] = dict(self._house.accounts.plays_of(self._user.name))
+            weights: dict[str, float] = dict(self._house.listeners.plays_of(self._user.name))
         elif kind == "recent":
-            rows = self._house.accounts.history(self._user.name, most=500)
+            rows = self._house.listeners.history(self._user.name, most=500)
             weights = {row["track_id"]: float(len(rows) - n) for n, row in reversed(list(enumerate(rows)))}
         else:
-            weights = {each: 1.0 for each, good in self._house.accounts.ratings(self._user.name).items() if good}
+            weights = {each: 1.0 for each, good in self._house.listeners.ratings(self._user.name).items() if good}
         scored = [(max(weights.get(track.track_id, 0) for track in album.tracks), album) for album in albums]
         return [album for score, album in sorted(scored, key=lambda pair: -pair[0]) if score]
 
@@ -139,7 +139,7 @@ class Shelves:
 
     def top(self, artist: str, count: int) -> list[Track]:
         """Return an artist's tracks, those that the listener finished most often first."""
-        plays = self._house.accounts.plays_of(self._user.name)
+        plays = self._house.listeners.plays_of(self._user.name)
         tracks = [track for track in self._catalog.tracks if fold(track.artist) == fold(artist)]
         return sorted(tracks, key=lambda track: -plays.get(track.track_id, 0))[:count]
 

@@ -458,14 +458,14 @@ def _rate(call: Call) -> Answer:
 @method("getStarred", "getStarred2")
 def _starred(call: Call) -> Answer:
     key = "starred2" if call.request.url.path.removesuffix(".view").endswith("2") else "starred"
-    ratings = call.house.accounts.ratings(call.user.name)
+    ratings = call.house.listeners.ratings(call.user.name)
     found = call.house.catalog.known(each for each, liked in ratings.items() if liked)
     return {key: {"artist": [], "album": [], "song": call.shelves.songs(found)}}
 
 
 @method("getNowPlaying")
 def _now(call: Call) -> Answer:
-    rows = call.house.accounts.history(call.user.name, most=1)
+    rows = call.house.listeners.history(call.user.name, most=1)
     if not rows or rows[0]["event"] != "started" or rows[0]["track_id"] not in call.house.catalog.by_id:
         return {"nowPlaying": {"entry": []}}
     minutes = int((datetime.now(UTC) - datetime.fromisoformat(rows[0]["at"])).total_seconds() // 60)
