@@ -45,6 +45,17 @@ _HEADERS = [
 ]
 
 
+# Other players' APIs take no cookie, only what a client was given for itself: their web pages may ask, and show covers.
+_CLIENTS = ("/rest/", "/1/")
+_CLIENT_HEADERS = [
+    *(each for each in _HEADERS if each[0] != b"cross-origin-resource-policy"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-headers", b"*, Authorization"),
+    (b"access-control-allow-methods", b"GET, POST, HEAD"),
+]
+
+
 class Refused(HTTPException):
     """A request that is turned away: status, and the line that says why."""
 
@@ -98,7 +109,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(each for each in _HEADERS if each[0] not in given)]
+                ours = _CLIENT_HEADERS if scope["path"].startswith(_CLIENTS) else _HEADERS
+                message["headers"] = [*message["headers"], *(each for each in ours if each[0] not in given)]
             await send(message)
 
         try:
@@ -136,7 +148,7 @@ def _is_host(text: str) -> bool:
 
 def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
     """A change that a browser asks for must come from our own page. Clients that are no browser send neither header."""
-    if scope["method"] in _SAFE:
+    if scope["method"] in _SAFE or scope["path"].startswith(_CLIENTS):
         return
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     host = headers.get("host", "")
