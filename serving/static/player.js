@@ -31,7 +31,7 @@ export class Player extends EventTarget {
   get audio() { return this.audios[0]; }
   get current() { return this.queue[this.at] ?? null; }
   get track() { return this.current?.track ?? null; }
-  get playing() { return !this.audio.paused && !this.audio.ended; }
+  get playing() { return !this.audio.paused && !this.audio.ended && !this.audio.error; }
   get position() { return this.audio.src ? this.audio.currentTime || this.restored : this.restored; }
   get duration() {
     const real = this.audio.duration;
@@ -161,7 +161,7 @@ export class Player extends EventTarget {
     this.audios[1].pause();
     this.started = false;
     this.restored = 0;
-    if (this.audio.src !== url) this.audio.src = url;
+    if (this.audio.src !== url || this.audio.error) this.audio.src = url;
     this.audio.currentTime = position;
     this.#level();
     if (play) this.audio.play().catch(() => this.#changed());
@@ -242,7 +242,7 @@ export class Player extends EventTarget {
       return first && this.play([first]);
     }
     if (this.playing) return this.audio.pause();
-    if (!this.audio.src) return this.#start(this.restored);
+    if (!this.audio.src || this.audio.error) return this.#start(this.restored);
     this.audio.play().catch(() => {});
   }
 

@@ -8,12 +8,16 @@ import struct
 from contextlib import ExitStack
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from filelock import FileLock
 from kafka import KafkaConsumer
 
 from jobs import broker, embedded, local, mongo, topics
+from serving.accounts import Accounts
+from serving.ledger import Ledger
 from tests import browser, planted_lake
 from tests.services.player import (
+    PATIENCE,
     free_port,
     get,
     healthy,
@@ -277,6 +281,41 @@ def test_an_app_password_is_made_and_taken_back(page, serving):
     assert get(serving.address, "1/validate-token", headers=token)["valid"]
     page.click("[aria-label='Take back phone']")
     wait_for(lambda: not get(serving.address, "1/validate-token", headers=token)["valid"])
+
+
+def log_in(page, password):
+    page.wait_for_selector(".login form")
+    page.fill(".login [name=name]", "anna")
+    page.fill(".login [name=password]", password)
+    page.click(".login button")
+
+
+def test_with_users_the_page_asks_who_it_is_and_changes_the_password(page, serving, chromium):
+    page.evaluate("segue.pause()")
+    ledger = Ledger(serving.lake.root)  # as `segue user add anna` does
+    accounts = Accounts(ledger)
+    accounts.add("anna", "a good password")
+    try:
+        own = chromium.new_context().new_page()
+        own.set_default_timeout(PATIENCE)
+        own.goto(serving.address)
+        log_in(own, "a bad password")
+        own.wait_for_selector(".login .wrong:has-text('do not go together')")
+        assert not Axe().run(own).response["violations"]
+        log_in(own, "a good password")
+        own.wait_for_selector("#start")
+        go(own, "#/settings", "form [aria-label='New password']")
+        own.fill("[aria-label='Present password']", "a good password")
+        own.fill("[aria-label='New password']", "a better password")
+        own.get_by_role("button", name="Change").click()
+        own.wait_for_selector("#toast.shown:has-text('is changed')")
+        own.get_by_role("button", name="Log out").click()
+        log_in(own, "a better password")
+        own.wait_for_selector("#start, form [aria-label='New password']")
+        own.context.close()
+    finally:
+        accounts.remove("anna")
+        ledger.close()
 
 
 # --- when parts go away ---
