@@ -147,6 +147,8 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
     counts.users += len(users)
     recommend(database, shelf, changed, counts)
     mongo.merge(database["feedback"], felt.values())
+    reached = {f"offsets.{play['origin']}": play["offset"] for play in plays}  # the last of each: they are in order
+    mongo.merge(database["settings"], [{"_id": REACHED, **reached}])
 
 
 def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], counts: Counts) -> None:
@@ -163,6 +165,9 @@ def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], 
 
 
 _SETTINGS = ("champion", "blend")
+
+# The document of `settings` that says up to where of each origin the store has everything: written last.
+REACHED = "stream"
 
 
 def document(catalogue: ranking.Catalogue, profile: profiles.Profile) -> mongo.Document:
@@ -185,35 +190,6 @@ def _insert(database: Any, plays: Sequence[dict[str, Any]]) -> set[tuple[str, in
     there = {d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_new(database["plays"], documents)}
     mine = {event_id: (play["origin"], play["offset"]) for event_id, play in first.items()}
     return {where for event_id, where in mine.items() if there.get(event_id, where) == where}
-
-
-def repair(database: Any, shelf: Shelf, lake: Lake) -> int:
-    """Bring profiles that are behind PLAYS up to it, from PLAYS; return how many were.
-
-    Behind is what a store that lost its latest writes, or came back from a backup, has; or all where it is empty.
-    """
-    expected = history.last_offsets(lake)
-    there = {d["_id"]: d["offsets"] for d in database["profiles"].find({}, {"offsets": 1})}
-    behind = sorted(user for user, offsets in expected.items() if _is_behind(there.get(user, {}), offsets))
-    if behind:
-        wanted = set(behind)
-        plays = [play for play in history.read(lake).to_pylist() if play["user_id"] in wanted]
-        mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in plays))
-        made = {user: profiles.empty(user) for user in behind}
-        for play in plays:
-            profiles.add(made[play["user_id"]], play)
-        for user, profile in made.items():
-            profile["offsets"] = expected[user]
-        mongo.upsert(database["profiles"], made.values())
-        for profile in made.values():
-            ids = [track["track_id"] for track in profile["tracks"]]
-            mongo.merge(database["feedback"], (each for i in ids for each in profiles.feedback(profile, i)))
-        recommend(database, shelf, list(made.values()), Counts())
-    return len(behind)
-
-
-def _is_behind(has: dict[str, int], expected: dict[str, int]) -> bool:
-    return any(has.get(origin, -1) < offset for origin, offset in expected.items())
 
 
 def rejection_headers(rejected: Rejected, upto: dict[str, int]) -> list[tuple[str, bytes]]:

@@ -17,9 +17,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import filelock
 from kafka import KafkaProducer
@@ -70,8 +71,7 @@ class Producer:
                 os.fdatasync(self._out.fileno())
                 self._out.close()
                 self._out = self._new_file()
-            self._out.write(line)
-            self._out.flush()
+            _append(self._out, line)
             self._written += 1
             mine = self._written
         self._sync(mine)
@@ -117,9 +117,9 @@ class Producer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _new_file(self) -> BinaryIO:
+    def _new_file(self) -> FileIO:
         path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"
-        file = path.open("xb")
+        file = path.open("xb", buffering=0)
         _sync_folder(self._folder)
         self._files.append(path)
         return file
@@ -177,14 +177,15 @@ class Producer:
         with path.open("rb") as file:
             file.seek(start)
             while lines := file.readlines(_GROUP_BYTES):
-                if not lines[-1].endswith(b"\n"):  # being written; or torn by a kill, then the last of its file
-                    lines.pop()
-                start += sum(map(len, lines))
-                if lines:
-                    yield lines, (path, start)
-                else:
+                # Being written, or torn by a kill. Reading on would take up its other half as a line: begin anew there.
+                is_torn = not lines[-1].endswith(b"\n")
+                whole = lines[: len(lines) - is_torn]
+                start += sum(map(len, whole))
+                if whole:
+                    yield whole, (path, start)
+                if is_torn:
                     break
-        self._drop(path)
+        self._drop(path, start)
 
     def _forget(self, upto: tuple[Path, int], count: int) -> None:
         """Remember what Kafka has: not synced, a power cut would only send it again."""
@@ -197,12 +198,24 @@ class Producer:
             self._delivered += count
             self._wake.notify_all()
 
-    def _drop(self, path: Path) -> None:
-        """Delete a file that Kafka has all of, unless it is still written to."""
+    def _drop(self, path: Path, start: int) -> None:
+        """Delete a file that Kafka has all of, unless it is written to, or was since its end was read."""
         with self._write_lock:
-            if path.name != Path(self._out.name).name:
+            if path.name != Path(str(self._out.name)).name and b"\n" not in path.read_bytes()[start:]:
                 self._files.remove(path)
                 path.unlink()
+
+
+def _append(file: FileIO, line: bytes) -> None:
+    """Write a line, all of it or nothing: half a line on a full disk would spoil the next one."""
+    end, rest = file.tell(), memoryview(line)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(end)
+        file.seek(end)
+        raise
 
 
 def _own(spool: Path) -> tuple[Path, Any]:

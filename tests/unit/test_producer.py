@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def broker(monkeypatch):
     monkeypatch.setattr(producer, "_deliver", fake.deliver)
     monkeypatch.setattr(producer, "_RETRY_S", 0.01)
     return fake
+
+
+@contextmanager
+def closed(sender):
+    """A producer that does not wait for Kafka at its end."""
+    yield sender
+    sender.close(timeout_s=0)
 
 
 def event(number):
@@ -168,3 +176,83 @@ def test_a_spool_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(StepError, match="folder for plays that can be written"):
         producer.Producer(None, tmp_path / "file")
     assert os.listdir(tmp_path) == ["file"]
+
+
+class Halves:
+    """A file of the spool whose lines appear in two steps, the sender looking in between, as on a busy machine."""
+
+    def __init__(self, file, look):
+        self.file, self.look, self.name = file, look, file.name
+
+    def write(self, line):
+        self.file.write(line[: len(line) // 2])
+        self.look()
+        self.file.write(line[len(line) // 2 :])
+        return len(line)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+def test_a_line_seen_half_written_is_sent_whole_and_counted_once(broker, tmp_path, monkeypatch):
+    broker.away = True
+    sender = producer.Producer("kafka:9092", tmp_path)
+    seen = []
+    monkeypatch.setattr(sender, "_drop", lambda *_: None)  # `send` holds the lock that it needs
+    sender._out = Halves(sender._out, lambda: seen.append([group for group, _ in sender._groups()]))
+    for number in range(3):
+        sender.send(event(number))
+    assert [len(groups[0]) if groups else 0 for groups in seen] == [0, 1, 2]
+    broker.away = False
+    assert sender.flush(10) and sender.waiting == 0
+    sender.close()
+    assert broker.messages == ["e0", "e1", "e2"]
+
+
+def test_a_sender_that_reads_on_while_a_line_is_written_takes_no_half_of_it(broker, tmp_path):
+    broker.away = True
+    with closed(producer.Producer("kafka:9092", tmp_path)) as sender:
+        sender.send(event(0))
+        line = events.encode(event(1)) + b"\n"
+        sender._out.write(line[:20])
+        groups = sender._groups()
+        assert [json.loads(each)["event_id"] for each in next(groups)[0]] == ["e0"]
+        sender._out.write(line[20:])
+        assert list(groups) == []
+        assert [json.loads(each)["event_id"] for group, _ in sender._groups() for each in group] == ["e0", "e1"]
+
+
+def test_a_file_that_grew_after_its_end_was_read_is_kept(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(producer, "_FILE_BYTES", 1)  # every event begins a new file
+    broker.away = True
+    with closed(producer.Producer("kafka:9092", tmp_path)) as sender:
+        sender.send(event(0))
+        oldest = sender._files[0]
+        groups = sender._groups()
+        end = next(groups)[1][1]
+        sender._out.write(events.encode(event(1)) + b"\n")  # of another thread, into the same file
+        sender.send(event(2))
+        assert Path(sender._out.name) != oldest
+        sender._drop(oldest, end)
+        assert oldest.exists() and lines(tmp_path) == ["e0", "e1", "e2"]
+
+
+def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(broker, tmp_path):
+    broker.away = True
+    with closed(producer.Producer("kafka:9092", tmp_path)) as sender:
+        out = sender._out
+
+        class Full:
+            name, tell, truncate, seek, fileno = out.name, out.tell, out.truncate, out.seek, out.fileno
+
+            def write(self, line):
+                if out.tell() > 0:
+                    raise OSError(28, "No space left on device")
+                return out.write(line[:10])
+
+        sender._out = Full()
+        with pytest.raises(OSError, match="No space"):
+            sender.send(event(0))
+        sender._out = out
+        sender.send(event(1))
+        assert lines(tmp_path) == ["e1"] and sender.waiting == 1
