@@ -49,10 +49,14 @@ class Hub:
         first: list[bytes],
         *,
         seen: str | None = None,
+        allowed: Callable[[], bool] = lambda: True,
         opened: Callable[[], None],
         closed: Callable[[], None],
     ) -> AsyncIterator[bytes]:
-        """Yield `first`, then what is told to the listener, until the reader goes; not again the event of the id `seen`."""
+        """Yield `first`, then what is told to the listener, until the reader goes or is `allowed` no more.
+
+        Not again the event of the id `seen`. Who is still allowed is asked with each heartbeat.
+        """
         queue: asyncio.Queue[_Message | None] = asyncio.Queue(_BEHIND)
         self._streams.setdefault(user_id, set()).add(queue)
         self.open += 1
@@ -65,6 +69,8 @@ class Hub:
                 try:
                     told = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
                 except TimeoutError:
+                    if not allowed():
+                        return
                     told = (None, b": still here\n\n")
                 if told is None:
                     return

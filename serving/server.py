@@ -5,6 +5,7 @@ uvicorn waits for ever for the rest of a request, and for a reader that has stop
 
 import asyncio
 import json
+import resource
 import socket
 from http import HTTPStatus
 from typing import Any
@@ -25,8 +26,15 @@ MOST_HEAD = 64 * 1024
 _GRACE_S = 2
 
 
+# Files that may be open at once, where the machine lets us: with the usual 1,024 the thousandth stream would find none left.
+_FILES = 65_536
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens; OSError where the address is taken or none. What it accepts inherits its limits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     listening = socket.create_server((host, port), backlog=2048)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; the kernel ends what is not read in time
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1000))

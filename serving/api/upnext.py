@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from serving import models as m
-from serving.api.common import House_, Me
+from serving.api.common import COOKIE, House_, Me
 from serving.catalog import fold
 from serving.guard import Refused
 from serving.live import message
@@ -57,7 +57,7 @@ def radio(at: House_, me: Me, wanted: m.RadioWanted) -> m.Tracks:
 
 @router.get("/live", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
 async def live(
-    at: House_, me: Me, last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None
+    request: Request, at: House_, me: Me, last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None
 ) -> StreamingResponse:
     """Server-sent events: `recommendations` when they change, `state` when MongoDB comes or goes, `collection`."""
     assert at.hub is not None
@@ -66,10 +66,19 @@ async def live(
     seen = mark(document) if document else None
     if document and seen != last_event_id:
         first.append(message("recommendations", at.listed(me.name, document).model_dump(), seen))
+
+    def allowed() -> bool:
+        try:
+            cookie, authorization = request.cookies.get(COOKIE), request.headers.get("authorization")
+            return at.listener(cookie=cookie, authorization=authorization) == me
+        except Refused:
+            return False
+
     stream = at.hub.stream(
         me.name,
         first,
         seen=seen,
+        allowed=allowed,
         opened=lambda: at.projection.listen(me.name, seen),
         closed=lambda: at.projection.leave(me.name),
     )

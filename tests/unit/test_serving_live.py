@@ -2,6 +2,7 @@
 
 import asyncio
 
+from serving import live
 from serving.live import Hub, message
 
 
@@ -52,6 +53,18 @@ def test_what_was_seen_before_the_connection_was_cut_does_not_come_again():
             hub._tell("anna", (f"id-{number}", told(number)))
         assert [await following, await anext(stream)] == [told(2), told(3)]
         await stream.aclose()
+
+    asyncio.run(run())
+
+
+def test_who_is_logged_out_hears_no_more(monkeypatch):
+    monkeypatch.setattr(live, "_HEARTBEAT_S", 0.01)
+
+    async def run():
+        hub, allowed = Hub(asyncio.get_running_loop()), [True, False]
+        stream = hub.stream("anna", [], allowed=lambda: allowed.pop(0), opened=lambda: None, closed=lambda: None)
+        assert [text async for text in stream] == [b"retry: 1500\n\n", b": still here\n\n"]
+        assert hub.open == 0
 
     asyncio.run(run())
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import resource
 import socket
 import threading
 import time
@@ -151,6 +152,14 @@ def test_a_reader_that_never_reads_is_let_go(at):
         client.sendall(b"GET /api/tracks/t00/audio HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         until(lambda: at.server_state.tasks)
         until(lambda: not at.server_state.connections)
+
+
+def test_as_many_files_as_the_machine_allows():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    server.listen("127.0.0.1", 0).close()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, 65_536), hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_others_are_served_meanwhile(at):
