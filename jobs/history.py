@@ -30,6 +30,21 @@ def once(plays: pa.Table) -> pa.Table:
     return ordered.take(first.combine_chunks().sort())
 
 
+def latest(lake: Lake, most: int) -> list[dict[str, Any]]:
+    """Return the latest plays, at most so many, in the order of time; without where they came from."""
+    names = [name for name in PLAYS.names if name not in ("origin", "offset")]
+    plays = read(lake, *names).sort_by([("played_at", "ascending"), ("event_id", "ascending")])
+    found: list[dict[str, Any]] = plays.slice(max(0, len(plays) - most)).to_pylist()
+    return found
+
+
+def reached(lake: Lake) -> dict[str, int]:
+    """Return the last offset of each origin."""
+    plays = lake.arrow_with_live(PLAYS, "origin", "offset")
+    rows = plays.group_by("origin").aggregate([("offset", "max")]).to_pylist()
+    return {row["origin"]: row["offset_max"] for row in rows if row["origin"] is not None}
+
+
 def last_offsets(lake: Lake) -> dict[str, dict[str, int]]:
     """Return for each user the last offset of each origin, repeated events included: what a profile must have applied."""
     plays = lake.arrow_with_live(PLAYS, "user_id", "origin", "offset")
