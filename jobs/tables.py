@@ -220,6 +220,7 @@ TRACKS = Table(
         Column("split", "string", "of FMA's data set: training, validation or test"),
         Column("subset", "string", "smallest of FMA's subsets that the track is in: small, medium or large"),
         Column("recording_id", "string", "track_id of the first track with the same recording: its own in most cases"),
+        Column("recording_mbid", "string", "MusicBrainz's id of the recording, a UUID; null where no tag says it"),
     ),
 )
 
