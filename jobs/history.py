@@ -43,7 +43,7 @@ def ends(lake: Lake) -> dict[str, int]:
     """Return the last offset of each origin."""
     plays = lake.arrow_with_live(PLAYS, "origin", "offset")
     found = plays.group_by("origin").aggregate([("offset", "max")])
-    return {row["origin"]: row["offset_max"] for row in found.to_pylist() }
+    return {row["origin"]: row["offset_max"] for row in found.to_pylist()}
 
 
 def last_offsets(lake: Lake, after: Mapping[str, int] | None = None) -> Iterator[tuple[str, dict[str, int]]]:
