@@ -58,7 +58,7 @@ def test_everything_plays_while_mongodb_is_away(client):
 
 @pytest.mark.parametrize(
     ("part", "method", "error"),
-    [("producer", "send", StepError("no room")), ("accounts", "played", sqlite3.OperationalError("disk is full"))],
+    [("producer", "send", StepError("no room")), ("listeners", "played", sqlite3.OperationalError("disk is full"))],
 )
 def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monkeypatch, part, method, error):
     def full(event):
