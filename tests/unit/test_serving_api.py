@@ -34,6 +34,7 @@ def anna(client):
     for name, _ in accounts.names():
         accounts.remove(name)
     client.cookies.clear()
+    client.house.login_limit._levels.clear()
 
 
 def problem(answer, status):
@@ -57,7 +58,7 @@ def test_everything_plays_while_mongodb_is_away(client):
 
 @pytest.mark.parametrize(
     ("part", "method", "error"),
-    [("producer", "send", StepError("no room")), ("accounts", "played", sqlite3.OperationalError("disk is full"))],
+    [("producer", "send", StepError("no room")), ("listeners", "played", sqlite3.OperationalError("disk is full"))],
 )
 def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monkeypatch, part, method, error):
     def full(event):
@@ -275,6 +276,23 @@ def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna)
         "/api/login", json={"name": "anna", "password": "a good password"}
     )
     assert "secure" in tls.headers["set-cookie"].lower()
+
+
+def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):
+    problem(client.put("/api/password", json={"old": "a good password", "new": "x" * 8}), 401)
+    client.post("/api/login", json={"name": "anna", "password": "a good password"})
+    before = client.cookies["segue_session"]
+    assert "present password" in problem(client.put("/api/password", json={"old": "no", "new": "a better one"}), 403)
+    assert "8 to 200" in problem(client.put("/api/password", json={"old": "a good password", "new": "short"}), 422)
+    client.put("/api/password", json={"old": "a good password", "new": "a better one"})
+    assert client.get("/api/state").json()["user"] == "anna"  # this page stays logged in, any other is not
+    assert client.house.accounts.user_of(before) is None
+    client.cookies.clear()
+    assert client.post("/api/login", json={"name": "anna", "password": "a better one"}).status_code == 200
+
+
+def test_without_users_there_is_no_password(client):
+    assert "segue user add" in problem(client.put("/api/password", json={"old": "", "new": "a good password"}), 403)
 
 
 def test_passwords_cannot_be_guessed_for_long(client, anna):
