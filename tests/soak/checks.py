@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from jobs import history, local, mongo, profiles, tables
 from jobs.storage import Lake
 from jobs.tables import PLAYS
 from serving.accounts import Accounts
-from tests.soak.listeners import Ledger
+from serving.ledger import Ledger
+from serving.listeners import Listeners
+from tests.soak.listeners import Promises
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> bool:
@@ -26,11 +29,11 @@ def heard(lake: Path) -> set[str]:
     return set(history.read(Lake(lake), "event_id")["event_id"].to_pylist())
 
 
-def wrong(lake: Path, ledger: Ledger, uri: str | None = None) -> Iterator[tuple[str, str]]:
+def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tuple[str, str]]:
     """Yield each question with what is wrong, "" where nothing is."""
     plays = history.read(Lake(lake))
     ids = set(plays["event_id"].to_pylist())
-    lost, strange = ledger.accepted - ids, ids - set(ledger.sent)
+    lost, strange = promises.accepted - ids, ids - set(promises.sent)
     yield "every accepted event is in PLAYS", _few(lost)
     yield "nothing is in PLAYS that nobody sent", _few(strange)
     kept = Counter(Lake(lake).arrow(PLAYS, "event_id")["event_id"].to_pylist())
@@ -49,7 +52,9 @@ def wrong(lake: Path, ledger: Ledger, uri: str | None = None) -> Iterator[tuple[
             found += Counter(
                 {(user, track["track_id"], kind): track[kind] for kind in ("started", "finished", "skipped")}
             )
-    told = Counter({k: n for k, n in ledger.count(ids & set(ledger.sent)).items() if k[2] not in ("liked", "disliked")})
+    told = Counter(
+        {k: n for k, n in promises.count(ids & set(promises.sent)).items() if k[2] not in ("liked", "disliked")}
+    )
     yield (
         "profiles count what the listeners did",
         _few({str(key) for key in {*found, *told} if found[key] != told[key]}),
@@ -75,13 +80,9 @@ def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Pro
 
 
 def _likes(lake: Path, feedback: dict[str, mongo.Document]) -> set[str]:
-    accounts = Accounts(lake)
-    try:
-        said = {
-            f"{user}:{track}": liked for user, _ in accounts.names() for track, liked in accounts.ratings(user).items()
-        }
-    finally:
-        accounts.close()
+    with closing(Ledger(lake)) as file:
+        names, ratings = [name for name, _ in Accounts(file).names()], Listeners(file).ratings
+        said = {f"{user}:{track}": liked for user in names for track, liked in ratings(user).items()}
     shown = {key: document["liked"] for key, document in feedback.items()}
     return {key for key in {*said, *shown} if said.get(key) != shown.get(key)}
 

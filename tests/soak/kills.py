@@ -31,7 +31,7 @@ import psutil
 from jobs import services, stream_status
 from tests.services.conftest import SEGUE, environment, segue
 from tests.soak import checks
-from tests.soak.listeners import Ledger, Listener, invite
+from tests.soak.listeners import Listener, Promises, invite
 
 # What tells a process's part, in this order, and the service whose health says that the part is back; None for what belongs
 # to a task, which Airflow tries again.
@@ -207,15 +207,15 @@ def without_supervisord(home: services.Home, up: list[str]) -> list[tuple[str, s
 
 
 def report(
-    killer: Killer, nights: Nights, ledger: Ledger, found: list[tuple[str, str]], silence: float, seed: int
+    killer: Killer, nights: Nights, promises: Promises, found: list[tuple[str, str]], silence: float, seed: int
 ) -> str:
     """Return it all in Markdown."""
     away = Counter[str](kill.part for kill in killer.kills)
     lines = [
         f"# {len(killer.kills)} kill -9 over `segue up`, seed {seed}, {datetime.now(UTC):%Y-%m-%d}",
         "",
-        f"{os.cpu_count()} cores. {len(ledger.sent)} events sent, {len(ledger.accepted)} accepted, {ledger.refused} answers "
-        f"other than 2xx, {ledger.repeated} sent again with the same id. Longest time without audio for anybody "
+        f"{os.cpu_count()} cores. {len(promises.sent)} events sent, {len(promises.accepted)} accepted, {promises.refused} "
+        f"answers other than 2xx, {promises.repeated} sent again with the same id. Longest time without audio for anybody "
         f"{silence:.1f} s. nightly_refresh: {', '.join(nights.ended)}; retries: "
         f"{', '.join(f'{task} {n}' for task, n in sorted(nights.tries.items()) if n) or 'none'}.",
         "",
@@ -277,10 +277,10 @@ def soak(
     home: services.Home, up: list[str], secrets: dict[str, str], arguments: argparse.Namespace
 ) -> tuple[list[tuple[str, str]], str]:
     """Play, kill, wait; return what must hold with what is wrong, and the report."""
-    ledger, nights, killer = Ledger(), Nights(home), Killer(home, arguments.seed)
+    promises, nights, killer = Promises(), Nights(home), Killer(home, arguments.seed)
     base = f"http://127.0.0.1:{home.state()['serving']}"
     listeners = [
-        Listener(base, name, secret, ledger, rate=0.8, patient=number % 2 == 0, seed=arguments.seed)
+        Listener(base, name, secret, promises, rate=0.8, patient=number % 2 == 0, seed=arguments.seed)
         for number, (name, secret) in enumerate(secrets.items())
     ]
     for each in [*listeners, nights]:
@@ -289,17 +289,17 @@ def soak(
     back = killer.stop()
     found = [("every part is back, and healthy", "" if back else "see below")]
     found.append(("the last nightly_refresh is a success", "" if nights.stop() else nights.ended[-1]))
-    silence = max(ledger.silences, default=0.0)
+    silence = max(promises.silences, default=0.0)
     found += without_supervisord(home, up)
     for listener in listeners:
         listener.stop()
-    empty = checks.wait_until(lambda: ledger.accepted <= checks.heard(home.lake) and _lag(home) == 0, _EMPTY_S)
+    empty = checks.wait_until(lambda: promises.accepted <= checks.heard(home.lake) and _lag(home) == 0, _EMPTY_S)
     found.append(("the stream comes to its end", "" if empty else f"{_lag(home)} waiting"))
     time.sleep(3)
-    found += checks.wrong(home.lake, ledger)
+    found += checks.wrong(home.lake, promises)
     said = subprocess.run([SEGUE, "status"], env=environment(home.lake), capture_output=True, text=True)
     found.append(("`segue status` is content", said.stderr if said.returncode else ""))
-    return found, report(killer, nights, ledger, found, silence, arguments.seed)
+    return found, report(killer, nights, promises, found, silence, arguments.seed)
 
 
 def _lag(home: services.Home) -> int | None:

@@ -1,4 +1,4 @@
-"""Listeners over HTTP, each a thread with an app password, and the ledger of what was promised to them."""
+"""Listeners over HTTP, each a thread with an app password, and what was promised to them."""
 
 import json
 import random
@@ -6,18 +6,19 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from serving.accounts import Accounts
+from serving.ledger import Ledger
 
 # Seconds for one request; it may meet a server that was just killed.
 _TIMEOUT_S = 15
 
 
-class Ledger:
+class Promises:
     """Events by id, as they were sent; and which of them were answered by 2xx."""
 
     def __init__(self) -> None:
@@ -55,13 +56,11 @@ class Ledger:
 
 def invite(lake: Path, names: list[str]) -> dict[str, str]:
     """Add users to the lake; return each one's app password."""
-    accounts = Accounts(lake)
-    try:
+    with closing(Ledger(lake)) as file:
+        accounts = Accounts(file)
         for name in names:
             accounts.add(name, f"password of {name}")
         return {name: accounts.add_client(name, "soak").secret for name in names}
-    finally:
-        accounts.close()
 
 
 def ask(address: str, secret: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> bytes:
@@ -79,10 +78,10 @@ class Listener(threading.Thread):
     """Plays: asks for audio, says what became of it. A patient one sends again, with the same id, what was not accepted."""
 
     def __init__(
-        self, base: str, name: str, secret: str, ledger: Ledger, *, rate: float, patient: bool, seed: int
+        self, base: str, name: str, secret: str, promises: Promises, *, rate: float, patient: bool, seed: int
     ) -> None:
         super().__init__(name=name, daemon=True)
-        self._base, self._secret, self._ledger = base, secret, ledger
+        self._base, self._secret, self._promises = base, secret, promises
         self._pause_s, self._patient, self._chance = 1 / rate, patient, random.Random(f"{seed} {name}")
         self._told, self._number = threading.Event(), 0
 
@@ -101,7 +100,7 @@ class Listener(threading.Thread):
             track_id = self._chance.choice(tracks)
             with suppress(OSError):
                 ask(f"{self._base}/api/tracks/{track_id}/audio", self._secret, headers={"Range": "bytes=0-2047"})
-                self._ledger.played()
+                self._promises.played()
             kind = self._chance.choices(("started", "finished", "skipped", "liked", "disliked"), (40, 35, 18, 5, 2))[0]
             self._say(track_id, kind)
 
@@ -110,12 +109,12 @@ class Listener(threading.Thread):
         event_id = f"{self.name}-{self._number:06d}"
         body = {"event_id": event_id, "track_id": track_id, "event": kind, "position_s": 1.0, "session_id": self.name}
         while True:
-            self._ledger.send(event_id, self.name, track_id, kind)
+            self._promises.send(event_id, self.name, track_id, kind)
             try:
                 ask(f"{self._base}/api/events", self._secret, body)
-                return self._ledger.answer(event_id, True)
+                return self._promises.answer(event_id, True)
             except OSError:
-                self._ledger.answer(event_id, False)
+                self._promises.answer(event_id, False)
             if not self._patient:
                 return None
             time.sleep(0.5)

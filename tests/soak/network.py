@@ -26,7 +26,7 @@ from jobs import broker, local, mongo, stream_status
 from tests import planted_lake
 from tests.services.conftest import SEGUE, environment
 from tests.soak import checks
-from tests.soak.listeners import Ledger, Listener, invite
+from tests.soak.listeners import Listener, Promises, invite
 
 _READY_S, _EMPTY_S, _CHUNK = 120, 240, 16 * 1024
 
@@ -171,7 +171,7 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     """One trouble after another; return the report, and whether all is well."""
     planted_lake.make(lake)
     secrets = invite(lake, [f"listener-{number}" for number in range(4)])
-    ledger, rows = Ledger(), []
+    promises, rows = Promises(), []
     clock = Clock(lake.parent, arguments.clock)
     os.environ.update(clock.given)  # for the broker and the store, which are started from here
     with ExitStack() as stack:
@@ -195,23 +195,23 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
         if not checks.wait_until(lambda: stream_status.is_alive(lake), _READY_S):
             raise SystemExit(f"the stream did not start; see {kept[0].log}")
         listeners = [
-            Listener(f"http://127.0.0.1:{port}", name, secret, ledger, rate=2, patient=number % 2 == 0, seed=1)
+            Listener(f"http://127.0.0.1:{port}", name, secret, promises, rate=2, patient=number % 2 == 0, seed=1)
             for number, (name, secret) in enumerate(secrets.items())
         ]
         for listener in listeners:
             listener.start()
         time.sleep(arguments.seconds)
         for name, begin, end in troubles(kafka, store, clock, lake, arguments):
-            rows.append(meet(name, begin, end, ledger, kept, lake, arguments.seconds))
+            rows.append(meet(name, begin, end, promises, kept, lake, arguments.seconds))
             print(rows[-1], flush=True)
         for listener in listeners:
             listener.stop()
-        empty = checks.wait_until(lambda: ledger.accepted <= checks.heard(lake), _EMPTY_S)
+        empty = checks.wait_until(lambda: promises.accepted <= checks.heard(lake), _EMPTY_S)
         time.sleep(5)
-        found = [("the stream comes to its end", "" if empty else "events wait"), *checks.wrong(lake, ledger, uri)]
+        found = [("the stream comes to its end", "" if empty else "events wait"), *checks.wrong(lake, promises, uri)]
     lines = [
-        f"{os.cpu_count()} cores; {len(ledger.sent)} events sent, {len(ledger.accepted)} accepted, {ledger.refused} answers "
-        f"other than 2xx, longest time without audio {max(ledger.silences, default=0):.1f} s.",
+        f"{os.cpu_count()} cores; {len(promises.sent)} events sent, {len(promises.accepted)} accepted, {promises.refused} "
+        f"answers other than 2xx, longest time without audio {max(promises.silences, default=0):.1f} s.",
         "",
         "| trouble | accepted meanwhile | heard again after, s | starts of stream, serving | said first |",
         "| --- | --- | --- | --- | --- |",
@@ -248,19 +248,19 @@ def meet(
     name: str,
     begin: Callable[[], object],
     end: Callable[[], object],
-    ledger: Ledger,
+    promises: Promises,
     kept: list[Kept],
     lake: Path,
     seconds: float,
 ) -> str:
     """Let a trouble last and pass; return its row of the report."""
-    before, starts, said = len(ledger.accepted), [each.starts for each in kept], [len(each.said()) for each in kept]
+    before, starts, said = len(promises.accepted), [each.starts for each in kept], [len(each.said()) for each in kept]
     begin()
     time.sleep(seconds)
-    accepted = len(ledger.accepted) - before
+    accepted = len(promises.accepted) - before
     end()
     over = time.monotonic()
-    wanted = set(ledger.accepted)
+    wanted = set(promises.accepted)
     again = checks.wait_until(lambda: wanted <= checks.heard(lake), _EMPTY_S)
     heard = f"{time.monotonic() - over:.0f}" if again else "not"
     time.sleep(seconds / 2)

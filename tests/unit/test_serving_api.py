@@ -79,7 +79,7 @@ def test_what_the_accounts_have_no_room_for_is_refused_in_one_line(client, monke
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(client.house.accounts, "rate", full)
+        patched.setattr(client.house.listeners, "rate", full)
         said = problem(client.put("/api/tracks/t00/rating", json={"liked": None}), 507)
     assert said == "expected room for the accounts in the lake, found: database or disk is full"
 
