@@ -70,7 +70,7 @@ def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tu
 
 
 def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Profile]:
-    offsets = history.last_offsets(Lake(lake))
+    offsets = dict(history.last_offsets(Lake(lake)))
     made = {user: profiles.empty(user) for user in offsets}
     for play in plays:
         profiles.add(made[play["user_id"]], play)

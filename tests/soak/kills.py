@@ -296,6 +296,13 @@ def soak(
     empty = checks.wait_until(lambda: promises.accepted <= checks.heard(home.lake) and _lag(home) == 0, _EMPTY_S)
     found.append(("the stream comes to its end", "" if empty else f"{_lag(home)} waiting"))
     time.sleep(3)
+    # Should a check itself fail, twenty minutes are not lost.
+    kept = {
+        "sent": promises.sent,
+        "accepted": sorted(promises.accepted),
+        "kills": [vars(kill) for kill in killer.kills],
+    }
+    (home.lake.parent / "promises.json").write_text(json.dumps(kept))
     found += checks.wrong(home.lake, promises)
     said = subprocess.run([SEGUE, "status"], env=environment(home.lake), capture_output=True, text=True)
     found.append(("`segue status` is content", said.stderr if said.returncode else ""))
