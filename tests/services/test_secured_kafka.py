@@ -1,6 +1,7 @@
 """A real cluster's locks: a broker that takes nobody but by TLS and a password. All our clients get through, no other does."""
 
 import ipaddress
+import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,7 +90,7 @@ def segue(lake: Lake, address: str, opened: dict[str, str], *arguments: str) -> 
     )
 
 
-def test_producer_stream_and_rejects_get_through(secured):
+def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
     lake, address, opened = secured
     topics.ensure(address)
     at = datetime.now(UTC) - timedelta(minutes=5)
@@ -101,11 +102,23 @@ def test_producer_stream_and_rejects_get_through(secured):
     raw = KafkaProducer(**topics.python_options(address))
     raw.send(topics.PLAYS, value=b"not json", key=b"ann").get(30)
     raw.close()
+    lines = tmp_path / "listens.jsonl"
+    lines.write_text("".join(json.dumps(line) + "\n" for line in listened(at, "Song A of 1", "Song B of 1", "Other")))
+    brought = segue(lake, address, opened, "listens", "--user", "rob", str(lines))
+    assert "3 listens, 2 sent, 0 there already, 1 unmatched, most of them Artist 1 - Other" in brought.stdout, brought
     with local.mongo(lake.root / "mongo"):
         done = segue(lake, address, opened, "stream", "--until-empty")
     assert done.returncode == 0, done.stderr
-    assert "3 plays, 1 rejected" in done.stdout
-    assert sorted(row["event_id"] for row in history.read(lake).to_pylist()) == ["e0", "e1", "e2"]
+    assert "5 plays, 1 rejected" in done.stdout
+    found = {(row["user_id"], row["track_id"]) for row in history.read(lake).to_pylist()}
+    assert found == {("ann", "t00"), ("ann", "t01"), ("ann", "t02"), ("rob", "t05"), ("rob", "t06")}
+    again = segue(lake, address, opened, "listens", "--user", "rob", str(lines))
+    assert "3 listens, 0 sent, 2 there already, 1 unmatched" in again.stdout, again
+
+
+def listened(at: datetime, *titles: str) -> list[dict[str, object]]:
+    about = ({"artist_name": "Artist 1", "track_name": title} for title in titles)
+    return [{"listened_at": int(at.timestamp()) + n, "track_metadata": each} for n, each in enumerate(about)]
 
 
 @pytest.mark.parametrize(
