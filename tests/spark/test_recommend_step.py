@@ -32,23 +32,24 @@ def before(tmp_path_factory):
     for start in range(0, len(plays), 100):
         lake.append(PLAYS, f"x-0.{start}", history.rows(plays[start : start + 100]))
     with local.mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
-        yield lake, uri, database
+        live.repair(database, live.Shelf(lake), lake)  # what the stream has done with them
+        yield lake, uri, database, list(database["profiles"].find())
 
 
 @pytest.fixture
 def fresh(before, tmp_path, monkeypatch):
     """Return a function that brings lake and store back to where they were, and the arguments of a run over them."""
-    lake, uri, database = before
+    lake, uri, database, profiles = before
     monkeypatch.setattr(foretell, "choose", lambda *_: CHOICE)  # chosen elsewhere; here it would take the time
 
     def reset(name):
         copy = Lake(tmp_path / name)
         shutil.copytree(lake.root, copy.root, dirs_exist_ok=True, symlinks=True)
-        for collection in (*SHOWN, "plays", "feedback"):
+        for collection in SHOWN:
             database[collection].drop()
         champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": NOW}
         mongo.upsert(database["settings"], [champion])
-        live.repair(database, live.Shelf(copy), copy)
+        mongo.upsert(database["profiles"], profiles)
         return copy, argparse.Namespace(lake=str(copy.root), mongo=uri, master=MASTER)
 
     return reset
