@@ -31,7 +31,7 @@ def old_plays(database: Database[mongo.Document], lake: Lake, now: datetime) -> 
     # Of the past only the newest mark says anything.
     marks = [*past[-1:], *marks[len(past) :]]
     if not marks or marks[-1]["at"] <= now - _BETWEEN:
-        reached = [{"origin": origin, "offset": offset} for origin, offset in sorted(history.reached(lake).items())]
+        reached = [{"origin": origin, "offset": offset} for origin, offset in sorted(history.ends(lake).items())]
         marks.append({"at": now, "reached": reached})
     mongo.upsert(database["settings"], [{"_id": "plays_had", "marks": marks}])
     return deleted

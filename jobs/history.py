@@ -1,6 +1,7 @@
 """PLAYS as one history: the version by day and what the stream has added since, each event once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -38,20 +39,36 @@ def latest(lake: Lake, most: int) -> list[dict[str, Any]]:
     return found
 
 
-def reached(lake: Lake) -> dict[str, int]:
+def ends(lake: Lake) -> dict[str, int]:
     """Return the last offset of each origin."""
     plays = lake.arrow_with_live(PLAYS, "origin", "offset")
-    rows = plays.group_by("origin").aggregate([("offset", "max")]).to_pylist()
-    return {row["origin"]: row["offset_max"] for row in rows if row["origin"] is not None}
+    found = plays.group_by("origin").aggregate([("offset", "max")])
+    return {row["origin"]: row["offset_max"] for row in found.to_pylist()}
 
 
-def last_offsets(lake: Lake) -> dict[str, dict[str, int]]:
-    """Return for each user the last offset of each origin, repeated events included: what a profile must have applied."""
-    plays = lake.arrow_with_live(PLAYS, "user_id", "origin", "offset")
-    found: dict[str, dict[str, int]] = {}
+def last_offsets(lake: Lake, after: Mapping[str, int] | None = None) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield each user, sorted, with the last offset of each origin, repeated events included: what a profile must have.
+
+    With `after` only of plays whose offset is beyond that of their origin.
+    """
+    where = None
+    for origin, offset in (after or {}).items():
+        beyond = (pc.field("origin") == origin) & (pc.field("offset") > offset)
+        where = beyond if where is None else where | beyond
+    plays = lake.arrow_with_live(PLAYS, "user_id", "origin", "offset", where=where)
+    found = plays.group_by(["user_id", "origin"]).aggregate([("offset", "max")]).sort_by("user_id")
+    rows = (row for batch in found.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
+    for user, own in groupby(rows, key=lambda row: row["user_id"]):
+        yield user, {row["origin"]: row["offset_max"] for row in own}
+
+
+def of_users(lake: Lake, users: Sequence[str]) -> tuple[pa.Table, dict[str, dict[str, int]]]:
+    """Return every play of some users once, in the order of origin and offset; and their last offsets."""
+    plays = lake.arrow_with_live(PLAYS, where=pc.field("user_id").isin(list(users)))
+    reached: dict[str, dict[str, int]] = {user: {} for user in users}
     for row in plays.group_by(["user_id", "origin"]).aggregate([("offset", "max")]).to_pylist():
-        found.setdefault(row["user_id"], {})[row["origin"]] = row["offset_max"]
-    return found
+        reached[row["user_id"]][row["origin"]] = row["offset_max"]
+    return once(plays), reached
 
 
 def compact(lake: Lake) -> int:

@@ -12,7 +12,8 @@ In this order, so that a kill between any two lines, and the same batch again, c
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,28 +142,59 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
             profiles.skip(profile, play["origin"], play["offset"])
         if play["event"] in ("liked", "disliked"):
             felt |= {document["_id"]: document for document in profiles.feedback(profile, play["track_id"])}
-    begun = time.monotonic()
-    mongo.upsert(database["profiles"], changed)
-    counts.seconds["profiles"] = time.monotonic() - begun
     counts.users += len(users)
-    recommend(database, shelf, changed, counts)
-    mongo.merge(database["feedback"], felt.values())
+    with Writer() as writer:
+        writer.write(mongo.upsert, database["profiles"], changed)
+        recommend(database, shelf, changed, counts, writer)
+        writer.write(mongo.merge, database["feedback"], felt.values())
+    counts.seconds["writing"] = writer.seconds
+    reached = {f"offsets.{play['origin']}": play["offset"] for play in plays}  # the last of each: they are in order
+    mongo.merge(database["settings"], [{"_id": REACHED, **reached}])
 
 
-def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], counts: Counts) -> None:
+class Writer:
+    """Writes to the store one after the other, in a thread: the store works while the next lists are ranked."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._pool, self._writes = ThreadPoolExecutor(1, "store"), list[Future[None]]()
+
+    def write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
+        """Write documents after those before."""
+        self._writes.append(self._pool.submit(self._write, how, collection, documents))
+
+    def _write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
+        begun = time.monotonic()
+        how(collection, documents)
+        self.seconds += time.monotonic() - begun
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for every write; raise what the first of them raised, and leave out those after it."""
+        try:
+            for write in self._writes:
+                write.result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], counts: Counts, writer: Writer) -> None:
     """Write the recommendations of profiles, by the model that is online now."""
     catalogue = shelf.catalogue({document["_id"]: document for document in mongo.find(database["settings"], _SETTINGS)})
     if catalogue is None:
         return
     begun = time.monotonic()
-    made = [document(catalogue, profile) for profile in changed]
+    for some in mongo.bulks(changed):
+        writer.write(mongo.upsert, database["recommendations"], [document(catalogue, profile) for profile in some])
     counts.seconds["ranking"] = time.monotonic() - begun
-    begun = time.monotonic()
-    mongo.upsert(database["recommendations"], made)
-    counts.seconds["recommendations"] = time.monotonic() - begun
 
 
 _SETTINGS = ("champion", "blend")
+
+# The document of `settings` that says up to where of each origin the store has everything: written last.
+REACHED = "stream"
 
 
 def document(catalogue: ranking.Catalogue, profile: profiles.Profile) -> mongo.Document:
@@ -185,35 +217,6 @@ def _insert(database: Any, plays: Sequence[dict[str, Any]]) -> set[tuple[str, in
     there = {d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_new(database["plays"], documents)}
     mine = {event_id: (play["origin"], play["offset"]) for event_id, play in first.items()}
     return {where for event_id, where in mine.items() if there.get(event_id, where) == where}
-
-
-def repair(database: Any, shelf: Shelf, lake: Lake) -> int:
-    """Bring profiles that are behind PLAYS up to it, from PLAYS; return how many were.
-
-    Behind is what a store that lost its latest writes, or came back from a backup, has; or all where it is empty.
-    """
-    expected = history.last_offsets(lake)
-    there = {d["_id"]: d["offsets"] for d in database["profiles"].find({}, {"offsets": 1})}
-    behind = sorted(user for user, offsets in expected.items() if _is_behind(there.get(user, {}), offsets))
-    if behind:
-        wanted = set(behind)
-        plays = [play for play in history.read(lake).to_pylist() if play["user_id"] in wanted]
-        mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in plays))
-        made = {user: profiles.empty(user) for user in behind}
-        for play in plays:
-            profiles.add(made[play["user_id"]], play)
-        for user, profile in made.items():
-            profile["offsets"] = expected[user]
-        mongo.upsert(database["profiles"], made.values())
-        for profile in made.values():
-            ids = [track["track_id"] for track in profile["tracks"]]
-            mongo.merge(database["feedback"], (each for i in ids for each in profiles.feedback(profile, i)))
-        recommend(database, shelf, list(made.values()), Counts())
-    return len(behind)
-
-
-def _is_behind(has: dict[str, int], expected: dict[str, int]) -> bool:
-    return any(has.get(origin, -1) < offset for origin, offset in expected.items())
 
 
 def rejection_headers(rejected: Rejected, upto: dict[str, int]) -> list[tuple[str, bytes]]:

@@ -12,14 +12,17 @@ from typing import Any
 import pymongo
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, PyMongoError
 
 from jobs.errors import InputError, StepError
 
 Document = dict[str, Any]
 
-# Documents of one bulk: some 2 MB of tracks, far below the protocol's 48 MB.
-_BULK = 500
+# Documents of one bulk: some 1 MB of tracks, far below the protocol's 48 MB.
+_BULK = 250
+
+# What MongoDB says of an `_id` that is there.
+_DUPLICATE = 11000
 
 # Seconds to wait for a server before saying that it is not there.
 _TIMEOUT_S = 10.0
@@ -81,21 +84,24 @@ def ids(collection: Collection[Document]) -> Iterator[str]:
         yield document["_id"]
 
 
-def find(collection: Collection[Document], wanted: Iterable[str]) -> Iterator[Document]:
-    """Yield the documents of these ids, those that are there."""
-    rest = iter(wanted)
+def find(collection: Collection[Document], wanted: Iterable[str], *fields: str) -> Iterator[Document]:
+    """Yield the documents of these ids, those that are there; only some fields of them, or all."""
+    rest, shown = iter(wanted), dict.fromkeys(fields, 1) or None
     while some := list(islice(rest, _BULK)):
-        yield from collection.find({"_id": {"$in": some}})
+        yield from collection.find({"_id": {"$in": some}}, shown)
 
 
 def insert_new(collection: Collection[Document], documents: Iterable[Document]) -> Iterator[Document]:
     """Insert documents whose `_id` is not there; yield those that stand in the way of the others."""
     rest = iter(documents)
     while bulk := list(islice(rest, _BULK)):
-        writes = [pymongo.UpdateOne({"_id": each["_id"]}, {"$setOnInsert": each}, upsert=True) for each in bulk]
-        done = collection.bulk_write(writes, ordered=False)
-        inserted = set((done.upserted_ids or {}).keys())
-        yield from find(collection, [each["_id"] for place, each in enumerate(bulk) if place not in inserted])
+        try:
+            collection.insert_many(bulk, ordered=False)
+        except BulkWriteError as error:
+            failed = error.details["writeErrors"]
+            if any(each["code"] != _DUPLICATE for each in failed):
+                raise
+            yield from find(collection, [bulk[each["index"]]["_id"] for each in failed])
 
 
 def bulks(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -5,10 +5,10 @@ chance: the same profile over the same catalogue gives the same list.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from functools import cached_property
+from datetime import timedelta
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,12 @@ LIST, _SEEDS, _PER_SEED = 30, 10, 60
 # Of one artist at most so many in ten; every so many-th item is from elsewhere.
 _PER_ARTIST, _EXPLORE_EVERY = 2, 10
 
+# Tracks whose nearest are kept after they have been looked for: the same ones are played again. Some 10 MB.
+_NEAREST_KEPT = 30_000
+
+# Tracks of each cluster, the best known first, among which exploring looks; and of how many it takes one.
+_EXPLORED_PER_CLUSTER, _EXPLORED = 40, 20
+
 # A track just heard comes back to half its score after so long.
 _REPEAT = timedelta(days=2)
 
@@ -138,10 +144,40 @@ class Catalogue:
         return Index(numbers, self.vectors, centroids.astype(np.float32), probes=max(8, count // 10))
 
     @cached_property
+    def nearest(self) -> Callable[[int], np.ndarray]:
+        """Track number -> the numbers of what sounds most like it, itself first."""
+        return lru_cache(_NEAREST_KEPT)(
+            lambda number: self.index.search(self.vectors[number], count=_PER_SEED)[0].astype(np.int32)
+        )
+
+    @cached_property
+    def id_order(self) -> np.ndarray:
+        """Each track's place among the sorted ids (n,): comparing numbers is quick."""
+        order = np.empty(len(self.ids), dtype=np.int32)
+        order[np.argsort(self.ids, kind="stable")] = np.arange(len(self.ids), dtype=np.int32)
+        return order
+
+    @cached_property
+    def artist_numbers(self) -> list[int]:
+        """A number for each track's artist; below 0 where none is known."""
+        names, numbers = np.unique(self.artists, return_inverse=True)
+        return (numbers - int(bool(len(names)) and names[0] == "")).tolist()
+
+    @cached_property
+    def recording_numbers(self) -> list[int]:
+        """A number for each track's recording."""
+        return np.unique(self.recordings, return_inverse=True)[1].tolist()
+
+    @cached_property
     def popularity(self) -> np.ndarray:
         """How well known each track is, 0..1."""
         known = np.log1p(self.plays.astype(float))
         return np.asarray(known / max(known.max(initial=0.0), 1e-9))
+
+    @cached_property
+    def best_known(self) -> np.ndarray:
+        """The numbers of the tracks with the most listeners."""
+        return np.argsort(-self.plays, kind="stable")[:_PER_SEED]
 
     @cached_property
     def start(self) -> np.ndarray:
@@ -151,12 +187,17 @@ class Catalogue:
         """
         sizes = np.bincount(self.clusters)
         central = np.einsum("nd,nd->n", self.vectors, self.index.centroids[self.clusters])
-        inside = np.lexsort((self.ids, -np.round(central, 5), -self.plays))
-        turn = np.zeros(len(self.ids), dtype=int)
-        seen = np.zeros(len(sizes), dtype=int)
-        for number in inside:
-            turn[number], seen[self.clusters[number]] = seen[self.clusters[number]], seen[self.clusters[number]] + 1
+        inside = np.lexsort((self.id_order, -np.round(central, 5), -self.plays, self.clusters))
+        firsts = np.cumsum(sizes) - sizes
+        turn = np.empty(len(self.ids), dtype=int)
+        turn[inside] = np.arange(len(self.ids)) - firsts[self.clusters[inside]]
         return np.lexsort((self.clusters, -sizes[self.clusters], turn))
+
+    @cached_property
+    def elsewhere(self) -> tuple[np.ndarray, np.ndarray]:
+        """The beginning of `start`, where exploring looks, and the clusters of it."""
+        numbers = self.start[: _EXPLORED_PER_CLUSTER * (int(self.clusters.max(initial=0)) + 1)]
+        return numbers, self.clusters[numbers]
 
 
 def curated(catalogue: Catalogue, count: int = LIST, forbidden: Set[int] = frozenset()) -> list[dict[str, Any]]:
@@ -177,148 +218,158 @@ def recommend(
     forbidden = {catalogue.places[i] for i in exclude if i in catalogue.places} | taste.never
     if not taste.numbers.size:
         return curated(catalogue, count, forbidden)
-    numbers, scores, parts = _scored(catalogue, taste)
-    order = numbers[np.lexsort((catalogue.ids[numbers], -np.round(scores, 9)))]
-    chosen = _by_rules(catalogue, order, count - count // _EXPLORE_EVERY, forbidden)
-    places = {number: place for place, number in enumerate(numbers.tolist())}
-    items = [
-        (n, float(scores[places[n]]), _reason(catalogue, profile, taste, *(part[:, places[n]] for part in parts)))
-        for n in chosen
-    ]
-    _explore(catalogue, profile, items, chosen, forbidden | set(taste.numbers.tolist()), count)
+    numbers, scores, by_sound, by_plays = _scored(catalogue, taste)
+    best_first = np.lexsort((catalogue.id_order[numbers], -np.round(scores, 9)))
+    chosen = _by_rules(catalogue, numbers[best_first], count - count // _EXPLORE_EVERY, forbidden)
+    places = np.searchsorted(numbers, chosen)
+    reasons = _reasons(catalogue, profile, taste, by_sound[:, places], by_plays[:, places])
+    items = list(zip(chosen, scores[places].tolist(), reasons, strict=True))
+    _explore(catalogue, profile, items, forbidden | set(taste.numbers.tolist()), count)
     return [_item(catalogue, rank, *item) for rank, item in enumerate(items, start=1)]
 
 
 @dataclass(frozen=True)
 class _Taste:
-    """The tracks of a profile that ask (s,), with their weights (s,), their sum 1; the skipped ones (t,); what never comes."""
+    """The tracks of a profile that ask (s,), with their weights (s,), their sum 1; the skipped ones (t,); what never comes;
+    and all that were heard (h,), with how much of the score of what was just heard is left (h,)."""
 
     numbers: np.ndarray
     weights: np.ndarray
     skipped: np.ndarray
     never: set[int]
-    heard: dict[int, datetime]
+    heard: np.ndarray
+    fresh: np.ndarray
 
 
 def _taste(catalogue: Catalogue, profile: profiles.Profile) -> _Taste:
-    now = profile["at"]
-    known = [(catalogue.places[t["track_id"]], t) for t in profile["tracks"] if t["track_id"] in catalogue.places]
-    short = {n: profiles.faded(t["weight"], t["at"], now, profiles.SHORT) + bool(t["liked"]) for n, t in known}
-    long = {n: profiles.faded(t["long"], t["at"], now, profiles.LONG) + bool(t["liked"]) for n, t in known}
-    weights: dict[int, float] = {}
-    for term in (short, long):
-        best = sorted((n for n in term if term[n] > 0.05), key=lambda n: (-term[n], n))[:_SEEDS]
-        whole = sum(term[n] for n in best)
-        for n in best:
-            weights[n] = weights.get(n, 0.0) + term[n] / whole
-    never = {n for n, t in known if t["liked"] is False}
+    known = [(number, t) for t in profile["tracks"] if (number := catalogue.places.get(t["track_id"])) is not None]
+    numbers = np.array([number for number, _ in known], dtype=int)
+    ages = np.array([max((profile["at"] - t["at"]).total_seconds(), 0.0) for _, t in known])
+    liked = np.array([bool(t["liked"]) for _, t in known], dtype=float)
+    disliked = np.array([t["liked"] is False for _, t in known], dtype=bool)
+    weights = np.zeros(len(known))
+    for name, half_life in (("weight", profiles.SHORT), ("long", profiles.LONG)):
+        term = np.array([t[name] for _, t in known]) * 0.5 ** (ages / half_life.total_seconds()) + liked
+        best = np.lexsort((numbers, -term))[:_SEEDS]
+        best = best[term[best] > 0.05]
+        weights[best] += term[best] / term[best].sum()
+        if name == "weight":
+            worst = np.lexsort((numbers, term))[:_SEEDS]
+            skipped = numbers[worst[term[worst] < -0.05]]
+    weights[disliked] = 0.0
+    never = set(numbers[disliked].tolist())
     if known:
-        never.add(max(known, key=lambda pair: (pair[1]["at"], pair[0]))[0])  # the one playing
-    weights = {n: w for n, w in weights.items() if n not in {m for m, t in known if t["liked"] is False}}
-    skipped = sorted((n for n in short if short[n] < -0.05), key=lambda n: (short[n], n))[:_SEEDS]
-    total = sum(weights.values()) or 1.0
+        never.add(int(numbers[np.lexsort((-numbers, ages))[0]]))  # the one playing
+    asking = np.flatnonzero(weights)
     return _Taste(
-        np.array(list(weights), dtype=int),
-        np.array(list(weights.values())) / total,
-        np.array(skipped, dtype=int),
+        numbers[asking],
+        weights[asking] / (weights.sum() or 1.0),
+        skipped,
         never,
-        {n: t["at"] for n, t in known},
+        numbers,
+        1 - 0.5 ** (ages / _REPEAT.total_seconds()),
     )
 
 
-def _scored(catalogue: Catalogue, taste: _Taste) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
-    """Return candidates (c,), their scores (c,), and what each track that asks gives them: by sound, by co-listening (s, c)."""
-    found = [catalogue.index.search(catalogue.vectors[n], count=_PER_SEED)[0] for n in taste.numbers]
-    found += [catalogue.together[n][0] for n in taste.numbers.tolist() if n in catalogue.together]
-    found.append(np.argsort(-catalogue.plays, kind="stable")[:_PER_SEED])
+def _scored(catalogue: Catalogue, taste: _Taste) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return candidates (c,) in order, their scores (c,), what each track that asks gives them by sound and by plays (s, c)."""
+    asking = taste.numbers.tolist()
+    found = [catalogue.nearest(number) for number in asking]
+    found += [catalogue.together[number][0] for number in asking if number in catalogue.together]
+    found.append(catalogue.best_known)
     numbers = np.unique(np.concatenate(found)).astype(int)
     vectors = catalogue.vectors[numbers]
     sound = taste.weights[:, None] * np.maximum(catalogue.vectors[taste.numbers] @ vectors.T, 0) ** 2
     together = np.zeros(sound.shape)
-    places = np.full(len(catalogue.ids), -1)
-    places[numbers] = np.arange(len(numbers))
-    for row, number in enumerate(taste.numbers.tolist()):
+    for row, number in enumerate(asking):
         if number in catalogue.together:
             others, strengths = catalogue.together[number]
-            together[row, places[others]] = taste.weights[row] * strengths
+            together[row, np.searchsorted(numbers, others)] = taste.weights[row] * strengths
     blend = catalogue.blend
-    scores = (
-        blend.sound * sound.sum(0) + blend.together * together.sum(0) + blend.popular * catalogue.popularity[numbers]
-    )
+    sound, together = blend.sound * sound, blend.together * together
+    scores = sound.sum(0) + together.sum(0) + blend.popular * catalogue.popularity[numbers]
     if taste.skipped.size:
         scores -= _AVERSION * np.maximum(catalogue.vectors[taste.skipped] @ vectors.T, 0).max(axis=0) ** 2
-    now = max(taste.heard.values())
-    for number, at in taste.heard.items():
-        if places[number] >= 0:
-            scores[places[number]] *= 1 - 0.5 ** ((now - at) / _REPEAT) if scores[places[number]] > 0 else 1.0
-    return numbers, scores, (blend.sound * sound, blend.together * together)
+    places = np.searchsorted(numbers, taste.heard)
+    there = numbers[np.minimum(places, len(numbers) - 1)] == taste.heard
+    heard = places[there]
+    scores[heard] *= np.where(scores[heard] > 0, taste.fresh[there], 1.0)
+    return numbers, scores, sound, together
 
 
 def _by_rules(catalogue: Catalogue, order: np.ndarray, count: int, forbidden: Set[int]) -> list[int]:
     """Return the first `count` of the order that the rules allow; an artist who had to wait comes in later."""
+    artists, recordings = catalogue.artist_numbers, catalogue.recording_numbers
+    taken = {recordings[number] for number in forbidden}
     chosen: list[int] = []
-    recordings = {catalogue.recordings[n] for n in forbidden}
     waiting: list[int] = []
+    moved = False  # whether what waits could be allowed now: something was chosen since it was looked at
     for number in order.tolist():
         if len(chosen) == count:
             break
-        if number in forbidden or catalogue.recordings[number] in recordings:
+        if number in forbidden or recordings[number] in taken:
             continue
-        for late in [*waiting, number]:
-            if len(chosen) < count and _is_allowed(catalogue, chosen, late):
+        looked_at, before = [*waiting, number] if moved else [number], len(chosen)
+        for late in looked_at:
+            last = chosen[-9:]
+            many = artists[late] >= 0 and sum(artists[n] == artists[late] for n in last) >= _PER_ARTIST
+            if len(chosen) < count and recordings[late] not in taken and not many:
                 chosen.append(late)
-                recordings.add(catalogue.recordings[late])
-        waiting = [n for n in [*waiting, number] if catalogue.recordings[n] not in recordings]
+                taken.add(recordings[late])
+        moved = len(chosen) > before
+        waiting.append(number)
+        if moved:
+            waiting = [n for n in waiting if recordings[n] not in taken]
     return chosen
 
 
-def _is_allowed(catalogue: Catalogue, chosen: list[int], number: int) -> bool:
-    artist, last = catalogue.artists[number], chosen[-9:]
-    fresh = catalogue.recordings[number] not in {catalogue.recordings[n] for n in chosen}
-    return fresh and (not artist or sum(catalogue.artists[n] == artist for n in last) < _PER_ARTIST)
-
-
 def _explore(
-    catalogue: Catalogue,
-    profile: profiles.Profile,
-    items: list[tuple[int, float, str]],
-    chosen: list[int],
-    known: set[int],
-    count: int,
+    catalogue: Catalogue, profile: profiles.Profile, items: list[tuple[int, float, str]], known: set[int], count: int
 ) -> None:
     """Put a track of another cluster at every tenth place; which one follows from who asks and when."""
-    near = {catalogue.clusters[n] for n in known} | {catalogue.clusters[n] for n in chosen}
-    taken = known | set(chosen)
-    elsewhere = [n for n in catalogue.start.tolist() if n not in taken]
-    elsewhere = [n for n in elsewhere if catalogue.clusters[n] not in near] or elsewhere
-    for place in range(_EXPLORE_EVERY - 1, count, _EXPLORE_EVERY):
+    places = range(_EXPLORE_EVERY - 1, count, _EXPLORE_EVERY)
+    taken = known | {number for number, _, _ in items}
+    numbers, clusters = catalogue.elsewhere
+    near = np.zeros(int(catalogue.clusters.max(initial=0)) + 1, dtype=bool)
+    near[catalogue.clusters[list(taken)]] = True
+    far = numbers[~near[clusters]]
+    pool = far if far.size else numbers
+    pool = pool[: _EXPLORED + len(places) + len(taken)]
+    elsewhere = [number for number in pool.tolist() if number not in taken]
+    recordings = catalogue.recording_numbers
+    for place in places:
         if place > len(items) or not elsewhere:
             return
         seed = hashlib.sha256(f"{profile['_id']} {profile['at']} {place}".encode()).digest()
-        number = elsewhere.pop(int.from_bytes(seed[:4], "big") % min(len(elsewhere), 20))
-        if catalogue.recordings[number] in {catalogue.recordings[n] for n, _, _ in items}:
-            continue
-        items.insert(place, (number, 0.0, "something else, to see whether you like it"))
+        number = elsewhere.pop(int.from_bytes(seed[:4], "big") % min(len(elsewhere), _EXPLORED))
+        if recordings[number] not in {recordings[n] for n, _, _ in items}:
+            items.insert(place, (number, 0.0, "something else, to see whether you like it"))
 
 
-def _reason(
-    catalogue: Catalogue, profile: profiles.Profile, taste: _Taste, sound: np.ndarray, together: np.ndarray
-) -> str:
-    """Say in words what speaks most for a candidate, given what each track that asks gives it (s,)."""
-    best = int(np.argmax(sound + together))
-    if sound[best] + together[best] <= 0:
-        return "much played here" if catalogue.plays.any() else "further away from what you play"
-    number = int(taste.numbers[best])
-    track = next(t for t in profile["tracks"] if t["track_id"] == catalogue.ids[number])
+def _reasons(
+    catalogue: Catalogue, profile: profiles.Profile, taste: _Taste, by_sound: np.ndarray, by_plays: np.ndarray
+) -> list[str]:
+    """Say in words what speaks most for each candidate, given what each track that asks gives it (s, c)."""
+    most = (by_sound + by_plays).argmax(axis=0)
+    tracks = {t["track_id"]: t for t in profile["tracks"]}
+    asking = [(str(catalogue.titles[n]), _what_you_did(tracks[str(catalogue.ids[n])])) for n in taste.numbers]
+    nothing = "much played here" if catalogue.plays.any() else "further away from what you play"
+    columns = np.arange(len(most))
+    reasons = []
+    for best, sound, plays in zip(most.tolist(), by_sound[most, columns], by_plays[most, columns], strict=True):
+        title, did = asking[best]
+        how = f"played by who plays {title}, {did}" if plays > sound else f"sounds like {title}, {did}"
+        reasons.append(how if sound + plays > 0 else nothing)
+    return reasons
+
+
+def _what_you_did(track: Mapping[str, Any]) -> str:
     if track["liked"]:
-        did = "which you like"
-    elif track["finished"]:
+        return "which you like"
+    if track["finished"]:
         times = {1: "once", 2: "twice"}.get(track["finished"], f"{track['finished']} times")
-        did = f"which you finished {times}"
-    else:
-        did = "which you played"
-    title = catalogue.titles[number]
-    return f"played by who plays {title}, {did}" if together[best] > sound[best] else f"sounds like {title}, {did}"
+        return f"which you finished {times}"
+    return "which you played"
 
 
 def _item(catalogue: Catalogue, rank: int, number: int, score: float, reason: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import filelock
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 from pyspark.sql import DataFrame, SparkSession
@@ -154,13 +155,12 @@ class Lake:
         """Return the rows of some of the appended files; those that are gone by now were merged or taken."""
         return _read_files(table, [file for file in files if file.exists()])
 
-    def arrow_with_live(self, table: Table, *columns: str) -> pa.Table:
-        """Return the current version's rows, then those appended since; a key may be there more than once."""
+    def arrow_with_live(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
+        """Return rows of the current version, then of those appended since; a key may be there more than once."""
         for _ in range(10):  # files are merged, and taken into a version, meanwhile
             files = [Path(file) for file in _files([self.version(table)])] + self.live(table)
             try:
-                found = _read_files(table, files)
-                return found.select(list(columns) or table.names)
+                return _read_files(table, files, columns, where)
             except FileNotFoundError:
                 continue
         raise StepError(f"expected the files of {table.name} to stay for a moment, found them replaced ten times")
@@ -227,12 +227,14 @@ def _files(folders: Sequence[Path | None]) -> list[str]:
     return [str(file) for folder in folders if folder is not None for file in sorted(folder.rglob("*.parquet"))]
 
 
-def _read_files(table: Table, files: Sequence[Path]) -> pa.Table:
+def _read_files(
+    table: Table, files: Sequence[Path], columns: Sequence[str] = (), where: pc.Expression | None = None
+) -> pa.Table:
     """Return the rows of files, one after the other."""
-    schema = table.arrow_schema()
+    schema, names = table.arrow_schema(), list(columns) or table.names
     if not files:
-        return schema.empty_table()
-    return pyarrow.dataset.dataset([str(file) for file in files], schema=schema).to_table()
+        return schema.empty_table().select(names)
+    return pyarrow.dataset.dataset([str(file) for file in files], schema=schema).to_table(names, filter=where)
 
 
 def _write_file(path: Path, rows: pa.Table) -> None:

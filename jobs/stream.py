@@ -22,11 +22,11 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 from pyspark.sql import DataFrame, SparkSession
+from threadpoolctl import threadpool_limits
 
-from jobs import broker, java, live, local, mongo, session, settings, stream_status, topics
+from jobs import broker, history, java, live, local, mongo, repair, session, settings, stream_status, topics
 from jobs.errors import InputError, StepError
 from jobs.storage import Lake
-from jobs.tables import PLAYS
 
 log = logging.getLogger("segue")
 
@@ -64,6 +64,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     session.log_to(lake.root / "logs" / "stream.log")
     with ExitStack() as stack:
         stack.enter_context(_alone(lake))
+        # A listener's vectors are few: a second thread would wait for the first, and take the core of the store.
+        stack.enter_context(threadpool_limits(1))
         address = stack.enter_context(broker.kafka_at(arguments.kafka, lake.root))
         topic_id = topics.ensure(address)
         heard = stack.enter_context(Listener(lake, address, topic_id, arguments.mongo).opened())
@@ -159,16 +161,14 @@ class Listener:
         self._store = ExitStack()
         uri = self._store.enter_context(local.mongo_at(self._uri, self._lake.root))
         self._database = self._store.enter_context(mongo.database(uri))
-        repaired = live.repair(self._database, self._shelf, self._lake)
+        repaired = repair.repair(self._database, self._shelf, self._lake)
         self._repaired += repaired
         if repaired:
-            log.warning("the store was behind PLAYS: %d profiles made again from it", repaired)
+            log.warning("the store was behind PLAYS: %d listeners' profiles and lists made again from it", repaired)
 
     def starting_offsets(self) -> dict[str, int]:
         """Return where a query without a checkpoint begins: behind what PLAYS has, else at what Kafka still has (-2)."""
-        plays = self._lake.arrow_with_live(PLAYS, "origin", "offset")
-        found = plays.group_by("origin").aggregate([("offset", "max")]).to_pylist()
-        reached = {row["origin"]: row["offset_max"] for row in found}
+        reached = history.ends(self._lake)
         return {
             str(number): reached.get(live.origin(self._topic_id, number), -3) + 1
             for number in range(_partitions(self._kafka))

@@ -28,17 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Do it; return the count of users. InputError for names and passwords that cannot be."""
     from serving.accounts import Accounts
+    from serving.ledger import Ledger
 
     lake = settings.lake_path(arguments.lake)
     if not lake.is_dir():
         raise InputError(f"--lake: expected the folder of a lake, found none at {lake}")
     if arguments.action != "list" and not arguments.name:
         raise InputError(f"expected a name, as in `segue user {arguments.action} anna`, found none")
-    accounts = Accounts(lake)
+    ledger = Ledger(lake)
     try:
-        return _act(accounts, arguments)
+        return _act(Accounts(ledger), arguments)
     finally:
-        accounts.close()
+        ledger.close()
 
 
 def _act(accounts: Any, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from jobs import broker
 from jobs.producer import Producer
 from jobs.storage import Lake
 from serving import api, catalog, listenbrainz, subsonic
-from serving.accounts import Accounts
 from serving.guard import Guard
 from serving.house import House
+from serving.ledger import Ledger
 
 STATIC = Path(__file__).parent / "static"
 
@@ -28,10 +28,9 @@ STATIC = Path(__file__).parent / "static"
 def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     """Return the ASGI application over a lake; MongoDB and Kafka at these addresses, embedded ones for None."""
     root = Lake(lake)
-    accounts = Accounts(lake)
     # The embedded broker may come later than we do, and elsewhere than before.
     address = kafka or partial(broker.find, lake)
-    at = House(root, accounts, Producer(address, lake / "spool" / "plays"), catalog.load(root))
+    at = House(root, Ledger(lake), Producer(address, lake / "spool" / "plays"), catalog.load(root))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +58,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return Guard(
         app,
-        anyone=accounts.anyone,
+        anyone=at.accounts.anyone,
         refuse=lambda refused: problem(refused.status_code, str(refused), dict(refused.headers or {})),
         seen=at.seen,
     )

@@ -2,8 +2,10 @@
 
 import colorsys
 import hashlib
+import importlib.util
 import io
 import threading
+import unicodedata
 from collections import OrderedDict
 from pathlib import Path
 
@@ -103,7 +105,29 @@ def _rgb(hue: float, saturation: float, lightness: float) -> np.ndarray:
 
 def _write_initials(picture: Image.Image, track: Track) -> None:
     words = [word for word in (track.album or track.title).split() if word[:1].isalnum()]
-    initials = "".join(word[0] for word in words[:2]).upper() or "♪"
+    initials = "".join(_plain(word[0]) for word in words[:2]).upper() or "♪"
+    # Pillow's own font has the letters of English; the other one most alphabets, and the note for the rest.
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont = ImageFont.load_default(size=190)
+    if not initials.isascii():
+        font = ImageFont.truetype(_other_font(), 170)
+        if any(_is_missing(font, letter) for letter in initials):
+            initials = "♪"
     draw = ImageDraw.Draw(picture, "RGBA")
-    font = ImageFont.load_default(size=190)
     draw.text((48, picture.height - 44), initials, font=font, fill=(255, 255, 255, 225), anchor="ls")
+
+
+def _plain(letter: str) -> str:
+    """Return a letter without its accent."""
+    return unicodedata.normalize("NFKD", letter)[0]
+
+
+def _other_font() -> str:
+    """Return DejaVu Sans, which comes with matplotlib; not imported for it, which would cost a second and 30 MB."""
+    found = importlib.util.find_spec("matplotlib")
+    assert found is not None and found.origin is not None  # in setup.cfg
+    return str(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
+
+
+def _is_missing(font: ImageFont.FreeTypeFont, letter: str) -> bool:
+    """Tell whether the font draws a box in the letter's place, as for what is no character at all."""
+    return bytes(font.getmask(letter)) == bytes(font.getmask("\uffff"))

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,6 +42,17 @@ _HEADERS = [
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+# Other players' APIs take no cookie, only what a client was given for itself: their web pages may ask, and show covers.
+_CLIENTS = ("/rest/", "/1/")
+_CLIENT_HEADERS = [
+    *(each for each in _HEADERS if each[0] != b"cross-origin-resource-policy"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-headers", b"*, Authorization"),
+    (b"access-control-allow-methods", b"GET, POST, HEAD"),
 ]
 
 
@@ -97,7 +109,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 given = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(each for each in _HEADERS if each[0] not in given)]
+                ours = _CLIENT_HEADERS if scope["path"].startswith(_CLIENTS) else _HEADERS
+                message["headers"] = [*message["headers"], *(each for each in ours if each[0] not in given)]
             await send(message)
 
         try:
@@ -110,6 +123,8 @@ class Guard:
         except Refused as refused:
             if status == 0:
                 await self.refuse(refused)(scope, receive, answer)
+        except ClientDisconnect:
+            pass  # gone before the body was whole: nobody is left to be told
         finally:
             self.seen(status, time.monotonic() - begun)
 
@@ -133,7 +148,7 @@ def _is_host(text: str) -> bool:
 
 def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
     """A change that a browser asks for must come from our own page. Clients that are no browser send neither header."""
-    if scope["method"] in _SAFE:
+    if scope["method"] in _SAFE or scope["path"].startswith(_CLIENTS):
         return
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     host = headers.get("host", "")

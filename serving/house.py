@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import time
 import uuid
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs import events, stream_status
+from jobs.errors import StepError
 from jobs.producer import Producer
 from jobs.storage import Lake
 from serving import catalog
@@ -18,8 +20,11 @@ from serving.accounts import LOCAL, Accounts, User
 from serving.catalog import Catalog, Track
 from serving.covers import Covers
 from serving.guard import Buckets, Refused
+from serving.ledger import Ledger
+from serving.listeners import Listeners
 from serving.live import Hub
 from serving.models import Recommendations, Recommended, TrackOut
+from serving.playlists import Playlists
 from serving.projection import Document, Projection, mark
 from serving.radio import Radio
 
@@ -37,9 +42,12 @@ class House:
     """One server's parts; `catalog` is replaced when the lake has a newer one."""
 
     lake: Lake
-    accounts: Accounts
+    ledger: Ledger
     producer: Producer
     catalog: Catalog
+    accounts: Accounts = field(init=False)
+    listeners: Listeners = field(init=False)
+    playlists: Playlists = field(init=False)
     projection: Projection = field(init=False)
     radio: Radio = field(init=False)
     covers: Covers = field(default_factory=Covers)
@@ -51,11 +59,16 @@ class House:
     login_limit: Buckets = field(default_factory=lambda: Buckets(rate=0.2, burst=8))
     _ended: threading.Event = field(default_factory=threading.Event)
 
+    def __post_init__(self) -> None:
+        self.accounts = Accounts(self.ledger)
+        self.listeners = Listeners(self.ledger)
+        self.playlists = Playlists(self.ledger)
+
     def open(self, mongo: str | None, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to listen to MongoDB and to the lake."""
         self.hub = Hub(loop)
         self.radio = Radio(self.lake)
-        self.projection = Projection(mongo, self.lake.root, self.accounts, self._changed)
+        self.projection = Projection(mongo, self.lake.root, self.listeners, self._changed)
         threading.Thread(target=self._watch_lake, name="lake", daemon=True).start()
 
     def close(self) -> None:
@@ -63,7 +76,7 @@ class House:
         self._ended.set()
         self.projection.close()
         self.producer.close()
-        self.accounts.close()
+        self.ledger.close()
 
     def _watch_lake(self) -> None:
         while not self._ended.wait(_LOOK_S):
@@ -116,7 +129,7 @@ class House:
 
     def never(self, user_id: str, ratings: dict[str, bool]) -> tuple[set[str], set[str]]:
         """Return the ids of the tracks and the names of the artists that a listener does not want to hear."""
-        return {each for each, liked in ratings.items() if not liked}, set(self.accounts.blocked(user_id))
+        return {each for each, liked in ratings.items() if not liked}, set(self.listeners.blocked(user_id))
 
     # --- recommendations ---
 
@@ -138,7 +151,7 @@ class House:
 
     def listed(self, user_id: str, document: Document, *, personal: bool = True) -> Recommendations:
         """Return a document of recommendations as shown: without what cannot be played or is not wanted since."""
-        ratings = self.accounts.ratings(user_id)
+        ratings = self.listeners.ratings(user_id)
         disliked, artists = self.never(user_id, ratings)
         known = self.catalog.by_id
         items = [
@@ -161,7 +174,7 @@ class House:
     def accept(self, user: User, given: dict[str, Any], *, count: bool = True) -> str:
         """Take a play event of a listener: into the spool, from there to Kafka. Return its id.
 
-        Refused (422) for one that is none, (429) for too many at once.
+        Refused (422) for one that is none, (429) for too many at once, (507) where there is no room: send it again later.
         """
         if count:
             self.event_limit.take(user.name)
@@ -177,10 +190,14 @@ class House:
             parsed = events.parse(events.encode(event), datetime.now(UTC))
         except events.BadEvent as error:
             raise Refused(422, str(error)) from error
-        self.producer.send(event)
-        self.accounts.played({**parsed, "played_at": parsed["played_at"].isoformat()})
-        if parsed["event"] in ("liked", "disliked"):
-            self.accounts.rate(user.name, track.track_id, parsed["event"] == "liked")
+        try:
+            self.producer.send(event)
+            self.listeners.played({**parsed, "played_at": parsed["played_at"].isoformat()})
+            if parsed["event"] in ("liked", "disliked"):
+                self.listeners.rate(user.name, track.track_id, parsed["event"] == "liked")
+        except (StepError, sqlite3.OperationalError) as error:
+            log.error("an event could not be kept: %s", error)
+            raise Refused(507, "expected room on the disk of the lake, found it full") from error
         self.projection.expect(user.name)
         self.counted[f"event {parsed['event']}"] += 1
         return str(event["event_id"])
@@ -189,8 +206,8 @@ class House:
         """Like or dislike a track, or (None) take it back, which is no event: nothing was played."""
         if liked is None:
             self.track(track_id)
-            self.accounts.rate(user.name, track_id, None)
-        elif self.accounts.ratings(user.name).get(track_id) != liked:
+            self.listeners.rate(user.name, track_id, None)
+        elif self.listeners.ratings(user.name).get(track_id) != liked:
             self.accept(user, {"track_id": track_id, "event": "liked" if liked else "disliked"})
 
     def seen(self, status: int, seconds: float) -> None:

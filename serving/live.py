@@ -12,25 +12,29 @@ _HEARTBEAT_S = 15.0
 _BEHIND = 8
 
 
+# The event's id, None for one that may come again, and the event as it goes over the wire.
+_Message = tuple[str | None, bytes]
+
+
 class Hub:
     """The open streams of every listener. Used from the event loop alone, but for `tell`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._streams: dict[str, set[asyncio.Queue[bytes | None]]] = {}
+        self._streams: dict[str, set[asyncio.Queue[_Message | None]]] = {}
         self.open = 0
 
     def tell(self, user_id: str | None, kind: str, data: Any, event_id: str | None = None) -> None:
         """Send a message to one listener's streams, or (None) to all; from any thread."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, user_id, message(kind, data, event_id))
+            self._loop.call_soon_threadsafe(self._tell, user_id, (event_id, message(kind, data, event_id)))
 
-    def _tell(self, user_id: str | None, text: bytes) -> None:
+    def _tell(self, user_id: str | None, told: _Message) -> None:
         everyone = self._streams.values() if user_id is None else [self._streams.get(user_id, set())]
         for queue in [queue for queues in everyone for queue in queues]:
             if queue.full():
                 queue.get_nowait()
-            queue.put_nowait(text)
+            queue.put_nowait(told)
 
     def close(self) -> None:
         """End every stream: the server is going."""
@@ -40,10 +44,20 @@ class Hub:
             queue.put_nowait(None)
 
     async def stream(
-        self, user_id: str, first: list[bytes], *, opened: Callable[[], None], closed: Callable[[], None]
+        self,
+        user_id: str,
+        first: list[bytes],
+        *,
+        seen: str | None = None,
+        allowed: Callable[[], bool] = lambda: True,
+        opened: Callable[[], None],
+        closed: Callable[[], None],
     ) -> AsyncIterator[bytes]:
-        """Yield `first`, then what is told to the listener, until the reader goes."""
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_BEHIND)
+        """Yield `first`, then what is told to the listener, until the reader goes or is `allowed` no more.
+
+        Not again the event of the id `seen`. Who is still allowed is asked with each heartbeat.
+        """
+        queue: asyncio.Queue[_Message | None] = asyncio.Queue(_BEHIND)
         self._streams.setdefault(user_id, set()).add(queue)
         self.open += 1
         opened()
@@ -53,12 +67,16 @@ class Hub:
                 yield text
             while True:
                 try:
-                    text_or_end = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
+                    told = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
                 except TimeoutError:
-                    text_or_end = b": still here\n\n"
-                if text_or_end is None:
+                    if not allowed():
+                        return
+                    told = (None, b": still here\n\n")
+                if told is None:
                     return
-                yield text_or_end
+                if told[0] is None or told[0] != seen:
+                    seen = told[0] or seen
+                    yield told[1]
         finally:
             closed()
             self.open -= 1

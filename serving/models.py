@@ -197,6 +197,13 @@ class Login(Given):
     password: Text
 
 
+class NewPassword(Given):
+    """A listener's own password: the present one, and what it is to be."""
+
+    old: Text
+    new: Text
+
+
 class NewUser(Given):
     """A user to be added."""
 

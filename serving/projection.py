@@ -18,7 +18,7 @@ from pymongo.errors import PyMongoError
 
 from jobs import local, mongo
 from jobs.errors import InputError, StepError
-from serving.accounts import Accounts
+from serving.listeners import Listeners
 
 log = logging.getLogger("segue")
 
@@ -43,11 +43,11 @@ class Projection:
     """MongoDB as serving reads it; every method is safe to call from any thread and none raises where it is away."""
 
     def __init__(
-        self, uri: str | None, lake: Path, accounts: Accounts, changed: Callable[[str | None, Document], None]
+        self, uri: str | None, lake: Path, listeners: Listeners, changed: Callable[[str | None, Document], None]
     ) -> None:
         """Connect in the background. `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB."""
         self.online = False
-        self._uri, self._lake, self._accounts, self._changed = uri, lake, accounts, changed
+        self._uri, self._lake, self._told, self._changed = uri, lake, listeners, changed
         self._database: Database[Document] | None = None
         self._kept: OrderedDict[tuple[str, str], tuple[float, Document | None]] = OrderedDict()
         self._lock = threading.Lock()
@@ -190,15 +190,15 @@ class Projection:
                 self._changed(name, document)
 
     def _project(self, database: Database[Document]) -> None:
-        while waiting := self._accounts.pending():
+        while waiting := self._told.pending():
             mongo.upsert(database["feedback"], waiting)
-            self._accounts.told(waiting)
+            self._told.told(waiting)
 
     def _project_all(self, database: Database[Document]) -> None:
         """A store that was rebuilt from nothing has lost the likes."""
         with suppress(PyMongoError):
             if not database["feedback"].find_one():
-                self._accounts.tell_all()
+                self._told.tell_all()
 
 
 def mark(document: Document) -> str:

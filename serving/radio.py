@@ -1,14 +1,21 @@
-"""Radio: from a track, an artist, a genre or a mood, on and on without a repeat, by the model's vectors in the lake."""
+"""Radio: from a track, an artist, a genre or a mood, on and on without a repeat; the shared ranking, for a made-up listener.
 
+The listener likes what the radio starts from and has just heard what it has played: so it stays near its start and drifts with
+what was played, and keeps the rules that everyone's recommendations keep.
+"""
+
+import hashlib
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow.compute as pc
 
+from jobs import catalogues, profiles, ranking
 from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, FEATURES
-from serving.catalog import Catalog, Track, fold
+from jobs.tables import EMBEDDINGS, FEATURES, TOGETHER
+from serving.catalog import Catalog, Track
 
 # A mood is a sixth of the collection: those for which the sum of these, as ranks, is largest.
 MOODS: dict[str, dict[str, float]] = {
@@ -19,53 +26,64 @@ MOODS: dict[str, dict[str, float]] = {
 }
 _MOOD_SHARE = 6
 
-# How far the latest track pulls the radio from where it started: 0 never leaves, 1 forgets the start.
-_DRIFT = 0.35
+# Of what a radio starts from so many are asked about, drawn by its salt; and so many of what it has played last.
+_STARTS, _LATEST = 8, 4
 
-# Tracks that have to lie between two of one artist, as long as there are enough others.
+# One in so many tracks is left out by chance: the same radio is another each time.
+_LEFT_OUT = 3
+
+# An artist just heard has to wait for so many tracks, as long as there are others.
 _APART = 5
 
-# Among so many of the nearest one is drawn: the same radio is another each time.
-_DRAWN_FROM = 6
+# Taken at a time of so many that the ranking gives: what follows is asked for by who has heard these. A list of ten or more
+# would hold one from elsewhere, to see whether it is liked, which is not what a radio is for.
+_AT_ONCE, _ASKED_FOR = 3, 9
 
-
-@dataclass(frozen=True)
-class Vectors:
-    """The embeddings of a model version: `ids` (n,), `values` (n, d) of unit length."""
-
-    version: str
-    ids: list[str]
-    values: np.ndarray
-    row_of: dict[str, int]
+# No clock: a radio's made-up listener began then, long before the first track, so that no start counts as just heard.
+_BEGAN, _HEARD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 3, 1, tzinfo=UTC)
 
 
 class Radio:
-    """The vectors of the champion, read when first asked for and anew when it changes."""
+    """The champion's catalogue for ranking, read when first asked for and anew when it changes."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._lock = threading.Lock()
-        self._vectors: tuple[str, Vectors] | None = None
+        self._catalogue: tuple[str, ranking.Catalogue] | None = None
         self._moods: tuple[str, dict[str, list[str]]] | None = None
 
-    def vectors(self, champion: str | None) -> Vectors:
-        """Return the vectors of the version `champion`, of the newest there is for None."""
-        table = self._lake.version(EMBEDDINGS)
-        mark = f"{table and table.name}:{champion}"
+    def catalogue(self, catalog: Catalog, champion: str | None) -> ranking.Catalogue:
+        """Return what can be played by the version `champion`, by the newest there is for None."""
+        tables = [self._lake.version(table) for table in (EMBEDDINGS, TOGETHER)]
+        mark = f"{[table and table.name for table in tables]} {catalog.version} {champion}"
         with self._lock:
-            if self._vectors is None or self._vectors[0] != mark:
-                self._vectors = (mark, self._load(champion))
-            return self._vectors[1]
+            if self._catalogue is None or self._catalogue[0] != mark:
+                self._catalogue = (mark, self._load(catalog, champion))
+            return self._catalogue[1]
 
-    def _load(self, champion: str | None) -> Vectors:
+    def _load(self, catalog: Catalog, champion: str | None) -> ranking.Catalogue:
+        """As `catalogues.load`, from the tracks that are in memory anyway."""
         versions = self._lake.arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
         version = champion if champion and champion in versions else max(versions, key=int, default="")
-        rows = self._lake.arrow(EMBEDDINGS, "model_version", "track_id", "embedding")
-        rows = rows.filter(pc.field("model_version") == version)
+        rows = self._lake.arrow(EMBEDDINGS).filter(pc.field("model_version") == version).sort_by("track_id")
         ids = rows["track_id"].to_pylist()
+        kept = np.array([number for number, track_id in enumerate(ids) if track_id in catalog.by_id], dtype=int)
+        tracks = [catalog.by_id[ids[number]] for number in kept]
         flat = rows["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        values = flat.astype(np.float32).reshape(len(ids), -1) if ids else np.zeros((0, 1), np.float32)
-        return Vectors(version, ids, values, {each: row for row, each in enumerate(ids)})
+        vectors = flat.astype(np.float32).reshape(len(ids), -1)[kept] if ids else np.zeros((0, 1), np.float32)
+        return catalogues.with_together(
+            ranking.Catalogue(
+                model_version=version,
+                ids=np.array([track.track_id for track in tracks], dtype=str),
+                titles=np.array([track.title for track in tracks], dtype=object),
+                artists=np.array([track.artist for track in tracks], dtype=object),
+                recordings=np.array([track.recording_id for track in tracks], dtype=object),
+                vectors=vectors,
+                clusters=rows["cluster"].to_numpy()[kept] if ids else np.zeros(0, dtype=int),
+                plays=np.zeros(len(tracks), dtype=int),
+            ),
+            self._lake.arrow(TOGETHER).to_pylist(),
+        )
 
     def mood(self, name: str) -> list[str]:
         """Return the ids of the tracks of a mood of MOODS, the most so first."""
@@ -95,8 +113,8 @@ class Radio:
         self,
         catalog: Catalog,
         champion: str | None,
-        seeds: list[Track],
-        played: list[str],
+        seeds: Sequence[Track],
+        played: Sequence[str],
         never: set[str],
         count: int,
         *,
@@ -107,73 +125,85 @@ class Radio:
         Never one of `played` or `never` (track ids), never one recording twice; fewer where the collection has no more.
         The same arguments give the same tracks.
         """
-        vectors = self.vectors(champion)
-        rows = [row for track in seeds if (row := vectors.row_of.get(track.track_id)) is not None]
+        catalogue = self.catalogue(catalog, champion)
+        known = sorted((t for t in seeds if t.track_id in catalogue.places), key=lambda t: _chance(salt, t.track_id))
         gone = {*played, *never}
-        recordings = {track.recording_id for track in catalog.known(played)}
-        artists = [fold(track.artist) for track in catalog.known(played)][-_APART:]
-        latest = next((vectors.row_of[each] for each in reversed(played) if each in vectors.row_of), None)
-        random = np.random.default_rng([salt, len(played)])
-        if not rows:
-            return [t for t in catalog.tracks if t.track_id not in gone][:count]
-        centre = vectors.values[rows].mean(axis=0)
+        if not known:
+            return [track for track in catalog.tracks if track.track_id not in gone][:count]
         chosen: list[Track] = []
+        if len(known) == 1 and not played and known[0].track_id not in gone:
+            chosen = known[:count]  # a radio from a track begins with the track
         while len(chosen) < count:
-            target = centre if latest is None else (1 - _DRIFT) * centre + _DRIFT * vectors.values[latest]
-            order = np.argsort(-(vectors.values @ target), kind="stable")
-            track = _draw(catalog, vectors, order, gone, recordings, artists, random)
-            if track is None:
+            heard = [*played, *(track.track_id for track in chosen)]
+            wanted = min(_AT_ONCE, count - len(chosen))
+            found = self._ask(catalog, catalogue, known[:_STARTS], heard, never, wanted, salt)
+            if not found:
                 break
-            chosen.append(track)
-            gone.add(track.track_id)
-            recordings.add(track.recording_id)
-            artists = [*artists, fold(track.artist)][-_APART:]
-            latest = vectors.row_of[track.track_id]
+            chosen += found
         return chosen
+
+    def _ask(
+        self,
+        catalog: Catalog,
+        catalogue: ranking.Catalogue,
+        seeds: Iterable[Track],
+        heard: Sequence[str],
+        never: set[str],
+        count: int,
+        salt: int,
+    ) -> list[Track]:
+        """Return at most `count` of the nearest, by different artists; one just heard only where nobody else is left."""
+        profile = _listener(seeds, heard, salt)
+        gone = {*heard, *never}
+        artists = {track.artist_id for track in catalog.known(heard[-_APART:])}
+        waiting = {track.track_id for each in artists for album in catalog.artists[each] for track in album.tracks}
+        for exclude in (gone | waiting, gone):
+            items = ranking.recommend(catalogue, profile, count=_ASKED_FOR, exclude=exclude)
+            if not items:
+                forbidden = {catalogue.places[each] for each in exclude if each in catalogue.places}
+                items = ranking.curated(catalogue, _ASKED_FOR, forbidden)
+            found = catalog.known(item["track_id"] for item in items)
+            kept = [track for track in found if _chance(salt, track.track_id) % _LEFT_OUT] or found
+            by_artist = {track.artist_id: track for track in reversed(kept)}
+            if by_artist:
+                return list(reversed(by_artist.values()))[:count]
+        return []
 
     def path(
         self, catalog: Catalog, champion: str | None, start: Track, end: Track, count: int
     ) -> list[tuple[Track, float]]:
         """Return at most `count` tracks from `start` to `end`, each with its cosine to the one before."""
-        vectors = self.vectors(champion)
-        if start.track_id not in vectors.row_of or end.track_id not in vectors.row_of or count < 2:
+        catalogue = self.catalogue(catalog, champion)
+        vectors, places = catalogue.vectors, catalogue.places
+        if start.track_id not in places or end.track_id not in places or count < 2:
             return []
-        first, last = (vectors.values[vectors.row_of[track.track_id]] for track in (start, end))
-        chosen = [start]
-        taken = {start.track_id, end.track_id}
+        first, last = (vectors[places[track.track_id]] for track in (start, end))
+        chosen, taken = [start], {start.track_id, end.track_id}
         for part in np.linspace(0, 1, count)[1:-1]:
-            scores = vectors.values @ ((1 - part) * first + part * last)
-            order = (vectors.ids[row] for row in np.argsort(-scores, kind="stable"))
-            track = next((catalog.by_id[each] for each in order if each in catalog.by_id and each not in taken), None)
-            if track is not None:
-                taken.add(track.track_id)
-                chosen.append(track)
-        rows = [vectors.values[vectors.row_of[track.track_id]] for track in (*chosen, end)]
+            order = np.argsort(-(vectors @ ((1 - part) * first + part * last)), kind="stable")
+            track_id = next((each for each in catalogue.ids[order].tolist() if each not in taken), None)
+            if track_id is not None:
+                taken.add(track_id)
+                chosen.append(catalog.by_id[track_id])
+        rows = [vectors[places[track.track_id]] for track in (*chosen, end)]
         cosines = [1.0, *(float(max(0.0, a @ b)) for a, b in zip(rows, rows[1:], strict=False))]
         return list(zip((*chosen, end), cosines, strict=True))
 
 
-def _draw(
-    catalog: Catalog,
-    vectors: Vectors,
-    order: np.ndarray,
-    gone: set[str],
-    recordings: set[str],
-    artists: list[str],
-    random: np.random.Generator,
-) -> Track | None:
-    fresh: list[Track] = []
-    any_left: Track | None = None
-    for row in order:
-        track = catalog.by_id.get(vectors.ids[row])
-        if track is None or track.track_id in gone or track.recording_id in recordings:
-            continue
-        any_left = any_left or track
-        if fold(track.artist) not in artists:
-            fresh.append(track)
-            if len(fresh) == _DRAWN_FROM:
-                break
-    if fresh:
-        weights = 1 / np.arange(1, len(fresh) + 1)
-        return fresh[int(random.choice(len(fresh), p=weights / weights.sum()))]
-    return any_left
+def _listener(seeds: Iterable[Track], heard: Sequence[str], salt: int) -> profiles.Profile:
+    """Return the profile of somebody who likes the seeds, and has heard the latest of `heard` to the end."""
+    profile = profiles.empty(f"radio {salt}")
+    for track in seeds:
+        profiles.add(profile, _event(track.track_id, "liked", _BEGAN))
+    for number, track_id in enumerate(heard[-_LATEST:]):
+        profiles.add(profile, _event(track_id, "finished", _HEARD + timedelta(minutes=3 * number)))
+    return profile
+
+
+def _event(track_id: str, event: str, at: datetime) -> dict[str, object]:
+    return {"track_id": track_id, "event": event, "played_at": at, "position_s": None, "duration_s": None}
+
+
+def _chance(salt: int, track_id: str) -> int:
+    """Return a number that looks like chance and is the same for the same salt and track."""
+    return int.from_bytes(hashlib.blake2b(f"{salt} {track_id}".encode(), digest_size=4).digest())

@@ -2,7 +2,7 @@
 
 import { get, live, post, send } from "./api.js";
 import { Player } from "./player.js";
-import { button, clock, cover, h, icon, say, toast } from "./ui.js";
+import { button, clock, cover, h, icon, nothing, say, toast } from "./ui.js";
 import { makeViews } from "./views.js";
 
 const byId = (id) => document.getElementById(id);
@@ -191,7 +191,9 @@ async function route(focus = true) {
     content = await view(decodeURIComponent(rest.join("/")));
   } catch (problem) {
     if (problem.status === 401) return logIn();
-    content = [h("h1", {}, problem.status === 404 ? "Not there" : "That did not work"), h("p", { class: "empty" }, problem.message)];
+    const gone = problem.status === 404;
+    const again = h("button", { type: "button", class: "pill ghost", onclick: () => (gone ? (location.hash = "#/") : route()) }, gone ? "Home" : "Try again");
+    content = [h("h1", {}, gone ? "Not there" : "That did not work"), nothing(gone ? "search" : "map", gone ? "It may have left the collection." : problem.message, again)];
   }
   if (mine !== turn) return;
   main.replaceChildren(...content.filter(Boolean));
@@ -278,7 +280,7 @@ function logIn() {
   const wrong = h("p", { class: "wrong", role: "alert" });
   const name = h("input", { name: "name", autocomplete: "username", autocapitalize: "none", required: true });
   const password = h("input", { name: "password", type: "password", autocomplete: "current-password", required: true });
-  const box = h("div", { class: "login" }, h("form", { onsubmit: async (event) => {
+  const box = h("div", { class: "login", role: "dialog", "aria-modal": "true", "aria-label": "Log in" }, h("form", { onsubmit: async (event) => {
     event.preventDefault();
     try {
       await post("login", { name: name.value.trim(), password: password.value });

@@ -31,7 +31,7 @@ export class Player extends EventTarget {
   get audio() { return this.audios[0]; }
   get current() { return this.queue[this.at] ?? null; }
   get track() { return this.current?.track ?? null; }
-  get playing() { return !this.audio.paused && !this.audio.ended; }
+  get playing() { return !this.audio.paused && !this.audio.ended && !this.audio.error; }
   get position() { return this.audio.src ? this.audio.currentTime || this.restored : this.restored; }
   get duration() {
     const real = this.audio.duration;
@@ -96,14 +96,21 @@ export class Player extends EventTarget {
   }
 
   async #moreRadio() {
-    const played = [...new Set([...this.played, ...this.queue.map((item) => item.track.id)])].slice(-500);
+    const played = [...new Set([...this.played, ...this.queue.map((item) => item.track.id)])];
     try {
-      const more = await post("radio", { ...this.radio.seed, played, count: 10, salt: this.radio.salt });
-      this.queue.push(...more.items.map((track) => ({ track, reason: this.radio.label })));
+      this.queue.push(...(await this.#askRadio(this.radio, played)));
       this.#changed();
     } catch {
       // The server is away: the recommendations that are here go on.
     }
+  }
+
+  // A small collection has been heard whole one day: then only the latest are left out, for the radio never ends.
+  async #askRadio({ seed, label, salt }, played) {
+    const ask = (from) => post("radio", { ...seed, played: played.slice(from), count: 10, salt });
+    let more = await ask(-500);
+    if (!more.items.length) more = await ask(-10);
+    return more.items.map((track) => ({ track, reason: label }));
   }
 
   #ended() {
@@ -154,7 +161,7 @@ export class Player extends EventTarget {
     this.audios[1].pause();
     this.started = false;
     this.restored = 0;
-    if (this.audio.src !== url) this.audio.src = url;
+    if (this.audio.src !== url || this.audio.error) this.audio.src = url;
     this.audio.currentTime = position;
     this.#level();
     if (play) this.audio.play().catch(() => this.#changed());
@@ -183,14 +190,18 @@ export class Player extends EventTarget {
     this.#start();
   }
 
+  // What plays now plays on until the radio is there.
   async playRadio(seed, label) {
+    const radio = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) };
+    let items;
+    try {
+      items = await this.#askRadio(radio, this.played);
+    } catch (problem) {
+      return this.dispatchEvent(new CustomEvent("problem", { detail: problem.message }));
+    }
+    if (!items.length) return this.dispatchEvent(new CustomEvent("problem", { detail: "There is nothing to play from here" }));
     this.#skipped();
-    this.radio = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) };
-    this.queue = [];
-    this.at = -1;
-    await this.#moreRadio();
-    if (!this.queue.length) return this.#changed();
-    this.at = 0;
+    Object.assign(this, { radio, queue: items, at: 0 });
     this.#start();
   }
 
@@ -231,7 +242,7 @@ export class Player extends EventTarget {
       return first && this.play([first]);
     }
     if (this.playing) return this.audio.pause();
-    if (!this.audio.src) return this.#start(this.restored);
+    if (!this.audio.src || this.audio.error) return this.#start(this.restored);
     this.audio.play().catch(() => {});
   }
 

@@ -48,6 +48,10 @@ export function icon(name) {
   return svg;
 }
 
+// What stands where there is nothing yet; `words` between backticks are a command.
+export const nothing = (name, words, ...acts) =>
+  h("div", { class: "nothing" }, icon(name), h("p", { class: "empty" }, words.split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part))), ...acts);
+
 export const button = (name, label, act, given = {}) =>
   h("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: act, ...given }, icon(name));
 

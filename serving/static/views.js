@@ -1,8 +1,9 @@
 // What stands in the middle of the page: a function for each address, which returns elements.
 
-import { coverUrl, get, post, put, remove } from "./api.js";
-import { ago, button, clock, cover, h, icon, menu, toast } from "./ui.js";
+import { coverUrl, get, put } from "./api.js";
+import { ago, button, clock, cover, h, icon, menu, nothing, toast } from "./ui.js";
 import { drawMap } from "./map.js";
+import { makeSettings } from "./settings.js";
 
 export function makeViews(player, session) {
   const isNow = (track) => player.track?.id === track.id;
@@ -110,7 +111,7 @@ export function makeViews(player, session) {
   async function home() {
     const [curated, recommended] = await Promise.all([get("curated"), get("recommendations")]);
     if (!curated.items.length)
-      return [top("Nothing to play yet"), h("p", { class: "empty" }, "Fill the collection with `segue run --library` and your folder of music; this page shows it as soon as it is there.")];
+      return [top("Nothing to play yet"), nothing("heart", "Fill the collection with `segue run --library FOLDER`; this page shows your music as soon as it is there.")];
     player.recommend(recommended.items);
     const fan = curated.items.slice(0, 3).reverse();
     const hour = new Date().getHours();
@@ -138,7 +139,7 @@ export function makeViews(player, session) {
     const found = await get("tracks", { q: query, limit: 60 });
     const count = found.total === 1 ? "1 track" : `${found.total.toLocaleString("en")} tracks`;
     const list = lines(found.items);
-    const view = [top(query ? `“${query}”` : "Your collection", h("span", { class: "soft" }, count)), found.items.length ? list : h("p", { class: "empty" }, "Nothing begins with these words in title, artist, album or genre.")];
+    const view = [top(query ? `“${query}”` : "Your collection", h("span", { class: "soft" }, count)), found.items.length ? list : nothing("search", "Nothing begins with these words in title, artist, album or genre.")];
     if (found.total > found.items.length) {
       const rest = h("button", { type: "button", class: "pill ghost", onclick: async () => {
         const page = await get("tracks", { q: query, limit: 100, offset: found.items.length });
@@ -168,53 +169,22 @@ export function makeViews(player, session) {
 
   async function liked() {
     const found = await get("liked");
-    return [top("Liked", found.items.length ? playAll(found.items) : null), found.items.length ? lines(found.items) : h("p", { class: "empty" }, "Press the heart of a track, and it is here.")];
+    return [top("Liked", found.items.length ? playAll(found.items) : null), found.items.length ? lines(found.items) : nothing("heart", "Press the heart of a track, and it is here.")];
   }
 
   async function history() {
     const rows = await get("history", { limit: 100 });
     const words = { finished: "played to the end", skipped: "skipped", started: "began" };
     const items = rows.map(({ track, event, at, position_s }) => ({ track, reason: `${ago(at)} · ${words[event]}${event === "skipped" ? ` at ${clock(position_s)}` : ""}` }));
-    return [top("History"), rows.length ? h("ol", { class: "lines" }, items.map((item) => line(item, () => player.play([item.track])))) : h("p", { class: "empty" }, "What you play is listed here.")];
+    return [top("History"), rows.length ? h("ol", { class: "lines" }, items.map((item) => line(item, () => player.play([item.track])))) : nothing("clock", "What you play is listed here.")];
   }
 
   async function map() {
     const found = await get("map");
-    if (!found.ids.length) return [top("Map"), h("p", { class: "empty" }, "The map is drawn when a model has been published: `segue publish`.")];
+    if (!found.ids.length) return [top("Map"), nothing("map", "The map is drawn when a model has been published: `segue publish`.")];
     const view = drawMap(found, player, (id) => get(`tracks/${encodeURIComponent(id)}`));
     return [top("Map", h("span", { class: "soft" }, "near is alike; click to play")), view];
   }
 
-  async function settings() {
-    const [clients, blocked] = await Promise.all([get("clients"), get("blocked")]);
-    const made = h("div", {});
-    const label = h("input", { "aria-label": "Name of the client", placeholder: "Feishin on my phone", maxlength: 80, required: true });
-    const listed = h("ul", { class: "lines" });
-    const show = (all) => listed.replaceChildren(...all.map((client) =>
-      h("li", { class: "field" }, h("span", {}, client.label, " ", h("span", { class: "soft" }, ago(client.created))), button("x", `Take back ${client.label}`, async () => { await remove(`clients/${client.id}`); show(await get("clients")); }))));
-    show(clients);
-    const unblock = h("ul", { class: "lines" }, blocked.map(({ id, name }) => {
-      const row = h("li", { class: "field" }, h("span", {}, name), button("x", `Play ${name} again`, async () => { await put(`artists/${id}/blocked`, { blocked: false }); row.remove(); }));
-      return row;
-    }));
-    const theme = document.documentElement.dataset.theme ?? "auto";
-    return [top("Settings"),
-      h("div", { class: "panel" }, h("h2", {}, "Look"), h("div", { class: "chips" }, ["auto", "light", "dark"].map((name) =>
-        h("button", { type: "button", class: "chip", "aria-pressed": String(name === theme), onclick: (event) => { session.theme(name); for (const each of event.target.parentNode.children) each.setAttribute("aria-pressed", String(each === event.target)); } }, name)))),
-      h("div", { class: "panel" }, h("h2", {}, "Other players"),
-        h("p", { class: "soft" }, `Any Subsonic client plays from ${location.origin} as user ${session.user}, and ListenBrainz clients report to it, each with a password of its own:`),
-        h("form", { class: "field", onsubmit: async (event) => {
-          event.preventDefault();
-          try {
-            const client = await post("clients", { label: label.value });
-            made.replaceChildren(h("p", { class: "secret", tabindex: 0, "aria-label": "App password" }, client.secret), h("p", { class: "soft" }, "It is shown this once."));
-            label.value = "";
-            show(await get("clients"));
-          } catch (problem) { toast(problem.message); }
-        } }, label, h("button", { class: "pill" }, "Make a password")), made, listed),
-      blocked.length ? h("div", { class: "panel" }, h("h2", {}, "Never played to you"), unblock) : null,
-      session.users ? h("div", { class: "panel" }, h("h2", {}, `Logged in as ${session.user}`), h("button", { type: "button", class: "pill ghost", onclick: async () => { await post("logout"); location.reload(); } }, "Log out")) : null];
-  }
-
-  return { routes: { "": home, search, similar, artist, album, liked, history, map, settings }, line, heart, more, card, rate };
+  return { routes: { "": home, search, similar, artist, album, liked, history, map, settings: makeSettings(session) }, line, heart, more, card, rate };
 }

@@ -33,6 +33,7 @@ from jobs import local, mongo
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FILES, TRACKS
 from serving.accounts import Accounts
+from serving.ledger import Ledger
 
 LISTENERS, FILES_OF_AUDIO, SECONDS_OF_AUDIO = 400, 20, 90
 HEADERS = {"Content-Type": "application/json"}
@@ -72,10 +73,11 @@ def plant(folder: Path, count: int) -> list[str]:
     columns = [["1"] * count, [row["track_id"] for row in rows], list(vectors), [0] * count]
     arrays = [pa.array(values, field.type) for values, field in zip(columns, EMBEDDINGS.arrow_schema(), strict=True)]
     lake.commit_arrow(EMBEDDINGS, [pa.RecordBatch.from_arrays(arrays, schema=EMBEDDINGS.arrow_schema())])
-    accounts = Accounts(folder)
+    ledger = Ledger(folder)
+    accounts = Accounts(ledger)
     accounts.add("admin", "the password of the bench", admin=True)
     secrets = [accounts.add_client(f"listener{number}", "bench").secret for number in range(LISTENERS)]
-    accounts.close()
+    ledger.close()
     with local.mongo(folder / "mongo") as uri, mongo.database(uri) as database:
         mongo.upsert(database["recommendations"], (_list(f"listener{n}", rng, count) for n in range(LISTENERS)))
         mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "tracks": count, "digest": ""}])

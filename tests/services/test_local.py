@@ -97,22 +97,25 @@ def test_it_listens_on_this_machine_only(data: Path) -> None:
 
 
 @pytest.mark.parametrize("after_s", [0.0, 1.5], ids=["at once", "amid writes"])
-def test_kill_of_the_server_loses_no_acknowledged_write(data: Path, after_s: float) -> None:
-    acknowledged = 0
+def test_a_kill_of_the_server_takes_back_the_last_moment_and_no_more(data: Path, after_s: float) -> None:
+    """What is found is what was there some milliseconds before: no write is missing amid others that are there."""
+    acknowledged: list[tuple[float, int]] = []  # when the writes up to which number had been acknowledged
     with local.mongo(data) as uri, Client(uri, serverSelectionTimeoutMS=500) as client:
         kill = server(data).kill
         with pytest.raises(PyMongoError):
             for bulk in itertools.count():
-                ids = range(acknowledged, acknowledged + 20)
+                ids = range(20 * bulk, 20 * bulk + 20)
                 writes = [pymongo.ReplaceOne({"_id": i}, {"text": "x" * 90}, upsert=True) for i in ids]
-                client["segue"]["plays"].bulk_write(writes)
-                acknowledged += 20
+                client["segue"]["plays" if bulk % 2 else "profiles"].bulk_write(writes)
+                acknowledged.append((time.monotonic(), 20 * bulk + 20))
                 if bulk == 5:
                     threading.Timer(after_s, kill).start() if after_s else kill()
-    assert acknowledged >= 120
+    killed = acknowledged[-1][0]
     with local.mongo(data) as uri, Client(uri) as client:
-        found = {document["_id"] for document in client["segue"]["plays"].find({}, {"_id": 1})}
-    assert set(range(acknowledged)) - found == set()
+        found = {d["_id"] for name in ("plays", "profiles") for d in client["segue"][name].find({}, {"_id": 1})}
+    assert found == set(range(len(found)))
+    # A second is long on a busy machine; what a store without a clock of its own loses is all.
+    assert not after_s or len(found) >= max(upto for at, upto in acknowledged if at < killed - 1)
     assert not list(data.glob("*.damaged*"))
 
 

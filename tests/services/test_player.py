@@ -1,63 +1,17 @@
 """The player in a real browser, over the real store, broker and stream: what is played is heard of, and changes the page."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import time
 import urllib.request
 from argparse import Namespace
-from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack
 
-import libsonic
-import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaConsumer
 
-from jobs import atlas, broker, local, mongo, recommend, stream_status, topics
-from jobs.tables import EMBEDDINGS
+from jobs import broker, local, mongo, recommend, stream_status, topics
 from tests import browser, planted_lake
-from tests.services.conftest import SEGUE, environment
-
-# Milliseconds that a machine under load may take over what takes milliseconds.
-PATIENCE = 20_000
-
-
-def publish(database, lake):
-    """What `segue publish` writes, of the planted vectors."""
-    rows = lake.arrow(EMBEDDINGS).to_pylist()
-    vectors, ids = np.array([row["embedding"] for row in rows]), [row["track_id"] for row in rows]
-    similar = []
-    for row, scores in zip(rows, vectors @ vectors.T, strict=True):
-        order = [n for n in np.argsort(-scores) if ids[n] != row["track_id"]][:20]
-        items = [{"track_id": ids[n], "score": float(scores[n])} for n in order]
-        similar.append({"_id": f"1:{row['track_id']}", "items": items, "cluster": row["cluster"]})
-    mongo.upsert(database["similar"], similar)
-    champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "planted"}
-    champion["published_at"] = datetime.now(UTC)
-    mongo.upsert(database["settings"], [champion])
-    atlas.bring(database, lake, "1", "planted")
-
-
-def start(folder, name, *words):
-    out = (folder / f"{name}.log").open("wb")
-    return subprocess.Popen([SEGUE, *words], env=environment(folder), stdout=out, stderr=out, start_new_session=True)
-
-
-def wait_for(condition, seconds=90):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
-    return found
-
-
-def healthy(address):
-    with suppress(OSError), urllib.request.urlopen(f"{address}/api/health", timeout=5) as answer:
-        return json.loads(answer.read())
+from tests.services.player import PATIENCE, free_port, healthy, open_page, publish, start, stop, until, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -68,28 +22,19 @@ def lake(tmp_path_factory):
 @pytest.fixture(scope="module")
 def services(lake):
     """The address of the player, with MongoDB, Kafka and the stream behind it."""
-    with ExitStack() as stack, socket.socket() as probe:
+    with ExitStack() as stack:
         uri = stack.enter_context(local.mongo_at(None, lake.root))
         stack.enter_context(broker.kafka_at(None, lake.root))
         with mongo.database(uri) as database:
             publish(database, lake)
         recommend.main(Namespace(lake=str(lake.root), mongo=uri, master="local[1]"))
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        running = [
-            start(lake.root, "stream", "stream"),
-            start(lake.root, "serving", "serve", "--port", str(port)),
-        ]
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_for(lambda: healthy(address))
-            wait_for(lambda: stream_status.is_alive(lake.root))
-            yield address
-        finally:
-            for process in running:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait(30)
+        port = free_port()
+        for name, *words in (("stream", "stream"), ("serving", "serve", "--port", str(port))):
+            stack.callback(stop, start(lake.root, name, *words))
+        address = f"http://127.0.0.1:{port}"
+        wait_for(lambda: healthy(address))
+        wait_for(lambda: stream_status.is_alive(lake.root))
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +45,7 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def page(services, chromium):
-    """The page in Chromium, with every line of its console kept."""
-    page = chromium[1].new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.set_default_timeout(PATIENCE)
-    page.said = []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(f"error: {error}"))
-    page.goto(services)
-    page.wait_for_selector("#start")
-    return page
+    return open_page(chromium[1], services)
 
 
 @pytest.fixture(scope="module")
@@ -129,11 +66,6 @@ def sent(lake):
 
     yield read
     consumer.close()
-
-
-def until(page, condition, arg=None):
-    """Wait until a JavaScript function of `arg` is true. Playwright's own waits would need the page to allow eval."""
-    return wait_for(lambda: page.evaluate(condition, arg), PATIENCE / 1000)
 
 
 def recommended(page):
@@ -303,76 +235,3 @@ def test_the_page_is_light(services, chromium):
 
 def test_the_console_is_silent(page):
     assert [line for line in page.said if "404" not in line and "t20" not in line] == []
-
-
-# --- other players ---
-
-
-@pytest.fixture(scope="module")
-def secret(services):
-    body = json.dumps({"label": "py-sonic"}).encode()
-    request = urllib.request.Request(f"{services}/api/clients", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        return json.loads(answer.read())["secret"]
-
-
-@pytest.fixture(scope="module")
-def subsonic(services, secret):
-    host, _, port = services.rpartition(":")
-    return libsonic.Connection(host, "local", secret, port=int(port), appName="test", apiVersion="1.16.1")
-
-
-def test_a_subsonic_client_browses_and_plays(subsonic):
-    assert subsonic.ping()
-    assert subsonic.getLicense()["license"]["valid"]
-    assert subsonic.getMusicFolders()["musicFolders"]["musicFolder"][0]["id"] == 1
-    artists = [each for index in subsonic.getArtists()["artists"]["index"] for each in index["artist"]]
-    assert [each["name"] for each in artists] == [f"Artist {n}" for n in range(8)]
-    assert subsonic.getIndexes()["indexes"]["index"][0]["artist"] == artists
-    albums = subsonic.getArtist(artists[3]["id"])["artist"]["album"]
-    songs = subsonic.getAlbum(albums[0]["id"])["album"]["song"]
-    assert [song["id"] for song in songs] == [f"t{n}" for n in range(15, 20)]
-    assert subsonic.getSong("t16")["song"]["title"] == "Song B of 3"
-    assert len(subsonic.getAlbumList2("alphabeticalByName", size=500)["albumList2"]["album"]) == 8
-    assert subsonic.stream("t16").read(4) == b"RIFF"
-    assert subsonic.getCoverArt(albums[0]["id"]).read(2) == b"\xff\xd8"
-    assert len(subsonic.getRandomSongs(7)["randomSongs"]["song"]) == 7
-    found = subsonic.search3("artist 4")["searchResult3"]
-    assert [each["name"] for each in found["artist"]] == ["Artist 4"] and len(found["song"]) == 5
-
-
-def test_a_subsonic_client_gets_what_sounds_alike_and_what_is_recommended(subsonic):
-    near = subsonic.getSimilarSongs2("t00", 4)["similarSongs2"]["song"]
-    assert {song["artist"] for song in near} == {"Artist 0"}  # as planted
-    (playlist,) = subsonic.getPlaylists()["playlists"]["playlist"]
-    assert playlist["name"] == "Recommended for you" and playlist["songCount"] > 5
-    assert len(subsonic.getPlaylist(playlist["id"])["playlist"]["entry"]) == playlist["songCount"]
-
-
-def test_what_a_subsonic_client_scrobbles_feeds_the_stream(subsonic, sent):
-    subsonic.scrobble("t35", submission=False)
-    subsonic.scrobble("t35", submission=True, listenTime=int(time.time()))
-    subsonic.star(["t35"])
-    events = wait_for(lambda: len(of := [e["event"] for e in sent() if e["track_id"] == "t35"]) >= 3 and of)
-    assert events == ["started", "finished", "liked"]
-    assert "t35" in [song["id"] for song in subsonic.getStarred2()["starred2"]["song"]]
-    subsonic.unstar(["t35"])
-    assert "t35" not in [song["id"] for song in subsonic.getStarred2()["starred2"]["song"]]
-
-
-def test_opensubsonics_extensions_answer(services, secret):
-    def call(method, **values):
-        query = "&".join(f"{name}={value}" for name, value in {"f": "json", "v": "1.16.1", "c": "t", **values}.items())
-        with urllib.request.urlopen(f"{services}/rest/{method}?{query}") as answer:
-            return json.loads(answer.read())["subsonic-response"]
-
-    names = {each["name"] for each in call("getOpenSubsonicExtensions")["openSubsonicExtensions"]}
-    assert names == {"apiKeyAuthentication", "formPost", "sonicSimilarity"}
-    match = call("getSonicSimilarTracks", id="t00", count=4, apiKey=secret)["sonicMatch"]
-    assert {each["entry"]["artist"] for each in match} == {"Artist 0"} and match[0]["similarity"] > 0.8
-    path = call("findSonicPath", startSongId="t00", endSongId="t39", count=6, apiKey=secret)["sonicMatch"]
-    assert [path[0]["entry"]["id"], path[-1]["entry"]["id"], len(path)] == ["t00", "t39", 6]
-    assert call("ping", apiKey="wrong")["error"]["code"] == 44
-    assert call("ping", u="local", p="wrong")["error"]["code"] == 40
-    assert call("getSong", apiKey=secret)["error"]["code"] == 10
-    assert call("getSong", id="none", apiKey=secret)["error"]["code"] == 70

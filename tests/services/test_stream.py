@@ -248,6 +248,8 @@ def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
         streaming.start()
         return
     program, folder = (broker.KAFKA, "kafka") if victim == "broker" else (local.MONGO, "mongo")
+    # The one before may be dead still; the stream starts it again.
+    assert wait_until(lambda: _revived(streaming) and embedded.is_running(program, lake / folder), 60)
     os.kill(embedded.state(program, lake / folder)[1], signal.SIGKILL)
     if victim == "broker":  # what `segue up` does: its program looks, and starts it again
         time.sleep(0.5)

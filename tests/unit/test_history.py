@@ -35,7 +35,7 @@ def test_a_batch_that_is_written_again_is_there_once(lake):
     add(lake, "0.0.1", play(0), play(1))
     add(lake, "0.2.2", play(0, offset=2))
     assert ids(lake) == ["e0", "e1"]
-    assert history.last_offsets(lake) == {"u": {"plays-0@x": 2}}
+    assert dict(history.last_offsets(lake)) == {"u": {"plays-0@x": 2}}
 
 
 def test_many_small_files_become_one(lake, monkeypatch):

@@ -1,4 +1,4 @@
-"""Users, sessions, app passwords, likes and history in the lake."""
+"""Users, sessions and app passwords in the lake."""
 
 import sqlite3
 import stat
@@ -7,13 +7,14 @@ import pytest
 
 from jobs.errors import InputError
 from serving.accounts import Accounts
+from serving.ledger import Ledger
 
 
 @pytest.fixture
 def accounts(tmp_path):
-    made = Accounts(tmp_path)
-    yield made
-    made.close()
+    ledger = Ledger(tmp_path)
+    yield Accounts(ledger)
+    ledger.close()
 
 
 def test_a_session_needs_the_right_password(accounts):
@@ -67,44 +68,9 @@ def test_one_listeners_client_is_not_anothers_to_remove(accounts):
     assert accounts.remove_client("anna", made.client_id) and accounts.clients("anna") == []
 
 
-def test_likes_are_told_once_and_again_when_they_change(accounts):
-    accounts.rate("anna", "1", True)
-    accounts.rate("anna", "2", False)
-    waiting = accounts.pending()
-    assert {(row["_id"], row["liked"]) for row in waiting} == {("anna:1", True), ("anna:2", False)}
-    accounts.rate("anna", "1", None)  # while MongoDB was being told
-    accounts.told(waiting)
-    assert [(row["_id"], row["liked"]) for row in accounts.pending()] == [("anna:1", None)]
-    assert accounts.ratings("anna") == {"2": False} and accounts.ratings("bert") == {}
-    accounts.tell_all()
-    assert len(accounts.pending()) == 2
-
-
-def play(event_id, event, second, track="1", name="anna"):
-    at = f"2026-11-21T10:00:{second:02d}+00:00"
-    return {
-        **{"event_id": event_id, "user_id": name, "track_id": track, "event": event},
-        **{"position_s": float(second), "played_at": at},
-    }
-
-
-def test_history_says_what_became_of_each_start(accounts):
-    for event in (
-        play("a", "started", 1),
-        play("b", "finished", 5),
-        play("c", "started", 6, "2"),
-        play("a", "started", 1),
-    ):
-        accounts.played(event)
-    rows = accounts.history("anna", most=10)
-    assert [(row["track_id"], row["event"]) for row in rows] == [("2", "started"), ("1", "finished")]
-    assert accounts.history("bert", most=10) == []
-    assert accounts.plays_of("anna") == {"1": 1}
-
-
 def test_accounts_survive_a_process_that_ends_without_closing(tmp_path):
-    first = Accounts(tmp_path)
-    first.add("anna", "a good password")
-    copy = sqlite3.connect(tmp_path / "accounts" / "accounts.db")  # as another process sees it, first never closed
+    ledger = Ledger(tmp_path)
+    Accounts(ledger).add("anna", "a good password")
+    copy = sqlite3.connect(tmp_path / "accounts" / "accounts.db")  # as another process sees it, the first never closed
     assert copy.execute("SELECT name FROM users").fetchall() == [("anna",)]
-    first.close()
+    ledger.close()

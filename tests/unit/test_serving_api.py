@@ -1,6 +1,7 @@
 """The player's endpoint while MongoDB and Kafka are away: it plays, takes events, and turns away what it should."""
 
 import json
+import sqlite3
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from jobs import stream_status
+from jobs.errors import StepError
 from serving import app
 from tests import planted_lake
 
@@ -32,6 +34,7 @@ def anna(client):
     for name, _ in accounts.names():
         accounts.remove(name)
     client.cookies.clear()
+    client.house.login_limit._levels.clear()
 
 
 def problem(answer, status):
@@ -51,6 +54,24 @@ def test_everything_plays_while_mongodb_is_away(client):
     assert client.get("/api/tracks", params={"q": "artist 2", "limit": 3}).json()["total"] == 5
     assert client.get("/api/tracks/t00/similar").json()["items"] == []
     assert client.get("/api/health").json()["ok"]
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "error"),
+    [("producer", "send", StepError("no room")), ("listeners", "played", sqlite3.OperationalError("disk is full"))],
+)
+def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monkeypatch, part, method, error):
+    def full(event):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(client.house, part), method, full)
+        event = {"track_id": "t00", "event": "started"}
+        assert (
+            problem(client.post("/api/events", json=event), 507)
+            == "expected room on the disk of the lake, found it full"
+        )
+    assert client.post("/api/events", json=event).status_code == 202
 
 
 def test_audio_comes_whole_or_in_parts(client):
@@ -245,6 +266,23 @@ def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna)
         "/api/login", json={"name": "anna", "password": "a good password"}
     )
     assert "secure" in tls.headers["set-cookie"].lower()
+
+
+def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):
+    problem(client.put("/api/password", json={"old": "a good password", "new": "x" * 8}), 401)
+    client.post("/api/login", json={"name": "anna", "password": "a good password"})
+    before = client.cookies["segue_session"]
+    assert "present password" in problem(client.put("/api/password", json={"old": "no", "new": "a better one"}), 403)
+    assert "8 to 200" in problem(client.put("/api/password", json={"old": "a good password", "new": "short"}), 422)
+    client.put("/api/password", json={"old": "a good password", "new": "a better one"})
+    assert client.get("/api/state").json()["user"] == "anna"  # this page stays logged in, any other is not
+    assert client.house.accounts.user_of(before) is None
+    client.cookies.clear()
+    assert client.post("/api/login", json={"name": "anna", "password": "a better one"}).status_code == 200
+
+
+def test_without_users_there_is_no_password(client):
+    assert "segue user add" in problem(client.put("/api/password", json={"old": "", "new": "a good password"}), 403)
 
 
 def test_passwords_cannot_be_guessed_for_long(client, anna):

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from serving import live
 from serving.live import Hub, message
 
 
@@ -41,6 +42,33 @@ def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
     asyncio.run(run())
 
 
+def test_what_was_seen_before_the_connection_was_cut_does_not_come_again():
+    async def run():
+        hub = Hub(asyncio.get_running_loop())
+        stream = hub.stream("anna", [], seen="id-1", opened=lambda: None, closed=lambda: None)
+        await anext(stream)
+        following = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        for number in (1, 2, 2, 3):
+            hub._tell("anna", (f"id-{number}", told(number)))
+        assert [await following, await anext(stream)] == [told(2), told(3)]
+        await stream.aclose()
+
+    asyncio.run(run())
+
+
+def test_who_is_logged_out_hears_no_more(monkeypatch):
+    monkeypatch.setattr(live, "_HEARTBEAT_S", 0.01)
+
+    async def run():
+        hub, allowed = Hub(asyncio.get_running_loop()), [True, False]
+        stream = hub.stream("anna", [], allowed=lambda: allowed.pop(0), opened=lambda: None, closed=lambda: None)
+        assert [text async for text in stream] == [b"retry: 1500\n\n", b": still here\n\n"]
+        assert hub.open == 0
+
+    asyncio.run(run())
+
+
 def test_a_slow_reader_misses_the_oldest_only():
     async def run():
         hub = Hub(asyncio.get_running_loop())
@@ -49,7 +77,7 @@ def test_a_slow_reader_misses_the_oldest_only():
         first = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
         for number in range(30):
-            hub._tell("anna", told(number))
+            hub._tell("anna", (f"id-{number}", told(number)))
         got = [await first, *[await anext(stream) for _ in range(7)]]
         assert got[-1] == told(29) and len(set(got)) == 8
         hub.close()

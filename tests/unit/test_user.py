@@ -6,6 +6,7 @@ import pytest
 
 from jobs.__main__ import main
 from serving.accounts import Accounts
+from serving.ledger import Ledger
 
 
 @pytest.fixture
@@ -24,10 +25,11 @@ def test_users_are_added_listed_changed_and_removed(user, tmp_path):
     assert "anna  admin" in user("list")[1]
     user("password", "anna", "--password-file", "-", typed="another good one\n")
     status, said = user("client", "anna", "--label", "phone")
-    accounts = Accounts(tmp_path)
+    ledger = Ledger(tmp_path)
+    accounts = Accounts(ledger)
     assert accounts.login("anna", "another good one") and not accounts.login("anna", "a good password")
     assert status == 0 and accounts.client_of(said.split()[2]).name == "anna"
-    accounts.close()
+    ledger.close()
     assert user("remove", "anna") == (0, "user: 0 users\n")
 
 

@@ -1,6 +1,7 @@
 """The collection as Subsonic's clients see it: artists, albums and songs, each a dict of Subsonic's names."""
 
 import random
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,10 @@ class Shelves:
 
     def __init__(self, house: House, user: User) -> None:
         self._house, self._catalog, self._user = house, house.catalog, user
-        self._starred: dict[str, str] | None = None
 
     def song(self, track: Track) -> dict[str, Any]:
         """Return a track as Subsonic's Child."""
-        if self._starred is None:
-            self._starred = self._house.accounts.rated_at(self._user.name)
-        suffix = Path(track.audio_path).suffix.lower()
+        path = Path(track.audio_path)
         found = {
             "id": track.track_id,
             "parent": track.album_id,
@@ -33,22 +31,50 @@ class Shelves:
             "title": track.title,
             "album": track.album or track.title,
             "artist": track.artist,
+            "displayArtist": track.artist,
+            "artists": [{"id": track.artist_id, "name": track.artist}],
             "track": track.track_no,
+            "discNumber": 1,
             "year": track.year,
             "genre": track.genre or None,
+            "genres": [{"name": name} for name in track.genres],
             "coverArt": track.track_id,
-            "contentType": content_type(suffix),
-            "suffix": suffix.removeprefix("."),
+            "size": _size(path),
+            "contentType": content_type(path.suffix),
+            "suffix": path.suffix.lower().removeprefix("."),
             "duration": round(track.duration_s),
             "bitRate": track.bit_rate // 1000,
+            # As others name it: the collection has no folders that a client could see.
+            "path": "/".join(
+                _part(name) for name in (track.artist, track.album, f"{track.title}{path.suffix}") if name
+            ),
+            "created": _CREATED,
             "type": "music",
             "mediaType": "song",
             "isVideo": False,
             "albumId": track.album_id,
             "artistId": track.artist_id,
-            "starred": self._starred.get(track.track_id),
+            "starred": self._liked.get(track.track_id),
+            "userRating": self._stars.get(track.track_id),
+            "playCount": self._plays.get(track.track_id),
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    @cached_property
+    def _liked(self) -> dict[str, str]:
+        return self._house.listeners.rated_at(self._user.name)
+
+    @cached_property
+    def _stars(self) -> dict[str, int]:
+        return self._house.playlists.stars(self._user.name)
+
+    @cached_property
+    def _plays(self) -> dict[str, int]:
+        return self._house.listeners.plays_of(self._user.name)
+
+    @cached_property
+    def _favourites(self) -> dict[str, str]:
+        return self._house.playlists.favourites(self._user.name)
 
     def songs(self, tracks: list[Track]) -> list[dict[str, Any]]:
         """Return tracks as Children."""
@@ -67,12 +93,15 @@ class Shelves:
             "created": _CREATED,
             "year": first.year,
             "genre": first.genre or None,
+            "starred": self._favourites.get(album.album_id),
         }
         return {name: value for name, value in found.items() if value is not None}
 
     def _artist(self, artist_id: str) -> dict[str, Any]:
         albums = self._catalog.artists[artist_id]
-        return {"id": artist_id, "name": albums[0].artist, "albumCount": len(albums), "coverArt": artist_id}
+        found = {"id": artist_id, "name": albums[0].artist, "albumCount": len(albums), "coverArt": artist_id}
+        starred = self._favourites.get(artist_id)
+        return {**found, "starred": starred} if starred else found
 
     def album(self, album_id: str) -> dict[str, Any]:
         """Return an album with its songs; Refused (404) for none."""
@@ -117,13 +146,15 @@ class Shelves:
         return [self._album(album) for album in found[offset : offset + size]]
 
     def _by_listener(self, albums: list[Album], kind: str) -> list[Album]:
+        if kind == "starred":
+            return [self._catalog.albums[each] for each in self._favourites if each in self._catalog.albums]
         if kind == "frequent":
-            weights: dict[str, float] = dict(self._house.accounts.plays_of(self._user.name))
+            weights: dict[str, float] = dict(self._plays)
         elif kind == "recent":
-            rows = self._house.accounts.history(self._user.name, most=500)
+            rows = self._house.listeners.history(self._user.name, most=500)
             weights = {row["track_id"]: float(len(rows) - n) for n, row in reversed(list(enumerate(rows)))}
         else:
-            weights = {each: 1.0 for each, good in self._house.accounts.ratings(self._user.name).items() if good}
+            weights = {each: 1.0 for each, good in self._house.listeners.ratings(self._user.name).items() if good}
         scored = [(max(weights.get(track.track_id, 0) for track in album.tracks), album) for album in albums]
         return [album for score, album in sorted(scored, key=lambda pair: -pair[0]) if score]
 
@@ -132,14 +163,16 @@ class Shelves:
         wanted = fold(genre)
         return [t for t in self._catalog.tracks if wanted in (fold(name) for name in (t.genre, *t.genres))]
 
-    def random(self, count: int, genre: str) -> list[Track]:
-        """Return tracks drawn at random, of one genre where one is named."""
-        among = self.of_genre(genre) if genre else self._catalog.tracks
-        return random.sample(list(among), min(count, len(among)))
+    def random(self, count: int, genre: str, years: tuple[int, int]) -> list[Track]:
+        """Return tracks drawn at random, of one genre and of years from and to where these are named."""
+        among = list(self.of_genre(genre) if genre else self._catalog.tracks)
+        if years != (0, 9999):
+            among = [track for track in among if track.year is not None and years[0] <= track.year <= years[1]]
+        return random.sample(among, min(count, len(among)))
 
     def top(self, artist: str, count: int) -> list[Track]:
         """Return an artist's tracks, those that the listener finished most often first."""
-        plays = self._house.accounts.plays_of(self._user.name)
+        plays = self._house.listeners.plays_of(self._user.name)
         tracks = [track for track in self._catalog.tracks if fold(track.artist) == fold(artist)]
         return sorted(tracks, key=lambda track: -plays.get(track.track_id, 0))[:count]
 
@@ -181,9 +214,32 @@ class Shelves:
         """Return a track of a song's, album's, artist's or playlist's id; Refused (404) for none."""
         return self._seeds(wanted)[0]
 
-    def named(self, songs: list[str], albums: list[str], artists: list[str]) -> list[Track]:
-        """Return the tracks of these ids; Refused (404) where one is none."""
-        return [track for each in (*songs, *albums, *artists) for track in self._seeds(each)]
+    def is_group(self, wanted: str) -> bool:
+        """Tell whether an id is an album's or an artist's."""
+        return wanted in self._catalog.albums or wanted in self._catalog.artists
+
+    def favourites(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the listener's favourite albums and artists, the latest first."""
+        kept = list(self._favourites)
+        albums = [self._album(self._catalog.albums[each]) for each in kept if each in self._catalog.albums]
+        return albums, [self._artist(each) for each in kept if each in self._catalog.artists]
+
+    def similar_artists(self, wanted: str, count: int) -> list[dict[str, Any]]:
+        """Return the artists of what sounds like an artist, an album or a song, without the artist."""
+        own = self._seeds(wanted)[0].artist_id
+        near = dict.fromkeys(track.artist_id for track in self.similar(wanted, 3 * count) if track.artist_id != own)
+        return [self._artist(each) for each in near][:count]
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _part(name: str) -> str:
+    return name.replace("/", "_")
 
 
 def _begins(text: str, words: list[str]) -> bool:

@@ -1,0 +1,115 @@
+"""What a call and its answer look like: parameters in, XML or JSON out, Subsonic's numbers for errors."""
+
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from serving.accounts import User
+from serving.house import House
+from serving.subsonic.shelves import Shelves
+
+VERSION = "1.16.1"
+_NAMESPACE = "http://subsonic.org/restapi"
+
+# Subsonic's error numbers; https://opensubsonic.netlify.app/docs/responses/error/ has them.
+GENERIC, MISSING, CLIENT_TOO_OLD, SERVER_TOO_OLD = 0, 10, 20, 30
+WRONG, CONFLICTING, BAD_KEY, FORBIDDEN, NOT_FOUND = 40, 43, 44, 50, 70
+
+
+class SubsonicError(Exception):
+    """What a client is told: one of Subsonic's numbers, and a line."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Query:
+    """The parameters of one call; each may be given several times."""
+
+    def __init__(self, values: dict[str, list[str]]) -> None:
+        self._values = values
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of a parameter."""
+        return self._values.get(name, [])
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return a parameter; SubsonicError where it is missing and has no default."""
+        found = self._values.get(name)
+        if found:
+            return found[0]
+        if default is None:
+            raise SubsonicError(MISSING, f"expected the parameter {name}, found none")
+        return default
+
+    def number(self, name: str, default: int, most: int = 500) -> int:
+        """Return a parameter as a number of 0 to `most`; SubsonicError where it is none."""
+        text = self.text(name, str(default))
+        if not text.isascii() or not text.isdecimal():
+            raise SubsonicError(GENERIC, f"{name}: expected a number, found {ascii(text)[:40]}")
+        return min(int(text[:9]), most)
+
+
+class Call:
+    """One call: who, what was asked by which method, and everything to answer it with."""
+
+    def __init__(self, house: House, user: User, query: Query, name: str) -> None:
+        self.house, self.user, self.query, self.name = house, user, query, name
+        self.shelves = Shelves(house, user)
+
+
+Answer = dict[str, Any] | Response
+METHODS: dict[str, Callable[[Call], Answer]] = {}
+
+
+def method(*names: str) -> Callable[[Callable[[Call], Answer]], Callable[[Call], Answer]]:
+    """Make a function the answer to calls of these names."""
+
+    def register(function: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+        METHODS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def wrap(query: Query, content: dict[str, Any], status: str = "ok") -> Response:
+    """Return the content as an answer in the form that the query asks for."""
+    head = {
+        "status": status,
+        "version": VERSION,
+        "type": "segue",
+        "serverVersion": "0.1",
+        "openSubsonic": True,
+    }
+    if query.text("f", "xml") == "json":
+        return JSONResponse({"subsonic-response": {**head, **content}})
+    root = ElementTree.Element("subsonic-response", {"xmlns": _NAMESPACE})
+    _fill(root, {**head, **content})
+    return Response(ElementTree.tostring(root, "utf-8", xml_declaration=True), media_type="application/xml")
+
+
+def _fill(element: ElementTree.Element, content: dict[str, Any]) -> None:
+    """Write plain values as attributes, dicts as elements, lists as an element for each item."""
+    for name, value in content.items():
+        if isinstance(value, dict):
+            _fill(ElementTree.SubElement(element, name), value)
+        elif isinstance(value, list):
+            for item in value:
+                child = ElementTree.SubElement(element, name)
+                if isinstance(item, dict):
+                    _fill(child, item)
+                else:
+                    child.text = _plain(item)
+        elif name == "value":
+            element.text = _plain(value)
+        elif value is not None:
+            element.set(name, _plain(value))
+
+
+def _plain(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return "".join(c for c in text if c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe"))

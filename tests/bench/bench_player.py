@@ -1,0 +1,89 @@
+"""How long the page takes to follow the listener: from the end or the skip of a track to other recommendations on the screen.
+
+All of it is real: Chromium, serving, Kafka, the stream, MongoDB. `python -m tests.bench.bench_player [plays]`
+"""
+
+import os
+import sys
+import tempfile
+from argparse import Namespace
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from jobs import broker, local, mongo, recommend, stream_status
+from tests import browser, planted_lake
+from tests.services.player import free_port, healthy, open_page, publish, start, stop, until, wait_for
+
+# Seconds without a change after which the next play is begun: whatever changes then is its doing.
+QUIET_S = 2.5
+
+# In the page: when the last event was told, and when the first list after it that is another one was on the screen.
+_WATCH = """
+window.watch = {told: 0, shown: 0, changed: 0, list: ""};
+const ask = window.fetch;
+window.fetch = (to, options) => {
+  const isEnd = String(to).endsWith("/api/events") && /finished|skipped/.test(options?.body);
+  if (isEnd) Object.assign(watch, {told: performance.now(), shown: 0});
+  return ask(to, options);
+};
+addEventListener("load", () => segue.addEventListener("recommended", () => {
+  const list = JSON.stringify(segue.recommended.map((item) => [item.track.id, item.reason]));
+  if (list === watch.list) return;
+  Object.assign(watch, {list, changed: performance.now()});
+  requestAnimationFrame(() => requestAnimationFrame(() => (watch.shown ||= performance.now())));
+}));
+"""
+
+
+def run(plays: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of each track that ended, and of each that was skipped."""
+    ended, skipped = [], []
+    with ExitStack() as stack:
+        lake = planted_lake.make(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake", seconds=20.0)
+        address = serve(stack, lake)
+        program = stack.enter_context(browser.chromium())[1]
+        page = open_page(program, address, scripts=[_WATCH])
+        page.click("#start")
+        for number in range(plays):
+            until(page, "() => segue.playing && segue.started")
+            until(page, f"() => performance.now() - Math.max(watch.changed, watch.told) > {1000 * QUIET_S}")
+            if number % 2:
+                page.keyboard.press("n")
+            else:
+                page.evaluate("segue.seek(segue.duration - 0.2)")
+            until(page, "() => watch.shown > watch.told")
+            (skipped if number % 2 else ended).append(page.evaluate("watch.shown - watch.told") / 1000)
+        page.close()
+    return ended, skipped
+
+
+def serve(stack: ExitStack, lake) -> str:
+    """Start all that `segue up` starts of it; return the player's address."""
+    uri = stack.enter_context(local.mongo_at(None, lake.root))
+    stack.enter_context(broker.kafka_at(None, lake.root))
+    with mongo.database(uri) as database:
+        publish(database, lake)
+    recommend.main(Namespace(lake=str(lake.root), mongo=uri, master="local[1]"))
+    port = free_port()
+    for name, *words in (("stream", "stream"), ("serving", "serve", "--port", str(port))):
+        stack.callback(stop, start(lake.root, name, *words))
+    address = f"http://127.0.0.1:{port}"
+    wait_for(lambda: (healthy(address) or {}).get("mongo"))
+    wait_for(lambda: stream_status.is_alive(lake.root))
+    return address
+
+
+def main() -> None:
+    """Measure and print."""
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    ended, skipped = run(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    for name, seconds in (("ended", ended), ("skipped", skipped), ("both", ended + skipped)):
+        if seconds:
+            p50, p95 = np.percentile(seconds, [50, 95])
+            print(f"{name:8} {len(seconds):3} tracks   p50 {p50:.2f} s   p95 {p95:.2f} s   max {max(seconds):.2f} s")
+
+
+if __name__ == "__main__":
+    main()

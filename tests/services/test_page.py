@@ -1,0 +1,418 @@
+"""The page in a real browser over store and broker, no stream: all that it can do, then what it does when parts go away."""
+
+import http.client
+import json
+import os
+import signal
+import struct
+from contextlib import ExitStack
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from filelock import FileLock
+from kafka import KafkaConsumer
+
+from jobs import broker, embedded, local, mongo, topics
+from serving.accounts import Accounts
+from serving.ledger import Ledger
+from tests import browser, planted_lake
+from tests.services.player import (
+    PATIENCE,
+    free_port,
+    get,
+    healthy,
+    open_page,
+    publish,
+    recommend,
+    start,
+    stop,
+    until,
+    wait_for,
+)
+
+# Keeps what the page does with the keys of headphones, and how far it has shifted.
+_WATCH = """
+window.keys = {};
+MediaSession.prototype.setActionHandler = (name, act) => (keys[name] = act);
+window.shifted = 0;
+new PerformanceObserver((list) => list.getEntries().forEach((entry) => (shifted += entry.hadRecentInput ? 0 : entry.value)))
+  .observe({type: "layout-shift", buffered: true});
+"""
+
+
+class Serving:
+    """`segue serve` over the planted lake, on one port whenever it runs; Kafka beside it, MongoDB started by it."""
+
+    def __init__(self, lake):
+        self.lake, self.port = lake, free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.kafka = ExitStack()
+        self.start_kafka()
+        self.start()
+
+    def start(self):
+        self.process = start(self.lake.root, "serving", "serve", "--port", str(self.port))
+        wait_for(lambda: (healthy(self.address) or {}).get("mongo"))
+
+    def start_kafka(self):
+        address = self.kafka.enter_context(broker.kafka_at(None, self.lake.root))
+        topics.ensure(address)
+
+    def kill(self, program):
+        """kill -9 of an embedded server."""
+        os.kill(embedded.state(program, self.lake.root / program.name)[1], signal.SIGKILL)
+
+    def database(self):
+        return mongo.database(embedded.state(local.MONGO, self.lake.root / "mongo")[0])
+
+    def close(self):
+        stop(self.process)
+        self.kafka.close()
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    return planted_lake.make(tmp_path_factory.mktemp("page") / "lake", seconds=8.0)
+
+
+@pytest.fixture(scope="module")
+def serving(lake):
+    running = Serving(lake)
+    with running.database() as database:
+        publish(database, lake)
+        recommend(database, *(f"t{n:02d}" for n in range(0, 40, 3)))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.chromium() as found:
+        yield found[1]
+
+
+@pytest.fixture(scope="module")
+def page(serving, chromium):
+    return open_page(chromium, serving.address, scripts=[_WATCH])
+
+
+def play(page, *track_ids):
+    """Play these tracks as a queue, as a click on a list does."""
+    page.evaluate(
+        "ids => Promise.all(ids.map((id) => fetch(`/api/tracks/${id}`).then((a) => a.json()))).then((t) => segue.play(t))",
+        list(track_ids),
+    )
+    playing(page, track_ids[0])
+
+
+def playing(page, track_id):
+    until(page, "id => segue.track?.id === id && segue.playing && segue.started", arg=track_id)
+
+
+def end(page):
+    """Go to just before the track's end."""
+    page.evaluate("segue.seek(segue.duration - 0.3)")
+
+
+def go(page, address, selector):
+    """Open an address of the page and wait for what it shows."""
+    page.evaluate("address => (location.hash = address)", address)
+    page.wait_for_selector(selector)
+
+
+def menu(page, track_id, name):
+    page.locator(f"main [data-track={track_id}] [aria-haspopup=menu]").first.click()
+    page.get_by_role("menuitem", name=name).click()
+
+
+# --- what it can do ---
+
+
+def test_nothing_moves_while_it_loads(page):
+    until(page, "() => [...document.images].every((image) => image.complete || image.loading === 'lazy')")
+    assert page.evaluate("shifted") < 0.02
+
+
+def test_it_can_be_installed(page, serving):
+    session = page.context.new_cdp_session(page)
+    assert session.send("Page.getAppManifest")["errors"] == []
+    found = [each["errorId"] for each in session.send("Page.getInstallabilityErrors")["installabilityErrors"]]
+    assert set(found) <= {"in-incognito"}  # as every page of a test is
+    icons = page.evaluate(
+        """() => fetch("/static/manifest.webmanifest").then((a) => a.json()).then(async ({icons}) => {
+          const found = {};
+          for (const {src, sizes, type} of icons) if (type === "image/png")
+            found[sizes] = [...new Uint8Array(await (await fetch(src)).arrayBuffer()).slice(0, 24)];
+          return found;
+        })"""
+    )
+    assert {"192x192", "512x512"} == {"x".join(map(str, struct.unpack(">II", bytes(b)[16:24]))) for b in icons.values()}
+
+
+def test_shuffle_mixes_what_is_ahead_and_nothing_else(page):
+    ids = [f"t{n}" for n in range(10, 30)]
+    play(page, *ids)
+    page.click(".bar [aria-label=Shuffle]")
+    page.wait_for_selector(".bar [aria-label=Shuffle][aria-pressed=true]")
+    mixed = page.evaluate("segue.queue.map((item) => item.track.id)")
+    assert mixed != ids and sorted(mixed) == ids and mixed[0] == "t10"
+    page.click(".bar [aria-label=Shuffle]")
+    page.wait_for_selector(".bar [aria-label=Shuffle][aria-pressed=false]")
+
+
+def test_repeat_begins_the_track_or_the_queue_again(page):
+    play(page, "t01", "t02")
+    page.click(".bar [aria-label='Repeat: off']")
+    page.click(".bar [aria-label='Repeat: the queue']")
+    end(page)
+    until(page, "() => segue.track.id === 't01' && segue.playing && segue.position < 2")
+    page.click(".bar [aria-label='Repeat: this track']")
+    page.click(".bar [aria-label='Repeat: off']")
+    page.keyboard.press("n")
+    playing(page, "t02")
+    end(page)
+    playing(page, "t01")
+    page.evaluate("segue.repeat = 'off'")
+
+
+def test_the_next_track_is_loaded_before_this_one_ends(page):
+    play(page, "t03", "t04")
+    until(page, "() => segue.audios[1].src.endsWith('/api/tracks/t04/audio') && segue.audios[1].readyState === 4")
+    end(page)
+    playing(page, "t04")
+
+
+def test_the_keys_of_headphones_work(page):
+    play(page, "t06", "t07")
+    assert page.evaluate("navigator.mediaSession.metadata.title") == "Song B of 1"
+    assert page.evaluate("navigator.mediaSession.metadata.artwork.length") == 3
+    page.evaluate("keys.pause()")
+    until(page, "() => !segue.playing && navigator.mediaSession.playbackState === 'paused'")
+    page.evaluate("keys.play()")
+    until(page, "() => segue.playing")
+    page.evaluate("keys.seekto({seekTime: 5})")
+    until(page, "() => segue.position >= 5")
+    page.evaluate("keys.seekbackward({seekOffset: 4})")
+    until(page, "() => segue.position < 4")
+    page.evaluate("keys.nexttrack()")
+    playing(page, "t07")
+    page.evaluate("keys.previoustrack()")
+    playing(page, "t06")
+
+
+def test_volume_and_mute_are_heard(page):
+    page.locator(".bar [aria-label=Volume]").evaluate(
+        "bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }"
+    )
+    assert page.evaluate("segue.audio.volume") == 0.25
+    page.click(".bar [aria-label=Mute]")
+    assert page.evaluate("segue.audio.volume") == 0
+    page.keyboard.press("m")
+    assert page.evaluate("segue.audio.volume") == 0.25
+    page.evaluate("segue.setVolume(1)")
+
+
+def test_history_says_what_became_of_each(page, serving):
+    play(page, "t08", "t09")
+    wait_for(lambda: ((get(serving.address, "api/now-playing") or {}).get("track") or {}).get("id") == "t08")
+    page.click(".bar [aria-label=Next]")
+    playing(page, "t09")
+    end(page)
+    until(page, "() => segue.track.id !== 't09'")
+    wait_for(
+        lambda: [
+            r for r in get(serving.address, "api/history") if (r["track"]["id"], r["event"]) == ("t09", "finished")
+        ]
+    )
+    go(page, "#/history", "main [data-track=t09]")
+    assert "played to the end" in page.locator("main [data-track=t09]").first.inner_text()
+    assert "skipped at 0:0" in page.locator("main [data-track=t08]").first.inner_text()
+
+
+def test_what_sounds_like_a_track_is_shown_with_how_much(page):
+    go(page, "#/search/song a of 5", "main [data-track=t25]")
+    menu(page, "t25", "What sounds like this")
+    page.wait_for_selector("main h1:has-text('Like Song A of 5')")
+    near = page.locator("main .line").evaluate_all("rows => rows.slice(1, 5).map((row) => row.innerText)")
+    assert all("Artist 5" in row and "sounds very much like Song A of 5" in row for row in near)  # as planted
+
+
+def test_an_artist_is_played_no_more_and_then_again(page, serving):
+    play(page, "t31", "t11", "t12")
+    go(page, "#/search/song a of 2", "main [data-track=t10]")
+    menu(page, "t10", "Don't play Artist 2")
+    until(page, "() => segue.queue.length === 1 && !segue.suggestions.some((item) => item.track.artist === 'Artist 2')")
+    assert [each["name"] for each in get(serving.address, "api/blocked")] == ["Artist 2"]
+    go(page, "#/settings", "[aria-label='Play Artist 2 again']")
+    page.click("[aria-label='Play Artist 2 again']")
+    wait_for(lambda: not get(serving.address, "api/blocked"))
+
+
+def test_a_radio_by_mood_goes_on_without_a_repeat(page):
+    go(page, "#/", "#start")
+    page.get_by_role("button", name="Calm").click()
+    until(page, "() => segue.radio && segue.playing")
+    heard = []
+    for _ in range(15):
+        heard.append(page.evaluate("segue.track.id"))
+        page.evaluate("segue.next()")
+        until(page, "id => segue.track.id !== id && segue.playing", arg=heard[-1])
+    assert len(set(heard)) == 15
+
+
+def test_dark_and_light_are_chosen_and_kept(page):
+    seen = {}
+    for name in ("dark", "light"):
+        go(page, "#/settings", ".chip")
+        page.get_by_role("button", name=name, exact=True).click()
+        page.reload()
+        page.wait_for_selector("main > *")
+        seen[name] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert seen == {"dark": "rgb(18, 16, 23)", "light": "rgb(246, 244, 239)"}
+    page.evaluate("localStorage.removeItem('segue.theme')")
+
+
+def test_an_app_password_is_made_and_taken_back(page, serving):
+    go(page, "#/settings", "form.field")
+    page.fill("main [aria-label='Name of the client']", "phone")
+    page.click("main form.field button")
+    secret = page.locator(".secret").inner_text()
+    token = {"Authorization": f"Token {secret}"}
+    assert get(serving.address, "1/validate-token", headers=token)["valid"]
+    page.click("[aria-label='Take back phone']")
+    wait_for(lambda: not get(serving.address, "1/validate-token", headers=token)["valid"])
+
+
+def log_in(page, password):
+    page.wait_for_selector(".login form")
+    page.fill(".login [name=name]", "anna")
+    page.fill(".login [name=password]", password)
+    page.click(".login button")
+
+
+def test_with_users_the_page_asks_who_it_is_and_changes_the_password(page, serving, chromium):
+    page.evaluate("segue.pause()")
+    ledger = Ledger(serving.lake.root)  # as `segue user add anna` does
+    accounts = Accounts(ledger)
+    accounts.add("anna", "a good password")
+    try:
+        own = chromium.new_context().new_page()
+        own.set_default_timeout(PATIENCE)
+        own.goto(serving.address)
+        log_in(own, "a bad password")
+        own.wait_for_selector(".login .wrong:has-text('do not go together')")
+        assert not Axe().run(own).response["violations"]
+        log_in(own, "a good password")
+        own.wait_for_selector("#start")
+        go(own, "#/settings", "form [aria-label='New password']")
+        own.fill("[aria-label='Present password']", "a good password")
+        own.fill("[aria-label='New password']", "a better password")
+        own.get_by_role("button", name="Change").click()
+        own.wait_for_selector("#toast.shown:has-text('is changed')")
+        own.get_by_role("button", name="Log out").click()
+        log_in(own, "a better password")
+        own.wait_for_selector("#start, form [aria-label='New password']")
+        own.context.close()
+    finally:
+        accounts.remove("anna")
+        ledger.close()
+
+
+# --- when parts go away ---
+
+
+def test_without_mongodb_the_page_says_so_and_plays_on_from_the_last_copy(page, serving):
+    go(page, "#/", "#start")
+    before = get(serving.address, "api/recommendations")["items"]
+    assert len(before) > 5
+    play(page, "t32", "t33")
+    with FileLock(serving.lake.root / "mongo" / "mongo.lock"):  # serving would start it again within two seconds
+        serving.kill(local.MONGO)
+        page.wait_for_selector("#notice:not([hidden]):has-text('MongoDB')")
+        assert (healthy(serving.address)["mongo"], healthy(serving.address)["ok"]) == (False, True)
+        end(page)
+        playing(page, "t33")
+        page.evaluate("segue.next()")
+        until(page, "() => segue.track.id !== 't33' && segue.playing")
+        assert get(serving.address, "api/recommendations")["items"] == before
+        assert len(get(serving.address, "api/map")["ids"]) in (0, 40)  # 0 where nobody had looked at it
+        page.locator("#cards .card [data-heart], .bar [data-heart]").first.click()  # a like is kept here, told later
+    page.wait_for_selector("#notice", state="hidden")
+    assert healthy(serving.address)["mongo"]
+    with serving.database() as database:
+        wait_for(lambda: database["feedback"].find_one({"user_id": "local", "liked": True}))
+        recommend(database, "t20", "t21", "t22")
+    until(page, "() => segue.recommended.map((item) => item.track.id).join() === 't20,t21,t22'")
+
+
+def send(serving, number):
+    event = {"track_id": f"t{number % 40:02d}", "event": "started", "event_id": f"e{number:03d}"}
+    assert get(serving.address, "api/events", body=event)["event_id"] == event["event_id"]
+
+
+def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page, serving):
+    page.evaluate("segue.pause()")
+    wait_for(lambda: healthy(serving.address)["kafka"])
+    serving.kill(broker.KAFKA)
+    for number in range(20):
+        send(serving, number)
+    health = healthy(serving.address)
+    assert (health["kafka"], health["waiting"]) == (False, 20)
+    stop(serving.process, signal.SIGKILL)
+    page.wait_for_selector("#notice:not([hidden]):has-text('does not answer')")
+    with local.mongo_at(None, serving.lake.root) as uri, mongo.database(uri) as database:
+        recommend(database, "t30", "t31")  # while nobody listens
+    serving.start()
+    page.wait_for_selector("#notice", state="hidden")
+    until(page, "() => segue.recommended.map((item) => item.track.id).join() === 't30,t31'")
+    for number in range(20, 40):
+        send(serving, number)
+    assert healthy(serving.address)["waiting"] == 40
+    serving.start_kafka()
+    wait_for(lambda: healthy(serving.address)["kafka"])
+    consumer = KafkaConsumer(
+        topics.PLAYS,
+        bootstrap_servers=broker.find(serving.lake.root),
+        auto_offset_reset="earliest",
+        group_id=None,
+        consumer_timeout_ms=1000,
+    )
+    found = [event for event in map(json.loads, (m.value for m in consumer)) if event["event_id"].startswith("e")]
+    consumer.close()
+    found = [event["event_id"] for event in found if len(event["event_id"]) == 4]
+    assert list(dict.fromkeys(found)) == [f"e{number:03d}" for number in range(40)]
+
+
+def listen(serving, last=None):
+    """Connect as EventSource does, and cut the connection after the first list; return its id and tracks, None for no list.
+
+    `state` is always the first message, and a list that the sender has not seen comes at once.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=2)
+    connection.request("GET", "/api/live", headers={"Last-Event-ID": last} if last else {})
+    answer, event = connection.getresponse(), {}
+    try:
+        while True:
+            name, _, value = answer.readline().decode().rstrip("\n").partition(": ")
+            event[name] = value
+            if not name and event.get("event") == "recommendations":
+                return event["id"], [item["track"]["id"] for item in json.loads(event["data"])["items"]]
+    except TimeoutError:
+        return None
+    finally:
+        connection.close()
+
+
+def test_who_reconnects_gets_what_was_missed_and_nothing_twice(serving):
+    first, _ = listen(serving)
+    assert listen(serving, first) is None
+    with serving.database() as database:
+        recommend(database, "t05", "t06", "t07")
+    second, missed = listen(serving, first)
+    assert missed == ["t05", "t06", "t07"] and second != first
+    assert listen(serving, second) is None
+
+
+def test_the_console_is_silent(page):
+    gone = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+    assert [line for line in page.said if not any(each in line for each in gone)] == []
