@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import foretell, history, live, local, mongo, night, ranking, recommend, simulate, storage, together
+from jobs import foretell, history, local, mongo, night, profiles, ranking, recommend, simulate, storage, together
 from jobs.storage import Lake
 from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
 from tests import planted_lake
@@ -29,17 +29,19 @@ def before(tmp_path_factory):
     groups = [number // 5 for number in range(40)]
     made = simulate.plays(ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5)
     plays = [{**play, "origin": "plays-0@x", "offset": offset} for offset, play in enumerate(made)]
+    heard = {play["user_id"]: profiles.empty(play["user_id"]) for play in plays}
+    for play in plays:
+        profiles.apply(heard[play["user_id"]], play, play["origin"], play["offset"])
     for start in range(0, len(plays), 100):
         lake.append(PLAYS, f"x-0.{start}", history.rows(plays[start : start + 100]))
     with local.mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
-        live.repair(database, live.Shelf(lake), lake)  # what the stream has done with them
-        yield lake, uri, database, list(database["profiles"].find())
+        yield lake, uri, database, list(heard.values())
 
 
 @pytest.fixture
 def fresh(before, tmp_path, monkeypatch):
     """Return a function that brings lake and store back to where they were, and the arguments of a run over them."""
-    lake, uri, database, profiles = before
+    lake, uri, database, heard = before
     monkeypatch.setattr(foretell, "choose", lambda *_: CHOICE)  # chosen elsewhere; here it would take the time
 
     def reset(name):
@@ -49,7 +51,7 @@ def fresh(before, tmp_path, monkeypatch):
             database[collection].drop()
         champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": NOW}
         mongo.upsert(database["settings"], [champion])
-        mongo.upsert(database["profiles"], profiles)
+        mongo.upsert(database["profiles"], heard)
         return copy, argparse.Namespace(lake=str(copy.root), mongo=uri, master=MASTER)
 
     return reset
