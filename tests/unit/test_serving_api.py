@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from jobs import stream_status
-from serving import app
+from serving import app, server
 from tests import planted_lake
 
 AWAY = "mongodb://127.0.0.1:9/segue"
@@ -246,6 +246,20 @@ def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna)
         "/api/login", json={"name": "anna", "password": "a good password"}
     )
     assert "secure" in tls.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(("behind_tls", "secure"), [(True, True), (False, False)])
+def test_a_proxy_is_believed_only_where_it_is_meant_to_be_there(client, anna, behind_tls, secure):
+    config = server.make(client.app, behind_tls=behind_tls).config
+    config.load()
+    proxied = TestClient(config.loaded_app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000))
+    answer = proxied.post(
+        "/api/login",
+        json={"name": "anna", "password": "a good password"},
+        headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.5"},
+    )
+    assert answer.status_code == 200 and ("secure" in answer.headers["set-cookie"].lower()) == secure
+    assert ("from 203.0.113.5" in client.house.login_limit._levels) == secure
 
 
 def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):
