@@ -1,10 +1,11 @@
 # make run            set up what is missing, then the batch over the demo library (MUSIC=folder for your own) and `segue up`
 # make test           set up, then the tests          make lint   the linter, the formatter, the type checker
 # make lock           write requirements.lock anew    make clean  remove the environment and the demo library
+# make audit          known holes in what is locked, as PyPI tells them
 MUSIC ?=
 BIN = .venv/bin
 
-.PHONY: run test lint lock clean
+.PHONY: run test lint lock audit clean
 run: .venv/.ready
 ifeq ($(strip $(MUSIC)),)
 	@$(BIN)/segue demo --out demo
@@ -31,6 +32,10 @@ lock:
 	@[ -x $(BIN)/uv ] || bash .ci/setup
 	@$(BIN)/uv pip compile --quiet setup.cfg --extra dev --extra server --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --custom-compile-command 'make lock' -o requirements.lock
+
+# In an environment of its own: what it needs is none of ours.
+audit: .venv/.ready
+	@$(BIN)/uv tool run --quiet pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
 clean:
 	@rm -rf .venv demo

@@ -17,7 +17,7 @@ from typing import Any
 if __package__ in (None, ""):  # spark-submit has put jobs/ itself in front, and a zip of ours behind it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from jobs import progress, session, settings  # noqa: E402
+from jobs import lifeline, progress, session, settings  # noqa: E402
 from jobs.errors import InputError, StepError  # noqa: E402
 from jobs.storage import Lake  # noqa: E402
 
@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("segue").setLevel(logging.INFO)
+    if settings.is_task():
+        lifeline.hold()
     try:
         with progress.display():
             counts = _run(arguments)
@@ -102,6 +104,8 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
         places.append(tempfile.gettempdir())
         free = (f"{shutil.disk_usage(place).free >> 20} MiB at {place}" for place in places)
         return f"expected room on the disk, found it full ({', '.join(free)}); free some, and the same command goes on"
+    if "API request to http" in str(error):  # MLflow's, amid a step
+        return f"--mlflow: expected the server to answer, found: {str(error).splitlines()[0][:300]}; the same command goes on"
     if isinstance(error, OSError):
         return str(error)
     # A defect of ours, or of Spark's: the console gets a line, a file all of it.

@@ -31,7 +31,7 @@ from filelock import FileLock, Timeout
 from py4j.java_gateway import GatewayParameters, JavaGateway
 from py4j.protocol import Py4JError, Py4JJavaError
 
-from jobs import java
+from jobs import java, paths
 from jobs.errors import StepError
 
 log = logging.getLogger("segue")
@@ -68,7 +68,7 @@ class Program:
 @contextmanager
 def running(program: Program, data: Path) -> Iterator[str]:
     """Give the address of the server over `data`: the one that runs, or one started now."""
-    data.mkdir(parents=True, exist_ok=True)
+    paths.private(data)
     lock = program.file(data, "lock")
     try:
         with FileLock(lock, timeout=START_LIMIT_S + _STOP_LIMIT_S):

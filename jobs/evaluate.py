@@ -1,7 +1,8 @@
 """What the registered models are worth: genre precision, hubs, coverage, recall and plays, beside baselines, in MLflow.
 
 Of every track one vector per system, all in one pass over FEATURES: the model, the champion beside it, and as baselines
-chance, popularity (the same list for everybody) and plain MFCC means + centroid + ZCR by Euclidean distance.
+chance, popularity (the same list for everybody) and plain MFCC means + centroid + ZCR by Euclidean distance. Where there
+are plays, also how well the lists that are served, and each part of them alone, foretell the later ones (`foretell.py`).
 """
 
 import argparse
@@ -17,26 +18,25 @@ from typing import Any
 
 import numpy as np
 
-from jobs import listen, neural, progress, registry, settings
+from jobs import catalogues, foretell, history, listen, neural, progress, registry, session, settings
 from jobs.embedding import Embedder
-from jobs.errors import InputError
+from jobs.errors import InputError, StepError
 from jobs.evaluation import LIST, Clusters, Labels, Top, Trial, euclidean, play_metrics
 from jobs.paths import to_text
 from jobs.storage import Lake
-from jobs.tables import EMBEDDED_COLUMNS, PLAYS, TRACKS, feature_columns
+from jobs.tables import EMBEDDED_COLUMNS, TRACKS, feature_columns
 
 # What "plain" is: the means that content-based recommenders started with.
 PLAIN = tuple(c for feature in ("mfcc", "spectral_centroid", "zcr") for c in feature_columns(feature, "mean"))
 
-# Tracks that ask, and users that are asked about: all where there are fewer, else by the hash of their ids.
-QUERIES, USERS = 2_000, 500
-
-# Plays before this share of the time are what is known, those after it what is to be foretold.
-_KNOWN_SHARE = 0.8
-_LIKED = ("finished", "liked")
+# Tracks that ask: all where there are fewer, else by the hash of their ids.
+QUERIES = 2_000
 
 # A figure's name in MLflow is "<system>/<metric>".
 MODEL, CHAMPION = "model", "champion"
+
+# What foretells plays: the lists that are served, and what they are compared with.
+HYBRID, FORETELLING = "hybrid", ("sound", "together", "als", "popularity")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,19 +65,21 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         champion = None
     labels = read_labels(lake, arguments.labels)
     training = listen.training_set(lake, version.tags["feature_version"])
-    plays = _plays(lake)
-    identity = json.dumps([training.digest, sorted(labels.items()), plays])
+    plays = history.latest(lake, foretell.LATEST)
+    identity = json.dumps([training.digest, sorted(labels.items()), [play["event_id"] for play in plays]])
     evaluated = hashlib.sha256(identity.encode()).hexdigest()[:16]
     beside = str(champion.version) if champion is not None else ""
     if version.tags.get("evaluated") != evaluated or beside not in ("", version.tags.get("evaluated_beside")):
         with progress.watch("evaluate", len(training.keys)):
             figures = _figures(lake, training, version, champion, labels, plays)
+            for system, own in _foretold(arguments.master, lake, version, plays).items():
+                figures[system] = figures.get(system, {}) | own
         registry.log_evaluation(version, figures, evaluated_beside=beside, evaluated=evaluated)
     return {"model version": str(version.version), **_shown(registry.evaluation(version))}
 
 
 def _shown(figures: dict[str, dict[str, float]]) -> dict[str, str]:
-    """Return the lines of the summary: each metric of the model, with the other systems' in brackets."""
+    """Return the lines of the summary: each metric of the model, then of the lists, with the other systems' in brackets."""
     shown = {}
     for metric in ("genre_precision_at_10", "genre_map", "recall_at_10", "k_occurrence_skew", "coverage"):
         if metric in figures.get(MODEL, {}):
@@ -85,6 +87,11 @@ def _shown(figures: dict[str, dict[str, float]]) -> dict[str, str]:
             shown[metric.replace("_", " ")] = f"{figures[MODEL][metric]:.3f}" + (
                 f" ({', '.join(others)})" if others else ""
             )
+    if HYBRID not in figures:
+        return shown | {"later plays": "none to foretell"}
+    for metric, name in (("plays_recall_at_10", "recall"), ("plays_ndcg_at_10", "NDCG")):
+        told = ", ".join(f"{system} {figures[system][metric]:.3f}" for system in (HYBRID, *FORETELLING))
+        shown[f"{name} at 10 of later plays"] = told
     return shown
 
 
@@ -129,11 +136,17 @@ def _tails(path: str) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _plays(lake: Lake) -> list[list[str]]:
-    """Return [time, user, track] of everything finished or liked, in the order of time."""
-    rows = lake.arrow(PLAYS, "user_id", "track_id", "event", "played_at").to_pylist()
-    liked = [row for row in rows if row["event"] in _LIKED and row["played_at"]]
-    return sorted([row["played_at"].isoformat(), row["user_id"], row["track_id"]] for row in liked)
+def _foretold(master: str, lake: Lake, version: Any, plays: list[foretell.Play]) -> dict[str, dict[str, float]]:
+    """Return how well the version's lists foretell the later plays, beside their parts; nothing where nobody can be asked."""
+    if not plays:
+        return {}
+    try:
+        catalogue = catalogues.load(lake, str(version.version))
+    except StepError:  # a version from before, that is not online and has no embeddings here any more
+        return {}
+    before, after = foretell.split(plays)
+    question = foretell.asked(catalogue.places, before, after)
+    return foretell.judged(catalogue, before, question, session.spark(master)) if question.profiles else {}
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,7 @@ def _figures(
     version: Any,
     champion: Any,
     labels: dict[str, list[str]],
-    plays: list[list[str]],
+    plays: list[foretell.Play],
 ) -> dict[str, dict[str, float]]:
     ids = [track_id for track_id, _ in training.keys]
     systems, learned = {}, False
@@ -197,20 +210,14 @@ class _Heard:
 
     before: list[set[int]]
     after: list[set[int]]
-    counts: np.ndarray  # plays before the split, of every user, (tracks,)
+    counts: np.ndarray  # listeners before the split, (tracks,)
 
 
-def _numbered(ids: list[str], plays: list[list[str]]) -> _Heard:
+def _numbered(ids: list[str], plays: list[foretell.Play]) -> _Heard:
     number = {track_id: n for n, track_id in enumerate(ids)}
-    known = [(at, user, number[track]) for at, user, track in plays if track in number]
-    split = int(len(known) * _KNOWN_SHARE)
-    counts = np.zeros(len(ids))
-    users: dict[str, tuple[set[int], set[int]]] = {}
-    for row, (_, user, track) in enumerate(known):
-        users.setdefault(user, (set(), set()))[row >= split].add(track)
-        counts[track] += row < split
-    both = [(b, a - b) for _, (b, a) in sorted(users.items()) if b and a - b][:USERS]
-    return _Heard([b for b, _ in both], [a for _, a in both], counts)
+    before, after = foretell.split(plays)
+    question = foretell.asked(number, before, after)
+    return _Heard(question.before, question.after, foretell.listeners(number, before))
 
 
 def _baselines(lake: Lake, training: listen.Training, labels: Labels, heard: _Heard) -> dict[str, _System]:

@@ -1,32 +1,66 @@
-"""How well the lists foretell what people play next: the hybrid beside popularity, the sound alone and plain ALS.
+"""How well lists foretell what people play next: the hybrid beside the sound, co-listening, plain ALS and popularity.
 
 Plays are split by time: what came before the split is known, and the tracks that a listener finished or liked after
-it, not heard before, are what a list of ten is to hold. Each system sees the same plays; the weight of co-listening in the
-hybrid is chosen on an earlier split, of the known plays themselves, so that the figures are of plays it was not chosen by.
+it, never started before, are what a list of ten is to hold. Each system sees the same plays and names the ten it scores best:
+the rules of `ranking.py` (an artist's share, something from elsewhere), which would cost all alike, are left out. How the
+hybrid is blended is chosen on earlier splits, of the known plays themselves: the figures are of plays it was not chosen by.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+import copy
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
+from pyspark.ml.recommendation import ALS
+from pyspark.sql import SparkSession
 
-from jobs import profiles, ranking
+from jobs import profiles, ranking, together
 from jobs.evaluation import LIST, play_metrics
 
-# Of the plays, in the order of time, so many are known.
-KNOWN = 0.8
+# Of the plays, in the order of time, so many are known; and of those, where the blend is chosen.
+KNOWN, CHOSEN_AT = 0.8, (0.6, 0.8)
 
-# Listeners who are asked about, evenly over all.
-LISTENERS = 500
+# The latest plays that a blend is chosen by and judged on: some 300 MB of Python.
+LATEST = 500_000
 
-# Weights of co-listening and of popularity that are tried, beside sound's 1.
-TOGETHER, POPULAR = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0), (0.0, 0.05, 0.2)
+# Listeners who are asked about, evenly over all: for a figure, and for each choice.
+LISTENERS, VOTERS = 500, 150
+
+# What is tried: first how co-listening is made, then the weights of sound, co-listening and popularity. The parts alone
+# are among them, so the choice is never worse, on the plays it is made by, than the best of its parts.
+RECIPES = tuple(together.Recipe(sound=sound, power=power) for sound in (0.0, 0.2, 1.0) for power in (1.0, 2.0, 3.0))
+SOUND, TOGETHER, POPULAR = ranking.Blend(1.0, 0.0, 0.0), ranking.Blend(0.0, 64.0, 0.0), ranking.Blend(0.0, 0.0, 64.0)
+MIXED = ranking.Blend(4.0, 64.0, 0.0)
+BLENDS = (
+    *(SOUND, TOGETHER, POPULAR, MIXED, ranking.Blend(10.0, 0.0, 0.0)),
+    *(ranking.Blend(*weights) for weights in ((1.0, 2.0, 0.0), (1.0, 8.0, 0.0), (1.0, 32.0, 0.0), (16.0, 64.0, 0.0))),
+    *(ranking.Blend(*weights) for weights in ((1.0, 8.0, 0.2), (4.0, 64.0, 1.0))),
+)
 
 _HEARD = ("finished", "liked")
 
 Play = dict[str, Any]
-Lists = Callable[[Sequence[profiles.Profile]], np.ndarray]
+Sets = Sequence[set[int]]
+Option = TypeVar("Option")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How co-listening is made, and how much each part counts."""
+
+    recipe: together.Recipe
+    blend: ranking.Blend
+
+
+@dataclass(frozen=True)
+class Question:
+    """Listeners with their profiles as of a split, the tracks each had met before it, and those first met and heard after."""
+
+    profiles: list[profiles.Profile]
+    before: list[set[int]]
+    after: list[set[int]]
 
 
 def split(plays: Sequence[Play], known: float = KNOWN) -> tuple[list[Play], list[Play]]:
@@ -36,40 +70,119 @@ def split(plays: Sequence[Play], known: float = KNOWN) -> tuple[list[Play], list
     return ordered[:at], ordered[at:]
 
 
-def asked(
-    places: Mapping[str, int], before: Sequence[Play], after: Sequence[Play]
-) -> tuple[list[profiles.Profile], list[set[int]], list[set[int]]]:
-    """Return the listeners that something is foretold for: profiles before, tracks heard before, tracks first heard after."""
+def asked(places: Mapping[str, int], before: Iterable[Play], after: Iterable[Play], most: int = LISTENERS) -> Question:
+    """Return what is to be foretold: of at most so many listeners who were there before and heard something new after."""
     heard: dict[str, tuple[set[int], set[int]]] = {}
+    before = list(before)
     for side, plays in enumerate((before, after)):
         for play in plays:
-            if play["event"] in _HEARD and play["track_id"] in places:
+            if (side == 0 or play["event"] in _HEARD) and play["track_id"] in places:
                 heard.setdefault(play["user_id"], (set(), set()))[side].add(places[play["track_id"]])
     users = sorted(user for user, (old, new) in heard.items() if old and new - old)
-    users = users[:: max(1, len(users) // LISTENERS)][:LISTENERS]
+    users = users[:: max(1, len(users) // most)][:most]
     made = {user: profiles.empty(user) for user in users}
     for play in before:
         if play["user_id"] in made:
             profiles.add(made[play["user_id"]], play)
-    return list(made.values()), [heard[user][0] for user in users], [heard[user][1] - heard[user][0] for user in users]
+    return Question(
+        list(made.values()), [heard[user][0] for user in users], [heard[user][1] - heard[user][0] for user in users]
+    )
 
 
-def by_ranking(catalogue: ranking.Catalogue, blend: ranking.Blend, known: Sequence[set[int]]) -> Lists:
-    """Return a system: what `ranking.recommend` gives by a blend, without what each listener knows already."""
-    given = replace(catalogue, blend=blend)
+class Trained:
+    """What is learned from plays: who heard what, how many each track; links and lists by any recipe and blend."""
 
-    def lists(asking: Sequence[profiles.Profile]) -> np.ndarray:
-        found = np.full((len(asking), LIST), -1)
-        for row, (profile, old) in enumerate(zip(asking, known, strict=True)):
-            exclude = {str(given.ids[number]) for number in old}
-            items = ranking.recommend(given, profile, count=LIST, exclude=exclude)
-            found[row, : len(items)] = [given.places[item["track_id"]] for item in items]
+    def __init__(self, catalogue: ranking.Catalogue, plays: Sequence[Play]) -> None:
+        """Learn from plays of the catalogue's tracks."""
+        places = catalogue.places
+        pairs = sorted(_pairs(places, plays))
+        users = np.array([user for user, _ in pairs], dtype=str)
+        self._heard = together.heard(users, np.array([track for _, track in pairs], dtype=int), len(places))
+        self.listeners = listeners(places, plays)
+        nobody = np.full(len(places), "")
+        self._catalogue = replace(catalogue, artists=nobody, recordings=catalogue.ids, plays=self.listeners)
+
+    def factors(self, recipe: together.Recipe) -> np.ndarray:
+        """Return what links follow from (see `together.factors`)."""
+        return together.factors(self._heard, self._catalogue.vectors, recipe)
+
+    def lists(self, links: together.Links, blend: ranking.Blend, question: Question) -> np.ndarray:
+        """Return each listener's best LIST tracks (listeners, LIST), of what was not heard before; -1 where it ends."""
+        catalogue = self._with(links, blend)
+        found = np.full((len(question.profiles), LIST), -1)
+        for row, (profile, old) in enumerate(zip(question.profiles, question.before, strict=True)):
+            exclude = {str(catalogue.ids[number]) for number in old}
+            # One more, since the tenth is what is tried from elsewhere, which has no score.
+            items = ranking.recommend(catalogue, profile, count=LIST + 1, exclude=exclude)
+            kept = [i["track_id"] for i in items if (i["rank"], i["score"]) != (LIST, 0.0)][:LIST]
+            found[row, : len(kept)] = [catalogue.places[track_id] for track_id in kept]
         return found
 
-    return lists
+    def _with(self, links: together.Links, blend: ranking.Blend) -> ranking.Catalogue:
+        """Return the catalogue with links and blend; a copy, and no new one, keeps its index."""
+        made = copy.copy(self._catalogue)
+        object.__setattr__(made, "together", links)
+        object.__setattr__(made, "blend", blend)
+        return made
 
 
-def by_scores(scores: np.ndarray, known: Sequence[set[int]]) -> np.ndarray:
+def choose(catalogue: ranking.Catalogue, plays: Sequence[Play]) -> Choice | None:
+    """Return what foretells best, by NDCG over the splits of CHOSEN_AT; None where nobody can be asked.
+
+    With few listeners much would be chance: what is chosen has to beat the usual mixture by more than that.
+    """
+    trials = []
+    for share in CHOSEN_AT:
+        before, after = split(plays, share)
+        question = asked(catalogue.places, before, after, VOTERS)
+        if question.profiles:
+            trials.append((Trained(catalogue, before), question))
+    if not trials:
+        return None
+
+    def gains(links: Mapping[Trained, together.Links], blend: ranking.Blend) -> np.ndarray:
+        return np.concatenate([_gains(t.lists(links[t], blend, question), question) for t, question in trials])
+
+    factors = {(t, recipe.sound): t.factors(recipe) for t, _ in trials for recipe in RECIPES if recipe.power == 1}
+    made = {recipe: {t: together.links(factors[t, recipe.sound], recipe) for t, _ in trials} for recipe in RECIPES}
+    recipe = _surely_best({recipe: gains(made[recipe], MIXED) for recipe in RECIPES}, together.Recipe())
+    blend = _surely_best({blend: gains(made[recipe], blend) for blend in BLENDS}, MIXED)
+    return Choice(recipe, blend)
+
+
+def _surely_best(gains: Mapping[Option, np.ndarray], usual: Option) -> Option:
+    """Return the option with the most gain; the usual one where the others' lead is less than its own standard error."""
+    best = max(gains, key=lambda option: round(float(gains[option].mean()), 6))
+    lead = gains[best] - gains[usual]
+    return best if lead.mean() > lead.std() / np.sqrt(len(lead)) else usual
+
+
+def _gains(lists: np.ndarray, question: Question) -> np.ndarray:
+    """Return each listener's NDCG."""
+    rows = zip(lists, question.after, strict=True)
+    return np.array([play_metrics(row[None], [own])["plays_ndcg_at_10"] for row, own in rows])
+
+
+def judged(
+    catalogue: ranking.Catalogue, before: Sequence[Play], question: Question, spark: SparkSession
+) -> dict[str, dict[str, float]]:
+    """Return recall@10 and NDCG@10 of each system, which knows the plays before, for the question."""
+    choice = choose(catalogue, before) or Choice(together.Recipe(), SOUND)
+    trained = Trained(catalogue, before)
+    alone = replace(choice.recipe, sound=0.0)
+    links, by_plays = (together.links(trained.factors(recipe), recipe) for recipe in (choice.recipe, alone))
+    users = [profile["_id"] for profile in question.profiles]
+    lists = {
+        "hybrid": trained.lists(links, choice.blend, question),
+        "sound": trained.lists({}, SOUND, question),
+        "together": trained.lists(by_plays, TOGETHER, question),
+        "als": by_scores(als(spark, catalogue.places, before, users), question.before),
+        "popularity": by_scores(trained.listeners, question.before),
+    }
+    return {name: play_metrics(found, question.after) for name, found in lists.items()}
+
+
+def by_scores(scores: np.ndarray, known: Sets) -> np.ndarray:
     """Return the best LIST of scores (users, tracks), or (tracks,) for everybody alike, without what each one knows."""
     found = np.full((len(known), LIST), -1)
     for row, old in enumerate(known):
@@ -81,18 +194,31 @@ def by_scores(scores: np.ndarray, known: Sequence[set[int]]) -> np.ndarray:
     return found
 
 
-def figures(lists: np.ndarray, after: Sequence[set[int]]) -> dict[str, float]:
-    """Return recall@10 and NDCG@10 (see `evaluation.play_metrics`)."""
-    return play_metrics(lists, after)
+def als(spark: SparkSession, places: Mapping[str, int], plays: Sequence[Play], users: Sequence[str]) -> np.ndarray:
+    """Return the scores (users, tracks) of plain ALS with Spark's defaults, of how often each was finished or liked."""
+    numbers = {user: number for number, user in enumerate(sorted({play["user_id"] for play in plays}))}
+    heard = Counter(
+        (numbers[play["user_id"]], places[play["track_id"]])
+        for play in plays
+        if play["event"] in _HEARD and play["track_id"] in places
+    )
+    rows = [(user, track, float(count)) for (user, track), count in sorted(heard.items())]
+    frame = spark.createDataFrame(rows, "user int, item int, rating float").coalesce(1)
+    # Few blocks: what is judged is small, and each costs Spark a task in every step.
+    learner = ALS(implicitPrefs=True, userCol="user", itemCol="item", ratingCol="rating", seed=0).setNumBlocks(2)
+    model = learner.fit(frame)
+    of = [np.zeros((len(numbers), learner.getRank())), np.zeros((len(places), learner.getRank()))]
+    for factors, found in zip(of, (model.userFactors, model.itemFactors), strict=True):
+        for row in found.collect():
+            factors[row["id"]] = row["features"]
+    return np.asarray(of[0][[numbers[user] for user in users]] @ of[1].T)
 
 
-def choose(
-    catalogue: ranking.Catalogue,
-    asking: Sequence[profiles.Profile],
-    known: Sequence[set[int]],
-    after: Sequence[set[int]],
-) -> ranking.Blend:
-    """Return the blend whose lists have the best NDCG; the least co-listening where several have."""
-    tried = [ranking.Blend(together=together, popular=popular) for together in TOGETHER for popular in POPULAR]
-    scores = [figures(by_ranking(catalogue, b, known)(asking), after)["plays_ndcg_at_10"] for b in tried]
-    return tried[int(np.argmax(np.round(scores, 6)))]
+def listeners(places: Mapping[str, int], plays: Sequence[Play]) -> np.ndarray:
+    """Return how many have finished or liked each track, (tracks,)."""
+    return np.bincount([track for _, track in _pairs(places, plays)], minlength=len(places))
+
+
+def _pairs(places: Mapping[str, int], plays: Sequence[Play]) -> set[tuple[str, int]]:
+    """Return who has finished or liked which track."""
+    return {(p["user_id"], places[p["track_id"]]) for p in plays if p["event"] in _HEARD and p["track_id"] in places}

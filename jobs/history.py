@@ -31,11 +31,19 @@ def once(plays: pa.Table) -> pa.Table:
     return ordered.take(first.combine_chunks().sort())
 
 
+def latest(lake: Lake, most: int) -> list[dict[str, Any]]:
+    """Return the latest plays, at most so many, in the order of time; without where they came from."""
+    names = [name for name in PLAYS.names if name not in ("origin", "offset")]
+    plays = read(lake, *names).sort_by([("played_at", "ascending"), ("event_id", "ascending")])
+    found: list[dict[str, Any]] = plays.slice(max(0, len(plays) - most)).to_pylist()
+    return found
+
+
 def ends(lake: Lake) -> dict[str, int]:
     """Return the last offset of each origin."""
     plays = lake.arrow_with_live(PLAYS, "origin", "offset")
     found = plays.group_by("origin").aggregate([("offset", "max")])
-    return dict(zip(found["origin"].to_pylist(), found["offset_max"].to_pylist(), strict=True))
+    return {row["origin"]: row["offset_max"] for row in found.to_pylist()}
 
 
 def last_offsets(lake: Lake, after: Mapping[str, int] | None = None) -> Iterator[tuple[str, dict[str, int]]]:

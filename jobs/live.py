@@ -12,7 +12,8 @@ In this order, so that a kill between any two lines, and the same batch again, c
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,27 +142,53 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
             profiles.skip(profile, play["origin"], play["offset"])
         if play["event"] in ("liked", "disliked"):
             felt |= {document["_id"]: document for document in profiles.feedback(profile, play["track_id"])}
-    begun = time.monotonic()
-    mongo.upsert(database["profiles"], changed)
-    counts.seconds["profiles"] = time.monotonic() - begun
     counts.users += len(users)
-    recommend(database, shelf, changed, counts)
-    mongo.merge(database["feedback"], felt.values())
+    with Writer() as writer:
+        writer.write(mongo.upsert, database["profiles"], changed)
+        recommend(database, shelf, changed, counts, writer)
+        writer.write(mongo.merge, database["feedback"], felt.values())
+    counts.seconds["writing"] = writer.seconds
     reached = {f"offsets.{play['origin']}": play["offset"] for play in plays}  # the last of each: they are in order
     mongo.merge(database["settings"], [{"_id": REACHED, **reached}])
 
 
-def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], counts: Counts) -> None:
+class Writer:
+    """Writes to the store one after the other, in a thread: the store works while the next lists are ranked."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._pool, self._writes = ThreadPoolExecutor(1, "store"), list[Future[None]]()
+
+    def write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
+        """Write documents after those before."""
+        self._writes.append(self._pool.submit(self._write, how, collection, documents))
+
+    def _write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
+        begun = time.monotonic()
+        how(collection, documents)
+        self.seconds += time.monotonic() - begun
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for every write; raise what the first of them raised, and leave out those after it."""
+        try:
+            for write in self._writes:
+                write.result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], counts: Counts, writer: Writer) -> None:
     """Write the recommendations of profiles, by the model that is online now."""
     catalogue = shelf.catalogue({document["_id"]: document for document in mongo.find(database["settings"], _SETTINGS)})
     if catalogue is None:
         return
     begun = time.monotonic()
-    made = [document(catalogue, profile) for profile in changed]
+    for some in mongo.bulks(changed):
+        writer.write(mongo.upsert, database["recommendations"], [document(catalogue, profile) for profile in some])
     counts.seconds["ranking"] = time.monotonic() - begun
-    begun = time.monotonic()
-    mongo.upsert(database["recommendations"], made)
-    counts.seconds["recommendations"] = time.monotonic() - begun
 
 
 _SETTINGS = ("champion", "blend")

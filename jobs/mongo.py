@@ -18,8 +18,8 @@ from jobs.errors import InputError, StepError
 
 Document = dict[str, Any]
 
-# Documents of one bulk: some 2 MB of tracks, far below the protocol's 48 MB.
-_BULK = 500
+# Documents of one bulk: some 1 MB of tracks, far below the protocol's 48 MB.
+_BULK = 250
 
 # What MongoDB says of an `_id` that is there.
 _DUPLICATE = 11000

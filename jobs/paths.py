@@ -6,6 +6,8 @@ keeps the way back unambiguous.
 
 import os
 import re
+from contextlib import suppress
+from pathlib import Path
 
 _ESCAPED = re.compile(r"\\x[0-9a-f]{2}|\\\\")
 
@@ -24,3 +26,11 @@ def to_path(text: str) -> str:
 def one_line(text: str) -> str:
     """Return the text with control characters escaped, so that a name with a newline cannot break a log line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def private(folder: Path) -> Path:
+    """Make a folder that its owner alone can enter, whatever the files in it allow; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # another's folder: the owner has decided
+        folder.chmod(0o700)
+    return folder

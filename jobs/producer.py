@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +27,7 @@ import filelock
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from jobs import events, topics
+from jobs import events, paths, topics
 from jobs.errors import StepError
 
 log = logging.getLogger("segue")
@@ -53,6 +54,7 @@ class Producer:
         self._adopt(spool)
         self._files = sorted(self._folder.glob("*.jsonl"))
         self._acknowledged = self._read_mark()
+        self._online = True
         # Events since the beginning: left by others and sent here; on the disk; acknowledged by Kafka.
         self._written = sum(file.read_bytes().count(b"\n") for file in self._files) - self._already()
         self._synced, self._delivered = self._written, 0
@@ -62,21 +64,29 @@ class Producer:
         self._thread.start()
 
     def send(self, event: dict[str, Any]) -> None:
-        """Take an event; it is on the disk when this returns. BadEvent where it is none."""
+        """Take an event; it is on the disk when this returns. BadEvent where it is none, StepError where there is no room."""
         line = events.encode(event) + b"\n"  # JSON has no line end of its own
         with self._write_lock:
             if self._told:
                 raise StepError("expected a producer that is open, found it closed")
-            if self._out.tell() >= _FILE_BYTES:
-                os.fdatasync(self._out.fileno())
-                self._out.close()
-                self._out = self._new_file()
-            _append(self._out, line)
+            try:
+                self._put(line)
+            except OSError as error:
+                raise StepError(f"expected room for plays in {self._folder}, found: {error.strerror}") from error
             self._written += 1
             mine = self._written
         self._sync(mine)
         with self._wake:
             self._wake.notify_all()
+
+    def _put(self, line: bytes) -> None:
+        """Write a line, into a new file where the present one is long enough; where one fails the present one stays."""
+        if self._out.tell() >= _FILE_BYTES:
+            following = self._new_file()
+            os.fdatasync(self._out.fileno())
+            self._out.close()
+            self._out = following
+        _append(self._out, line)
 
     @property
     def waiting(self) -> int:
@@ -118,7 +128,9 @@ class Producer:
         self.close()
 
     def _new_file(self) -> FileIO:
-        path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.jsonl"
+        # In the order of their names even where the clock has been put back.
+        last = int(self._files[-1].name.partition("-")[0]) if self._files else 0
+        path = self._folder / f"{max(time.time_ns(), last + 1):020d}-{uuid.uuid4().hex[:8]}.jsonl"
         file = path.open("xb", buffering=0)
         _sync_folder(self._folder)
         self._files.append(path)
@@ -137,7 +149,9 @@ class Producer:
     def _read_mark(self) -> tuple[str, int]:
         with suppress(OSError, ValueError):
             name, count = json.loads((self._folder / "acknowledged").read_text())
-            return str(name), int(count)
+            # Behind older files, left by others, it is no mark: all of its file is sent once more.
+            if self._files and self._files[0].name == name:
+                return str(name), int(count)
         return "", 0
 
     def _already(self) -> int:
@@ -161,13 +175,22 @@ class Producer:
                 for group, upto in self._groups():
                     _deliver(client, group)
                     self._forget(upto, len(group))
+                    self._tell(None)
             except (KafkaError, OSError, StepError, ValueError) as error:
-                log.debug("Kafka is away: %s", error)
+                self._tell(error)
                 _close(client)
                 client = None
                 with self._wake:
                     self._wake.wait_for(lambda: self._told, _RETRY_S)
         _close(client)
+
+    def _tell(self, error: Exception | None) -> None:
+        """Say once that Kafka is away, and once that it is back."""
+        if error is not None and self._online:
+            log.warning("Kafka is away, plays wait in %s: %s", self._folder, str(error)[:200])
+        elif error is None and not self._online:
+            log.warning("Kafka is back")
+        self._online = error is None
 
     def _groups(self) -> Iterator[tuple[list[bytes], tuple[Path, int]]]:
         """Yield lines of the oldest file that Kafka does not have, with where they end."""
@@ -188,12 +211,13 @@ class Producer:
         self._drop(path, start)
 
     def _forget(self, upto: tuple[Path, int], count: int) -> None:
-        """Remember what Kafka has: not synced, a power cut would only send it again."""
+        """Remember what Kafka has: not synced, and not where there is no room; it would only be sent again."""
         path, size = upto
         self._acknowledged = (path.name, size)
         scratch = self._folder / "acknowledged.new"
-        scratch.write_text(json.dumps(self._acknowledged))
-        scratch.replace(self._folder / "acknowledged")
+        with suppress(OSError):
+            scratch.write_text(json.dumps(self._acknowledged))
+            scratch.replace(self._folder / "acknowledged")
         with self._wake:
             self._delivered += count
             self._wake.notify_all()
@@ -223,7 +247,8 @@ def _own(spool: Path) -> tuple[Path, Any]:
     for number in range(1_000):
         folder = spool / str(number)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            paths.private(spool)
+            folder.mkdir(exist_ok=True)
             lock = filelock.FileLock(folder / "lock", is_singleton=False)
             lock.acquire(timeout=0)
             return folder, lock
@@ -257,12 +282,24 @@ def _deliver(client: KafkaProducer, lines: list[bytes]) -> None:
     sent = []
     for line in lines:
         try:
-            key = json.loads(line)["user_id"].encode()
-        except (ValueError, LookupError, AttributeError):  # torn by a kill: it was never promised to anybody
+            event = json.loads(line)
+            key = event["user_id"].encode()
+        except (ValueError, LookupError, TypeError, AttributeError):  # torn by a kill: it was never promised to anybody
             continue
-        sent.append(client.send(topics.PLAYS, value=line.rstrip(b"\n"), key=key))
+        sent.append(client.send(topics.PLAYS, value=_in_time(line.rstrip(b"\n"), event), key=key))
     for future in sent:
         future.get(timeout=_ACKNOWLEDGE_S)
+
+
+def _in_time(line: bytes, event: dict[str, Any]) -> bytes:
+    """Return the line, played now where its time is ahead: it was not when it was taken, the clock has been put back since.
+
+    The stream rejects what is ahead of the broker's clock, and this event has been promised.
+    """
+    now = datetime.now(UTC)
+    if datetime.fromisoformat(event["played_at"]) <= now + events.MAX_AHEAD / 2:
+        return line
+    return events.encode({**event, "played_at": now})
 
 
 def _close(client: KafkaProducer | None) -> None:

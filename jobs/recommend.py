@@ -1,39 +1,31 @@
 """Learn from all plays what goes together, and write lists: one to start with, and one for everybody who has played.
 
-Co-listening is counted by Spark: two tracks go together as often as one person plays both in one session. How much it
-counts beside the sound is chosen by what listeners played later (`foretell.py`). Without plays the sound alone serves.
+How co-listening is made and how much it counts beside the sound is chosen by what listeners played later (`foretell.py`);
+it is learned then from who has heard what, which Spark gathers. Without plays the sound alone serves. The lists go to
+the lake first, then to MongoDB, which they can be brought back to from there.
 """
 
 import argparse
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, replace
-from datetime import datetime
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pymongo.database import Database
-from pyspark.ml.recommendation import ALS
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import catalogues, foretell, history, live, local, mongo, ranking, session, settings
+from jobs import catalogues, foretell, forget, history, live, local, mongo, ranking, session, settings, together
 from jobs.storage import Lake
-from jobs.tables import PLAYS, TOGETHER
+from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
 
-# Of each track so many others are kept.
-OTHERS = 50
-
-# The latest plays that the blend is chosen by and judged on: some 300 MB of Python.
-_LEARNED_FROM = 500_000
-
-_PLAYED = ("event_id", "user_id", "track_id", "event", "position_s", "duration_s", "played_at", "session_id")
-
-# A session with more tracks than this is a machine's, and would make a pair of everything.
-_LONGEST_SESSION = 200
-
-# Sessions that are taken off the count of a pair: what happened once may be chance.
-_SHRINK = 1.0
+# Pairs of listener and track that links are learned from: of more, some of the listeners speak for all. 400 MB.
+_PAIRS = 20_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,101 +35,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Take the stream's plays into PLAYS by day, make TOGETHER, write the lists; return the counts."""
     lake = Lake(settings.lake_path(arguments.lake))
-    new = history.compact(lake)
-    if lake.is_newer(PLAYS, TOGETHER):
-        spark = session.spark(arguments.master)
-        lake.commit(TOGETHER, together(lake.read(spark, PLAYS)))
-    shown: dict[str, str] = {}
+    counts: dict[str, Any] = {"new plays": history.compact(lake)}
+    counts = {"plays": lake.rows(PLAYS), **counts, "lists": 0}
     with local.mongo_at(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
-        found = {document["_id"]: document for document in mongo.find(database["settings"], ("champion", "blend"))}
+        found = {each["_id"]: each for each in mongo.find(database["settings"], ("champion", "blend", "lists"))}
         if "champion" not in found:
-            return {"plays": lake.rows(PLAYS), "new plays": new, "lists": 0}
+            return counts
         catalogue = catalogues.load(lake, found["champion"]["model_version"])
-        learned = _learned(arguments.master, lake, catalogue, found.get("blend"))
-        if learned is not None:
+        if lake.rows(PLAYS):
+            learned = _learned(arguments.master, lake, catalogue, found.get("blend"))
             mongo.upsert(database["settings"], [learned])
-            catalogue = replace(catalogue, blend=ranking.Blend(**learned["weights"]))
-            shown = _shown(learned["figures"])
-        lists = _lists(database, catalogue)
+            catalogue = catalogues.load(lake, catalogue.model_version, ranking.Blend(**learned["weights"]))
+            counts["blend"] = _told(catalogue.blend)
+        counts["lists"] = _lists(database, lake, catalogue, found)
         mongo.upsert(database["settings"], [_start(catalogue, found["champion"]["published_at"])])
-    return {
-        "plays": lake.rows(PLAYS),
-        "new plays": new,
-        "lists": lists,
-        "model version": catalogue.model_version,
-        **shown,
-    }
+        counts["old plays out of MongoDB"] = forget.old_plays(database, lake, datetime.now(UTC))
+    return {**counts, "model version": catalogue.model_version}
 
 
-def _learned(
-    master: str, lake: Lake, catalogue: ranking.Catalogue, before: mongo.Document | None
-) -> mongo.Document | None:
-    """Return the document of the blend that foretells best, with the figures of all systems; None without enough plays.
+def _learned(master: str, lake: Lake, catalogue: ranking.Catalogue, before: mongo.Document | None) -> mongo.Document:
+    """Bring TOGETHER up to PLAYS and the model, and return the document of the blend.
 
-    The one from before stands while neither plays nor model have changed.
+    The one from before stands while neither has changed. TOGETHER is written first: killed then, both are made again.
     """
     version = lake.version(PLAYS)
-    if version is None:
-        return None
-    learned_from = f"{catalogue.model_version} {version.name} {lake.rows(PLAYS)}"
-    if before and before["learned_from"] == learned_from:
+    learned_from = f"{catalogue.model_version} {version.name if version else ''} {lake.rows(PLAYS)}"
+    if before and before["learned_from"] == learned_from and lake.version(TOGETHER):
         return before
-    plays = history.read(lake, *_PLAYED).to_pylist()
-    known, later = foretell.split(plays[-_LEARNED_FROM:])
-    blend, figures = foretold(session.spark(master), catalogue, known, later)
-    if not figures:
-        return None
-    return {"_id": "blend", "weights": asdict(blend), "figures": figures, "learned_from": learned_from}
+    chosen = foretell.choose(catalogue, history.latest(lake, foretell.LATEST))
+    # With nobody to ask yet co-listening does not count, but is there to be looked at.
+    recipe, blend = (chosen.recipe, chosen.blend) if chosen else (together.Recipe(), ranking.Blend())
+    pairs = heard(lake.read(session.spark(master), PLAYS))
+    lake.commit_arrow(TOGETHER, links(catalogue, _some(pairs), recipe).to_batches())
+    return {"_id": "blend", "weights": asdict(blend), "recipe": asdict(recipe), "learned_from": learned_from}
 
 
-def foretold(
-    spark: SparkSession, catalogue: ranking.Catalogue, known: list[Any], later: list[Any]
-) -> tuple[ranking.Blend, dict[str, dict[str, float]]]:
-    """Choose a blend on the known plays alone, and return it with each system's figures on the later ones."""
-    places = catalogue.places
-
-    def trained(plays: list[Any]) -> ranking.Catalogue:
-        rows = together(spark.createDataFrame(plays, PLAYS.only(*_PLAYED).spark_schema())).collect()
-        return catalogues.with_together(catalogue, [row.asDict() for row in rows])
-
-    inner = foretell.split(known)
-    asking, old, new = foretell.asked(places, *inner)
-    blend = foretell.choose(trained(inner[0]), asking, old, new) if asking else ranking.Blend()
-    asking, old, new = foretell.asked(places, known, later)
-    if not asking:
-        return blend, {}
-    whole = trained(known)
-    lists = {
-        "hybrid": foretell.by_ranking(whole, blend, old)(asking),
-        "sound": foretell.by_ranking(whole, ranking.Blend(popular=0.0), old)(asking),
-        "popularity": foretell.by_scores(whole.plays, old),
-        "als": foretell.by_scores(als(spark, places, known, [p["_id"] for p in asking]), old),
-    }
-    return blend, {name: foretell.figures(found, new) for name, found in lists.items()}
+def heard(plays: DataFrame) -> DataFrame:
+    """Return who has finished or liked what, of PLAYS: user_id and track_id, each pair once."""
+    return plays.where(F.col("event").isin("finished", "liked")).select("user_id", "track_id").distinct()
 
 
-def als(spark: SparkSession, places: Mapping[str, int], plays: list[Any], users: list[str]) -> np.ndarray:
-    """Return plain ALS's scores (users, tracks): implicit feedback, how often each listener finished or liked a track."""
-    numbers = {user: number for number, user in enumerate(sorted({play["user_id"] for play in plays}))}
-    heard = Counter(
-        (numbers[play["user_id"]], places[play["track_id"]])
-        for play in plays
-        if play["event"] in ("finished", "liked") and play["track_id"] in places
-    )
-    rows = [(user, track, float(count)) for (user, track), count in sorted(heard.items())]
-    frame = spark.createDataFrame(rows, "user int, item int, rating float").coalesce(1)
-    learner = ALS(rank=32, implicitPrefs=True, userCol="user", itemCol="item", ratingCol="rating", seed=0)
-    model = learner.fit(frame)
-    of = [np.zeros((len(numbers), 32)), np.zeros((len(places), 32))]
-    for factors, found in zip(of, (model.userFactors, model.itemFactors), strict=True):
-        for row in found.collect():
-            factors[row["id"]] = row["features"]
-    return np.asarray(of[0][[numbers[user] for user in users]] @ of[1].T)
+def _some(pairs: DataFrame) -> pa.Table:
+    """Return the pairs, of all listeners or, where that would be too many, of some."""
+    pairs = pairs.persist()
+    parts = -(-pairs.count() // _PAIRS)
+    found = pairs.where(F.pmod(F.hash("user_id"), F.lit(parts)) == 0) if parts > 1 else pairs
+    table = found.toArrow()
+    pairs.unpersist()
+    return table.sort_by([("user_id", "ascending"), ("track_id", "ascending")])
 
 
-def _shown(figures: dict[str, dict[str, float]]) -> dict[str, str]:
-    others = ", ".join(f"{n} {of['plays_recall_at_10']:.3f}" for n, of in figures.items() if n != "hybrid")
-    return {"recall at 10 of later plays": f"{figures['hybrid']['plays_recall_at_10']:.3f} ({others})"}
+def links(catalogue: ranking.Catalogue, pairs: pa.Table, recipe: together.Recipe) -> pa.Table:
+    """Return TOGETHER of who has heard what."""
+    pairs = pairs.filter(pc.is_in(pairs["track_id"], pa.array(catalogue.ids.tolist(), pa.string())))
+    tracks = np.array([catalogue.places[track_id] for track_id in pairs["track_id"].to_pylist()], dtype=int)
+    users = pairs["user_id"].combine_chunks().dictionary_encode()
+    matrix = together.heard(users.indices.to_numpy(), tracks, len(catalogue.ids))
+    found = together.links(together.factors(matrix, catalogue.vectors, recipe), recipe)
+    listeners = np.bincount(tracks, minlength=len(catalogue.ids))
+    rows = [
+        {
+            "track_id": str(track_id),
+            "listeners": int(listeners[number]),
+            "others": catalogue.ids[found[number][0]].tolist() if number in found else [],
+            "strengths": found[number][1].tolist() if number in found else [],
+        }
+        for number, track_id in enumerate(catalogue.ids)
+        if listeners[number] or number in found
+    ]
+    return pa.Table.from_pylist(rows, schema=TOGETHER.arrow_schema())
+
+
+def _told(blend: ranking.Blend) -> str:
+    return ", ".join(f"{name} {weight:g}" for name, weight in asdict(blend).items())
 
 
 def _start(catalogue: ranking.Catalogue, as_of: datetime) -> mongo.Document:
@@ -150,46 +120,55 @@ def _start(catalogue: ranking.Catalogue, as_of: datetime) -> mongo.Document:
     }
 
 
-def _lists(database: Database[mongo.Document], catalogue: ranking.Catalogue) -> int:
-    """Write the recommendations of every profile anew, by this catalogue; return their number.
+def _lists(
+    database: Database[mongo.Document], lake: Lake, catalogue: ranking.Catalogue, found: dict[str, mongo.Document]
+) -> int:
+    """Write RECOMMENDATIONS of every profile, then the same to MongoDB; return their number.
 
-    The stream writes them too, from the same profile by the same catalogue, so it does not matter who is last; but of a
-    profile that has changed since it was read here, the stream's list is the one to keep.
+    The stream writes MongoDB's too, from the same profile by the same catalogue, so it does not matter who is last; but of
+    a profile that has changed since it was read here, the stream's list is the one to keep.
     """
+    made_from = _made_from(database, lake, catalogue)
+    if found.get("lists", {}).get("made_from") != made_from or lake.version(RECOMMENDATIONS) is None:
+        lake.commit_arrow(RECOMMENDATIONS, _made(database, lake, catalogue))
     written = 0
-    for some in mongo.bulks(database["profiles"].find()):
-        made = [live.document(catalogue, profile) for profile in some]
-        written += mongo.replace_unless_newer(database["recommendations"], made)
+    for batch in lake.batches(RECOMMENDATIONS):
+        documents = [document(row) for row in batch.to_pylist()]
+        written += mongo.replace_unless_newer(database["recommendations"], documents)
+    mongo.upsert(database["settings"], [{"_id": "lists", "made_from": made_from}])
     return written
 
 
-def together(plays: DataFrame) -> DataFrame:
-    """Return TOGETHER of PLAYS: for each track its listeners, and what is played in the same sessions.
+def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: ranking.Catalogue) -> str:
+    """Return what the lists follow from: model, blend, what goes together, and how far each profile is."""
+    profiles = 0
+    for profile in database["profiles"].find({}, {"at": 1, "offsets": 1}):
+        told = f"{profile['_id']} {profile['at']} {sorted(profile['offsets'].items())}"
+        profiles ^= int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big")  # in whatever order they come
+    version = lake.version(TOGETHER)
+    return f"{catalogue.model_version} {_told(catalogue.blend)} {version.name if version else ''} {profiles:016x}"
 
-    Only what was finished or liked counts. The strength of a pair is its number of sessions, less one, over the root of
-    the product of both tracks' numbers: a cosine, which does not favour what everybody plays.
-    """
-    heard = plays.where(F.col("event").isin("finished", "liked"))
-    sitting = F.coalesce("session_id", F.date_format("played_at", "yyyy-MM-dd"))
-    sat = heard.select("user_id", F.concat_ws("/", "user_id", sitting).alias("sitting"), "track_id").distinct()
-    size = F.count("*").over(Window.partitionBy("sitting"))
-    sat = sat.withColumn("size", size).where(F.col("size") <= _LONGEST_SESSION).drop("size")
-    listeners = sat.groupBy("track_id").agg(F.countDistinct("user_id").cast("int").alias("listeners"))
-    own = sat.groupBy("track_id").agg(F.count("*").alias("sittings"))
-    one, other = sat.alias("one"), sat.select("sitting", F.col("track_id").alias("other"))
-    pairs = one.join(other, "sitting").where(F.col("track_id") != F.col("other"))
-    pairs = pairs.groupBy("track_id", "other").agg(F.count("*").alias("both")).where(F.col("both") > _SHRINK)
-    pairs = pairs.join(own, "track_id").join(
-        own.select(F.col("track_id").alias("other"), F.col("sittings").alias("others")), "other"
-    )
-    strength = ((F.col("both") - _SHRINK) / F.sqrt(F.col("sittings") * F.col("others"))).cast("float")
-    ranked = Window.partitionBy("track_id").orderBy(F.col("strength").desc(), "other")
-    best = pairs.withColumn("strength", strength).withColumn("rank", F.row_number().over(ranked))
-    best = best.where(F.col("rank") <= OTHERS).groupBy("track_id")
-    lists = best.agg(F.sort_array(F.collect_list(F.struct("rank", "other", "strength"))).alias("found"))
-    lists = lists.select("track_id", F.col("found.other").alias("others"), F.col("found.strength").alias("strengths"))
-    empty = {"others": F.array().cast("array<string>"), "strengths": F.array().cast("array<float>")}
-    joined = listeners.join(lists, "track_id", "left")
-    return joined.select(
-        "track_id", "listeners", *(F.coalesce(name, nothing).alias(name) for name, nothing in empty.items())
-    )
+
+def _made(database: Database[mongo.Document], lake: Lake, catalogue: ranking.Catalogue) -> Iterator[pa.RecordBatch]:
+    """Yield RECOMMENDATIONS of all profiles; and, of listeners whom a store made anew does not know yet, the rows there are."""
+    known: set[str] = set()
+    for some in mongo.bulks(database["profiles"].find()):
+        known |= {profile["_id"] for profile in some}
+        yield _rows(live.document(catalogue, profile) for profile in some)
+    for batch in lake.batches(RECOMMENDATIONS):
+        kept = [r not in known for r in batch["user_id"].to_pylist()]
+        same = pc.equal(batch["model_version"], catalogue.model_version)
+        yield batch.filter(pc.and_(pa.array(kept, pa.bool_()), same))
+
+
+def _rows(documents: Iterable[mongo.Document]) -> pa.RecordBatch:
+    rows = [
+        {**each, "user_id": each["_id"], "offsets": json.dumps(each["offsets"], sort_keys=True)} for each in documents
+    ]
+    return pa.RecordBatch.from_pylist(rows, RECOMMENDATIONS.arrow_schema())
+
+
+def document(row: dict[str, Any]) -> mongo.Document:
+    """Return the document of `recommendations` of a row of RECOMMENDATIONS."""
+    of_the_row = {name: value for name, value in row.items() if name != "user_id"}
+    return {"_id": row["user_id"], **of_the_row, "offsets": json.loads(row["offsets"])}

@@ -50,7 +50,9 @@ def connect(uri: str | None, lake: Path) -> str:
     if uri is None:
         folder.mkdir(exist_ok=True)
         uri = f"sqlite:///{folder / 'mlflow.db'}"
+    # A server that takes requests and does not answer is given up after two minutes and a half, not after ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:

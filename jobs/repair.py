@@ -66,7 +66,8 @@ def _behind(collection: Any, users: Iterable[str], expected: dict[str, dict[str,
 
 def _derive(database: Any, shelf: live.Shelf, made: list[profiles.Profile]) -> None:
     """Write what follows from profiles: feedback and lists."""
-    for profile in made:
-        ids = [track["track_id"] for track in profile["tracks"]]
-        mongo.merge(database["feedback"], (each for i in ids for each in profiles.feedback(profile, i)))
-    live.recommend(database, shelf, made, live.Counts())
+    with live.Writer() as writer:
+        for profile in made:
+            felt = [each for track in profile["tracks"] for each in profiles.feedback(profile, track["track_id"])]
+            writer.write(mongo.merge, database["feedback"], felt)
+        live.recommend(database, shelf, made, live.Counts(), writer)

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 
-from jobs import broker, embedded, java, local, stream_status
+from jobs import broker, embedded, java, local, paths, stream_status
 from jobs.errors import InputError, StepError
 
 MARK = "SEGUE_SERVICES"
@@ -36,6 +36,10 @@ USERS = ("admin", "viewer")
 
 # Seconds: all are healthy after 25 on an idle machine, after minutes on one that compiles; ended after 2.
 _UP_LIMIT_S = 300
+
+# A service that ends so often before all are healthy cannot start. Once they are up each is started again for as long as it
+# takes, a second later every time: what stood in its way (a full disk, a port) may pass.
+_TRIES, _RETRIES = 4, 1_000
 
 # Seconds that a service may take over ending itself; what is left is killed.
 _STOP_S = 5
@@ -88,7 +92,7 @@ class Home:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    paths.private(path.parent)
     scratch = path.with_name(f"{path.name}.new")
     scratch.unlink(missing_ok=True)
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -174,7 +178,7 @@ def environment(home: Home, ports: Mapping[str, int], *, master: str, library: s
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{data / 'airflow.db'}",
         "AIRFLOW__CORE__DAGS_FOLDER": str(_ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": "jobs.executor.Executor",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         # What a killed scheduler had running or queued is seen within a minute, not after five.
@@ -200,6 +204,8 @@ def supervisor_configuration(home: Home, wanted: list[Service]) -> str:
     parser["supervisord"] = {
         "nodaemon": "true",
         "logfile": _escaped(str(logs / "supervisord.log")),
+        "logfile_maxbytes": "5MB",
+        "logfile_backups": "1",
         "pidfile": _escaped(str(home.folder / "supervisord.pid")),
         "childlogdir": _escaped(str(logs)),
     }
@@ -214,6 +220,7 @@ def supervisor_configuration(home: Home, wanted: list[Service]) -> str:
             "redirect_stderr": "true",
             "autorestart": "true",
             "startsecs": "3",
+            "startretries": str(_RETRIES),
             "stopasgroup": "true",
             "killasgroup": "true",
             "stopwaitsecs": str(_STOP_S),
@@ -280,11 +287,18 @@ def wait_until_healthy(home: Home, wanted: list[Service], supervisor: int) -> No
     while waiting:
         waiting = {name for name, good in health(home, wanted).items() if not good}
         log = home.folder / "logs" / "supervisord.log"
-        given_up = log.exists() and "FATAL" in log.read_text(errors="replace")
+        said = log.read_text(errors="replace") if log.exists() else ""
+        given_up = [name for name in waiting if said.count(f"exited: {name} ") >= _TRIES]
         if waiting and (given_up or time.monotonic() > deadline or not psutil.pid_exists(supervisor)):
-            first = sorted(waiting)[0]
+            first = sorted(given_up or waiting)[0]
             raise StepError(f"expected {first} to start, found it ended; see {home.folder}/logs/{first}.log")
         time.sleep(0.3 if waiting else 0)
+
+
+def is_kept(home: Home) -> bool:
+    """Tell whether supervisord lives: without it services go on, but one that ends is not started again."""
+    leader = home.state().get("supervisord")
+    return leader is not None and any(process.pid == leader for process in processes(home))
 
 
 def health(home: Home, wanted: list[Service]) -> dict[str, bool]:

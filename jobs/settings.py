@@ -53,6 +53,11 @@ def dag_defaults() -> dict[str, str]:
     return {name.lower(): os.environ.get(f"SEGUE_{name}", "") for name in names}
 
 
+def is_task() -> bool:
+    """Tell whether this process works for a task of Airflow's, which says so to whatever a task starts."""
+    return "AIRFLOW_CTX_TASK_ID" in os.environ
+
+
 def add_fma_argument(parser: argparse.ArgumentParser) -> None:
     """Add the address that FMA's archives are below."""
     parser.add_argument(

@@ -29,6 +29,11 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     if line := stream_status.line(home.lake):
         print(f"  plays        {line}")
     up.print_addresses(home)
+    if not services.is_kept(home):
+        raise StepError(
+            "expected supervisord to keep the services, found it ended: they work on, but none is started again; "
+            "`segue up` takes their place"
+        )
     sick = [name for name, good in health.items() if not good]
     if sick:
         raise StepError(

@@ -102,6 +102,11 @@ class Lake:
         version = self.version(table)
         return sum(pyarrow.parquet.read_metadata(file).num_rows for file in _files([version]))
 
+    def lacks(self, table: Table) -> set[str]:
+        """Return the columns that the current version was written without: readers find null there."""
+        files = _files([self.version(table)])
+        return set(table.names) - set(pyarrow.parquet.read_schema(files[0]).names) if files else set()
+
     def commit(self, table: Table, frame: DataFrame) -> None:
         """Replace the table by `frame`, sorted by key, as one new version."""
         frame = frame.select(*table.names)

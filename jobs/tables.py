@@ -23,6 +23,23 @@ _TYPES = {
     "ints": (spark_types.ArrayType(spark_types.IntegerType(), containsNull=False), pa.list_(pa.int32())),
     "doubles": (spark_types.ArrayType(spark_types.DoubleType(), containsNull=False), pa.list_(pa.float64())),
     "floats": (spark_types.ArrayType(spark_types.FloatType(), containsNull=False), pa.list_(pa.float32())),
+    "items": (
+        spark_types.ArrayType(
+            spark_types.StructType(
+                [
+                    spark_types.StructField("rank", spark_types.IntegerType()),
+                    spark_types.StructField("track_id", spark_types.StringType()),
+                    spark_types.StructField("score", spark_types.DoubleType()),
+                    spark_types.StructField("reason", spark_types.StringType()),
+                ]
+            )
+        ),
+        pa.list_(
+            pa.struct(
+                [("rank", pa.int32()), ("track_id", pa.string()), ("score", pa.float64()), ("reason", pa.string())]
+            )
+        ),
+    ),
 }
 
 
@@ -203,6 +220,7 @@ TRACKS = Table(
         Column("split", "string", "of FMA's data set: training, validation or test"),
         Column("subset", "string", "smallest of FMA's subsets that the track is in: small, medium or large"),
         Column("recording_id", "string", "track_id of the first track with the same recording: its own in most cases"),
+        Column("recording_mbid", "string", "MusicBrainz's id of the recording, a UUID; null where no tag says it"),
     ),
 )
 
@@ -340,10 +358,22 @@ TOGETHER = Table(
     "TOGETHER",
     ("track_id",),
     (
-        Column("track_id", "string", "of TRACKS; every track that somebody has played"),
+        Column("track_id", "string", "of TRACKS; every track that somebody has played, or that goes with one"),
         Column("listeners", "int", "people who finished or liked it"),
-        Column("others", "strings", "tracks that the same people play in the same sessions, the strongest first"),
-        Column("strengths", "floats", "of each, 0 to 1: sessions with both over the root of the product of each's own"),
+        Column("others", "strings", "tracks that the same people play, the strongest first"),
+        Column("strengths", "floats", "of each, 0 to 1: how much hearing the track speaks for it (`together.py`)"),
+    ),
+)
+
+RECOMMENDATIONS = Table(
+    "RECOMMENDATIONS",
+    ("user_id",),
+    (
+        Column("user_id", "string", "who"),
+        Column("model_version", "string", "of EMBEDDINGS"),
+        Column("as_of", "timestamp", "UTC; of the newest play that the list knows"),
+        Column("items", "items", "rank from 1, track_id, score, reason in words; best first"),
+        Column("offsets", "string", "JSON: the last offset of each origin that the list knows"),
     ),
 )
 
@@ -378,5 +408,5 @@ PAIRS = Table(
 
 ALL = (
     *(FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS),
-    *(PLAYS, TOGETHER),
+    *(PLAYS, TOGETHER, RECOMMENDATIONS),
 )

@@ -1,8 +1,10 @@
 """Title, artist, album, number, year and genres of a file: from its tags, else from its folders and its name."""
 
 import re
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 from mutagen.id3 import ID3
 from mutagen.mp4 import MP4Tags
@@ -19,6 +21,18 @@ NAMES = {
     "genres": ("TCON", "\xa9gen", "genre"),
 }
 
+# What MusicBrainz's recording id is called, in small letters: in ID3 (a TXXX by some), Vorbis comments and APE, MP4, ASF.
+# A "release track id" is something else.
+_RECORDING = (
+    "ufid:http://musicbrainz.org",
+    "txxx:musicbrainz track id",
+    "txxx:musicbrainz_trackid",
+    "txxx:musicbrainz recording id",
+    "musicbrainz_trackid",
+    "----:com.apple.itunes:musicbrainz track id",
+    "musicbrainz/track id",
+)
+
 # "07 Title", "07. Title", "7 - Title"
 _NUMBERED = re.compile(r"^(\d{1,3})(?:\s*[-.]\s*|\s+)(?=\S)")
 
@@ -26,7 +40,7 @@ UNKNOWN_ARTIST = "Unknown artist"
 
 
 def read_tags(path: str, library: str) -> dict[str, Any]:
-    """Return TRACKS' columns title to genres of a file below the folder `library`; what neither tags nor names say is None."""
+    """Return TRACKS' columns title to genres, and recording_mbid, of a file below `library`; what nothing says is None."""
     tagged = audio.open_tags(path)
     tags = tagged.tags if tagged is not None else None
     found = {name: values(tags, names) if tags is not None else [] for name, names in NAMES.items()}
@@ -40,7 +54,28 @@ def read_tags(path: str, library: str) -> dict[str, Any]:
         "year": _number(_first(found["year"]), 1000, 2999),
         "genre": _first(genres),
         "genres": genres,
+        "recording_mbid": recording_mbid(tags) if tags is not None else None,
     }
+
+
+def recording_mbid(tags: Any) -> str | None:
+    """Return MusicBrainz's id of the recording, in small letters; None where no tag holds one that is a UUID."""
+    named = {str(key).lower(): key for key in tags.keys()}  # noqa: SIM118 - Vorbis comments iterate over pairs
+    for name in _RECORDING:
+        found = tags[named[name]] if name in named else None
+        for value in _plain(found):
+            with suppress(ValueError):
+                return str(UUID(value.strip()))
+    return None
+
+
+def _plain(found: Any) -> list[str]:
+    """Return the texts of a tag of any format: a frame of ID3, MP4's bytes, a list, or none."""
+    if found is None:
+        return []
+    found = getattr(found, "data", None) or getattr(found, "text", found)
+    several = found if isinstance(found, list) else [found]
+    return [v.decode("ascii", "replace") if isinstance(v, bytes) else str(v) for v in several]
 
 
 def values(tags: Any, names: tuple[str, str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 from kafka import KafkaAdminClient
@@ -19,8 +20,9 @@ PARTITIONS = 2
 # Bytes of the largest message that gets into a topic: what is no event must reach the stream to be told.
 MAX_MESSAGE = 4 << 20
 
-# Milliseconds that a message stays: plays.rejected to be looked at, plays as long as a stream may be away.
-_RETENTION = {PLAYS: 30 * 86_400_000, REJECTED: 90 * 86_400_000}
+# How long a message stays: plays.rejected to be looked at, plays as long as a stream may be away.
+RETENTION = timedelta(days=30)
+_RETENTION_MS = {PLAYS: int(RETENTION.total_seconds() * 1000), REJECTED: 90 * 86_400_000}
 
 # Its own lines would be in the middle of ours, one for every try while the broker is away.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -80,7 +82,7 @@ def ensure(address: str, *, partitions: int = PARTITIONS) -> str:
         there = set(client.list_topics())
         for name, count in ((PLAYS, partitions), (REJECTED, 1)):
             if name not in there:
-                configs = {"max.message.bytes": str(MAX_MESSAGE), "retention.ms": str(_RETENTION[name])}
+                configs = {"max.message.bytes": str(MAX_MESSAGE), "retention.ms": str(_RETENTION_MS[name])}
                 # What came when is the broker's to say: by it a play's own time is judged, always alike.
                 configs["message.timestamp.type"] = "LogAppendTime"
                 wanted = {name: {"num_partitions": count, "replication_factor": -1, "configs": configs}}

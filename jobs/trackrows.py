@@ -21,7 +21,7 @@ _TASK_FILES = 256
 _SHARED = ["path", "audio_path", "content_hash", "duration_s", "bit_rate", "mtime_ns"]
 
 # What a file and its tags say; the other columns of TRACKS follow from it.
-_OF_THE_FILE = [*_SHARED, *facts.DESCRIBED, "source"]
+_OF_THE_FILE = [*_SHARED, *facts.DESCRIBED, "recording_mbid", "source"]
 
 
 def update(master: str, lake: Lake) -> tuple[int, int]:
@@ -32,6 +32,8 @@ def update(master: str, lake: Lake) -> tuple[int, int]:
     old = lake.arrow(TRACKS, *_SHARED, "track_id", "source").to_pylist()
     # What the metadata said of a track, and says no more, is to be read from its tags again.
     alive = [row for row in old if _key(row) in there and (row["source"] != "fma" or row["track_id"] in known)]
+    if lake.lacks(TRACKS) & set(_OF_THE_FILE):  # written before tags were asked for it
+        alive = []
     contents = {row["content_hash"] for row in alive}
     staged = {_key(row) for row in lake.staged_arrow(TRACKS, *_SHARED).to_pylist()}
     # A second file with the same content is no track of its own, as long as the first is there.

@@ -5,7 +5,7 @@ import json
 import time
 from typing import Any
 
-from jobs import broker, services, settings
+from jobs import broker, paths, services, settings
 from jobs.errors import InputError
 from jobs.storage import Lake
 
@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     services.stop(home)
     (lake.root / "mlflow").mkdir(exist_ok=True)
-    (lake.root / "airflow").mkdir(exist_ok=True)
+    paths.private(lake.root / "airflow")
     airflow = services.free_port(arguments.airflow_port, 8080, set())
     ports = {"airflow": airflow, "mlflow": services.free_port(arguments.mlflow_port, 5000, {airflow})}
     ports["serving"] = services.free_port(arguments.port, 8000, set(ports.values()))

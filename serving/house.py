@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import time
 import uuid
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs import events, stream_status
+from jobs.errors import StepError
 from jobs.producer import Producer
 from jobs.storage import Lake
 from serving import catalog
@@ -172,7 +174,7 @@ class House:
     def accept(self, user: User, given: dict[str, Any], *, count: bool = True) -> str:
         """Take a play event of a listener: into the spool, from there to Kafka. Return its id.
 
-        Refused (422) for one that is none, (429) for too many at once.
+        Refused (422) for one that is none, (429) for too many at once, (507) where there is no room: send it again later.
         """
         if count:
             self.event_limit.take(user.name)
@@ -188,10 +190,14 @@ class House:
             parsed = events.parse(events.encode(event), datetime.now(UTC))
         except events.BadEvent as error:
             raise Refused(422, str(error)) from error
-        self.producer.send(event)
-        self.listeners.played({**parsed, "played_at": parsed["played_at"].isoformat()})
-        if parsed["event"] in ("liked", "disliked"):
-            self.listeners.rate(user.name, track.track_id, parsed["event"] == "liked")
+        try:
+            self.producer.send(event)
+            self.listeners.played({**parsed, "played_at": parsed["played_at"].isoformat()})
+            if parsed["event"] in ("liked", "disliked"):
+                self.listeners.rate(user.name, track.track_id, parsed["event"] == "liked")
+        except (StepError, sqlite3.OperationalError) as error:
+            log.error("an event could not be kept: %s", error)
+            raise Refused(507, "expected room on the disk of the lake, found it full") from error
         self.projection.expect(user.name)
         self.counted[f"event {parsed['event']}"] += 1
         return str(event["event_id"])

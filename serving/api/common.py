@@ -21,6 +21,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         413: "too large",
         422: "not what was expected",
         429: "too many",
+        507: "no room on the disk",
     }.items()
 }
 

@@ -3,6 +3,7 @@ import shutil
 
 import mutagen
 import pytest
+from mutagen.id3 import UFID
 
 from jobs import duplicates
 from jobs.fma import facts, layout, reading
@@ -48,6 +49,22 @@ def test_a_duplicate_takes_over_and_what_is_removed_goes(step, song, table, musi
     assert [(row["track_id"], row["path"], row["title"]) for row in table(TRACKS)] == [
         (track_id, str(music / "b.mp3"), "Aria")
     ]
+
+
+def test_a_table_from_before_a_column_is_filled_by_the_next_catalog(step, song, table, lake):
+    mbid = "8f3471b5-7e6a-48da-86a9-c1c07a0f47ae"
+    path = song("2.mp3", "title=Two")
+    tagged = mutagen.File(path)
+    tagged.tags.add(UFID(owner="http://musicbrainz.org", data=mbid.encode()))
+    tagged.save()
+    update(step)
+    (whole,) = table(TRACKS)
+    assert whole["recording_mbid"] == mbid
+    before = TRACKS.only(*(name for name in TRACKS.names if name != "recording_mbid"))
+    lake.commit_arrow(before, lake.arrow(before).to_batches())
+    assert lake.lacks(TRACKS) == {"recording_mbid"} and table(TRACKS) == [whole | {"recording_mbid": None}]
+    assert step("catalog")["new"] == 1
+    assert table(TRACKS) == [whole] and step("catalog")["new"] == 0
 
 
 def retag(path, title):

@@ -61,6 +61,14 @@ def test_nothing_but_volumes_is_written_to_and_every_path_is_in_the_image():
         assert (ROOT / path).exists() and f"!{path}" in listed
 
 
+def test_music_tables_and_secrets_never_reach_the_builder_of_the_image():
+    listed = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert listed[0] == "*"
+    own = {".env", "lake", "demo", ".git", ".venv", ".ci", "notebooks", "tests"}
+    assert not own & {line.removeprefix("!").strip("/") for line in listed[1:]}
+    assert all(line == "**/__pycache__" or (ROOT / line.removeprefix("!")).exists() for line in listed[1:])
+
+
 def test_hosts_are_services():
     hosts = set(re.findall(r"(?:[a-z+0-9]+://|@)([a-z-]+)(?=[:/?])", TEXT)) - {"airflow", "segue"}  # users
     assert hosts <= set(SERVICES) and {"spark-master", "mlflow", "postgres", "mongo", "airflow-api"} <= hosts

@@ -2,10 +2,12 @@
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,123 @@ def test_what_is_no_event_is_refused_at_once(broker, tmp_path):
     assert not broker.messages
 
 
+@contextmanager
+def full_disk(room):
+    """No file of this process grows beyond so many bytes: a write is cut short there, and fails, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_on_a_full_disk_an_event_is_taken_whole_or_refused_and_it_goes_on_when_there_is_room(broker, tmp_path):
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        sender.send(event(0))
+        assert sender.flush(10)
+        size = next(tmp_path.glob("*/*.jsonl")).stat().st_size
+        broker.away = True
+        with full_disk(2 * size + size // 2):
+            sender.send(event(1))
+            for number in (2, 3):
+                with pytest.raises(StepError, match="expected room for plays in .*, found: File too large"):
+                    sender.send(event(number))
+        broker.away = False
+        sender.send(event(4))
+        assert sender.flush(10) and sender.waiting == 0
+    assert broker.messages == ["e0", "e1", "e4"]
+
+
+def test_no_room_for_the_next_file_leaves_the_one_before(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(producer, "_FILE_BYTES", 1)
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        sender.send(event(0))
+        with monkeypatch.context() as patched:
+            patched.setattr(sender, "_new_file", lambda: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            with pytest.raises(StepError, match="found: No space left on device"):
+                sender.send(event(1))
+        sender.send(event(2))
+        assert sender.flush(10)
+    assert broker.messages == ["e0", "e2"]
+
+
+def test_no_room_for_the_mark_is_no_reason_to_stop(broker, tmp_path, caplog):
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        (tmp_path / "0" / "acknowledged.new").mkdir()
+        for number in range(3):
+            sender.send(event(number))
+        assert sender.flush(10)
+    assert broker.messages == ["e0", "e1", "e2"] and not caplog.records
+
+
+def test_the_order_of_files_is_that_of_events_even_where_the_clock_goes_back(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr(producer, "_FILE_BYTES", 1)
+    broker.away = True
+    left = producer.Producer("kafka:9092", tmp_path)
+    now = producer.time.time_ns()
+    for number in range(6):
+        monkeypatch.setattr(producer.time, "time_ns", lambda at=now - number * 3_600 * 10**9: at)
+        left.send(event(number))
+    left.close(timeout_s=0)
+    broker.away = False
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        assert sender.flush(10)
+    assert broker.messages == [f"e{n}" for n in range(6)]
+
+
+def test_what_was_played_before_the_clock_went_back_is_not_ahead_of_the_broker():
+    class Client:
+        sent = []
+
+        def send(self, topic, *, value, key):
+            self.sent.append(value)
+            return self
+
+        def get(self, timeout):
+            pass
+
+    now = datetime.now(UTC)
+    times = [now + timedelta(minutes=minutes) for minutes in (-120, 0, 4, 61)]
+    lines = [events.encode({**event(number), "played_at": at}) for number, at in enumerate(times)]
+    producer._deliver(Client(), [line + b"\n" for line in lines])
+    assert Client.sent[:3] == lines[:3]
+    last = events.parse(Client.sent[3], now)
+    assert (last["event_id"], last["user_id"]) == ("e3", GOOD["user_id"])
+    assert abs(last["played_at"] - now) < timedelta(minutes=1)
+
+
+def test_files_of_others_before_a_mark_do_not_confuse_the_count(broker, tmp_path):
+    other = producer.Producer(None, tmp_path / "elsewhere")
+    other.send(event("other"))
+    other.close(timeout_s=0)
+    broker.limit = 2
+    own = producer.Producer("kafka:9092", tmp_path / "spool")
+    for number in range(2):
+        own.send(event(number))
+    assert own.flush(10)
+    own.send(event(2))
+    own.close(timeout_s=0)
+    broker.limit = None
+    (tmp_path / "elsewhere" / "0").rename(tmp_path / "spool" / "1")
+    with producer.Producer("kafka:9092", tmp_path / "spool") as sender:
+        assert sender.flush(10)
+        sender.send(event(3))
+        assert sender.flush(10) and sender.waiting == 0
+    assert list(dict.fromkeys(broker.messages)) == ["e0", "e1", "eother", "e2", "e3"]
+
+
+def test_kafkas_absence_is_told_once_and_its_return(broker, tmp_path, caplog):
+    broker.away = True
+    with producer.Producer("kafka:9092", tmp_path) as sender:
+        for number in range(5):
+            sender.send(event(number))
+        assert not sender.flush(0.1)
+        broker.away = False
+        assert sender.flush(10)
+    assert [record.message.split(",")[0] for record in caplog.records] == ["Kafka is away", "Kafka is back"]
+
+
 def test_a_spool_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StepError, match="folder for plays that can be written"):
@@ -251,7 +370,7 @@ def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(broker, tmp_path):
                 return out.write(line[:10])
 
         sender._out = Full()
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(StepError, match="No space"):
             sender.send(event(0))
         sender._out = out
         sender.send(event(1))

@@ -1,6 +1,7 @@
 """The player's endpoint while MongoDB and Kafka are away: it plays, takes events, and turns away what it should."""
 
 import json
+import sqlite3
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from jobs import stream_status
+from jobs.errors import StepError
 from serving import app, server
 from tests import planted_lake
 
@@ -52,6 +54,32 @@ def test_everything_plays_while_mongodb_is_away(client):
     assert client.get("/api/tracks", params={"q": "artist 2", "limit": 3}).json()["total"] == 5
     assert client.get("/api/tracks/t00/similar").json()["items"] == []
     assert client.get("/api/health").json()["ok"]
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "error"),
+    [("producer", "send", StepError("no room")), ("listeners", "played", sqlite3.OperationalError("disk is full"))],
+)
+def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monkeypatch, part, method, error):
+    def full(event):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(client.house, part), method, full)
+        event = {"track_id": "t00", "event": "started"}
+        assert (
+            problem(client.post("/api/events", json=event), 507)
+            == "expected room on the disk of the lake, found it full"
+        )
+    assert client.post("/api/events", json=event).status_code == 202
+
+
+def test_a_full_disk_is_said_of_every_other_change_too(client, monkeypatch):
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(client.house.listeners, "rate", full)
+    assert "room" in problem(client.put("/api/tracks/t00/rating", json={"liked": None}), 507)
 
 
 def test_audio_comes_whole_or_in_parts(client):

@@ -2,9 +2,10 @@ from pathlib import PurePath
 
 import mutagen
 import pytest
-from mutagen.id3 import TALB, TCON, TDRC, TIT2, TPE1, TRCK
+from mutagen.id3 import ID3, TALB, TCON, TDRC, TIT2, TPE1, TRCK, TXXX, UFID
+from mutagen.mp4 import MP4FreeForm, MP4Tags
 
-from jobs.tags import UNKNOWN_ARTIST, from_name, read_tags
+from jobs.tags import UNKNOWN_ARTIST, from_name, read_tags, recording_mbid
 
 
 def test_id3_tags_win_over_names(tone, tmp_path):
@@ -23,6 +24,7 @@ def test_id3_tags_win_over_names(tone, tmp_path):
         "year": 2011,
         "genre": "Rock",  # ID3v1's number 17
         "genres": ["Rock", "Folk"],
+        "recording_mbid": None,
     }
 
 
@@ -59,3 +61,46 @@ def test_a_broken_year_and_number_are_nothing(tone, tmp_path):
     tagged.save()
     found = read_tags(str(path), str(tmp_path))
     assert found["year"] is None and found["track_no"] is None
+
+
+MBID = "8f3471b5-7e6a-48da-86a9-c1c07a0f47ae"
+
+
+def id3(*frames):
+    tags = ID3()
+    for frame in frames:
+        tags.add(frame)
+    return tags
+
+
+def mp4(name, value):
+    tags = MP4Tags()
+    tags[f"----:com.apple.iTunes:{name}"] = [MP4FreeForm(value)]
+    return tags
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        (id3(UFID(owner="http://musicbrainz.org", data=MBID.encode())), MBID),
+        (id3(TXXX(desc="MusicBrainz Track Id", text=[MBID.upper()])), MBID),
+        (id3(TXXX(desc="MUSICBRAINZ_TRACKID", text=[MBID])), MBID),
+        (id3(UFID(owner="http://musicbrainz.org", data=b"1234"), TXXX(desc="MusicBrainz Track Id", text=MBID)), MBID),
+        (id3(TXXX(desc="MusicBrainz Release Track Id", text=MBID)), None),
+        (id3(UFID(owner="http://www.cddb.com/id3/taginfo1.html", data=MBID.encode())), None),
+        (mp4("MusicBrainz Track Id", MBID.encode()), MBID),
+        (mp4("MusicBrainz Album Id", MBID.encode()), None),
+        (mp4("MusicBrainz Track Id", b"\xff\xfe"), None),
+    ],
+)
+def test_the_recording_is_known_to_musicbrainz(tags, found):
+    assert recording_mbid(tags) == found
+
+
+@pytest.mark.parametrize("name", ["File.flac", "File.ogg"])
+def test_the_recording_in_vorbis_comments(tone, tmp_path, name):
+    path = tone(name)
+    tagged = mutagen.File(path)
+    tagged.update({"MUSICBRAINZ_TRACKID": [MBID], "musicbrainz_releasetrackid": ["0" * 32]})
+    tagged.save()
+    assert read_tags(str(path), str(tmp_path))["recording_mbid"] == MBID

@@ -1,0 +1,93 @@
+"""What must hold once everything is quiet: each line a question, and what was found wrong; none means that all is well."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jobs import history, local, mongo, profiles, tables
+from jobs.storage import Lake
+from jobs.tables import PLAYS
+from serving import ledger
+from serving.accounts import Accounts
+from serving.listeners import Listeners
+from tests.soak.listeners import Ledger
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> bool:
+    """Ask twice a second until it is true; False where it was not in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def heard(lake: Path) -> set[str]:
+    """The ids of PLAYS."""
+    return set(history.read(Lake(lake), "event_id")["event_id"].to_pylist())
+
+
+def wrong(lake: Path, ledger: Ledger, uri: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield each question with what is wrong, "" where nothing is."""
+    plays = history.read(Lake(lake))
+    ids = set(plays["event_id"].to_pylist())
+    lost, strange = ledger.accepted - ids, ids - set(ledger.sent)
+    yield "every accepted event is in PLAYS", _few(lost)
+    yield "nothing is in PLAYS that nobody sent", _few(strange)
+    kept = Counter(Lake(lake).arrow(PLAYS, "event_id")["event_id"].to_pylist())
+    yield "each once in its version by day", _few({event_id for event_id, count in kept.items() if count > 1})
+    with local.mongo_at(uri, lake) as address, mongo.database(address) as database:
+        there = {name: {d["_id"]: d for d in database[name].find()} for name in ("plays", "profiles", "feedback")}
+    yield "MongoDB's plays are those of PLAYS", _few(ids ^ set(there["plays"]))
+    expected = _profiles(lake, plays.to_pylist())
+    yield (
+        "profiles are those computed from PLAYS alone",
+        _few({user for user in {*expected, *there["profiles"]} if expected.get(user) != there["profiles"].get(user)}),
+    )
+    found = Counter[tuple[str, str, str]]()
+    for user, profile in there["profiles"].items():
+        for track in profile["tracks"]:
+            found += Counter(
+                {(user, track["track_id"], kind): track[kind] for kind in ("started", "finished", "skipped")}
+            )
+    told = Counter({k: n for k, n in ledger.count(ids & set(ledger.sent)).items() if k[2] not in ("liked", "disliked")})
+    yield (
+        "profiles count what the listeners did",
+        _few({str(key) for key in {*found, *told} if found[key] != told[key]}),
+    )
+    yield "likes in MongoDB are those of the accounts", _few(_likes(lake, there["feedback"]))
+    unreadable = set()
+    for table in tables.ALL:
+        try:
+            Lake(lake).arrow(table)
+        except Exception as error:
+            unreadable.add(f"{table.name}: {error}")
+    yield "every table can be read", _few(unreadable)
+
+
+def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Profile]:
+    offsets = history.last_offsets(Lake(lake))
+    made = {user: profiles.empty(user) for user in offsets}
+    for play in plays:
+        profiles.add(made[play["user_id"]], play)
+    for user, profile in made.items():
+        profile["offsets"] = offsets[user]
+    return made
+
+
+def _likes(lake: Path, feedback: dict[str, mongo.Document]) -> set[str]:
+    opened = ledger.Ledger(lake)
+    accounts, listeners = Accounts(opened), Listeners(opened)
+    try:
+        said = {
+            f"{user}:{track}": liked for user, _ in accounts.names() for track, liked in listeners.ratings(user).items()
+        }
+    finally:
+        opened.close()
+    shown = {key: document["liked"] for key, document in feedback.items()}
+    return {key for key in {*said, *shown} if said.get(key) != shown.get(key)}
+
+
+def _few(found: set[str]) -> str:
+    return f"{len(found)}: {', '.join(sorted(found)[:5])}" if found else ""

@@ -1,0 +1,273 @@
+"""The network to Kafka and MongoDB cut, silent and slow, the clock put back and forward, the disk full, while listeners play.
+
+    python -m tests.soak.network [--seconds 15] [--report network.md] [--clock] [--disk-mib 300]
+
+Serving and the stream, started again as supervisord would, reach the embedded broker and store through a proxy of ours. A lake
+of 40 planted tracks in a temporary folder; as root with --disk-mib on a file system of its own, which is filled to the brim.
+Exit 1 where anything that was accepted is lost or doubled.
+"""
+
+import argparse
+import asyncio
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from jobs import broker, local, mongo, stream_status
+from tests import planted_lake
+from tests.services.conftest import SEGUE, environment
+from tests.soak import checks
+from tests.soak.listeners import Ledger, Listener, invite
+
+_READY_S, _EMPTY_S, _CHUNK = 120, 240, 16 * 1024
+
+
+class Proxy:
+    """A port of 127.0.0.1 that leads to another one: open, cut, silent (takes and gives nothing), or slow."""
+
+    def __init__(self, to: Callable[[], int]) -> None:
+        self.mode, self._to = "open", to
+        self._loop = asyncio.new_event_loop()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = free_port()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        asyncio.run_coroutine_threadsafe(asyncio.start_server(self._meet, "127.0.0.1", self.port), self._loop).result()
+
+    def set(self, mode: str) -> None:
+        """Change what the network is like; whatever is connected is cut off by "cut"."""
+        self.mode = mode
+        if mode == "cut":
+            self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.mode == "cut":
+            return writer.transport.abort()
+        try:
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to())
+        except OSError:
+            return writer.transport.abort()
+        self._writers |= {writer, there_writer}
+        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+        self._writers -= {writer, there_writer}
+        return None
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                while self.mode == "silent":
+                    await asyncio.sleep(0.1)
+                if self.mode == "slow":
+                    await asyncio.sleep(0.25)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+class Kept:
+    """A command that is started again when it ends, a second later, as supervisord does it."""
+
+    def __init__(self, lake: Path, words: list[str], given: dict[str, str]) -> None:
+        self.log, self.starts = lake / "logs" / f"{words[0]}.out", 0
+        self._command, self._given, self._told = [SEGUE, *words], given, threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.log.parent.mkdir(exist_ok=True)
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        while not self._told.is_set():
+            with self.log.open("ab") as out:
+                self._process = subprocess.Popen(self._command, env=self._given, stdout=out, stderr=out)
+            self.starts += 1
+            self._process.wait()
+            self._told.wait(1)
+
+    def said(self) -> list[str]:
+        """Return the lines so far."""
+        return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+
+    def stop(self) -> None:
+        """End it."""
+        self._told.set()
+        if self._process is not None:
+            self._process.terminate()
+        self._thread.join(60)
+
+
+@contextmanager
+def disk(folder: Path, mib: int) -> Iterator[None]:
+    """Have the folder on a file system of its own, of so many MiB; 0: where it is."""
+    if not mib:
+        yield
+        return
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(lake: Path) -> None:
+    """Leave no room on the lake's disk."""
+    with (lake.parent / "ballast").open("ab", buffering=0) as file, suppress(OSError):
+        while file.write(b"\0" * 65_536):
+            pass
+
+
+def free_port() -> int:
+    """Return a port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Clock:
+    """The time of day of every process that is started with `given`; those that run follow it at once."""
+
+    def __init__(self, folder: Path, wanted: bool) -> None:
+        self._file, library = folder / "clock", folder / "clock.so"
+        self._file.write_bytes(bytes(8))
+        self.given = {"LD_PRELOAD": str(library), "SOAK_CLOCK": str(self._file)} if wanted else {}
+        if wanted:
+            source = Path(__file__).with_name("clock.c")
+            subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+
+    def set(self, seconds: int) -> None:
+        """Be so much ahead of the time."""
+        with self._file.open("r+b") as file:
+            file.write(struct.pack("q", seconds))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=15, help="of each trouble, and of the quiet after it")
+    parser.add_argument("--report", default="network.md")
+    parser.add_argument("--clock", action="store_true", help="the clock jumps, too; needs cc")
+    parser.add_argument(
+        "--disk-mib", type=int, default=0, help="as root: the lake on a disk of this size, which is filled"
+    )
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="segue-network-"))
+    with disk(folder, arguments.disk_mib):
+        text, good = soak(folder / "lake", arguments)
+        Path(arguments.report).write_text(text)
+    print(text)
+    if good:
+        shutil.rmtree(folder)
+    return 0 if good else 1
+
+
+def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
+    """One trouble after another; return the report, and whether all is well."""
+    planted_lake.make(lake)
+    secrets = invite(lake, [f"listener-{number}" for number in range(4)])
+    ledger, rows = Ledger(), []
+    clock = Clock(lake.parent, arguments.clock)
+    os.environ.update(clock.given)  # for the broker and the store, which are started from here
+    with ExitStack() as stack:
+        kafka = Proxy(lambda: int((broker.find(lake) or ":1").rpartition(":")[2]))
+        # Who asks the broker where it is must be sent to the proxy, too.
+        broker._SETTINGS = broker._SETTINGS.replace(
+            "advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{kafka.port}",
+        )
+        stack.enter_context(broker.kafka_at(None, lake))
+        uri = stack.enter_context(local.mongo(lake / "mongo"))
+        store = Proxy(lambda: int(uri.rpartition(":")[2].partition("/")[0]))
+        with mongo.database(uri) as database:
+            mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
+        given = environment(lake)
+        given |= {"SEGUE_MONGO": f"mongodb://127.0.0.1:{store.port}/segue", "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}"}
+        port = free_port()
+        kept = [Kept(lake, ["stream"], given), Kept(lake, ["serve", "--port", str(port)], given)]
+        for each in kept:
+            stack.callback(each.stop)
+        if not checks.wait_until(lambda: stream_status.is_alive(lake), _READY_S):
+            raise SystemExit(f"the stream did not start; see {kept[0].log}")
+        listeners = [
+            Listener(f"http://127.0.0.1:{port}", name, secret, ledger, rate=2, patient=number % 2 == 0, seed=1)
+            for number, (name, secret) in enumerate(secrets.items())
+        ]
+        for listener in listeners:
+            listener.start()
+        time.sleep(arguments.seconds)
+        for name, begin, end in troubles(kafka, store, clock, lake, arguments):
+            rows.append(meet(name, begin, end, ledger, kept, lake, arguments.seconds))
+            print(rows[-1], flush=True)
+        for listener in listeners:
+            listener.stop()
+        empty = checks.wait_until(lambda: ledger.accepted <= checks.heard(lake), _EMPTY_S)
+        time.sleep(5)
+        found = [("the stream comes to its end", "" if empty else "events wait"), *checks.wrong(lake, ledger, uri)]
+    lines = [
+        f"{os.cpu_count()} cores; {len(ledger.sent)} events sent, {len(ledger.accepted)} accepted, {ledger.refused} answers "
+        f"other than 2xx, longest time without audio {max(ledger.silences, default=0):.1f} s.",
+        "",
+        "| trouble | accepted meanwhile | heard again after, s | starts of stream, serving | said first |",
+        "| --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+        "| must hold | |",
+        "| --- | --- |",
+        *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
+    ]
+    return "\n".join(lines) + "\n", not any(wrong for _, wrong in found)
+
+
+Trouble = tuple[str, Callable[[], object], Callable[[], object]]
+
+
+def troubles(kafka: Proxy, store: Proxy, clock: Clock, lake: Path, arguments: argparse.Namespace) -> list[Trouble]:
+    """Return each trouble's name, how it begins and how it ends."""
+    made: list[Trouble] = [
+        (f"{name} {mode}", lambda proxy=proxy, mode=mode: proxy.set(mode), lambda proxy=proxy: proxy.set("open"))
+        for name, proxy in (("Kafka", kafka), ("MongoDB", store))
+        for mode in ("cut", "silent", "slow")
+    ]
+    if arguments.clock:
+        made += [
+            ("the clock an hour ahead", lambda: clock.set(3600), lambda: clock.set(0)),
+            ("the clock an hour behind", lambda: clock.set(-3600), lambda: clock.set(0)),
+        ]
+    if arguments.disk_mib:
+        made.append(("the disk full", lambda: fill(lake), (lake.parent / "ballast").unlink))
+    return made
+
+
+def meet(
+    name: str,
+    begin: Callable[[], object],
+    end: Callable[[], object],
+    ledger: Ledger,
+    kept: list[Kept],
+    lake: Path,
+    seconds: float,
+) -> str:
+    """Let a trouble last and pass; return its row of the report."""
+    before, starts, said = len(ledger.accepted), [each.starts for each in kept], [len(each.said()) for each in kept]
+    begin()
+    time.sleep(seconds)
+    accepted = len(ledger.accepted) - before
+    end()
+    over = time.monotonic()
+    wanted = set(ledger.accepted)
+    again = checks.wait_until(lambda: wanted <= checks.heard(lake), _EMPTY_S)
+    heard = f"{time.monotonic() - over:.0f}" if again else "not"
+    time.sleep(seconds / 2)
+    lines = [line for each, at in zip(kept, said, strict=True) for line in each.said()[at:] if "Traceback" not in line]
+    ended = " / ".join(str(each.starts - at) for each, at in zip(kept, starts, strict=True))
+    return f"| {name} | {accepted} | {heard} | {ended} | {len(lines)} lines: {'; '.join(lines[:2])[:200]} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""The registry's server: one that is away, or silent, is told in one line and in time."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from jobs.__main__ import _told, parse
+
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+
+
+def test_a_server_that_takes_requests_and_does_not_answer_is_told_in_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        command = [str(Path(sys.executable).with_name("segue")), "models", "--lake", str(tmp_path), "--mlflow", address]
+        done = subprocess.run(command, env=os.environ | IMPATIENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"--mlflow: expected an MLflow server at {address}" in done.stderr
+
+
+def test_a_server_that_goes_amid_a_step_is_told_in_one_line():
+    gone = RuntimeError("API request to http://127.0.0.1:5000/api failed with exception Read timed out.\nmore")
+    said = _told(gone, parse(["models"]))
+    assert said.startswith("--mlflow: expected the server to answer") and "\n" not in said and "more" not in said

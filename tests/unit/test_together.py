@@ -1,0 +1,82 @@
+"""Links that are planted: tracks of two scenes within each genre; the sound knows the genre, the plays know both."""
+
+import numpy as np
+import pytest
+
+from jobs import together
+from jobs.embedding import unit
+
+GENRES, SCENES, EACH = 3, 2, 5
+TRACKS = GENRES * SCENES * EACH
+GENRE = np.arange(TRACKS) % GENRES
+SCENE = np.arange(TRACKS) // GENRES % SCENES
+
+
+@pytest.fixture
+def vectors():
+    noise = np.random.default_rng(1).standard_normal((TRACKS, GENRES))
+    return unit(np.eye(GENRES)[GENRE] + 0.1 * noise).astype(np.float32)
+
+
+def listened(silent=()):
+    """Thirty listeners of one genre and one scene each, who have heard half of it, and now and then something else."""
+    rng = np.random.default_rng(2)
+    pairs = set()
+    for user in range(60):
+        own = np.flatnonzero((user % GENRES == GENRE) & (user // GENRES % SCENES == SCENE))
+        pairs |= {(user, int(track)) for track in [*rng.choice(own, 3, replace=False), rng.integers(TRACKS)]}
+    users, tracks = np.array(sorted(pair for pair in pairs if pair[1] not in silent)).T
+    return together.heard(users, tracks, TRACKS)
+
+
+def share(links, alike):
+    """Return the share of the four strongest links of every track that lead to one that is alike."""
+    return np.mean([alike[number, others[:4]].mean() for number, (others, _) in links.items()])
+
+
+def test_plays_find_the_scene_within_the_genre(vectors):
+    same = (GENRE[:, None] == GENRE) & (SCENE[:, None] == SCENE)
+    recipe = together.Recipe(sound=0.2)
+    links = together.links(together.factors(listened(), vectors, recipe), recipe)
+    assert len(links) == TRACKS and share(links, same) > 0.95
+    by_sound = together.Recipe(sound=1e6, shrink=0.1)
+    links = together.links(together.factors(listened(), vectors, by_sound), by_sound)
+    assert share(links, same) < 0.7 and share(links, GENRE[:, None] == GENRE) > 0.95
+
+
+def test_what_nobody_has_played_is_found_by_its_sound_alone(vectors):
+    recipe, without = together.Recipe(sound=0.2), together.Recipe(sound=0.0)
+    heard = listened(silent={0})
+    assert 0 not in together.links(together.factors(heard, vectors, without), without)
+    others, _ = together.links(together.factors(heard, vectors, recipe), recipe)[0]
+    assert set(GENRE[others[:4]]) == {GENRE[0]}
+
+
+def test_strengths_are_ordered_within_0_and_1_and_power_parts_them(vectors):
+    factors = together.factors(listened(), vectors, together.Recipe())
+    one, three = (together.links(factors, together.Recipe(power=power)) for power in (1.0, 3.0))
+    assert max(strengths[0] for _, strengths in one.values()) == pytest.approx(1.0)
+    for number, (others, strengths) in one.items():
+        assert number not in others and (np.diff(strengths) <= 0).all() and strengths[-1] > 0
+        np.testing.assert_allclose(three[number][1], strengths**3, rtol=1e-4)
+
+
+def test_few_directions_of_many_are_the_strongest(vectors, monkeypatch):
+    heard, recipe = listened(), together.Recipe()
+    every = together.factors(heard, vectors, recipe)
+    monkeypatch.setattr(together, "_DENSE", 0)
+    monkeypatch.setattr(together, "_DIRECTIONS", TRACKS - 1)
+    some = together.factors(heard, vectors, recipe)
+    np.testing.assert_allclose(some @ some.T, every @ every.T, atol=1e-3)
+
+
+def test_who_has_heard_everything_does_not_outweigh_all_others():
+    users = np.array([0] * 600 + [1, 1])
+    heard = together.heard(users, np.array([*range(600), 1, 2]), 600)
+    squares = np.add.reduceat(heard.data**2, heard.indptr[:-1])
+    np.testing.assert_allclose(squares, [500, 2], rtol=1e-5)
+
+
+def test_without_plays_there_are_no_links(vectors):
+    nobody = together.heard(np.zeros(0, dtype=int), np.zeros(0, dtype=int), TRACKS)
+    assert together.links(together.factors(nobody, vectors, together.Recipe()), together.Recipe()) == {}
