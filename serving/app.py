@@ -1,6 +1,8 @@
 """The application: parts together, errors as problem+json, the page."""
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,6 +23,8 @@ from serving import api, catalog, listenbrainz, subsonic
 from serving.guard import Guard
 from serving.house import House
 from serving.ledger import Ledger
+
+log = logging.getLogger("segue")
 
 STATIC = Path(__file__).parent / "static"
 
@@ -53,6 +57,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
         app.include_router(each.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(sqlite3.OperationalError, _full)
     app.add_exception_handler(Exception, _unexpected)
     app.get("/", include_in_schema=False)(_page)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -87,6 +92,11 @@ def _invalid(_: Request, error: Exception) -> Response:
 def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+
+
+def _full(_: Request, error: Exception) -> Response:
+    log.error("the accounts' file could not be written: %s", error)
+    return problem(507, "expected room on the disk of the lake, found that a change could not be kept")
 
 
 def _unexpected(_: Request, error: Exception) -> Response:

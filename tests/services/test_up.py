@@ -17,6 +17,7 @@ import pytest
 from jobs import services
 from jobs.tables import EMBEDDINGS, FEATURES, FILES, REJECTS, TRACKS
 from serving.accounts import Accounts
+from serving.ledger import Ledger
 from tests.services.conftest import rows, segue
 
 # Seconds: a run of the DAGs takes two to three minutes here, and a retry waits one.
@@ -211,7 +212,7 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
 
 def test_no_secret_is_in_a_log_a_table_or_a_database(home):
     """After everything has run: passwords, keys and app passwords are in their own files and nowhere else."""
-    accounts = Accounts(home.lake)
+    accounts = Accounts(Ledger(home.lake))
     accounts.add("anna", "anna's own password", admin=True)
     app_password = accounts.add_client("anna", "test").secret
     base = home.state()["serving"]

@@ -9,7 +9,9 @@ from typing import Any
 from jobs import history, local, mongo, profiles, tables
 from jobs.storage import Lake
 from jobs.tables import PLAYS
+from serving import ledger
 from serving.accounts import Accounts
+from serving.listeners import Listeners
 from tests.soak.listeners import Ledger
 
 
@@ -75,13 +77,14 @@ def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Pro
 
 
 def _likes(lake: Path, feedback: dict[str, mongo.Document]) -> set[str]:
-    accounts = Accounts(lake)
+    opened = ledger.Ledger(lake)
+    accounts, listeners = Accounts(opened), Listeners(opened)
     try:
         said = {
-            f"{user}:{track}": liked for user, _ in accounts.names() for track, liked in accounts.ratings(user).items()
+            f"{user}:{track}": liked for user, _ in accounts.names() for track, liked in listeners.ratings(user).items()
         }
     finally:
-        accounts.close()
+        opened.close()
     shown = {key: document["liked"] for key, document in feedback.items()}
     return {key for key in {*said, *shown} if said.get(key) != shown.get(key)}
 

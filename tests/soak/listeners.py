@@ -11,6 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from serving import ledger
 from serving.accounts import Accounts
 
 # Seconds for one request; it may meet a server that was just killed.
@@ -55,13 +56,14 @@ class Ledger:
 
 def invite(lake: Path, names: list[str]) -> dict[str, str]:
     """Add users to the lake; return each one's app password."""
-    accounts = Accounts(lake)
+    opened = ledger.Ledger(lake)
+    accounts = Accounts(opened)
     try:
         for name in names:
             accounts.add(name, f"password of {name}")
         return {name: accounts.add_client(name, "soak").secret for name in names}
     finally:
-        accounts.close()
+        opened.close()
 
 
 def ask(address: str, secret: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> bytes:
