@@ -256,7 +256,8 @@ def _taste(catalogue: Catalogue, profile: profiles.Profile) -> _Taste:
         if name == "weight":
             worst = np.lexsort((numbers, term))[:_SEEDS]
             skipped = numbers[worst[term[worst] < -0.05]]
-    weights[disliked] = 0.0
+    # The few that are played all the time would ask for nearly the whole list.
+    weights = np.sqrt(np.where(disliked, 0.0, weights))
     never = set(numbers[disliked].tolist())
     if known:
         never.add(int(numbers[np.lexsort((-numbers, ages))[0]]))  # the one playing
