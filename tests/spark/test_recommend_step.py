@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import foretell, history, local, mongo, night, profiles, ranking, recommend, simulate, storage, together
+from jobs import catalogues, foretell, history, local, mongo, night, profiles, recommend, simulate, storage, together
 from jobs.storage import Lake
 from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
 from tests import planted_lake
 from tests.spark.conftest import MASTER
 from tests.spark.test_recommend import NOW
 
-CHOICE = foretell.Choice(together.Recipe(), ranking.Blend(4.0, 64.0, 0.0))
+CHOICE = foretell.Choice(together.Recipe(), catalogues.Blend(4.0, 64.0, 0.0))
 SHOWN = ("profiles", "recommendations", "settings")
 
 
