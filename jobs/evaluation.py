@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.embedding import nearest_cluster
-from jobs.ranking import probed
+from jobs.nearest import probed
 
 # Length of the lists that hubs, coverage and recall are measured on.
 LIST = 10

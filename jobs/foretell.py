@@ -16,7 +16,7 @@ import numpy as np
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 
-from jobs import profiles, ranking, together
+from jobs import catalogues, profiles, ranking, together
 from jobs.evaluation import LIST, play_metrics
 
 # Of the plays, in the order of time, so many are known; and of those, where the blend is chosen.
@@ -31,12 +31,19 @@ LISTENERS, VOTERS = 500, 150
 # What is tried: first how co-listening is made, then the weights of sound, co-listening and popularity. The parts alone
 # are among them, so the choice is never worse, on the plays it is made by, than the best of its parts.
 RECIPES = tuple(together.Recipe(sound=sound, power=power) for sound in (0.0, 0.2, 1.0) for power in (1.0, 2.0, 3.0))
-SOUND, TOGETHER, POPULAR = ranking.Blend(1.0, 0.0, 0.0), ranking.Blend(0.0, 64.0, 0.0), ranking.Blend(0.0, 0.0, 64.0)
-MIXED = ranking.Blend(4.0, 64.0, 0.0)
+SOUND, TOGETHER, POPULAR = (
+    catalogues.Blend(1.0, 0.0, 0.0),
+    catalogues.Blend(0.0, 64.0, 0.0),
+    catalogues.Blend(0.0, 0.0, 64.0),
+)
+MIXED = catalogues.Blend(4.0, 64.0, 0.0)
 BLENDS = (
-    *(SOUND, TOGETHER, POPULAR, MIXED, ranking.Blend(10.0, 0.0, 0.0)),
-    *(ranking.Blend(*weights) for weights in ((1.0, 2.0, 0.0), (1.0, 8.0, 0.0), (1.0, 32.0, 0.0), (16.0, 64.0, 0.0))),
-    *(ranking.Blend(*weights) for weights in ((1.0, 8.0, 0.2), (4.0, 64.0, 1.0))),
+    *(SOUND, TOGETHER, POPULAR, MIXED, catalogues.Blend(10.0, 0.0, 0.0)),
+    *(
+        catalogues.Blend(*weights)
+        for weights in ((1.0, 2.0, 0.0), (1.0, 8.0, 0.0), (1.0, 32.0, 0.0), (16.0, 64.0, 0.0))
+    ),
+    *(catalogues.Blend(*weights) for weights in ((1.0, 8.0, 0.2), (4.0, 64.0, 1.0))),
 )
 
 _HEARD = ("finished", "liked")
@@ -51,7 +58,7 @@ class Choice:
     """How co-listening is made, and how much each part counts."""
 
     recipe: together.Recipe
-    blend: ranking.Blend
+    blend: catalogues.Blend
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ def asked(places: Mapping[str, int], before: Iterable[Play], after: Iterable[Pla
 class Trained:
     """What is learned from plays: who heard what, how many each track; links and lists by any recipe and blend."""
 
-    def __init__(self, catalogue: ranking.Catalogue, plays: Sequence[Play]) -> None:
+    def __init__(self, catalogue: catalogues.Catalogue, plays: Sequence[Play]) -> None:
         """Learn from plays of the catalogue's tracks."""
         places = catalogue.places
         pairs = sorted(_pairs(places, plays))
@@ -106,7 +113,7 @@ class Trained:
         """Return what links follow from (see `together.factors`)."""
         return together.factors(self._heard, self._catalogue.vectors, recipe)
 
-    def lists(self, links: together.Links, blend: ranking.Blend, question: Question) -> np.ndarray:
+    def lists(self, links: together.Links, blend: catalogues.Blend, question: Question) -> np.ndarray:
         """Return each listener's best LIST tracks (listeners, LIST), of what was not heard before; -1 where it ends."""
         catalogue = self._with(links, blend)
         found = np.full((len(question.profiles), LIST), -1)
@@ -118,7 +125,7 @@ class Trained:
             found[row, : len(kept)] = [catalogue.places[track_id] for track_id in kept]
         return found
 
-    def _with(self, links: together.Links, blend: ranking.Blend) -> ranking.Catalogue:
+    def _with(self, links: together.Links, blend: catalogues.Blend) -> catalogues.Catalogue:
         """Return the catalogue with links and blend; a copy, and no new one, keeps its index."""
         made = copy.copy(self._catalogue)
         object.__setattr__(made, "together", links)
@@ -126,7 +133,7 @@ class Trained:
         return made
 
 
-def choose(catalogue: ranking.Catalogue, plays: Sequence[Play]) -> Choice | None:
+def choose(catalogue: catalogues.Catalogue, plays: Sequence[Play]) -> Choice | None:
     """Return what foretells best, by NDCG over the splits of CHOSEN_AT; None where nobody can be asked.
 
     With few listeners much would be chance: what is chosen has to beat the usual mixture by more than that.
@@ -140,7 +147,7 @@ def choose(catalogue: ranking.Catalogue, plays: Sequence[Play]) -> Choice | None
     if not trials:
         return None
 
-    def gains(links: Mapping[Trained, together.Links], blend: ranking.Blend) -> np.ndarray:
+    def gains(links: Mapping[Trained, together.Links], blend: catalogues.Blend) -> np.ndarray:
         return np.concatenate([_gains(t.lists(links[t], blend, question), question) for t, question in trials])
 
     factors = {(t, recipe.sound): t.factors(recipe) for t, _ in trials for recipe in RECIPES if recipe.power == 1}
@@ -164,7 +171,7 @@ def _gains(lists: np.ndarray, question: Question) -> np.ndarray:
 
 
 def judged(
-    catalogue: ranking.Catalogue, before: Sequence[Play], question: Question, spark: SparkSession
+    catalogue: catalogues.Catalogue, before: Sequence[Play], question: Question, spark: SparkSession
 ) -> dict[str, dict[str, float]]:
     """Return recall@10 and NDCG@10 of each system, which knows the plays before, for the question."""
     choice = choose(catalogue, before) or Choice(together.Recipe(), SOUND)

@@ -96,7 +96,7 @@ class Shelf:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._tracks: tuple[Path | None, set[str]] = (None, set())
-        self._catalogue: tuple[Any, ranking.Catalogue | None] = (None, None)
+        self._catalogue: tuple[Any, catalogues.Catalogue | None] = (None, None)
 
     def known(self) -> set[str]:
         """Return the ids of TRACKS."""
@@ -106,12 +106,12 @@ class Shelf:
             self._tracks = (version, set(ids))
         return self._tracks[1]
 
-    def catalogue(self, settings: dict[str, mongo.Document]) -> ranking.Catalogue | None:
+    def catalogue(self, settings: dict[str, mongo.Document]) -> catalogues.Catalogue | None:
         """Return the catalogue of the champion that `settings` names; None before the first."""
         champion = settings.get("champion")
         if champion is None:
             return self._catalogue[1]
-        blend = ranking.Blend(**settings.get("blend", {}).get("weights", {}))
+        blend = catalogues.Blend(**settings.get("blend", {}).get("weights", {}))
         tables = tuple(map(self._lake.version, (EMBEDDINGS, TRACKS, TOGETHER)))
         found = (champion["model_version"], champion["digest"], blend, tables)
         if found != self._catalogue[0]:
@@ -197,7 +197,7 @@ _SETTINGS = ("champion", "blend")
 REACHED = "stream"
 
 
-def document(catalogue: ranking.Catalogue, profile: profiles.Profile) -> mongo.Document:
+def document(catalogue: catalogues.Catalogue, profile: profiles.Profile) -> mongo.Document:
     """Return the document of `recommendations`; it tells as of which play, not when it was computed."""
     return {
         "_id": profile["_id"],

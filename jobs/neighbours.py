@@ -1,4 +1,4 @@
-"""Each track's nearest, through the clusters: `ranking.nearest` on Spark, one cluster's tracks at a time."""
+"""Each track's nearest, through the clusters: `nearest.nearest` on Spark, one cluster's tracks at a time."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs import ranking
+from jobs import nearest
 
 NEIGHBOURS = 50
 
@@ -54,13 +54,13 @@ def _probe_pairs(embeddings: DataFrame, count: int, probes: int) -> list[tuple[i
     rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
     centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
-    searched = ranking.probes(centroids, np.array([row["size"] for row in rows]), wanted=count, least=probes)
+    searched = nearest.probes(centroids, np.array([row["size"] for row in rows]), wanted=count, least=probes)
     return [(row.cluster, rows[other].cluster) for row, order in zip(rows, searched, strict=True) for other in order]
 
 
 def _searcher(count: int) -> Any:
     def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
-        ids, scores = ranking.nearest(
+        ids, scores = nearest.nearest(
             _matrix(queries["query"]),
             _ids(queries["query_recording"]),
             _matrix(candidates["embedding"]),

@@ -45,7 +45,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         if lake.rows(PLAYS):
             learned = _learned(arguments.master, lake, catalogue, found.get("blend"))
             mongo.upsert(database["settings"], [learned])
-            catalogue = catalogues.load(lake, catalogue.model_version, ranking.Blend(**learned["weights"]))
+            catalogue = catalogues.load(lake, catalogue.model_version, catalogues.Blend(**learned["weights"]))
             counts["blend"] = _told(catalogue.blend)
         counts["lists"] = _lists(database, lake, catalogue, found)
         mongo.upsert(database["settings"], [_start(catalogue, found["champion"]["published_at"])])
@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**counts, "model version": catalogue.model_version}
 
 
-def _learned(master: str, lake: Lake, catalogue: ranking.Catalogue, before: mongo.Document | None) -> mongo.Document:
+def _learned(master: str, lake: Lake, catalogue: catalogues.Catalogue, before: mongo.Document | None) -> mongo.Document:
     """Bring TOGETHER up to PLAYS and the model, and return the document of the blend.
 
     The one from before stands while neither has changed. TOGETHER is written first: killed then, both are made again.
@@ -64,7 +64,7 @@ def _learned(master: str, lake: Lake, catalogue: ranking.Catalogue, before: mong
         return before
     chosen = foretell.choose(catalogue, history.latest(lake, foretell.LATEST))
     # With nobody to ask yet co-listening does not count, but is there to be looked at.
-    recipe, blend = (chosen.recipe, chosen.blend) if chosen else (together.Recipe(), ranking.Blend())
+    recipe, blend = (chosen.recipe, chosen.blend) if chosen else (together.Recipe(), catalogues.Blend())
     pairs = heard(lake.read(session.spark(master), PLAYS))
     lake.commit_arrow(TOGETHER, links(catalogue, _some(pairs), recipe).to_batches())
     return {"_id": "blend", "weights": asdict(blend), "recipe": asdict(recipe), "learned_from": learned_from}
@@ -85,7 +85,7 @@ def _some(pairs: DataFrame) -> pa.Table:
     return table.sort_by([("user_id", "ascending"), ("track_id", "ascending")])
 
 
-def links(catalogue: ranking.Catalogue, pairs: pa.Table, recipe: together.Recipe) -> pa.Table:
+def links(catalogue: catalogues.Catalogue, pairs: pa.Table, recipe: together.Recipe) -> pa.Table:
     """Return TOGETHER of who has heard what."""
     pairs = pairs.filter(pc.is_in(pairs["track_id"], pa.array(catalogue.ids.tolist(), pa.string())))
     tracks = np.array([catalogue.places[track_id] for track_id in pairs["track_id"].to_pylist()], dtype=int)
@@ -106,11 +106,11 @@ def links(catalogue: ranking.Catalogue, pairs: pa.Table, recipe: together.Recipe
     return pa.Table.from_pylist(rows, schema=TOGETHER.arrow_schema())
 
 
-def _told(blend: ranking.Blend) -> str:
+def _told(blend: catalogues.Blend) -> str:
     return ", ".join(f"{name} {weight:g}" for name, weight in asdict(blend).items())
 
 
-def _start(catalogue: ranking.Catalogue, as_of: datetime) -> mongo.Document:
+def _start(catalogue: catalogues.Catalogue, as_of: datetime) -> mongo.Document:
     """Return the document of the list to start with; it is as old as the champion is, so writing it again changes nothing."""
     return {
         "_id": "curated",
@@ -121,7 +121,7 @@ def _start(catalogue: ranking.Catalogue, as_of: datetime) -> mongo.Document:
 
 
 def _lists(
-    database: Database[mongo.Document], lake: Lake, catalogue: ranking.Catalogue, found: dict[str, mongo.Document]
+    database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue, found: dict[str, mongo.Document]
 ) -> int:
     """Write RECOMMENDATIONS of every profile, then the same to MongoDB; return their number.
 
@@ -139,7 +139,7 @@ def _lists(
     return written
 
 
-def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: ranking.Catalogue) -> str:
+def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue) -> str:
     """Return what the lists follow from: model, blend, what goes together, and how far each profile is."""
     profiles = 0
     for profile in database["profiles"].find({}, {"at": 1, "offsets": 1}):
@@ -149,7 +149,7 @@ def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: rankin
     return f"{catalogue.model_version} {_told(catalogue.blend)} {version.name if version else ''} {profiles:016x}"
 
 
-def _made(database: Database[mongo.Document], lake: Lake, catalogue: ranking.Catalogue) -> Iterator[pa.RecordBatch]:
+def _made(database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue) -> Iterator[pa.RecordBatch]:
     """Yield RECOMMENDATIONS of all profiles; and, of listeners whom a store made anew does not know yet, the rows there are."""
     known: set[str] = set()
     for some in mongo.bulks(database["profiles"].find()):

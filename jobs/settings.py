@@ -6,6 +6,9 @@ from pathlib import Path
 
 from jobs.errors import InputError
 
+KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+KAFKA_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the addresses that every command knows: the lake, MongoDB, Kafka, MLflow and the Spark master."""
@@ -84,8 +87,20 @@ def kafka_security() -> dict[str, str]:
     """Return how Kafka's clients prove who they are, each "" where it is not set; SEGUE_KAFKA_<NAME>.
 
     `protocol` PLAINTEXT (default), SSL, SASL_PLAINTEXT or SASL_SSL; `ca` a PEM file of certificates to trust; `mechanism`
-    PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; `user` and `password`.
+    PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; `user` and `password`. InputError for what is none of these, or is missing.
     """
     names = ("PROTOCOL", "CA", "MECHANISM", "USER", "PASSWORD")
     given = {name.lower(): os.environ.get(f"SEGUE_KAFKA_{name}", "") for name in names}
-    return {**given, "protocol": given["protocol"] or "PLAINTEXT"}
+    given["protocol"] = given["protocol"] or "PLAINTEXT"
+    allowed: dict[str, tuple[str, ...]] = {"protocol": KAFKA_PROTOCOLS}
+    if given["protocol"].startswith("SASL_"):
+        allowed |= {"mechanism": KAFKA_MECHANISMS, "user": (), "password": ()}
+    for name, values in allowed.items():
+        if not given[name] or (values and given[name] not in values):
+            wanted, found = " or ".join(values) or "a value", "another one" if given[name] else "none"
+            raise InputError(f"SEGUE_KAFKA_{name.upper()}: expected {wanted}, found {found}")
+    if given["ca"] and not os.access(given["ca"], os.R_OK):
+        raise InputError(
+            f"SEGUE_KAFKA_CA: expected a PEM file of certificates, found {given['ca']}, which cannot be read"
+        )
+    return given

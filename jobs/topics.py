@@ -1,6 +1,8 @@
 """Kafka's topics, and how its clients connect: this module alone knows names, limits and options."""
 
 import logging
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -69,11 +71,42 @@ def admin(address: str, *, timeout_s: float = 30) -> Iterator[KafkaAdminClient]:
         yield client
     except KafkaError as error:
         raise StepError(
-            f"--kafka: expected Kafka to answer at {address}, found {type(error).__name__}: {error}"
+            f"--kafka: expected Kafka to answer at {address}, found {_reason(address) or f'{type(error).__name__}: {error}'}"
         ) from error
     finally:
         if client is not None:
             client.close()
+
+
+def _reason(address: str) -> str | None:
+    """Say why a broker that is there lets nobody in: its clients only say, after a while, that they did not get through."""
+    given = settings.kafka_security()
+    speaks_tls = given["protocol"].endswith("SSL")
+    host, _, port = address.split(",")[0].rpartition(":")
+    context = ssl.create_default_context(cafile=given["ca"] or None)
+    if not speaks_tls:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        plain = socket.create_connection((host, int(port)), timeout=5)
+    except (OSError, ValueError):
+        return None  # nobody is there
+    try:
+        with plain:
+            context.wrap_socket(plain, server_hostname=host).close()
+    except ssl.SSLCertVerificationError as error:
+        return f"a certificate that SEGUE_KAFKA_CA does not stand for ({error.verify_message})"
+    except OSError:  # SSLError is one
+        if speaks_tls:
+            return f"a broker that does not speak TLS; SEGUE_KAFKA_PROTOCOL says {given['protocol']}"
+    else:
+        if not speaks_tls:
+            return f"a broker that wants TLS; SEGUE_KAFKA_PROTOCOL says {given['protocol']}"
+    if given["protocol"].startswith("SASL"):
+        return (
+            "a broker that is there but lets nobody in so; see SEGUE_KAFKA_MECHANISM, SEGUE_KAFKA_USER and "
+            "SEGUE_KAFKA_PASSWORD"
+        )
+    return None
 
 
 def ensure(address: str, *, partitions: int = PARTITIONS) -> str:

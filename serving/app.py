@@ -57,7 +57,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
         app.include_router(each.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(sqlite3.OperationalError, _not_kept)
+    app.add_exception_handler(sqlite3.OperationalError, _full)
     app.add_exception_handler(Exception, _unexpected)
     app.get("/", include_in_schema=False)(_page)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -94,9 +94,9 @@ def _http(_: Request, error: Exception) -> Response:
     return problem(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
-def _not_kept(_: Request, error: Exception) -> Response:
-    log.error("the accounts could not be written: %s", error)
-    return problem(507, f"expected room for the accounts in the lake, found: {error}")
+def _full(_: Request, error: Exception) -> Response:
+    log.error("the accounts' file could not be written: %s", error)
+    return problem(507, "expected room on the disk of the lake, found that a change could not be kept")
 
 
 def _unexpected(_: Request, error: Exception) -> Response:

@@ -47,7 +47,7 @@ class Projection:
     ) -> None:
         """Connect in the background. `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB."""
         self.online = False
-        self._uri, self._lake, self._told, self._changed = uri, lake, listeners, changed
+        self._uri, self._lake, self._feedback, self._changed = uri, lake, listeners, changed
         self._database: Database[Document] | None = None
         self._kept: OrderedDict[tuple[str, str], tuple[float, Document | None]] = OrderedDict()
         self._lock = threading.Lock()
@@ -190,15 +190,15 @@ class Projection:
                 self._changed(name, document)
 
     def _project(self, database: Database[Document]) -> None:
-        while waiting := self._told.pending():
+        while waiting := self._feedback.pending():
             mongo.upsert(database["feedback"], waiting)
-            self._told.told(waiting)
+            self._feedback.told(waiting)
 
     def _project_all(self, database: Database[Document]) -> None:
         """A store that was rebuilt from nothing has lost the likes."""
         with suppress(PyMongoError):
             if not database["feedback"].find_one():
-                self._told.tell_all()
+                self._feedback.tell_all()
 
 
 def mark(document: Document) -> str:

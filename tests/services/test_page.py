@@ -200,6 +200,38 @@ def test_the_keys_of_headphones_work(page):
     playing(page, "t06")
 
 
+def test_every_key_does_its_work(page):
+    play(page, "t13", "t14")
+    page.evaluate("document.activeElement.blur()")
+    for key, now in (
+        ("s", "segue.shuffle"),
+        ("s", "!segue.shuffle"),
+        ("r", "segue.repeat === 'all'"),
+        ("r", "segue.repeat === 'one'"),
+        ("r", "segue.repeat === 'off'"),
+        ("l", "segue.track.liked === true"),
+        ("l", "segue.track.liked === null"),
+        ("ArrowRight", "segue.position >= 5"),
+        ("ArrowLeft", "segue.position < 4"),
+        ("n", "segue.track.id === 't14' && segue.playing"),
+        ("p", "segue.track.id === 't13' && segue.playing"),
+        (" ", "!segue.playing"),
+    ):
+        page.keyboard.press(key)
+        until(page, f"() => {now}")
+
+
+def test_the_map_is_walked_by_its_keys(page):
+    go(page, "#/map", ".mapbox canvas")
+    page.locator(".mapbox canvas").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".mapbox .tip:not([hidden]):has-text('Artist 2')")  # where t13 is, which was played last
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    until(page, "() => segue.current.reason === 'from the map' && segue.playing")
+
+
 def test_volume_and_mute_are_heard(page):
     page.locator(".bar [aria-label=Volume]").evaluate(
         "bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from jobs import foretell, ranking, recommend, simulate, together
+from jobs import catalogues, foretell, recommend, simulate, together
 from jobs.embedding import unit
 from jobs.tables import PLAYS
 
@@ -21,12 +21,12 @@ def plays(*heard, event="finished"):
     return rows
 
 
-def catalogue(groups: int, each: int, noise: float) -> ranking.Catalogue:
+def catalogue(groups: int, each: int, noise: float) -> catalogues.Catalogue:
     """Tracks of groups that lie around one axis each; group n's are n, n + groups, ..."""
     count = groups * each
     genres, ids = np.arange(count) % groups, np.array([f"{number:04d}" for number in range(count)])
     random = np.random.default_rng(5).standard_normal((count, groups))
-    return ranking.Catalogue(
+    return catalogues.Catalogue(
         model_version="1",
         ids=ids,
         titles=ids,

@@ -1,56 +1,108 @@
-import numpy as np
+"""What is recommended over a planted catalogue: groups of tracks whose directions are far apart."""
 
-from jobs import ranking
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from jobs import catalogues, profiles, ranking
 from jobs.embedding import unit
 
-
-def planted(rng, groups=5, each=40, dimensions=8):
-    """Unit vectors in tight groups around far-apart directions: whoever is near is known."""
-    centres = np.eye(groups, dimensions)
-    points = np.repeat(centres, each, axis=0) + 0.05 * rng.standard_normal((groups * each, dimensions))
-    return unit(points), np.repeat(np.arange(groups), each)
+GROUPS, EACH = 5, 20
+NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
 
-def test_neighbours_are_of_the_planted_group():
-    vectors, groups = planted(np.random.default_rng(0))
-    ids = np.array([f"t{i:03d}" for i in range(len(vectors))])
-    found, _ = ranking.nearest(vectors, ids, vectors, ids, count=10)
-    for own, near in zip(groups, found, strict=True):
-        assert {groups[int(i[1:])] for i in near} == {own}
+@pytest.fixture
+def catalogue():
+    rng = np.random.default_rng(0)
+    count = GROUPS * EACH
+    groups = np.arange(count) % GROUPS
+    return catalogues.Catalogue(
+        model_version="1",
+        ids=np.array([f"{number:03d}" for number in range(count)]),
+        titles=np.array([f"title {number}" for number in range(count)]),
+        artists=np.array([f"artist {number // 10}" for number in range(count)]),
+        recordings=np.array([f"{number:03d}" for number in range(count)]),
+        vectors=unit(np.eye(GROUPS)[groups] + 0.1 * rng.standard_normal((count, GROUPS))).astype(np.float32),
+        clusters=groups,
+        plays=np.zeros(count, dtype=int),
+    )
 
 
-def test_the_same_as_sorting_every_cosine():
-    rng = np.random.default_rng(1)
-    vectors = unit(rng.standard_normal((300, 16)))
-    ids = np.array([str(i) for i in range(300)])
-    found, scores = ranking.nearest(vectors, ids, vectors, ids, count=7)
-    cosines = vectors @ vectors.T
-    np.fill_diagonal(cosines, -2)
-    for row, near, score in zip(cosines, found, scores, strict=True):
-        np.testing.assert_array_equal(near, ids[np.argsort(-row)[:7]])
-        np.testing.assert_allclose(score, np.sort(row)[::-1][:7], rtol=1e-6)
+def listener(*plays):
+    made = profiles.empty("u")
+    for minute, (track, event) in enumerate(plays):
+        at = NOW + timedelta(minutes=minute)
+        profiles.add(made, {"event": event, "track_id": track, "played_at": at, "position_s": 1.0, "duration_s": 30.0})
+    return made
 
 
-def test_never_itself_and_equal_cosines_by_id():
-    vectors = unit(np.ones((4, 3)))
-    ids = np.array(["d", "b", "a", "c"])
-    found, scores = ranking.nearest(vectors, ids, vectors, ids, count=2)
-    assert [list(row) for row in found] == [["a", "b"], ["a", "c"], ["b", "c"], ["a", "b"]]
-    assert all(abs(s - 1) < 1e-6 for row in scores for s in row)
+def groups(items):
+    return [int(item["track_id"]) % GROUPS for item in items]
 
 
-def test_a_library_of_one_track_has_no_neighbours():
-    one = unit(np.ones((1, 3)))
-    found, scores = ranking.nearest(one, np.array(["a"]), one, np.array(["a"]), count=5)
-    assert len(found[0]) == len(scores[0]) == 0
+def test_the_list_to_start_with_is_of_every_group_in_turn(catalogue):
+    items = ranking.curated(catalogue, 10)
+    assert sorted(groups(items)[:GROUPS]) == list(range(GROUPS)) and [i["rank"] for i in items] == list(range(1, 11))
+    known = replace(catalogue, plays=np.where(np.arange(100) == 42, 9, 0))
+    assert "042" in [item["track_id"] for item in ranking.curated(known, GROUPS)]
 
 
-def test_probes_start_at_home_and_stop_when_there_is_enough():
-    centroids = unit(np.array([[1, 0], [0.9, 0.4], [-1, 0.1]]))
-    order = ranking.probes(centroids, np.array([15, 30, 500]), wanted=2)  # 40 candidates are enough
-    assert [list(row) for row in order] == [[0, 1], [1, 0], [2]]
+def test_what_was_finished_brings_its_group_and_says_why(catalogue):
+    items = ranking.recommend(
+        catalogue, listener(("003", "finished"), ("003", "finished"), ("008", "started")), count=9
+    )
+    assert set(groups(items)) == {3}
+    assert items[0]["reason"] == "sounds like title 3, which you finished twice"
+    assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
 
 
-def test_probes_take_everything_of_a_small_library():
-    order = ranking.probes(unit(np.eye(3)), np.array([1, 1, 1]), wanted=50)
-    assert [sorted(row) for row in order] == [[0, 1, 2]] * 3
+def test_a_skip_takes_from_its_group_and_a_like_gives(catalogue):
+    items = ranking.recommend(catalogue, listener(("001", "finished"), ("002", "liked"), ("001", "skipped")), count=9)
+    assert set(groups(items)) == {2}
+
+
+def test_never_what_is_disliked_playing_or_excluded(catalogue):
+    plays = listener(("003", "finished"), ("008", "disliked"), ("013", "started"))
+    items = ranking.recommend(catalogue, plays, count=60, exclude={"018"})
+    assert not {"008", "013", "018"} & {item["track_id"] for item in items}
+    only = ranking.recommend(catalogue, listener(("008", "disliked")), count=90)
+    assert "008" not in {item["track_id"] for item in only}
+
+
+def test_no_recording_twice_and_two_of_an_artist_in_ten(catalogue):
+    same = catalogue.recordings.copy()
+    same[[8, 13, 18]] = "one"
+    items = ranking.recommend(replace(catalogue, recordings=same), listener(("003", "finished")), count=40)
+    assert len({"008", "013", "018"} & {item["track_id"] for item in items}) == 1
+    artists = [int(item["track_id"]) // 10 for item in items]
+    for start in range(len(artists) - 9):
+        assert max(np.bincount(artists[start : start + 10])) <= 2
+
+
+def test_what_was_just_heard_comes_after_what_was_not(catalogue):
+    heard = [(f"{number:03d}", "finished") for number in (3, 8, 13)]
+    items = ranking.recommend(catalogue, listener(*heard, ("018", "started")), count=15)
+    assert not {"003", "008", "013"} & {item["track_id"] for item in items[:8]}
+
+
+def test_one_in_ten_is_from_elsewhere(catalogue):
+    items = ranking.recommend(catalogue, listener(("003", "finished")), count=20)
+    elsewhere = [item for item in items if item["reason"].startswith("something else")]
+    assert [item["rank"] for item in elsewhere] == [10, 20] and 3 not in groups(elsewhere)
+
+
+def test_what_is_played_together_comes_where_it_counts(catalogue):
+    together = {3: (np.array([1, 2]), np.array([0.9, 0.8]))}
+    by_plays = replace(catalogue, together=together, blend=catalogues.Blend(sound=0.1, together=1.0))
+    items = ranking.recommend(by_plays, listener(("003", "finished"), ("099", "started")), count=5)
+    assert [item["track_id"] for item in items[:2]] == ["001", "002"]
+    assert items[0]["reason"] == "played by who plays title 3, which you finished once"
+
+
+def test_the_same_profile_has_the_same_list_and_an_empty_one_the_start(catalogue):
+    plays = listener(("003", "finished"), ("001", "liked"))
+    assert ranking.recommend(catalogue, plays) == ranking.recommend(catalogue, plays)
+    assert ranking.recommend(catalogue, profiles.empty("u"), count=7) == ranking.curated(catalogue, 7)
+    assert ranking.recommend(catalogue, listener(("gone", "finished")), count=7) == ranking.curated(catalogue, 7)

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from jobs import stream_status
 from jobs.errors import StepError
-from serving import app
+from serving import app, server
 from tests import planted_lake
 
 AWAY = "mongodb://127.0.0.1:9/segue"
@@ -74,14 +74,12 @@ def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monk
     assert client.post("/api/events", json=event).status_code == 202
 
 
-def test_what_the_accounts_have_no_room_for_is_refused_in_one_line(client, monkeypatch):
-    def full(*given):
+def test_a_full_disk_is_said_of_every_other_change_too(client, monkeypatch):
+    def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(client.house.listeners, "rate", full)
-        said = problem(client.put("/api/tracks/t00/rating", json={"liked": None}), 507)
-    assert said == "expected room for the accounts in the lake, found: database or disk is full"
+    monkeypatch.setattr(client.house.listeners, "rate", full)
+    assert "room" in problem(client.put("/api/tracks/t00/rating", json={"liked": None}), 507)
 
 
 def test_audio_comes_whole_or_in_parts(client):
@@ -276,6 +274,20 @@ def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna)
         "/api/login", json={"name": "anna", "password": "a good password"}
     )
     assert "secure" in tls.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(("behind_tls", "secure"), [(True, True), (False, False)])
+def test_a_proxy_is_believed_only_where_it_is_meant_to_be_there(client, anna, behind_tls, secure):
+    config = server.make(client.app, behind_tls=behind_tls).config
+    config.load()
+    proxied = TestClient(config.loaded_app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000))
+    answer = proxied.post(
+        "/api/login",
+        json={"name": "anna", "password": "a good password"},
+        headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.5"},
+    )
+    assert answer.status_code == 200 and ("secure" in answer.headers["set-cookie"].lower()) == secure
+    assert ("from 203.0.113.5" in client.house.login_limit._levels) == secure
 
 
 def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):

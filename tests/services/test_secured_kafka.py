@@ -1,0 +1,154 @@
+"""A real cluster's locks: a broker that takes nobody but by TLS and a password. All our clients get through, no other does."""
+
+import ipaddress
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from kafka import KafkaProducer
+
+from jobs import broker, embedded, history, local, topics
+from jobs.errors import InputError, StepError
+from jobs.produce import spool
+from jobs.producer import Producer
+from jobs.storage import Lake
+from tests import planted_lake
+from tests.services.conftest import SEGUE, environment
+
+USER, PASSWORD = "segue", 'a "long" \\ word'
+
+# Jaas has its own way to write a text.
+_QUOTED = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
+_JAAS = (
+    "org.apache.kafka.common.security.plain.PlainLoginModule required "
+    f'user_{USER}="{_QUOTED}" username="{USER}" password="{_QUOTED}";'
+)
+
+SECURED = broker._SETTINGS.replace("PLAINTEXT://", "SASL_SSL://") + "\n".join(
+    [
+        "",
+        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL",
+        "security.inter.broker.protocol=SASL_SSL",
+        "sasl.mechanism.inter.broker.protocol=PLAIN",
+        "sasl.enabled.mechanisms=PLAIN",
+        # A file of Java's properties takes a backslash for itself.
+        "listener.name.sasl_ssl.plain.sasl.jaas.config=" + _JAAS.replace("\\", "\\\\"),
+        "ssl.keystore.type=PEM",
+        "ssl.keystore.location={data}/server.pem",
+        "ssl.truststore.type=PEM",
+        "ssl.truststore.location={data}/ca.pem",
+        "",
+    ]
+)
+
+
+def certificate(folder: Path) -> Path:
+    """Write a certificate of 127.0.0.1 that signs itself (ca.pem), and the same with its key (server.pem)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kafka")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    pem = (
+        made.add_extension(address, critical=False).sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    formats = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "ca.pem").write_bytes(pem)
+    (folder / "server.pem").write_bytes(key.private_bytes(*formats) + pem)
+    return folder / "ca.pem"
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory):
+    """A lake, the address of a secured broker over it, and the environment that opens it."""
+    lake = planted_lake.make(tmp_path_factory.mktemp("secured") / "lake", seconds=0.1)
+    ca = certificate(lake.root / "kafka")
+    given = {"PROTOCOL": "SASL_SSL", "CA": str(ca), "MECHANISM": "PLAIN", "USER": USER, "PASSWORD": PASSWORD}
+    opened = {f"SEGUE_KAFKA_{name}": value for name, value in given.items()}
+    program = embedded.Program("kafka", "Kafka", "kafka", broker._options, broker._serve, lambda address: True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(broker, "_SETTINGS", SECURED)
+        for name, value in opened.items():
+            patched.setenv(name, value)
+        with embedded.running(program, lake.root / "kafka") as address:
+            yield lake, address, opened
+
+
+def segue(lake: Lake, address: str, opened: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [SEGUE, *arguments, "--kafka", address]
+    return subprocess.run(
+        command, env=environment(lake.root) | opened, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
+    lake, address, opened = secured
+    topics.ensure(address)
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    with Producer(address, spool(lake.root)) as producer:
+        for number in range(3):
+            event = {"event_id": f"e{number}", "user_id": "ann", "track_id": f"t0{number}", "event": "finished"}
+            producer.send(event | {"played_at": at + timedelta(minutes=number)})
+        assert producer.flush(30)
+    raw = KafkaProducer(**topics.python_options(address))
+    raw.send(topics.PLAYS, value=b"not json", key=b"ann").get(30)
+    raw.close()
+    lines = tmp_path / "listens.jsonl"
+    lines.write_text("".join(json.dumps(line) + "\n" for line in listened(at, "Song A of 1", "Song B of 1", "Other")))
+    brought = segue(lake, address, opened, "listens", "--user", "rob", str(lines))
+    assert "3 listens, 2 sent, 0 there already, 1 unmatched, most of them Artist 1 - Other" in brought.stdout, brought
+    with local.mongo(lake.root / "mongo"):
+        done = segue(lake, address, opened, "stream", "--until-empty")
+    assert done.returncode == 0, done.stderr
+    assert "5 plays, 1 rejected" in done.stdout
+    found = {(row["user_id"], row["track_id"]) for row in history.read(lake).to_pylist()}
+    assert found == {("ann", "t00"), ("ann", "t01"), ("ann", "t02"), ("rob", "t05"), ("rob", "t06")}
+    again = segue(lake, address, opened, "listens", "--user", "rob", str(lines))
+    assert "3 listens, 0 sent, 2 there already, 1 unmatched" in again.stdout, again
+
+
+def listened(at: datetime, *titles: str) -> list[dict[str, object]]:
+    about = ({"artist_name": "Artist 1", "track_name": title} for title in titles)
+    return [{"listened_at": int(at.timestamp()) + n, "track_metadata": each} for n, each in enumerate(about)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"SEGUE_KAFKA_PASSWORD": "wrong"}, "SEGUE_KAFKA_PASSWORD"),
+        ({"SEGUE_KAFKA_CA": "other"}, "SEGUE_KAFKA_CA"),
+        ({"SEGUE_KAFKA_CA": "/nowhere/ca.pem"}, "SEGUE_KAFKA_CA"),
+        ({"SEGUE_KAFKA_PROTOCOL": "PLAINTEXT"}, "SEGUE_KAFKA_PROTOCOL"),
+        ({"SEGUE_KAFKA_PROTOCOL": "TLS"}, "SEGUE_KAFKA_PROTOCOL"),
+        ({"SEGUE_KAFKA_MECHANISM": "SCRAM-SHA-512"}, "SEGUE_KAFKA_MECHANISM"),
+    ],
+)
+def test_who_has_no_key_is_told_so_in_one_line(secured, tmp_path, monkeypatch, changed, expected):
+    _, address, _ = secured
+    if changed.get("SEGUE_KAFKA_CA") == "other":
+        changed = {"SEGUE_KAFKA_CA": str(certificate(tmp_path))}
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises((StepError, InputError)) as error, topics.admin(address, timeout_s=3):
+        pass
+    line = str(error.value)
+    assert "expected" in line and expected in line and "\n" not in line and "wrong" not in line, line
+
+
+def test_the_command_says_it_too(secured):
+    lake, address, opened = secured
+    opened = opened | {"SEGUE_KAFKA_PROTOCOL": "TLS"}
+    done = segue(lake, address, opened, "produce", "--listeners", "1", "--count", "1")
+    assert (done.returncode, done.stderr.count("\n")) == (
+        2,
+        1,
+    ) and "SEGUE_KAFKA_PROTOCOL: expected PLAINTEXT or" in done.stderr

@@ -1,0 +1,134 @@
+"""`segue recommend` over a small lake with plays that wait: killed after every write, the next one ends at the same."""
+
+import argparse
+import shutil
+from datetime import timedelta
+
+import pytest
+
+from jobs import catalogues, foretell, history, local, mongo, night, profiles, recommend, simulate, storage, together
+from jobs.storage import Lake
+from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
+from tests import planted_lake
+from tests.spark.conftest import MASTER
+from tests.spark.test_recommend import NOW
+
+CHOICE = foretell.Choice(together.Recipe(), catalogues.Blend(4.0, 64.0, 0.0))
+SHOWN = ("profiles", "recommendations", "settings")
+
+
+class Killed(BaseException):
+    """What kill -9 is to the code: nothing catches it."""
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    """A lake with plays that the stream has added, and with a champion, but without a night since; its store runs."""
+    lake = planted_lake.make(tmp_path_factory.mktemp("recommend") / "lake", seconds=0.05)
+    ids = [f"t{number:02d}" for number in range(40)]
+    groups = [number // 5 for number in range(40)]
+    made = simulate.plays(ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5)
+    plays = [{**play, "origin": "plays-0@x", "offset": offset} for offset, play in enumerate(made)]
+    heard = {play["user_id"]: profiles.empty(play["user_id"]) for play in plays}
+    for play in plays:
+        profiles.apply(heard[play["user_id"]], play, play["origin"], play["offset"])
+    for start in range(0, len(plays), 100):
+        lake.append(PLAYS, f"x-0.{start}", history.rows(plays[start : start + 100]))
+    with local.mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
+        yield lake, uri, database, list(heard.values())
+
+
+@pytest.fixture
+def fresh(before, tmp_path, monkeypatch):
+    """Return a function that brings lake and store back to where they were, and the arguments of a run over them."""
+    lake, uri, database, heard = before
+    monkeypatch.setattr(foretell, "choose", lambda *_: CHOICE)  # chosen elsewhere; here it would take the time
+
+    def reset(name):
+        copy = Lake(tmp_path / name)
+        shutil.copytree(lake.root, copy.root, dirs_exist_ok=True, symlinks=True)
+        for collection in SHOWN:
+            database[collection].drop()
+        champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": NOW}
+        mongo.upsert(database["settings"], [champion])
+        mongo.upsert(database["profiles"], heard)
+        return copy, argparse.Namespace(lake=str(copy.root), mongo=uri, master=MASTER)
+
+    return reset
+
+
+def state(lake, database):
+    """Everything that a night leaves, but for its own time and the numbers of versions."""
+    tables = {table.name: lake.arrow(table).sort_by(table.key[0]).to_pylist() for table in (TOGETHER, RECOMMENDATIONS)}
+    shown = {name: {each["_id"]: each for each in database[name].find()} for name in SHOWN}
+    for each in shown["settings"].values():
+        for name in ("marks", "made_from", "learned_from"):
+            each.pop(name, None)
+    return {**tables, "plays": history.read(lake).to_pylist(), **shown}
+
+
+def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fresh, monkeypatch):
+    database = before[2]
+    whole, arguments = fresh("whole")
+    assert night.has_work(arguments.lake, {}) and len(whole.live(PLAYS)) == 3
+    counts = recommend.main(arguments)
+    assert (counts["plays"], counts["new plays"], counts["lists"]) == (300, 300, 5)
+    assert whole.live(PLAYS) == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
+    expected = state(whole, database)
+    pairs = recommend._some(recommend.heard(whole.read(spark, PLAYS)))
+    monkeypatch.setattr(recommend, "_some", lambda _: pairs)  # the same each time, and most of the time
+
+    writes = [(mongo, "upsert"), (storage, "_point"), (Lake, "commit_arrow"), (Lake, "commit_days")]
+    left = 0
+
+    def killing(write):
+        def killed(*given, **named):
+            nonlocal left
+            found = write(*given, **named)
+            left -= 1
+            if left == 0:
+                raise Killed
+            return found
+
+        return killed
+
+    for killed_after in range(1, 100):
+        lake, arguments = fresh(f"killed-{killed_after}")
+        with monkeypatch.context() as patched:
+            for owner, name in writes:
+                patched.setattr(owner, name, killing(getattr(owner, name)))
+            left = killed_after
+            try:
+                recommend.main(arguments)
+                break
+            except Killed:
+                pass
+        recommend.main(arguments)
+        assert state(lake, database) == expected, killed_after
+        assert lake.live(PLAYS) == []
+    assert killed_after > 8
+
+
+def test_the_store_is_brought_back_from_the_lake(spark, before, fresh):
+    database = before[2]
+    lake, arguments = fresh("lake")
+    recommend.main(arguments)
+    rows, version = lake.arrow(RECOMMENDATIONS).to_pylist(), lake.version(RECOMMENDATIONS)
+    shown = {each["_id"]: each for each in database["recommendations"].find()}
+    assert recommend.main(arguments)["lists"] == 5 and lake.version(RECOMMENDATIONS) == version  # nothing new
+    for name in ("recommendations", "profiles"):
+        database[name].drop()
+    assert recommend.main(arguments)["lists"] == 5
+    assert {each["_id"]: each for each in database["recommendations"].find()} == shown
+    assert lake.arrow(RECOMMENDATIONS).to_pylist() == rows
+    assert {row["user_id"]: row["items"] for row in rows} == {user: each["items"] for user, each in shown.items()}
+
+
+def test_a_list_that_the_stream_has_written_since_stays(spark, before, fresh):
+    database = before[2]
+    _, arguments = fresh("lake")
+    user = database["profiles"].find_one()["_id"]
+    later = {"_id": user, "model_version": "1", "as_of": NOW + timedelta(days=90), "offsets": {}, "items": []}
+    mongo.upsert(database["recommendations"], [later])
+    recommend.main(arguments)
+    assert database["recommendations"].find_one({"_id": user}) == later
