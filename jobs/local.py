@@ -22,6 +22,8 @@ _JAVA_OPTIONS = [
     # each) need 1.7 GB for it. Less than a quarter of the memory would be a limit on the library, more would not do
     # beside Spark. What is not needed is not taken: 200 MB for a small library, with this collector.
     "-XX:MaxRAMPercentage=25",
+    # A VM begins with a 64th of the machine's memory, and fills it with garbage before it looks.
+    "-Xms64m",
     "-XX:+UseSerialGC",
     # Otherwise it lives on with its port open and answers no more.
     "-XX:+ExitOnOutOfMemoryError",
