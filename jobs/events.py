@@ -20,6 +20,9 @@ MAX_BYTES = 16_384
 # How far a player's clock may be ahead of ours; what is late is fine, it is applied by its own time.
 MAX_AHEAD = timedelta(minutes=10)
 
+# How a time begins.
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
+
 # Ids are keys of MongoDB and of Kafka, and stand in file names and addresses of others.
 _Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -27,7 +30,7 @@ _Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 def _text(value: object) -> object:
     """A number would pass as seconds since 1970, or milliseconds: nobody can tell which."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _TIME.match(value):
         raise PydanticCustomError("text", "a time as in 2026-11-21T20:15:00Z")
     return value
 
@@ -103,6 +106,11 @@ def encode(event: dict[str, Any]) -> bytes:
     given = {name: value for name in FIELDS if (value := event.get(name)) is not None}
     if isinstance(given.get("played_at"), datetime):
         given["played_at"] = given["played_at"].astimezone(UTC).isoformat().replace("+00:00", "Z")
-    raw = json.dumps(given, separators=(",", ":"), ensure_ascii=False).encode("utf-8", errors="replace")
-    parse(raw, datetime.max.replace(tzinfo=UTC) - MAX_AHEAD)
-    return raw
+    raw = _dump(given)
+    at = parse(raw, datetime.max.replace(tzinfo=UTC) - MAX_AHEAD)["played_at"]
+    # One of the many ways to write a time: who reads the message later need not know them all.
+    return _dump({**given, "played_at": at.isoformat().replace("+00:00", "Z")})
+
+
+def _dump(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode("utf-8", errors="replace")

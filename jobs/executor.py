@@ -9,6 +9,7 @@ import ctypes
 import logging
 import os
 import signal
+from contextlib import suppress
 
 import psutil
 from airflow.executors.local_executor import LocalExecutor
@@ -35,9 +36,12 @@ class Executor(LocalExecutor):
         dead = [pid for pid, worker in self.workers.items() if not worker.is_alive()]
         if dead:
             log.error("worker %d was killed, and the queue with it: the scheduler starts again", dead[0])
-            for child in psutil.Process().children(recursive=True):
-                child.kill()
-            os._exit(_AGAIN)
+            try:
+                for child in psutil.Process().children(recursive=True):
+                    with suppress(psutil.Error):  # it ended with the worker
+                        child.kill()
+            finally:
+                os._exit(_AGAIN)
         super()._check_workers()
 
 

@@ -194,7 +194,7 @@ def read(file: Path) -> Iterator[Listen]:
         yield from readers[file.suffix](file)
     except OSError as error:
         raise InputError(f"expected a history, found {file}: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, csv.Error) as error:
         raise InputError(f"expected a history, found {file} with {type(error).__name__}: {str(error)[:100]}") from error
 
 
@@ -237,10 +237,12 @@ def _lastfm(file: Path) -> Iterator[Listen]:
         rows = csv.reader(text, delimiter=max("\t;,", key=head.count))
         names = [name.strip().lower().split("#")[0] for name in next(csv.reader([head], rows.dialect))]
         if "artist" in names:
-            next(rows)
+            next(rows, None)
         else:
             names = ["artist", "album", "track", "date"]
-        when = next(name for name in ("uts", "date", "utc_time", "time") if name in names)
+        when = next((name for name in ("uts", "date", "utc_time", "time") if name in names), None)
+        if when is None:
+            raise ValueError(f"columns {', '.join(names)}, none of them uts, date, utc_time or time")
         for row in rows:
             if not row:
                 continue

@@ -112,9 +112,19 @@ def bulks(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def replace_unless_newer(collection: Collection[Document], documents: list[Document]) -> int:
-    """Replace documents by `_id`, but for those whose `as_of` is later than the given one; return how many were given."""
-    found = collection.find({"_id": {"$in": [document["_id"] for document in documents]}}, {"as_of": 1})
-    there = {document["_id"]: document.get("as_of") for document in found}
-    stale = [d for d in documents if (at := there.get(d["_id"])) is None or d["as_of"] is None or at <= d["as_of"]]
-    upsert(collection, stale)
+    """Replace documents by `_id`, but for those that know a play which the given one does not; return how many were given.
+
+    What a document knows, its `offsets` say: origin -> offset of the last play.
+    """
+    there = {
+        found["_id"]: found.get("offsets") or {} for found in find(collection, (d["_id"] for d in documents), "offsets")
+    }
+    upsert(
+        collection,
+        (
+            document
+            for document in documents
+            if all(document["offsets"].get(o, -1) >= offset for o, offset in there.get(document["_id"], {}).items())
+        ),
+    )
     return len(documents)

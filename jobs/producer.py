@@ -75,7 +75,12 @@ class Producer:
                 raise StepError(f"expected room for plays in {self._folder}, found: {error.strerror}") from error
             self._written += 1
             mine = self._written
-        self._sync(mine)
+        try:
+            self._sync(mine)
+        except OSError as error:
+            raise StepError(
+                f"expected a disk that takes plays below {self._folder}, found: {error.strerror}"
+            ) from error
         with self._wake:
             self._wake.notify_all()
 
@@ -297,9 +302,13 @@ def _in_time(line: bytes, event: dict[str, Any]) -> bytes:
     The stream rejects what is ahead of the broker's clock, and this event has been promised.
     """
     now = datetime.now(UTC)
-    if datetime.fromisoformat(event["played_at"]) <= now + events.MAX_AHEAD / 2:
+    try:
+        events.parse(line, now - events.MAX_AHEAD / 2)
         return line
-    return events.encode({**event, "played_at": now})
+    except events.BadEvent:
+        with suppress(events.BadEvent):
+            return events.encode({**event, "played_at": now})
+        return line  # the stream keeps it with its reason
 
 
 def _close(client: KafkaProducer | None) -> None:

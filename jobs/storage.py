@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -141,11 +141,15 @@ class Lake:
         for level in range(2):
             small = sorted(live.glob(f"{level}-*.parquet"))
             if len(small) >= _MERGED_AT:
-                # The larger file first: killed in between, rows are there twice, and a key counts once.
-                merged = hashlib.sha256("".join(file.name for file in small).encode()).hexdigest()[:16]
-                _write_file(live / f"{level + 1}-{merged}.parquet", _read_files(table, small))
-                for file in small:
-                    file.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # taken into a version meanwhile: there is nothing to merge
+                    self._merge(table, small, live, level + 1)
+
+    def _merge(self, table: Table, small: Sequence[Path], live: Path, level: int) -> None:
+        """Make one file of many. The larger one first: killed in between, rows are there twice, and a key counts once."""
+        merged = hashlib.sha256("".join(file.name for file in small).encode()).hexdigest()[:16]
+        _write_file(live / f"{level}-{merged}.parquet", _read_files(table, small))
+        for file in small:
+            file.unlink(missing_ok=True)
 
     def live(self, table: Table) -> list[Path]:
         """Return the files of rows that were appended since the current version."""
@@ -153,12 +157,18 @@ class Lake:
 
     def read_live(self, table: Table, files: Sequence[Path]) -> pa.Table:
         """Return the rows of some of the appended files; those that are gone by now were merged or taken."""
-        return _read_files(table, [file for file in files if file.exists()])
+        while True:
+            try:
+                return _read_files(table, [file for file in files if file.exists()])
+            except FileNotFoundError:  # merged between the look and the reading
+                continue
 
     def arrow_with_live(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
         """Return rows of the current version, then of those appended since; a key may be there more than once."""
         for _ in range(10):  # files are merged, and taken into a version, meanwhile
-            files = [Path(file) for file in _files([self.version(table)])] + self.live(table)
+            # Those first: taken into a version in between they are read twice, the other way round not at all.
+            live = self.live(table)
+            files = [*map(Path, _files([self.version(table)])), *live]
             try:
                 return _read_files(table, files, columns, where)
             except FileNotFoundError:

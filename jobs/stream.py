@@ -20,7 +20,7 @@ import filelock
 import pyarrow as pa
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
@@ -30,8 +30,8 @@ from jobs.storage import Lake
 
 log = logging.getLogger("segue")
 
-# Seconds between two tries to reach a store that is away; its plays wait in Kafka.
-_RETRY_S = 1.0
+# Seconds between two tries to reach a store that is away, its plays wait in Kafka; at most, where it is there and refuses.
+_RETRY_S, _RETRY_MOST_S = 1.0, 30.0
 
 # Latencies that the percentiles in the status are of.
 _LATENCIES = 10_000
@@ -191,13 +191,18 @@ class Listener:
         self._counts.seconds["batch"] = time.monotonic() - begun
 
     def _with_store(self, work: Callable[[], None]) -> None:
+        pause = _RETRY_S
         while True:
             try:
                 return work()
-            except (PyMongoError, StepError) as error:
+            except (ConnectionFailure, StepError) as error:
+                pause = _RETRY_S
                 log.warning("the store is away, its plays wait: %s", str(error)[:200])
+            except PyMongoError as error:
+                pause = min(2 * pause, _RETRY_MOST_S)
+                log.error("the store refuses, its plays wait: %s", str(error)[:200])
             while True:
-                time.sleep(_RETRY_S)
+                time.sleep(pause)
                 with suppress(PyMongoError, StepError):
                     self._reopen()
                     break

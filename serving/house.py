@@ -192,12 +192,15 @@ class House:
             raise Refused(422, str(error)) from error
         try:
             self.producer.send(event)
+        except StepError as error:
+            log.error("an event could not be kept: %s", error)
+            raise Refused(507, "expected room on the disk of the lake, found it full") from error
+        try:  # it is taken: sent again it would count twice
             self.listeners.played({**parsed, "played_at": parsed["played_at"].isoformat()})
             if parsed["event"] in ("liked", "disliked"):
                 self.listeners.rate(user.name, track.track_id, parsed["event"] == "liked")
-        except (StepError, sqlite3.OperationalError) as error:
-            log.error("an event could not be kept: %s", error)
-            raise Refused(507, "expected room on the disk of the lake, found it full") from error
+        except sqlite3.OperationalError as error:
+            log.error("an event is on its way to Kafka, the history of the page lacks it: %s", error)
         self.projection.expect(user.name)
         self.counted[f"event {parsed['event']}"] += 1
         return str(event["event_id"])

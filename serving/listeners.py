@@ -15,6 +15,7 @@ _KEPT_PLAYS = 2_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS feedback (name TEXT, track_id TEXT, liked INTEGER, at TEXT NOT NULL, pending INTEGER NOT NULL,
     PRIMARY KEY (name, track_id));
+CREATE INDEX IF NOT EXISTS feedback_pending ON feedback (pending) WHERE pending;
 CREATE TABLE IF NOT EXISTS blocked (name TEXT, artist TEXT, at TEXT NOT NULL, PRIMARY KEY (name, artist));
 CREATE TABLE IF NOT EXISTS plays (event_id TEXT PRIMARY KEY, name TEXT NOT NULL, track_id TEXT NOT NULL, event TEXT NOT NULL,
     position_s REAL, at TEXT NOT NULL);

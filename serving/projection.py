@@ -203,7 +203,8 @@ class Projection:
 
 def mark(document: Document) -> str:
     """Return what tells two versions of a listener's recommendations apart; the id of their event."""
-    at = int(document["as_of"].timestamp() * 1_000_000)
+    # None of somebody whose only events were repetitions.
+    at = int(document["as_of"].timestamp() * 1_000_000) if document["as_of"] else 0
     # A play that was made before another one, and came after it, changes the list but not its time.
     plays = sum((document.get("offsets") or {}).values())
     return f"{document.get('model_version')}-{at}-{plays}"

@@ -81,3 +81,17 @@ def test_a_clock_a_little_ahead_is_fine():
 def test_nobody_encodes_what_the_stream_would_reject():
     with pytest.raises(events.BadEvent, match="event: expected"):
         events.encode({**GOOD, "event": "eaten"})
+
+
+@pytest.mark.parametrize("time", ["1700000000", "1700000000.5", "-5", "20261121", "2026-11-21"])
+def test_a_number_or_a_day_is_no_time(time):
+    """They pass for seconds since 1970, and what reads the message later cannot read them."""
+    with pytest.raises(events.BadEvent, match="played_at: expected a time as in"):
+        events.encode({**GOOD, "played_at": time})
+
+
+@pytest.mark.parametrize(
+    "time", ["2026-11-21t20:15:00z", "2026-11-21 21:15:00+01:00", "2026-11-21T15:15:00\u221205:00"]
+)
+def test_a_time_is_sent_in_the_one_form_that_all_read(time):
+    assert json.loads(events.encode({**GOOD, "played_at": time}))["played_at"] == "2026-11-21T20:15:00Z"

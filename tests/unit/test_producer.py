@@ -375,3 +375,14 @@ def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(broker, tmp_path):
         sender._out = out
         sender.send(event(1))
         assert lines(tmp_path) == ["e1"] and sender.waiting == 1
+
+
+@pytest.mark.parametrize("time", ["1700000000", "20261121", "never", None])
+def test_a_time_in_the_spool_that_nobody_can_read_counts_as_now_and_holds_up_nothing(time):
+    event = {**GOOD, "played_at": time}
+    sent = json.loads(producer._in_time(json.dumps(event).encode(), event))
+    assert abs(datetime.fromisoformat(sent["played_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_a_line_of_the_spool_that_is_no_event_goes_to_the_stream_as_it_is():
+    assert producer._in_time(b'{"user_id": "u"}', {"user_id": "u"}) == b'{"user_id": "u"}'
