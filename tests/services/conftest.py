@@ -43,7 +43,8 @@ def documents(lake: Path) -> dict[str, dict[str, Any]]:
     with local.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return {
             name: {
-                document["_id"]: {**document, "published_at": None, "as_of": None, "marks": None} for document in database[name].find()
+                document["_id"]: {**document, "published_at": None, "as_of": None, "marks": None}
+                for document in database[name].find()
             }
             for name in ("tracks", "similar", "settings")
         }
