@@ -37,7 +37,7 @@ class Catalogue:
     """What can be recommended, in one order: n tracks.
 
     `ids`, `titles`, `artists`, `recordings` (n,) text, `vectors` (n, d), `clusters` (n,), `plays` (n,) listeners of each.
-    `together`: track number -> (track numbers, strengths 0..1) of what the same people play in the same sessions.
+    `together`: track number -> (track numbers, strengths 0..1) of what goes with it, as `together.py` learned it.
     """
 
     model_version: str

@@ -156,7 +156,7 @@ class Writer:
     """Writes to the store one after the other, in a thread: the store works while the next lists are ranked."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds, self._failed = 0.0, False
         self._pool, self._writes = ThreadPoolExecutor(1, "store"), list[Future[None]]()
 
     def write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
@@ -164,15 +164,18 @@ class Writer:
         self._writes.append(self._pool.submit(self._write, how, collection, documents))
 
     def _write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
-        begun = time.monotonic()
+        if self._failed:
+            return
+        begun, self._failed = time.monotonic(), True
         how(collection, documents)
+        self._failed = False
         self.seconds += time.monotonic() - begun
 
     def __enter__(self) -> "Writer":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for every write; raise what the first of them raised, and leave out those after it."""
+        """Wait for every write; raise what the first that failed has raised: those after it were left out."""
         try:
             for write in self._writes:
                 write.result()

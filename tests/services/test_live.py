@@ -138,3 +138,17 @@ def test_only_who_played_of_late_is_looked_at(database, shelf, lake, heard, monk
     mongo.upsert(database["settings"], [{"_id": "stream", "offsets": before}])
     assert repair.repair(database, shelf, lake) == 5 - len(users)
     assert store(database) == expected
+
+
+def test_after_a_write_that_failed_the_later_ones_are_left_out():
+    written = []
+
+    def write(collection, documents):
+        if collection == "away":
+            raise ConnectionError("away")
+        written.append(collection)
+
+    with pytest.raises(ConnectionError), live.Writer() as writer:
+        for collection in ("profiles", "away", "recommendations", "feedback"):
+            writer.write(write, collection, [])
+    assert written == ["profiles"]
