@@ -1,14 +1,18 @@
 """PLAYS as one history: the version by day and what the stream has added since, each event once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.journal import Journal
 from jobs.storage import Lake
 from jobs.tables import PLAYS
+
+# Users up to whom their plays are had at once.
+_FEW = 500
 
 
 def rows(events: Iterable[dict[str, Any]]) -> pa.Table:
@@ -16,11 +20,16 @@ def rows(events: Iterable[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist([{name: event[name] for name in PLAYS.names} for event in events], PLAYS.arrow_schema())
 
 
+def journal(lake: Lake) -> Journal:
+    """Return PLAYS by day with what the stream has added."""
+    return Journal(lake, PLAYS)
+
+
 def read(lake: Lake, *columns: str) -> pa.Table:
     """Return every play once, in the order of origin and offset: of an event_id sent twice the first."""
     wanted = list(columns) or PLAYS.names
     needed = list(dict.fromkeys([*wanted, "event_id", "origin", "offset"]))
-    return once(lake.arrow_with_live(PLAYS, *needed)).select(wanted)
+    return once(journal(lake).read(*needed)).select(wanted)
 
 
 def once(plays: pa.Table) -> pa.Table:
@@ -34,16 +43,19 @@ def once(plays: pa.Table) -> pa.Table:
 def latest(lake: Lake, most: int) -> list[dict[str, Any]]:
     """Return the latest plays, at most so many, in the order of time; without where they came from."""
     names = [name for name in PLAYS.names if name not in ("origin", "offset")]
-    plays = read(lake, *names).sort_by([("played_at", "ascending"), ("event_id", "ascending")])
-    found: list[dict[str, Any]] = plays.slice(max(0, len(plays) - most)).to_pylist()
-    return found
+    by_day = journal(lake)
+    days, found = by_day.days(), by_day.read_live(by_day.live())
+    while days and len(found) < most:  # the newest days alone: years are not held for this
+        found = pa.concat_tables([found, by_day.read_days([days.pop()])])
+    plays = once(found).select(names).sort_by([("played_at", "ascending"), ("event_id", "ascending")])
+    rows: list[dict[str, Any]] = plays.slice(max(0, len(plays) - most)).to_pylist()
+    return rows
 
 
 def ends(lake: Lake) -> dict[str, int]:
     """Return the last offset of each origin."""
-    plays = lake.arrow_with_live(PLAYS, "origin", "offset")
-    found = plays.group_by("origin").aggregate([("offset", "max")])
-    return {row["origin"]: row["offset_max"] for row in found.to_pylist()}
+    found = journal(lake).largest("offset", ["origin"])
+    return {row["origin"]: row["offset"] for row in found.to_pylist()}
 
 
 def last_offsets(lake: Lake, after: Mapping[str, int] | None = None) -> Iterator[tuple[str, dict[str, int]]]:
@@ -55,38 +67,49 @@ def last_offsets(lake: Lake, after: Mapping[str, int] | None = None) -> Iterator
     for origin, offset in (after or {}).items():
         beyond = (pc.field("origin") == origin) & (pc.field("offset") > offset)
         where = beyond if where is None else where | beyond
-    plays = lake.arrow_with_live(PLAYS, "user_id", "origin", "offset", where=where)
-    found = plays.group_by(["user_id", "origin"]).aggregate([("offset", "max")]).sort_by("user_id")
+    found = journal(lake).largest("offset", ["user_id", "origin"], where).sort_by("user_id")
     rows = (row for batch in found.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
     for user, own in groupby(rows, key=lambda row: row["user_id"]):
-        yield user, {row["origin"]: row["offset_max"] for row in own}
+        yield user, {row["origin"]: row["offset"] for row in own}
 
 
-def of_users(lake: Lake, users: Sequence[str]) -> tuple[pa.Table, dict[str, dict[str, int]]]:
-    """Return every play of some users once, in the order of origin and offset; and their last offsets."""
-    plays = lake.arrow_with_live(PLAYS, where=pc.field("user_id").isin(list(users)))
-    reached: dict[str, dict[str, int]] = {user: {} for user in users}
+def of_users(lake: Lake, users: Collection[str]) -> Iterator[pa.Table]:
+    """Yield all plays of some users, repetitions too: of a few users at a time all that there are of these."""
+    wanted = pc.field("user_id").isin(list(users))
+    if len(users) <= _FEW:
+        yield journal(lake).read(where=wanted)
+    else:
+        yield from journal(lake).pieces("user_id", wanted)
+
+
+def reached(plays: pa.Table) -> dict[str, dict[str, int]]:
+    """Return the last offset of each origin for each user of plays."""
+    found: dict[str, dict[str, int]] = {}
     for row in plays.group_by(["user_id", "origin"]).aggregate([("offset", "max")]).to_pylist():
-        reached[row["user_id"]][row["origin"]] = row["offset_max"]
-    return once(plays), reached
+        found.setdefault(row["user_id"], {})[row["origin"]] = row["offset_max"]
+    return found
 
 
 def compact(lake: Lake) -> int:
-    """Bring what the stream has added into the version by day; return how many plays were new. Needs the lake's lock."""
-    taken = lake.live(PLAYS)
+    """Bring what the stream has added into the version by day; return how many plays were new. Needs the lake's lock.
+
+    Held are the plays that are new, and those of the same days; the rest is looked through.
+    """
+    by_day = journal(lake)
+    taken = by_day.live()
     if not taken:
         return 0
     before = lake.rows(PLAYS)
-    added = lake.read_live(PLAYS, taken)
+    added = by_day.read_live(taken)
     days = _days(added)
-    old = lake.arrow(PLAYS)
-    touched = old.filter(pc.is_in(_day(old), pa.array(days)))
+    touched = by_day.read_days(set(days) & set(by_day.days()))
     whole = once(pa.concat_tables([touched, added]))
     # An event_id may have been there on another day already: that one was first.
-    elsewhere = old.filter(pc.invert(pc.is_in(_day(old), pa.array(days))))["event_id"].combine_chunks()
+    known = lake.arrow(PLAYS, "event_id", "played_at", where=pc.field("event_id").isin(added["event_id"].unique()))
+    elsewhere = known.filter(pc.invert(pc.is_in(_day(known), pa.array(days))))["event_id"].combine_chunks()
     whole = whole.filter(pc.invert(pc.is_in(whole["event_id"], elsewhere)))
     of = _day(whole)
-    lake.commit_days(PLAYS, {day: whole.filter(pc.equal(of, day)) for day in days}, taken)
+    by_day.commit({day: whole.filter(pc.equal(of, day)) for day in days}, taken)
     return lake.rows(PLAYS) - before
 
 
@@ -95,4 +118,4 @@ def _day(plays: pa.Table) -> pa.ChunkedArray:
 
 
 def _days(plays: pa.Table) -> list[str]:
-    return sorted(set(_day(plays).to_pylist()))
+    return sorted(set(pc.unique(_day(plays)).to_pylist()))

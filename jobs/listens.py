@@ -18,6 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from jobs import broker, history, jsonarray, settings, topics
 from jobs.errors import InputError, StepError
 from jobs.produce import spool
@@ -81,7 +83,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     files = [Path(name).expanduser() for name in arguments.files]
     for file in files:  # before anything is sent
         next(read(file), None)
-    there = frozenset(history.read(lake, "event_id")["event_id"].to_pylist())
+    whose = pc.field("user_id") == arguments.user if arguments.user else None
+    there = frozenset(history.journal(lake).read("event_id", where=whose)["event_id"].to_pylist())
     result = Result(dict.fromkeys(("listens", "sent", "there already", "unmatched"), 0))
     with broker.kafka_at(arguments.kafka, lake.root) as address:
         topics.ensure(address)

@@ -22,7 +22,7 @@ from typing import Any
 from jobs import catalogues, events, history, mongo, profiles, ranking
 from jobs.errors import StepError
 from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, PLAYS, TOGETHER, TRACKS
+from jobs.tables import EMBEDDINGS, TOGETHER, TRACKS
 
 log = logging.getLogger("segue")
 
@@ -236,4 +236,4 @@ def rejection_headers(rejected: Rejected, upto: dict[str, int]) -> list[tuple[st
 def keep(lake: Lake, topic_id: str, messages: Sequence[Message], plays: Sequence[dict[str, Any]]) -> None:
     """Add a batch's plays to PLAYS."""
     if plays:
-        lake.append(PLAYS, file_name(topic_id, messages), history.rows(plays))
+        history.journal(lake).append(file_name(topic_id, messages), history.rows(plays))

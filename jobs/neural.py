@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from jobs.embedding import Embedder
 from jobs.errors import InputError
@@ -70,9 +71,9 @@ def labels(lake: Lake, keys: Iterable[tuple[str, str]], kind: str) -> dict[str, 
     company: dict[str, set[str]] = {row["track_id"]: {row["genre"]} for row in rows if row["genre"]}
     if kind == "plays":
         company = {}
-        for row in lake.arrow(PLAYS, "track_id", "event", "session_id").to_pylist():
-            if row["event"] in ("finished", "liked"):
-                company.setdefault(row["track_id"], set()).add(row["session_id"])
+        heard = pc.field("event").isin(["finished", "liked"])
+        for row in lake.arrow(PLAYS, "track_id", "session_id", where=heard).to_pylist():
+            company.setdefault(row["track_id"], set()).add(row["session_id"])
     folds = {row["track_id"]: fold(row["artist"] or row["track_id"]) for row in rows}
     found = {i: "|".join([folds[i], *sorted(company[i])]) for i in sorted(company) if i in wanted and i in folds}
     if len(found) < LEAST_TRACKS:

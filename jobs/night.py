@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from jobs import library, settings, tables
+from jobs import history, library, settings, tables
 from jobs.compress import is_done, parse_bit_rate
 from jobs.errors import InputError
 from jobs.storage import Lake
@@ -37,7 +37,7 @@ def has_work(lake_uri: str, params: dict[str, Any]) -> bool:
     """Tell whether anything has changed since the last whole night: music, parameters, tables, plays, Segue itself."""
     lake = Lake(settings.lake_path(lake_uri))
     stamp = lake.root / _STAMP
-    if lake.live(tables.PLAYS):
+    if history.journal(lake).live():
         return True
     if params.get("force") or not stamp.exists() or json.loads(stamp.read_text()) != _state(lake, params):
         return True

@@ -87,12 +87,14 @@ def _some(pairs: DataFrame) -> pa.Table:
 
 def links(catalogue: catalogues.Catalogue, pairs: pa.Table, recipe: together.Recipe) -> pa.Table:
     """Return TOGETHER of who has heard what."""
-    pairs = pairs.filter(pc.is_in(pairs["track_id"], pa.array(catalogue.ids.tolist(), pa.string())))
-    tracks = np.array([catalogue.places[track_id] for track_id in pairs["track_id"].to_pylist()], dtype=int)
-    users = pairs["user_id"].combine_chunks().dictionary_encode()
-    matrix = together.heard(users.indices.to_numpy(), tracks, len(catalogue.ids))
+    users, tracks = (pairs[name].combine_chunks().dictionary_encode() for name in ("user_id", "track_id"))
+    known = np.array([catalogue.places.get(track_id, -1) for track_id in tracks.dictionary.to_pylist()], dtype=int)
+    numbers = known[tracks.indices.to_numpy()]
+    kept = numbers >= 0
+    numbers = numbers[kept]
+    matrix = together.heard(users.indices.to_numpy()[kept], numbers, len(catalogue.ids))
     found = together.links(together.factors(matrix, catalogue.vectors, recipe), recipe)
-    listeners = np.bincount(tracks, minlength=len(catalogue.ids))
+    listeners = np.bincount(numbers, minlength=len(catalogue.ids))
     rows = [
         {
             "track_id": str(track_id),

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+import pyarrow as pa
+
 from jobs import history, live, mongo, profiles
 from jobs.storage import Lake
 
-# Listeners that are looked at, and that are made again, at once; and plays that are written at once.
+# Listeners that are looked at, and whose lists are made again, at once; and plays that are written at once.
 _LOOKED_AT, _AT_ONCE, _PLAYS = 5_000, 500, 5_000
 
 # Plays of each origin that are looked at again in any case: what follows from a play is written after its profile.
@@ -26,33 +28,31 @@ def repair(database: Any, shelf: live.Shelf, lake: Lake) -> int:
     reached = (database["settings"].find_one({"_id": live.REACHED}) or {}).get("offsets", {})
     is_near = all(end - reached.get(origin, -1) <= _LATEST for origin, end in ends.items())
     after = {origin: end - _LATEST for origin, end in ends.items()} if is_near else None
-    asked, repaired = iter(history.last_offsets(lake, after)), 0
+    asked, behind, stale = iter(history.last_offsets(lake, after)), list[str](), 0
     while some := dict(islice(asked, _LOOKED_AT)):
-        repaired += _repair(database, shelf, lake, some)
+        late = _behind(database["profiles"], some, some)
+        behind += late
+        stale += _lists(database, shelf, {user: offsets for user, offsets in some.items() if user not in set(late)})
+    for plays in history.of_users(lake, behind) if behind else ():
+        _make(database, shelf, plays)
     mongo.upsert(database["settings"], [{"_id": live.REACHED, "offsets": ends}])
-    return repaired
+    return len(behind) + stale
 
 
-def _repair(database: Any, shelf: live.Shelf, lake: Lake, expected: dict[str, dict[str, int]]) -> int:
-    """Repair some listeners, given the offsets that their profiles and lists must have."""
-    behind = _behind(database["profiles"], expected, expected)
-    for first in range(0, len(behind), _AT_ONCE):
-        _make(database, shelf, lake, behind[first : first + _AT_ONCE])
+def _lists(database: Any, shelf: live.Shelf, expected: dict[str, dict[str, int]]) -> int:
+    """Make lists again that do not know every play that their listener's profile knows; return their number."""
     if database["settings"].find_one({"_id": "champion"}) is None:
-        return len(behind)  # nobody has a list before there is a model
-    done = set(behind)
-    rest = [user for user in expected if user not in done]
-    stale = _behind(database["recommendations"], rest, expected)
+        return 0  # nobody has a list before there is a model
+    stale = _behind(database["recommendations"], expected, expected)
     for first in range(0, len(stale), _AT_ONCE):
         _derive(database, shelf, list(mongo.find(database["profiles"], stale[first : first + _AT_ONCE])))
-    return len(behind) + len(stale)
+    return len(stale)
 
 
-def _make(database: Any, shelf: live.Shelf, lake: Lake, users: list[str]) -> None:
-    """Make profiles and what follows from them from PLAYS alone."""
-    plays, reached = history.of_users(lake, users)
-    made = {user: {**profiles.empty(user), "offsets": reached[user]} for user in users}
-    for batch in plays.to_batches(max_chunksize=_PLAYS):
+def _make(database: Any, shelf: live.Shelf, plays: pa.Table) -> None:
+    """Make profiles and what follows from them from all plays of their listeners."""
+    made = {user: {**profiles.empty(user), "offsets": offsets} for user, offsets in history.reached(plays).items()}
+    for batch in history.once(plays).to_batches(max_chunksize=_PLAYS):
         rows = batch.to_pylist()
         mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in rows))
         for play in rows:

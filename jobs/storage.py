@@ -3,15 +3,13 @@
 lake/TRACKS/current -> v000002     what readers see; flipped by one rename
 lake/TRACKS/v000001, v000002       whole tables: the one before stays for who is still reading it
 lake/TRACKS/staged/<part>          finished parts of a step that is still at work; survive a kill
-lake/PLAYS/current/day=2026-11-21  of a table by day, each day's rows
-lake/PLAYS/live/<file>             rows that the stream has added since; a reader takes both, and each key once
+lake/PLAYS/...                     by day, and what was added since: jobs/journal.py
 """
 
-import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
@@ -26,9 +24,6 @@ from jobs.tables import Table
 
 # Rows of one Parquet file: 200,000 rows of FEATURES are about 240 MB, the size HDFS and object stores like.
 _ROWS_PER_FILE = 200_000
-
-# Appended files that are merged into one.
-_MERGED_AT = 100
 
 # Rows held at a time where a table is copied by Arrow: 10 MB of FEATURES.
 _ROWS_PER_GROUP = 2_500
@@ -75,9 +70,9 @@ class Lake:
             return spark.createDataFrame([], schema)
         return spark.read.schema(schema).parquet(str(version)).select(table.names)
 
-    def arrow(self, table: Table, *columns: str) -> pa.Table:
+    def arrow(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
         """Return the table as it stands now without Spark, some columns of it or all: what planning a step needs."""
-        return self._arrow(table, [self.version(table)], list(columns) or table.names)
+        return self._arrow(table, [self.version(table)], list(columns) or table.names, where)
 
     def staged_arrow(self, table: Table, *columns: str) -> pa.Table:
         """Return some columns, or all, of the finished parts; `table` names the columns they were staged with."""
@@ -91,27 +86,26 @@ class Lake:
         """Yield the finished parts, the last one first; `table` names the columns they were staged with."""
         return _batches(table, self._parts(table)[::-1])
 
-    def _arrow(self, table: Table, folders: Sequence[Path | None], columns: list[str]) -> pa.Table:
-        schema, files = table.arrow_schema(), _files(folders)
-        if not files:
-            return schema.empty_table().select(columns)
-        return pyarrow.dataset.dataset(files, schema=schema).to_table(columns=columns)
+    def _arrow(
+        self, table: Table, folders: Sequence[Path | None], columns: list[str], where: pc.Expression | None = None
+    ) -> pa.Table:
+        return read(table, files(folders), columns, where)
 
     def rows(self, table: Table) -> int:
         """Return the number of rows, read from the Parquet footers."""
         version = self.version(table)
-        return sum(pyarrow.parquet.read_metadata(file).num_rows for file in _files([version]))
+        return sum(pyarrow.parquet.read_metadata(file).num_rows for file in files([version]))
 
     def lacks(self, table: Table) -> set[str]:
         """Return the columns that the current version was written without: readers find null there."""
-        files = _files([self.version(table)])
-        return set(table.names) - set(pyarrow.parquet.read_schema(files[0]).names) if files else set()
+        written = files([self.version(table)])
+        return set(table.names) - set(pyarrow.parquet.read_schema(written[0]).names) if written else set()
 
     def commit(self, table: Table, frame: DataFrame) -> None:
         """Replace the table by `frame`, sorted by key, as one new version."""
         frame = frame.select(*table.names)
         _check_types(table, frame)
-        with self._new_version(table) as folder:
+        with self.new_version(table) as folder:
             frame.persist()
             try:
                 files = frame.count() // _ROWS_PER_FILE + 1
@@ -125,72 +119,12 @@ class Lake:
 
         For a table of a thousand columns Spark's plans cost more than the work; Arrow copies it at the disk's speed.
         """
-        with self._new_version(table) as folder:
+        with self.new_version(table) as folder:
             folder.mkdir()  # also where there is no row to write
             _write(batches, folder, table.arrow_schema())
 
-    def append(self, table: Table, name: str, rows: pa.Table) -> None:
-        """Add rows beside the current version, on the disk when this returns; the same name again replaces the file.
-
-        Without the lake's lock, by one process: the stream. What many small files would cost the readers, merging them
-        saves: a hundred become one.
-        """
-        live = self.root / table.name / "live"
-        live.mkdir(parents=True, exist_ok=True)
-        _write_file(live / f"0-{name}.parquet", rows)
-        for level in range(2):
-            small = sorted(live.glob(f"{level}-*.parquet"))
-            if len(small) >= _MERGED_AT:
-                with suppress(FileNotFoundError):  # taken into a version meanwhile: there is nothing to merge
-                    self._merge(table, small, live, level + 1)
-
-    def _merge(self, table: Table, small: Sequence[Path], live: Path, level: int) -> None:
-        """Make one file of many. The larger one first: killed in between, rows are there twice, and a key counts once."""
-        merged = hashlib.sha256("".join(file.name for file in small).encode()).hexdigest()[:16]
-        _write_file(live / f"{level}-{merged}.parquet", _read_files(table, small))
-        for file in small:
-            file.unlink(missing_ok=True)
-
-    def live(self, table: Table) -> list[Path]:
-        """Return the files of rows that were appended since the current version."""
-        return sorted((self.root / table.name / "live").glob("[!.]*.parquet"))
-
-    def read_live(self, table: Table, files: Sequence[Path]) -> pa.Table:
-        """Return the rows of some of the appended files; those that are gone by now were merged or taken."""
-        while True:
-            try:
-                return _read_files(table, [file for file in files if file.exists()])
-            except FileNotFoundError:  # merged between the look and the reading
-                continue
-
-    def arrow_with_live(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
-        """Return rows of the current version, then of those appended since; a key may be there more than once."""
-        for _ in range(10):  # files are merged, and taken into a version, meanwhile
-            # Those first: taken into a version in between they are read twice, the other way round not at all.
-            live = self.live(table)
-            files = [*map(Path, _files([self.version(table)])), *live]
-            try:
-                return _read_files(table, files, columns, where)
-            except FileNotFoundError:
-                continue
-        raise StepError(f"expected the files of {table.name} to stay for a moment, found them replaced ten times")
-
-    def commit_days(self, table: Table, days: Mapping[str, pa.Table], taken: Iterable[Path]) -> None:
-        """Make a new version with these days' rows; the other days stay, by links. Then the taken live files go."""
-        old = self.version(table)
-        with self._new_version(table) as folder:
-            folder.mkdir()
-            for day in sorted(old.glob("day=*")) if old else []:
-                if day.name.removeprefix("day=") not in days:
-                    shutil.copytree(day, folder / day.name, copy_function=os.link)
-            for name, rows in days.items():
-                (folder / f"day={name}").mkdir()
-                pyarrow.parquet.write_table(rows, folder / f"day={name}" / "part-00000.parquet")
-        for file in taken:
-            file.unlink(missing_ok=True)
-
     @contextmanager
-    def _new_version(self, table: Table) -> Iterator[Path]:
+    def new_version(self, table: Table) -> Iterator[Path]:
         """Yield the folder to write a new version to, and flip the pointer when it is written whole.
 
         A reader sees the version before or this one; killed at any line, the one before stays. Staged parts are
@@ -233,21 +167,22 @@ class Lake:
         return sorted((self.root / table.name / "staged").glob("[!.]*"))
 
 
-def _files(folders: Sequence[Path | None]) -> list[str]:
-    return [str(file) for folder in folders if folder is not None for file in sorted(folder.rglob("*.parquet"))]
+def files(folders: Sequence[Path | None]) -> list[Path]:
+    """Return the Parquet files below folders, those of each in order."""
+    return [file for folder in folders if folder is not None for file in sorted(folder.rglob("*.parquet"))]
 
 
-def _read_files(
+def read(
     table: Table, files: Sequence[Path], columns: Sequence[str] = (), where: pc.Expression | None = None
 ) -> pa.Table:
-    """Return the rows of files, one after the other."""
+    """Return the rows of files, one after the other, some columns of them or all."""
     schema, names = table.arrow_schema(), list(columns) or table.names
     if not files:
         return schema.empty_table().select(names)
     return pyarrow.dataset.dataset([str(file) for file in files], schema=schema).to_table(names, filter=where)
 
 
-def _write_file(path: Path, rows: pa.Table) -> None:
+def write_file(path: Path, rows: pa.Table) -> None:
     """Write one Parquet file, whole or not at all, and push it to the disk."""
     scratch = path.with_name(f".{path.name}")
     pyarrow.parquet.write_table(rows, scratch)
@@ -259,7 +194,7 @@ def _write_file(path: Path, rows: pa.Table) -> None:
 def _batches(
     table: Table, folders: Sequence[Path | None], columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    for file in _files(folders):  # one after the other: the order of the parts matters
+    for file in files(folders):  # one after the other: the order of the parts matters
         dataset = pyarrow.dataset.dataset(file, schema=table.arrow_schema())
         yield from dataset.to_batches(columns=columns, batch_size=_ROWS_PER_GROUP)
 

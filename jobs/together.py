@@ -16,6 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.cluster import MiniBatchKMeans
+
+from jobs.embedding import unit
+from jobs.nearest import probes
 
 # Of each track so many others are kept.
 OTHERS = 50
@@ -26,8 +30,12 @@ _DIRECTIONS, _DENSE = 128, 1_000
 # Who has heard more tracks than this counts as if it were so many: a machine, or a shop's loudspeaker.
 _MOST_HEARD = 500
 
-# Tracks whose links are computed at once: with 100,000 others 100 MB.
+# Tracks whose links are computed at once: with 10,000 others 10 MB.
 _BLOCK = 256
+
+# Tracks up to which each is compared with all. Of more, each is compared with those of the clusters of directions nearest
+# to its own, some 5,000, and with the ones whose links are strong with anybody.
+_COMPARED, _WANTED, _STRONG = 10_000, 250, 1_000
 
 Links = dict[int, tuple[np.ndarray, np.ndarray]]
 
@@ -86,16 +94,38 @@ def links(factors: np.ndarray, recipe: Recipe) -> Links:
 
 
 def _strongest(factors: np.ndarray) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
-    count = len(factors)
-    for start in range(0, count, _BLOCK):
-        block = factors[start : start + _BLOCK] @ factors.T
-        rows = np.arange(len(block))
-        block[rows, start + rows] = 0.0
-        wanted = min(OTHERS, count)
-        best = np.argpartition(-block, wanted - 1, axis=1)[:, :wanted]
-        for row, others in enumerate(best):
-            strengths = block[row, others]
-            order = np.lexsort((others, -strengths))
-            order = order[strengths[order] > 1e-6]
-            if order.size:
-                yield start + row, (others[order], strengths[order])
+    numbers = np.arange(len(factors))
+    for asking, others in _compared(factors) if len(factors) > _COMPARED else [(numbers, numbers)]:
+        chosen = factors[others]
+        for start in range(0, len(asking), _BLOCK):
+            block = asking[start : start + _BLOCK]
+            strengths = factors[block] @ chosen.T
+            strengths[block[:, None] == others[None, :]] = 0.0
+            wanted = min(OTHERS, len(others))
+            best = np.argpartition(-strengths, wanted - 1, axis=1)[:, :wanted]
+            for number, own, found in zip(block.tolist(), strengths, best, strict=True):
+                order = found[np.lexsort((others[found], -own[found]))]
+                order = order[own[order] > 1e-6]
+                if order.size:
+                    yield number, (others[order], own[order])
+
+
+def _compared(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield tracks that are asked for together, and those that they are compared with: so many that the sum grows as n does.
+
+    A link is a product of two rows, so it is strong where the directions are near or the rows long (norm-ranging, as Yan
+    et al. 2018 do it for maximum inner products): K-Means over the directions finds the ones, sorting the others.
+    """
+    lengths = np.linalg.norm(factors, axis=1)
+    known = np.flatnonzero(lengths > 1e-6)
+    if not known.size:
+        return
+    directions = unit(factors[known])
+    count = min(max(1, round(len(known) ** 0.5)), len(known))
+    model = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4_096).fit(directions)
+    order = known[np.argsort(model.labels_, kind="stable")]
+    sizes = np.bincount(model.labels_, minlength=count)
+    members = np.split(order, np.cumsum(sizes)[:-1])
+    strong = known[np.argsort(-lengths[known], kind="stable")[:_STRONG]]
+    for own, near in zip(members, probes(unit(model.cluster_centers_), sizes, wanted=_WANTED), strict=True):
+        yield own, np.union1d(np.concatenate([members[cluster] for cluster in near]), strong)

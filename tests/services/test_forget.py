@@ -31,7 +31,7 @@ def play(number, *, origin="plays-0@x"):
 
 
 def arrive(lake, database, *plays):
-    lake.append(PLAYS, f"{plays[0]['origin']}.{plays[0]['offset']}", history.rows(plays))
+    history.journal(lake).append(f"{plays[0]['origin']}.{plays[0]['offset']}", history.rows(plays))
     mongo.upsert(database["plays"], ({"_id": each["event_id"], **each} for each in plays))
 
 

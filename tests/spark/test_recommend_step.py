@@ -6,7 +6,20 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import catalogues, foretell, history, local, mongo, night, profiles, recommend, simulate, storage, together
+from jobs import (
+    catalogues,
+    foretell,
+    history,
+    journal,
+    local,
+    mongo,
+    night,
+    profiles,
+    recommend,
+    simulate,
+    storage,
+    together,
+)
 from jobs.storage import Lake
 from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
 from tests import planted_lake
@@ -33,7 +46,7 @@ def before(tmp_path_factory):
     for play in plays:
         profiles.apply(heard[play["user_id"]], play, play["origin"], play["offset"])
     for start in range(0, len(plays), 100):
-        lake.append(PLAYS, f"x-0.{start}", history.rows(plays[start : start + 100]))
+        history.journal(lake).append(f"x-0.{start}", history.rows(plays[start : start + 100]))
     with local.mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
         yield lake, uri, database, list(heard.values())
 
@@ -70,15 +83,15 @@ def state(lake, database):
 def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fresh, monkeypatch):
     database = before[2]
     whole, arguments = fresh("whole")
-    assert night.has_work(arguments.lake, {}) and len(whole.live(PLAYS)) == 3
+    assert night.has_work(arguments.lake, {}) and len(history.journal(whole).live()) == 3
     counts = recommend.main(arguments)
     assert (counts["plays"], counts["new plays"], counts["lists"]) == (300, 300, 5)
-    assert whole.live(PLAYS) == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
+    assert history.journal(whole).live() == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
     expected = state(whole, database)
     pairs = recommend._some(recommend.heard(whole.read(spark, PLAYS)))
     monkeypatch.setattr(recommend, "_some", lambda _: pairs)  # the same each time, and most of the time
 
-    writes = [(mongo, "upsert"), (storage, "_point"), (Lake, "commit_arrow"), (Lake, "commit_days")]
+    writes = [(mongo, "upsert"), (storage, "_point"), (Lake, "commit_arrow"), (journal.Journal, "commit")]
     left = 0
 
     def killing(write):
@@ -105,7 +118,7 @@ def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fre
                 pass
         recommend.main(arguments)
         assert state(lake, database) == expected, killed_after
-        assert lake.live(PLAYS) == []
+        assert history.journal(lake).live() == []
     assert killed_after > 8
 
 

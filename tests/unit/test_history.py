@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import history, storage
+from jobs import history, journal
 from jobs.storage import Lake
 from jobs.tables import PLAYS
 
@@ -23,7 +23,7 @@ def play(number, *, offset=None, day=0, user="u", origin="plays-0@x"):
 
 
 def add(lake, name, *plays):
-    lake.append(PLAYS, name, history.rows(plays))
+    history.journal(lake).append(name, history.rows(plays))
 
 
 def ids(lake):
@@ -39,16 +39,16 @@ def test_a_batch_that_is_written_again_is_there_once(lake):
 
 
 def test_many_small_files_become_one(lake, monkeypatch):
-    monkeypatch.setattr(storage, "_MERGED_AT", 10)
+    monkeypatch.setattr(journal, "_MERGED_AT", 10)
     for number in range(25):
         add(lake, f"0.{number}", play(number))
-    assert len(lake.live(PLAYS)) == 7
+    assert len(history.journal(lake).live()) == 7
     assert sorted(ids(lake)) == sorted(f"e{n}" for n in range(25))
 
 
 def test_compacting_sorts_by_day_and_a_late_play_finds_its_day(lake):
     add(lake, "a", play(0), play(1, day=1))
-    assert history.compact(lake) == 2 and lake.live(PLAYS) == []
+    assert history.compact(lake) == 2 and history.journal(lake).live() == []
     untouched = lake.version(PLAYS) / "day=2026-11-22" / "part-00000.parquet"
     inode = untouched.stat().st_ino
     add(lake, "b", play(2), play(1, offset=9, day=0))  # a late one, and one that is there on another day
@@ -61,12 +61,52 @@ def test_compacting_sorts_by_day_and_a_late_play_finds_its_day(lake):
 
 def test_a_kill_between_the_flip_and_the_clearing_doubles_nothing(lake, monkeypatch):
     add(lake, "a", play(0), play(1))
-    monkeypatch.setattr(lake, "commit_days", lambda table, days, taken: Lake.commit_days(lake, table, days, []))
+    commit = journal.Journal.commit
+    monkeypatch.setattr(journal.Journal, "commit", lambda self, days, taken: commit(self, days, []))
     assert history.compact(lake) == 2
-    assert len(lake.live(PLAYS)) == 1 and ids(lake) == ["e0", "e1"]
+    assert len(history.journal(lake).live()) == 1 and ids(lake) == ["e0", "e1"]
     assert history.compact(lake) == 0 and lake.rows(PLAYS) == 2
 
 
 def test_of_two_the_first_counts(lake):
     add(lake, "a", {**play(0, offset=5), "track_id": "second"}, {**play(0, offset=4), "track_id": "first"})
     assert [row["track_id"] for row in history.read(lake).to_pylist()] == ["first"]
+
+
+def test_the_latest_are_read_of_the_newest_days_alone(lake, monkeypatch):
+    for day in range(4):
+        add(lake, f"{day}", *(play(3 * day + number, day=day) for number in range(3)))
+    history.compact(lake)
+    add(lake, "late", play(12, day=1))
+    looked = []
+    read = journal.Journal.read_days
+    monkeypatch.setattr(journal.Journal, "read_days", lambda self, days: looked.extend(days) or read(self, days))
+    assert [row["event_id"] for row in history.latest(lake, 5)] == ["e7", "e8", "e10", "e11", "e9"]
+    assert looked == ["2026-11-24", "2026-11-23"]
+    assert [row["event_id"] for row in history.latest(lake, 100)][:5] == ["e0", "e1", "e2", "e12", "e3"]
+
+
+def test_last_offsets_after_some(lake):
+    add(lake, "a", play(0, user="anna"), play(7, user="anna", origin="plays-1@x"))
+    history.compact(lake)
+    add(lake, "b", play(1, user="rob"), play(2, user="anna"))
+    whole = {"anna": {"plays-0@x": 2, "plays-1@x": 7}, "rob": {"plays-0@x": 1}}
+    assert dict(history.last_offsets(lake)) == whole and history.ends(lake) == whole["anna"]
+    assert dict(history.last_offsets(lake, {"plays-0@x": 1, "plays-1@x": 7})) == {"anna": {"plays-0@x": 2}}
+
+
+def test_many_users_come_in_pieces_each_whole(lake, monkeypatch):
+    made = [play(number, user=f"u{number % 17}", day=number % 3) for number in range(200)]
+    add(lake, "a", *made[:150])
+    history.compact(lake)
+    add(lake, "b", *made[150:], made[0])
+    users = [f"u{number}" for number in range(12)]
+    monkeypatch.setattr(history, "_FEW", 3)
+    monkeypatch.setattr(journal, "_ROWS_PER_PIECE", 40)
+    pieces = [piece.to_pylist() for piece in history.of_users(lake, users)]
+    assert 1 < len(pieces) <= 4
+    owners = [{row["user_id"] for row in piece} for piece in pieces]
+    assert sorted(user for own in owners for user in own) == sorted(users)
+    found = sorted(row["event_id"] for piece in pieces for row in piece)
+    assert found == sorted([*(each["event_id"] for each in made if each["user_id"] in users), "e0"])
+    assert not list((lake.root / "PLAYS").glob(".pieces-*"))

@@ -80,3 +80,30 @@ def test_who_has_heard_everything_does_not_outweigh_all_others():
 def test_without_plays_there_are_no_links(vectors):
     nobody = together.heard(np.zeros(0, dtype=int), np.zeros(0, dtype=int), TRACKS)
     assert together.links(together.factors(nobody, vectors, together.Recipe()), together.Recipe()) == {}
+
+
+def test_of_many_tracks_those_that_may_be_strong_are_compared_and_hardly_a_link_is_missed(monkeypatch):
+    """Some hundred directions of tracks of very different lengths; a tenth of all is compared, and the links are there."""
+    rng = np.random.default_rng(5)
+    around = rng.standard_normal((120, 24))
+    factors = around[rng.integers(120, size=3_000)] + 0.5 * rng.standard_normal((3_000, 24))
+    factors = (factors * rng.pareto(2.0, size=(3_000, 1))).astype(np.float32)
+    factors[:50] = 0.0  # what nobody has heard and sounds like nothing
+    exact = together.links(factors, together.Recipe())
+    monkeypatch.setattr(together, "_COMPARED", 1_000)
+    monkeypatch.setattr(together, "_WANTED", 10)
+    monkeypatch.setattr(together, "_STRONG", 100)
+    compared = sum(len(own) * len(others) for own, others in together._compared(factors))
+    assert compared < 0.15 * len(factors) ** 2
+    found = together.links(factors, together.Recipe())
+    assert set(found) == set(exact) and not set(range(50)) & set(found)
+    shared = [
+        len({*others[:10]} & {*found[number][0][:10]}) / len(others[:10]) for number, (others, _) in exact.items()
+    ]
+    assert np.mean(shared) > 0.95
+    monkeypatch.setattr(together, "_STRONG", 0)  # without those the popular ones are missed
+    missed = together.links(factors, together.Recipe())
+    shared = [
+        len({*others[:10]} & {*missed[number][0][:10]}) / len(others[:10]) for number, (others, _) in exact.items()
+    ]
+    assert np.mean(shared) < 0.9
