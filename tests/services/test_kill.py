@@ -61,7 +61,8 @@ def test_the_same_tables_after_ten_kills(tmp_path, demo_library):
 
     chance, kills = random.Random(4), 0
     while kills < KILLS:
-        if killed_after(lake, music, chance.uniform(2, whole)):
+        # What was done stays done: killed in its first half, each run still comes further than the one before.
+        if killed_after(lake, music, chance.uniform(2, 0.6 * whole)):
             kills += 1
         else:
             assert rows(lake) == expected  # done in spite of the kills before

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import shlex
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -38,18 +40,29 @@ def home(tmp_path: Path, bundled: Path, **environment: str) -> Path:
     return java.java_home({"PATH": "/nowhere", **environment}, tmp_path / "share", bundled)
 
 
+def real(found: Path) -> str:
+    """The Java that a home's wrapper starts."""
+    return shlex.split((found / "bin" / "java").read_text().splitlines()[1])[4]
+
+
 def test_java_home_of_the_environment_comes_first(tmp_path: Path, bundled: Path) -> None:
     executable(tmp_path / "mine" / "bin" / "java", says("17.0.15"))
     executable(tmp_path / "other" / "bin" / "java", says("21"))
     found = home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine"), PATH=str(tmp_path / "other" / "bin"))
-    assert found == tmp_path / "mine"
+    assert real(found) == str(tmp_path / "mine" / "bin" / "java")
 
 
 def test_java_on_the_path_is_followed_to_its_home(tmp_path: Path, bundled: Path) -> None:
     executable(tmp_path / "jdk" / "bin" / "java", says("21.0.8"))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "java").symlink_to(tmp_path / "jdk" / "bin" / "java")
-    assert home(tmp_path, bundled, PATH=str(tmp_path / "bin")) == tmp_path / "jdk"
+    assert real(home(tmp_path, bundled, PATH=str(tmp_path / "bin"))) == str(tmp_path / "jdk" / "bin" / "java")
+
+
+def test_a_home_of_ours_is_not_wrapped_again(tmp_path: Path, bundled: Path) -> None:
+    """Tasks of Airflow are given one."""
+    found = home(tmp_path, bundled)
+    assert home(tmp_path, bundled, JAVA_HOME=str(found)) == found
 
 
 @pytest.mark.parametrize(
@@ -66,13 +79,13 @@ def test_java_on_the_path_is_followed_to_its_home(tmp_path: Path, bundled: Path)
 def test_a_java_that_spark_cannot_use_is_passed_over(tmp_path: Path, bundled: Path, script: str) -> None:
     executable(tmp_path / "mine" / "bin" / "java", script)
     found = home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine"), PATH=str(tmp_path / "mine" / "bin"))
-    assert found == tmp_path / "share" / "jre"
+    assert real(found) == str(bundled / "bin" / "java")
 
 
 def test_a_java_that_hangs_is_passed_over(tmp_path: Path, bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "_VERSION_LIMIT_S", 0.2)
     executable(tmp_path / "mine" / "bin" / "java", "exec sleep 30")
-    assert home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine")) == tmp_path / "share" / "jre"
+    assert real(home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine"))) == str(bundled / "bin" / "java")
 
 
 @pytest.mark.parametrize(
@@ -84,14 +97,25 @@ def test_the_wrapper_drops_the_module_and_nothing_else(tmp_path: Path, bundled: 
     assert said.splitlines() == [f"<{word}>" for word in WORDS]
 
 
+def test_a_java_with_the_module_is_asked_for_it(tmp_path: Path, bundled: Path) -> None:
+    executable(tmp_path / "mine" / "bin" / "java", f"{says('21.0.8')}; printf '<%s>\\n' \"$@\"")
+    command = [str(home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine")) / "bin" / "java"), java._VECTOR, *WORDS]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    assert said.splitlines() == [f"<{word}>" for word in [java._VECTOR, *WORDS]]
+
+
 def test_the_wrapper_passes_the_exit_status_on(tmp_path: Path) -> None:
     executable(tmp_path / "jre" / "bin" / "java", "exit 7")
     wrapper = home(tmp_path, tmp_path / "jre") / "bin" / "java"
     assert subprocess.run([str(wrapper)], check=False, timeout=10).returncode == 7
 
 
-def test_a_wrapper_for_another_runtime_is_written_anew(tmp_path: Path, bundled: Path) -> None:
-    home(tmp_path, tmp_path / "moved")
+def test_a_wrapper_of_another_python_is_written_anew(
+    tmp_path: Path, bundled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/moved/python")
+        home(tmp_path, bundled)
     wrapper = home(tmp_path, bundled) / "bin" / "java"
     assert "<x>" in subprocess.run([str(wrapper), "x"], capture_output=True, text=True, check=True, timeout=10).stdout
 
@@ -110,7 +134,7 @@ def test_many_at_once_leave_one_wrapper(tmp_path: Path, bundled: Path) -> None:
     for thread in threads:
         thread.join()
     assert not failures
-    assert os.listdir(tmp_path / "share" / "jre" / "bin") == ["java"]
+    assert os.listdir(home(tmp_path, bundled) / "bin") == ["java"]
 
 
 SUM = hashlib.sha256(b"a jar").hexdigest()
