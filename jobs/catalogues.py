@@ -139,8 +139,9 @@ def load(lake: Lake, model_version: str, blend: Blend | None = None) -> Catalogu
     catalogue = Catalogue(
         model_version=model_version,
         ids=found,
-        titles=np.array([row["title"] or row["track_id"] for row in rows]),
-        artists=np.array([row["artist"] or "" for row in rows]),
+        # As objects: numpy's own text is as wide as the longest, of a hundred thousand titles for the sake of one.
+        titles=np.array([row["title"] or row["track_id"] for row in rows], dtype=object),
+        artists=np.array([row["artist"] or "" for row in rows], dtype=object),
         recordings=np.array([row["recording_id"] or row["track_id"] for row in rows]),
         vectors=np.ascontiguousarray(vectors[kept], dtype=np.float32),
         clusters=embedded["cluster"].to_numpy()[kept],

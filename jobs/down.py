@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from jobs import services, settings
+from jobs import processes, services, settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,4 +12,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """End all of them; where none is up, there is nothing to do."""
-    return {"processes ended": services.stop(services.Home(settings.lake_path(arguments.lake)))}
+    return {"processes ended": processes.stop(services.Home(settings.lake_path(arguments.lake)))}

@@ -1,8 +1,6 @@
-"""The services of one machine: which there are, how each is started and asked for its health, and how all are ended.
+"""The services of one machine: which there are, and how they start. How they are says health.py, how they end processes.py.
 
-supervisord keeps them (restarts what ends, a process group each). Every process started here, and every process it starts
-in turn, belongs to supervisord's session or carries `SEGUE_SERVICES=<lake>` in its environment: so `segue down`, and
-the next `segue up`, find what a killed supervisord has left.
+supervisord keeps them (restarts what ends, a process group each).
 
 lake/services/secrets.json     generated passwords and keys; readable by their owner only
 lake/services/state.json       ports and supervisord's process id
@@ -13,39 +11,27 @@ import configparser
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from jobs import broker, embedded, java, local, paths, stream_status
+from jobs import java, paths
 from jobs.errors import InputError, StepError
 
 MARK = "SEGUE_SERVICES"
 USERS = ("admin", "viewer")
 
-# Seconds: all are healthy after 25 on an idle machine, after minutes on one that compiles; ended after 2.
-_UP_LIMIT_S = 300
-
-# A service that ends so often before all are healthy cannot start. Once they are up each is started again for as long as it
-# takes, a second later every time: what stood in its way (a full disk, a port) may pass.
-_TRIES, _RETRIES = 4, 1_000
+# What ends is started again for as long as it takes, a second later every time: what stood in its way (a full disk, a port)
+# may pass.
+_RETRIES = 1_000
 
 # Seconds that a service may take over ending itself; what is left is killed.
-_STOP_S = 5
-
-# A process that began so much later than supervisord was started is another one with its number.
-_REUSED_S = 5
+STOP_S = 5
 
 BIN = Path(sys.executable).parent
 _ROOT = Path(__file__).resolve().parent.parent
@@ -223,7 +209,7 @@ def supervisor_configuration(home: Home, wanted: list[Service]) -> str:
             "startretries": str(_RETRIES),
             "stopasgroup": "true",
             "killasgroup": "true",
-            "stopwaitsecs": str(_STOP_S),
+            "stopwaitsecs": str(STOP_S),
         }
     lines: list[str] = []
     for section in parser.sections():
@@ -278,136 +264,3 @@ def _airflow(words: list[str], given: Mapping[str, str], log: Path) -> None:
         )
     if done.returncode:
         raise StepError(f"expected `airflow {' '.join(words)}` to work, found exit {done.returncode}; see {log}")
-
-
-def wait_until_healthy(home: Home, wanted: list[Service], supervisor: int) -> None:
-    """Return once every service is healthy; StepError, with the log to read, for one that is not in time."""
-    deadline = time.monotonic() + _UP_LIMIT_S
-    waiting = {service.name for service in wanted}
-    while waiting:
-        waiting = {name for name, good in health(home, wanted).items() if not good}
-        log = home.folder / "logs" / "supervisord.log"
-        said = log.read_text(errors="replace") if log.exists() else ""
-        given_up = [name for name in waiting if said.count(f"exited: {name} ") >= _TRIES]
-        if waiting and (given_up or time.monotonic() > deadline or not psutil.pid_exists(supervisor)):
-            first = sorted(given_up or waiting)[0]
-            raise StepError(f"expected {first} to start, found it ended; see {home.folder}/logs/{first}.log")
-        time.sleep(0.3 if waiting else 0)
-
-
-def is_kept(home: Home) -> bool:
-    """Tell whether supervisord lives: without it services go on, but one that ends is not started again."""
-    leader = home.state().get("supervisord")
-    return leader is not None and any(process.pid == leader for process in processes(home))
-
-
-def health(home: Home, wanted: list[Service]) -> dict[str, bool]:
-    """Ask every service how it is: by its address, or by what Airflow's API says of its parts."""
-    parts = _airflow_parts(next(service.health for service in wanted if service.name == "api-server"))
-    found = {}
-    for service in wanted:
-        if service.name in ("scheduler", "dag-processor"):
-            found[service.name] = parts.get(service.name.replace("-", "_")) == "healthy"
-        elif service.health is None:
-            found[service.name] = _WITHOUT_ADDRESS[service.name](home.lake)
-        else:
-            found[service.name] = _ask(service.health) is not None
-    return found
-
-
-def _ask(address: str) -> bytes | None:
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return bytes(answer.read())
-    except OSError:
-        return None
-
-
-def _airflow_parts(address: str | None) -> dict[str, str]:
-    answer = _ask(address) if address else None
-    said = json.loads(answer) if answer else {}
-    return {name: part.get("status") or "" for name, part in said.items() if isinstance(part, dict)}
-
-
-# How those are that have no address for it.
-_WITHOUT_ADDRESS = {
-    "mongo": lambda lake: embedded.is_running(local.MONGO, lake / "mongo"),
-    "kafka": lambda lake: embedded.is_running(broker.KAFKA, lake / "kafka"),
-    "stream": stream_status.is_alive,
-}
-
-
-def processes(home: Home) -> list[psutil.Process]:
-    """Return every process of this lake's services, whoever is its parent now; never this one.
-
-    Airflow's parts write their titles over their environment, so the mark is gone: they are found by their session, which
-    is supervisord's whether it still lives or not.
-    """
-    sessions, marked = _sessions(home), []
-    everyone = [process for process in psutil.process_iter() if process.pid != os.getpid()]
-    for process in everyone:
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == str(home.lake):
-                marked.append(process)
-                sessions.add(os.getsid(process.pid))
-    sessions.discard(os.getsid(0))
-    ours = [process for process in everyone if process in marked or _session(process) in sessions]
-    return [process for process in ours if _lives(process)]
-
-
-def _sessions(home: Home) -> set[int]:
-    """Return the session of the supervisord that was started last, unless its number is another's by now."""
-    state = home.state()
-    leader, started = state.get("supervisord"), state.get("started", 0)
-    if leader is None or started < psutil.boot_time():
-        return set()
-    with suppress(psutil.NoSuchProcess):
-        if psutil.Process(leader).create_time() > started + _REUSED_S:
-            return set()
-    return {leader}
-
-
-def _lives(process: psutil.Process) -> bool:
-    """A zombie has ended; it waits for its parent to ask how."""
-    with suppress(psutil.NoSuchProcess):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def _session(process: psutil.Process) -> int | None:
-    with suppress(OSError):
-        return os.getsid(process.pid)
-    return None
-
-
-def memory(home: Home) -> int:
-    """Return the bytes that all services use together, each shared page counted once (PSS)."""
-    total = 0
-    for process in processes(home):
-        with suppress(psutil.Error, OSError):
-            total += process.memory_full_info().pss
-    return total
-
-
-def stop(home: Home) -> int:
-    """End all services within ten seconds, by supervisord where it lives, then whatever is left; return their number."""
-    found = processes(home)
-    supervisors = [p for p in found if p.pid == home.state().get("supervisord")]
-    for process in supervisors or found:
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(signal.SIGTERM)
-    psutil.wait_procs(found, timeout=_STOP_S + 0.5)
-    left = processes(home)
-    # By tries, not by the clock: on a machine under load one look over all processes can take seconds.
-    for _ in range(20):
-        if not left:
-            break
-        for process in left:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=0.5)
-        left = processes(home)
-    if left:
-        raise StepError(f"expected all services to end, found process {left[0].pid} still there; kill -9 it by hand")
-    (home.folder / "state.json").unlink(missing_ok=True)
-    return len(found)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from jobs import services, settings, stream_status, up
+from jobs import health, processes, services, settings, stream_status, up
 from jobs.errors import StepError
 
 # Alerts shown, the latest ones.
@@ -21,22 +21,22 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     alerts = home.lake / "logs" / "alerts.log"
     for line in alerts.read_text().splitlines()[-_ALERTS:] if alerts.exists() else []:
         print(f"  alert        {line}")
-    if not state or not services.processes(home):
+    if not state or not processes.processes(home):
         raise StepError(f"expected services over {home.lake}, found none; start them with `segue up`")
-    health = services.health(home, services.services(home, state))
-    for name, good in health.items():
+    found = health.health(home, services.services(home, state))
+    for name, good in found.items():
         print(f"  {name:<12} {'healthy' if good else 'not healthy'}")
     if line := stream_status.line(home.lake):
         print(f"  plays        {line}")
     up.print_addresses(home)
-    if not services.is_kept(home):
+    if not health.is_kept(home):
         raise StepError(
             "expected supervisord to keep the services, found it ended: they work on, but none is started again; "
             "`segue up` takes their place"
         )
-    sick = [name for name, good in health.items() if not good]
+    sick = [name for name, good in found.items() if not good]
     if sick:
         raise StepError(
             f"expected every service to be healthy, found {sick[0]} not; see {home.folder}/logs/{sick[0]}.log"
         )
-    return {"services": len(health), "MiB (PSS)": services.memory(home) >> 20}
+    return {"services": len(found), "MiB (PSS)": processes.memory(home) >> 20}

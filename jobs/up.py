@@ -2,10 +2,15 @@
 
 import argparse
 import json
+import os
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
-from jobs import broker, paths, services, settings
+import filelock
+
+from jobs import broker, health, paths, processes, services, settings
 from jobs.errors import InputError
 from jobs.storage import Lake
 
@@ -28,9 +33,18 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(
             "`segue up` starts MongoDB, Kafka and MLflow of its own: expected neither --mongo nor --kafka nor --mlflow"
         )
-    services.stop(home)
+    processes.stop(home)
     (lake.root / "mlflow").mkdir(exist_ok=True)
     paths.private(lake.root / "airflow")
+    # A port is free until its service has begun: another lake's `segue up` must not choose it meanwhile.
+    with filelock.FileLock(Path(tempfile.gettempdir()) / f"segue-up-{os.getuid()}.lock"):
+        _start(home, arguments)
+    print_addresses(home)
+    return {}
+
+
+def _start(home: services.Home, arguments: argparse.Namespace) -> None:
+    """Choose the ports and start everything on them; return when all is healthy."""
     airflow = services.free_port(arguments.airflow_port, 8080, set())
     ports = {"airflow": airflow, "mlflow": services.free_port(arguments.mlflow_port, 5000, {airflow})}
     ports["serving"] = services.free_port(arguments.port, 8000, set(ports.values()))
@@ -39,12 +53,10 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     state = {**ports, "supervisord": services.start(home, given, wanted), "started": int(time.time())}
     services.write_private(home.folder / "state.json", json.dumps(state))
     try:
-        services.wait_until_healthy(home, wanted, state["supervisord"])
+        health.wait_until_healthy(home, wanted, state["supervisord"])
     except BaseException:
-        services.stop(home)
+        processes.stop(home)
         raise
-    print_addresses(home)
-    return {}
 
 
 def print_addresses(home: services.Home) -> None:

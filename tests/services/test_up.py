@@ -14,7 +14,7 @@ from http.client import HTTPException
 import psutil
 import pytest
 
-from jobs import services
+from jobs import processes, services
 from jobs.tables import EMBEDDINGS, FEATURES, FILES, REJECTS, TRACKS
 from serving.accounts import Accounts
 from serving.ledger import Ledger
@@ -41,7 +41,7 @@ def home(tmp_path_factory, music):
         segue(home.lake, "up", "--library", str(music))
         yield home
     finally:
-        services.stop(home)
+        processes.stop(home)
 
 
 def call(home, path, token=None, body=None):
@@ -65,7 +65,7 @@ def login(home, user):
 def test_status_says_that_all_are_healthy_and_small(home):
     said = segue(home.lake, "status").stdout
     assert said.count(" healthy") == 8 and "not healthy" not in said
-    assert services.memory(home) < 2 * 2**30
+    assert processes.memory(home) < 2 * 2**30
 
 
 def test_secrets_and_what_people_play_are_their_owners_alone(home):
@@ -78,7 +78,7 @@ def test_secrets_and_what_people_play_are_their_owners_alone(home):
 
 def listening(home):
     """(address, port) of every socket that any process of the services waits at, UDP too."""
-    ours = {process.pid for process in services.processes(home)}
+    ours = {process.pid for process in processes.processes(home)}
     return {
         (c.laddr.ip.removeprefix("::ffff:"), c.laddr.port)
         for c in psutil.net_connections("inet")
@@ -150,7 +150,7 @@ def eventually(question):
 
 def driver(home, step):
     """The Spark driver of a step, where it runs now: (JVM,), and when it has begun to work."""
-    for process in services.processes(home):
+    for process in processes.processes(home):
         words = " ".join(process.cmdline()) if process.is_running() else ""
         if "SparkSubmit" in words and f"main__.py {step}" in words:
             return process
@@ -161,7 +161,7 @@ def workers(home):
     """The processes in which Airflow's executor waits for tasks and works on them."""
     return [
         process
-        for process in services.processes(home)
+        for process in processes.processes(home)
         if process.is_running() and "airflow worker -- LocalExecutor" in " ".join(process.cmdline())
     ]
 
@@ -237,11 +237,11 @@ def test_no_secret_is_in_a_log_a_table_or_a_database(home):
 
 def test_down_leaves_nothing_even_after_kill_9(home):
     ports = home.state()
-    before = services.processes(home)
+    before = processes.processes(home)
     os.kill(ports["supervisord"], signal.SIGKILL)
     assert "expected supervisord to keep the services" in segue(home.lake, "status", status=1).stderr
     assert segue(home.lake, "down").stdout.startswith("down:")
-    assert services.processes(home) == []
+    assert processes.processes(home) == []
     assert not [process for process in before if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     for name in ("airflow", "mlflow"):
         assert services.free_port(ports[name], 0, set()) == ports[name]
@@ -254,7 +254,7 @@ def test_up_again_takes_the_place_of_what_a_kill_9_left(home):
         said = segue(home.lake, "up").stdout
         assert "Airflow" in said
         os.kill(home.state()["supervisord"], signal.SIGKILL)
-    left = services.processes(home)
+    left = processes.processes(home)
     assert left
     segue(home.lake, "down")
-    assert services.processes(home) == []
+    assert processes.processes(home) == []

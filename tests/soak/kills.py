@@ -28,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from jobs import services, stream_status
+from jobs import health, processes, services, stream_status
 from tests.services.conftest import SEGUE, environment, segue
 from tests.soak import checks
 from tests.soak.listeners import Listener, Promises, invite
@@ -72,7 +72,7 @@ class Kill:
 def victims(home: services.Home) -> dict[str, list[psutil.Process]]:
     """Return the processes of each part that lives now; supervisord is none of them."""
     found: dict[str, list[psutil.Process]] = {}
-    for process in services.processes(home):
+    for process in processes.processes(home):
         with suppress(psutil.Error):
             words = " ".join(process.cmdline())
             part = next((part for part, mark, _ in PARTS if mark in words), None)
@@ -118,12 +118,12 @@ class Killer:
             away = [kill for kill in self.kills if kill.service and kill.back is None]
             if not away:
                 continue
-            health, spoken, living = services.health(self.home, wanted), self._spoken(), victims(self.home)
+            good, spoken, living = health.health(self.home, wanted), self._spoken(), victims(self.home)
             for kill in away:
                 new = any(_begun(process) > kill.time for process in living.get(kill.part, []))
                 service = str(kill.service)
                 # What is only known to have been healthy of late must have spoken since.
-                if new and health[service] and spoken.get(service, kill.time + 1) > kill.time:
+                if new and good[service] and spoken.get(service, kill.time + 1) > kill.time:
                     kill.back = time.monotonic() - self._begun - kill.at
 
     def _spoken(self) -> dict[str, float]:
@@ -263,8 +263,8 @@ def main() -> int:
         subprocess.run(up, env=environment(home.lake), check=True, timeout=_UP_S)
         found, text = soak(home, up, secrets, arguments)
     finally:
-        services.stop(home)
-    found.append(("`segue down` leaves nothing", "" if not services.processes(home) else "processes are left"))
+        processes.stop(home)
+    found.append(("`segue down` leaves nothing", "" if not processes.processes(home) else "processes are left"))
     Path(arguments.report).write_text(text)
     print(text)
     good = not any(wrong for _, wrong in found)
