@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("name", nargs="?", help="letters a-z, digits, dots, dashes")
     parser.add_argument("--admin", action="store_true", help="add: may add and remove users on the page, too")
+    parser.add_argument(
+        "--again", action="store_true", help="add: somebody who was removed, with the likes and plays of then"
+    )
     parser.add_argument("--label", default="client", help="client: what the app password is for (default %(default)s)")
     parser.add_argument(
         "--password-file",
@@ -50,7 +53,7 @@ def _act(accounts: Any, arguments: argparse.Namespace) -> dict[str, Any]:
             print(f"  {name}{'  admin' if admin else ''}")
     elif arguments.action == "add":
         check_name(arguments.name)
-        accounts.add(arguments.name, _password(arguments.password_file), admin=arguments.admin)
+        accounts.add(arguments.name, _password(arguments.password_file), admin=arguments.admin, again=arguments.again)
     elif arguments.action == "password":
         accounts.set_password(arguments.name, _password(arguments.password_file))
     elif arguments.action == "remove":

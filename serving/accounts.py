@@ -25,6 +25,7 @@ _SESSION = timedelta(days=30)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL, admin INTEGER NOT NULL, created TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS removed (name TEXT PRIMARY KEY, at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, name TEXT NOT NULL, expires TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS clients (id TEXT PRIMARY KEY, name TEXT NOT NULL, label TEXT NOT NULL, secret TEXT NOT NULL UNIQUE,
     created TEXT NOT NULL);
@@ -69,13 +70,22 @@ class Accounts:
         """Tell whether there is a user at all."""
         return bool(self._ledger.rows("SELECT 1 FROM users LIMIT 1"))
 
-    def add(self, name: str, password: str, *, admin: bool = False) -> None:
-        """Add a user; InputError for a name or password that cannot be one, or a name that is taken."""
+    def add(self, name: str, password: str, *, admin: bool = False, again: bool = False) -> None:
+        """Add a user; InputError for a name or password that cannot be one, or a name that is taken.
+
+        A removed user's likes and plays are still there under that name: only `again`, for the same person, adds it.
+        """
         check_name(name)
         check_password(password)
+        if not again and self._ledger.rows("SELECT 1 FROM removed WHERE name = ?", name):
+            raise InputError(
+                f"expected a name that nobody has had, found {name!r}, whose likes and plays were kept when it was removed; "
+                "if it is the same person: segue user add --again"
+            )
         hashed = self._hasher.hash(password)
         try:
             with self._ledger.change() as change:
+                change.execute("DELETE FROM removed WHERE name = ?", (name,))
                 change.execute("INSERT INTO users VALUES (?, ?, ?, ?)", (name, hashed, admin, now()))
         except sqlite3.IntegrityError:
             raise InputError(f"expected a name that nobody has, found {name!r} among the users") from None
@@ -96,6 +106,8 @@ class Accounts:
             done = change.execute("DELETE FROM users WHERE name = ?", (name,))
             for table in ("sessions", "clients"):
                 change.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+            if done.rowcount:
+                change.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (name, now()))
         if not done.rowcount:
             raise InputError(f"expected the name of a user, found {name!r}")
 

@@ -1,6 +1,6 @@
 """What grows with the tracks and with the listeners: every step's CPU, memory and disk, and the slope of each.
 
-    python tests/bench/bench_growth.py [--tracks 100 1000 10000] [--listeners 1000 10000 100000] [--folder DIR] [--json FILE]
+    python -m tests.bench.bench_growth [--tracks 100 1000 10000] [--listeners 1000 10000 100000] [--folder DIR] [--json FILE]
 
 Tracks: clips of `segue demo`, each cut into ten pieces of some two seconds so that 10,000 do not take a night (what a clip of
 30 s costs to decode is in bench_batch.py). Then each step of `segue run` as a command of its own, and all of them again with
@@ -217,7 +217,9 @@ def main() -> None:
             kept["tracks"][str(count)] = of_tracks(folder, count)
             _keep(arguments.json, kept)
     for users in arguments.listeners:
-        said = subprocess.run([sys.executable, __file__, "--one", str(users)], stdout=subprocess.PIPE, check=True)
+        said = subprocess.run(
+            [sys.executable, "-m", "tests.bench.bench_growth", "--one", str(users)], stdout=subprocess.PIPE, check=True
+        )
         kept["listeners"][str(users)] = json.loads(said.stdout.splitlines()[-1])
         _keep(arguments.json, kept)
     show(kept)

@@ -62,6 +62,17 @@ def test_a_new_password_ends_every_session_and_a_removed_user_all(accounts):
     assert accounts.client_of(secret) is None and not accounts.anyone()
 
 
+def test_a_removed_name_is_not_given_to_somebody_else(accounts):
+    """Likes and plays are kept under it."""
+    accounts.add("anna", "a good password")
+    accounts.remove("anna")
+    with pytest.raises(InputError, match="nobody has had, found 'anna'.*--again"):
+        accounts.add("anna", "another password")
+    accounts.add("anna", "another password", again=True)
+    assert accounts.is_password("anna", "another password")
+    accounts.add("bert", "a good password")
+
+
 def test_one_listeners_client_is_not_anothers_to_remove(accounts):
     made = accounts.add_client("anna", "phone")
     assert not accounts.remove_client("bert", made.client_id)
