@@ -1,4 +1,7 @@
-"""kill -9 at ten random moments of `segue run`: afterwards the same tables as after an undisturbed run, no original lost."""
+"""kill -9 at random moments of `segue run`: afterwards the same tables as after an undisturbed run, no original lost.
+
+SEGUE_KILLS=10 for more of them than CI has time for.
+"""
 
 import hashlib
 import os
@@ -14,7 +17,7 @@ import psutil
 from jobs import registry
 from tests.services.conftest import SEGUE, documents, environment, rows, segue
 
-KILLS = 10
+KILLS = int(os.environ.get("SEGUE_KILLS", "4"))
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -48,7 +51,7 @@ def killed_after(lake: Path, music: Path, seconds: float) -> bool:
         assert not psutil.wait_procs(children, timeout=60)[1]
 
 
-def test_the_same_tables_after_ten_kills(tmp_path, demo_library):
+def test_the_same_tables_after_kills(tmp_path, demo_library):
     music, lake = tmp_path / "music", tmp_path / "lake"
     shutil.copytree(demo_library(6), music)
     (music / "broken.mp3").write_text("not music")
