@@ -10,6 +10,9 @@ import psutil
 
 log = logging.getLogger("segue")
 
+# What the JVM runs that has started a job.
+SUBMITS = "org.apache.spark.deploy.SparkSubmit"
+
 # Seconds between two looks at the task.
 _LOOK_S = 2.0
 
@@ -19,7 +22,8 @@ def hold() -> None:
     with suppress(psutil.NoSuchProcess):
         jvm = psutil.Process().parent()
         task = jvm.parent() if jvm is not None else None
-        if jvm is not None and task is not None and task.pid != 1:
+        # A task's words are inherited by whatever it starts, a whole `segue up` with its supervisord too.
+        if jvm is not None and task is not None and task.pid != 1 and SUBMITS in jvm.cmdline():
             threading.Thread(target=_watch, args=(task, jvm), name="lifeline", daemon=True).start()
 
 

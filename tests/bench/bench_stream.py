@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--users", type=int, default=1_000)
-    parser.add_argument("--trigger", default="0.1")
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
@@ -48,7 +47,7 @@ def main() -> None:
             arguments.lake, lake, symlinks=True, ignore=shutil.ignore_patterns("*.alive", "kafka", "stream")
         )
         with broker.kafka_at(None, lake) as address, local.mongo(lake / "mongo") as uri:
-            process = start(lake, arguments.trigger)
+            process = start(lake)
             try:
                 measure(lake, address, uri, process.pid, arguments)
             finally:
@@ -56,10 +55,10 @@ def main() -> None:
                 process.wait(60)
 
 
-def start(lake: Path, trigger: str) -> "subprocess.Popen[bytes]":
+def start(lake: Path) -> "subprocess.Popen[bytes]":
     """Start the stream and wait until it listens."""
     segue = str(Path(sys.executable).with_name("segue"))
-    command = [segue, "stream", "--lake", str(lake), "--trigger", trigger]
+    command = [segue, "stream", "--lake", str(lake)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not stream_status.is_alive(lake):
         assert process.poll() is None, "the stream has ended"

@@ -31,6 +31,8 @@ def place(tmp_path_factory, demo_library):
         for name, value in given.items():
             patch.setenv(name, value)
         yield folder
+    for name in [name for name in os.environ if name.startswith("AIRFLOW_CTX_")]:  # what dag.test() leaves
+        del os.environ[name]
 
 
 def states(dag, **conf):

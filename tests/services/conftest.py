@@ -13,8 +13,9 @@ SEGUE = str(Path(sys.executable).with_name("segue"))
 
 
 def environment(lake: Path) -> dict[str, str]:
-    """This process's environment with the lake given and nothing else of Segue's."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SEGUE_")} | {
+    """This process's environment with the lake given and nothing else of Segue's, nor of the tasks that Airflow's tests ran."""
+    others = ("SEGUE_", "AIRFLOW_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(others)} | {
         "SEGUE_LAKE": str(lake)
     }
 

@@ -9,6 +9,7 @@ Exit 1 where anything that was accepted is lost or doubled.
 
 import argparse
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -175,7 +176,8 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     clock = Clock(lake.parent, arguments.clock)
     os.environ.update(clock.given)  # for the broker and the store, which are started from here
     with ExitStack() as stack:
-        kafka = Proxy(lambda: int((broker.find(lake) or ":1").rpartition(":")[2]))
+        # Its port is known before it answers, which it is asked for through the proxy already.
+        kafka = Proxy(lambda: int(json.loads((lake / "kafka" / "ports.json").read_text())[0]))
         # Who asks the broker where it is must be sent to the proxy, too.
         broker._SETTINGS = broker._SETTINGS.replace(
             "advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
