@@ -65,7 +65,8 @@ def print_addresses(home: services.Home) -> None:
     print(f"  the player   http://127.0.0.1:{ports['serving']}")
     print(f"  Airflow      http://127.0.0.1:{ports['airflow']}")
     print(f"               admin / {keys['admin']}; to look only: viewer / {keys['viewer']}")
-    print(f"  MLflow       http://127.0.0.1:{ports['mlflow']}")
+    # Straight to the model: MLflow's first page is about other things.
+    print(f"  MLflow       http://127.0.0.1:{ports['mlflow']}/#/models/segue")
     print(f"  Kafka        {broker.find(home.lake)}")
     print(f"  logs         {home.folder}/logs")
     print(f"  end them     {services.BIN}/segue down --lake {home.lake}")

@@ -245,14 +245,13 @@ def more_music(hour: Hour, found: dict[str, str]) -> Page:
 def models(hour: Hour, address: str) -> None:
     """What MLflow shows of it."""
     with hour.step("MLflow"):
-        page = hour.page(f"{address}/#/models")
-        page.get_by_text("segue").first.click()
+        page = hour.page(address)
         page.get_by_text("champion").first.wait_for()
         page.wait_for_timeout(1_500)
         hour.picture(page, "mlflow-model")
-        page.goto(f"{address}/#/experiments")
-        page.get_by_text("segue").first.click()
-        page.wait_for_timeout(4_000)
+        page.goto(f"{address.partition('#')[0]}#/experiments/1/runs")
+        page.get_by_text("grid").first.wait_for()
+        page.wait_for_timeout(2_000)
         hour.picture(page, "mlflow-runs")
         page.context.close()
 
