@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from collections.abc import Callable
 
 import psutil
 
@@ -17,12 +18,13 @@ _UP_LIMIT_S = 300
 _TRIES = 4
 
 
-def wait_until_healthy(home: Home, wanted: list[Service], supervisor: int) -> None:
-    """Return once every service is healthy; StepError, with the log to read, for one that is not in time."""
+def wait_until_healthy(home: Home, wanted: list[Service], supervisor: int, tell: Callable[[int], None]) -> None:
+    """Return once every service is healthy, told how many are; StepError, with the log to read, for one not in time."""
     deadline = time.monotonic() + _UP_LIMIT_S
     waiting = {service.name for service in wanted}
     while waiting:
         waiting = {name for name, good in health(home, wanted).items() if not good}
+        tell(len(wanted) - len(waiting))
         log = home.folder / "logs" / "supervisord.log"
         said = log.read_text(errors="replace") if log.exists() else ""
         given_up = [name for name in waiting if said.count(f"exited: {name} ") >= _TRIES]

@@ -20,8 +20,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         started = time.monotonic()
         old, new = registry.uncrown()
         if publish.flip_back(uri, new):
-            how = f"the online copy flipped in {time.monotonic() - started:.2f} s"
+            how = f"flipped in {time.monotonic() - started:.2f} s"
         else:  # MongoDB has lost it, or never had it
             publish.main(arguments)
             how = "published again"
-    return {"model version": new, "instead of": old, "how": how}
+    return {"model version": new, "instead of": old, "online copy": how}

@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from jobs import broker, health, paths, processes, services, settings
+from jobs import broker, health, paths, processes, progress, services, settings
 from jobs.errors import InputError
 from jobs.storage import Lake
 
@@ -50,13 +50,20 @@ def _start(home: services.Home, arguments: argparse.Namespace) -> None:
     ports["serving"] = services.free_port(arguments.port, 8000, set(ports.values()))
     given = services.environment(home, ports, master=arguments.master, library=arguments.library)
     wanted = services.services(home, ports)
-    state = {**ports, "supervisord": services.start(home, given, wanted), "started": int(time.time())}
-    services.write_private(home.folder / "state.json", json.dumps(state))
-    try:
-        health.wait_until_healthy(home, wanted, state["supervisord"])
-    except BaseException:
-        processes.stop(home)
-        raise
+    healthy = 0
+
+    def tell(count: int) -> None:
+        nonlocal healthy
+        healthy = count
+
+    with progress.watch("up", len(wanted), lambda: healthy):
+        state = {**ports, "supervisord": services.start(home, given, wanted), "started": int(time.time())}
+        services.write_private(home.folder / "state.json", json.dumps(state))
+        try:
+            health.wait_until_healthy(home, wanted, state["supervisord"], tell)
+        except BaseException:
+            processes.stop(home)
+            raise
 
 
 def print_addresses(home: services.Home) -> None:

@@ -172,7 +172,7 @@ def test_7_rollback_flips_one_document_and_holds(world: World) -> None:
     now, back = world.online()["model_version"], world.online()["previous"]["model_version"]
     lists = world.lists(back)
     done = rollback.main(world.arguments("rollback"))
-    assert (done["model version"], done["instead of"]) == (back, now) and "flipped" in done["how"]
+    assert (done["model version"], done["instead of"]) == (back, now) and "flipped" in done["online copy"]
     assert world.online()["model_version"] == back == registry.aliases()["champion"]
     assert world.lists(back) == lists
     # The next run trains the same version again: it must not come back by itself.

@@ -2,8 +2,9 @@
 
     python -m tests.soak.network [--seconds 15] [--report network.md] [--clock] [--disk-mib 300]
 
-Serving and the stream, started again as supervisord would, reach the embedded broker and store through a proxy of ours. A lake
-of 40 planted tracks in a temporary folder; as root with --disk-mib on a file system of its own, which is filled to the brim.
+Serving, the stream, the embedded broker and store, each started again as supervisord would; the first two reach the others
+through proxies of ours. A lake of 40 planted tracks in a temporary folder; as root with --disk-mib on a file system of its own,
+which is filled to the brim.
 Exit 1 where anything that was accepted is lost or doubled.
 """
 
@@ -23,13 +24,23 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from jobs import broker, local, mongo, stream_status
+from jobs import broker, embedded, local, mongo, stream_status
 from tests import planted_lake
 from tests.services.conftest import SEGUE, environment
 from tests.soak import checks
 from tests.soak.listeners import Listener, Promises, invite
 
 _READY_S, _EMPTY_S, _CHUNK = 120, 240, 16 * 1024
+
+# `python -m jobs.broker`; but who asks that broker where it is must be sent to the proxy, too.
+_KEPT_BROKER = """\
+import sys
+from pathlib import Path
+from jobs import broker, embedded
+port = "advertised.listeners=PLAINTEXT://127.0.0.1:"
+broker._SETTINGS = broker._SETTINGS.replace(port + "{port}", port + sys.argv[1])
+embedded.keep(broker.KAFKA, Path(sys.argv[2]))
+"""
 
 
 class Proxy:
@@ -76,9 +87,9 @@ class Proxy:
 class Kept:
     """A command that is started again when it ends, a second later, as supervisord does it."""
 
-    def __init__(self, lake: Path, words: list[str], given: dict[str, str]) -> None:
-        self.log, self.starts = lake / "logs" / f"{words[0]}.out", 0
-        self._command, self._given, self._told = [SEGUE, *words], given, threading.Event()
+    def __init__(self, lake: Path, name: str, command: list[str], given: dict[str, str]) -> None:
+        self.log, self.starts = lake / "logs" / f"{name}.out", 0
+        self._command, self._given, self._told = command, given, threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self.log.parent.mkdir(exist_ok=True)
         self._thread = threading.Thread(target=self._keep, daemon=True)
@@ -174,24 +185,31 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     secrets = invite(lake, [f"listener-{number}" for number in range(4)])
     promises, rows = Promises(), []
     clock = Clock(lake.parent, arguments.clock)
-    os.environ.update(clock.given)  # for the broker and the store, which are started from here
     with ExitStack() as stack:
         # Its port is known before it answers, which it is asked for through the proxy already.
         kafka = Proxy(lambda: int(json.loads((lake / "kafka" / "ports.json").read_text())[0]))
-        # Who asks the broker where it is must be sent to the proxy, too.
-        broker._SETTINGS = broker._SETTINGS.replace(
-            "advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{kafka.port}",
-        )
-        stack.enter_context(broker.kafka_at(None, lake))
-        uri = stack.enter_context(local.mongo(lake / "mongo"))
-        store = Proxy(lambda: int(uri.rpartition(":")[2].partition("/")[0]))
+        plain = environment(lake) | clock.given
+        keepers = [
+            Kept(lake, "broker", [sys.executable, "-c", _KEPT_BROKER, str(kafka.port), str(lake / "kafka")], plain),
+            Kept(lake, "store", [sys.executable, "-m", "jobs.local", str(lake / "mongo")], plain),
+        ]
+        for each in keepers:
+            stack.callback(each.stop)
+        if not checks.wait_until(lambda: _answer(lake), _READY_S):
+            raise SystemExit(f"broker and store did not start; see {keepers[0].log}")
+        store = Proxy(lambda: int(_port(lake)))
+        uri = f"mongodb://127.0.0.1:{store.port}/segue"
         with mongo.database(uri) as database:
             mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
-        given = environment(lake)
-        given |= {"SEGUE_MONGO": f"mongodb://127.0.0.1:{store.port}/segue", "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}"}
+        given = plain | {
+            "SEGUE_MONGO": f"mongodb://127.0.0.1:{store.port}/segue",
+            "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}",
+        }
         port = free_port()
-        kept = [Kept(lake, ["stream"], given), Kept(lake, ["serve", "--port", str(port)], given)]
+        kept = [
+            Kept(lake, "stream", [SEGUE, "stream"], given),
+            Kept(lake, "serve", [SEGUE, "serve", "--port", str(port)], given),
+        ]
         for each in kept:
             stack.callback(each.stop)
         if not checks.wait_until(lambda: stream_status.is_alive(lake), _READY_S):
@@ -224,6 +242,17 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
         *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
     ]
     return "\n".join(lines) + "\n", not any(wrong for _, wrong in found)
+
+
+def _answer(lake: Path) -> bool:
+    """Tell whether the lake's broker and store do their work."""
+    return embedded.is_running(broker.KAFKA, lake / "kafka") and embedded.is_running(local.MONGO, lake / "mongo")
+
+
+def _port(lake: Path) -> str:
+    """Return the port of the lake's store, as of its last start."""
+    found = embedded.state(local.MONGO, lake / "mongo")
+    return found[0].rpartition(":")[2].partition("/")[0] if found else "1"
 
 
 Trouble = tuple[str, Callable[[], object], Callable[[], object]]
