@@ -57,7 +57,10 @@ def java_home(
         if home.parent == share / "java":  # given to this process by another one of ours
             return home
         if _runs_spark(home / "bin" / "java"):
-            return _wrapped(home, share, "vector")
+            try:
+                return _wrapped(home, share, "vector")
+            except OSError:  # an installation that only others may write to: it starts slower
+                return home
     return _wrapped(bundled, share, "none")
 
 

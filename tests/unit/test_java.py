@@ -59,6 +59,12 @@ def test_java_on_the_path_is_followed_to_its_home(tmp_path: Path, bundled: Path)
     assert real(home(tmp_path, bundled, PATH=str(tmp_path / "bin"))) == str(tmp_path / "jdk" / "bin" / "java")
 
 
+def test_where_nothing_can_be_written_java_is_used_as_it_is(tmp_path: Path, bundled: Path) -> None:
+    executable(tmp_path / "mine" / "bin" / "java", says("17.0.15"))
+    (tmp_path / "share").write_text("no folder")
+    assert home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine")) == tmp_path / "mine"
+
+
 def test_a_home_of_ours_is_not_wrapped_again(tmp_path: Path, bundled: Path) -> None:
     """Tasks of Airflow are given one."""
     found = home(tmp_path, bundled)
