@@ -29,7 +29,7 @@ def client(tmp_path_factory):
 def anna(client):
     """A user, so that a login is needed; and nobody afterwards."""
     accounts = client.house.accounts
-    accounts.add("anna", "a good password", admin=True)
+    accounts.add("anna", "a good password", admin=True, again=True)
     yield accounts.add_client("anna", "test").secret
     for name, _ in accounts.names():
         accounts.remove(name)
