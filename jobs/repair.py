@@ -25,6 +25,7 @@ def repair(database: Any, shelf: live.Shelf, lake: Lake) -> int:
     ends = history.ends(lake)
     if not ends:
         return 0
+    history.journal(lake).sweep()
     reached = (database["settings"].find_one({"_id": live.REACHED}) or {}).get("offsets", {})
     is_near = all(end - reached.get(origin, -1) <= _LATEST for origin, end in ends.items())
     after = {origin: end - _LATEST for origin, end in ends.items()} if is_near else None
@@ -32,7 +33,9 @@ def repair(database: Any, shelf: live.Shelf, lake: Lake) -> int:
     while some := dict(islice(asked, _LOOKED_AT)):
         late = _behind(database["profiles"], some, some)
         behind += late
-        stale += _lists(database, shelf, {user: offsets for user, offsets in some.items() if user not in set(late)})
+        for user in late:
+            del some[user]
+        stale += _lists(database, shelf, some)
     for plays in history.of_users(lake, behind) if behind else ():
         _make(database, shelf, plays)
     mongo.upsert(database["settings"], [{"_id": live.REACHED, "offsets": ends}])

@@ -2,10 +2,8 @@
 
 import argparse
 import json
-import os
-import tempfile
 import time
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import filelock
@@ -37,7 +35,9 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     (lake.root / "mlflow").mkdir(exist_ok=True)
     paths.private(lake.root / "airflow")
     # A port is free until its service has begun: another lake's `segue up` must not choose it meanwhile.
-    with filelock.FileLock(Path(tempfile.gettempdir()) / f"segue-up-{os.getuid()}.lock"):
+    with ExitStack() as stack:
+        with suppress(PermissionError):  # an installation of somebody else's: then two at once may collide
+            stack.enter_context(filelock.FileLock(services.BIN.parent / "up.lock"))
         _start(home, arguments)
     print_addresses(home)
     return {}

@@ -80,7 +80,7 @@ class Accounts:
         if not again and self._ledger.rows("SELECT 1 FROM removed WHERE name = ?", name):
             raise InputError(
                 f"expected a name that nobody has had, found {name!r}, whose likes and plays were kept when it was removed; "
-                "if it is the same person: segue user add --again"
+                f"if it is the same person: segue user add {name} --again"
             )
         hashed = self._hasher.hash(password)
         try:

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import broker, embedded, local, mongo, stream_status
@@ -179,56 +180,77 @@ def main() -> int:
     return 0 if good else 1
 
 
+@dataclass
+class Place:
+    """Everything at work: the two networks, the clock, what is kept, where the player and the store are."""
+
+    lake: Path
+    kafka: Proxy
+    store: Proxy
+    clock: Clock
+    kept: list[Kept]
+    player: str
+    uri: str
+
+
+@contextmanager
+def started(lake: Path, clock: Clock) -> Iterator[Place]:
+    """Start broker, store, stream and serving, the last two behind proxies; end them after the block."""
+    with ExitStack() as stack:
+        # Its port is known before it answers, which it is asked for through the proxy already.
+        kafka = Proxy(lambda: int(json.loads((lake / "kafka" / "ports.json").read_text())[0]))
+        plain = environment(lake) | clock.given
+
+        def keep(name: str, command: list[str], **given: str) -> Kept:
+            kept = Kept(lake, name, command, plain | given)
+            stack.callback(kept.stop)
+            return kept
+
+        keep("broker", [sys.executable, "-c", _KEPT_BROKER, str(kafka.port), str(lake / "kafka")])
+        keep("store", [sys.executable, "-m", "jobs.local", str(lake / "mongo")])
+        if not checks.wait_until(lambda: _answer(lake), _READY_S):
+            raise SystemExit(f"broker and store did not start; see {lake}/logs")
+        store = Proxy(lambda: int(_port(lake)))
+        uri, port = f"mongodb://127.0.0.1:{store.port}/segue", free_port()
+        with mongo.database(uri) as database:
+            mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
+        given = {"SEGUE_MONGO": uri, "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}"}
+        kept = [
+            keep("stream", [SEGUE, "stream"], **given),
+            keep("serve", [SEGUE, "serve", "--port", str(port)], **given),
+        ]
+        if not checks.wait_until(lambda: stream_status.is_alive(lake), _READY_S):
+            raise SystemExit(f"the stream did not start; see {kept[0].log}")
+        yield Place(lake, kafka, store, clock, kept, f"http://127.0.0.1:{port}", uri)
+
+
 def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     """One trouble after another; return the report, and whether all is well."""
     planted_lake.make(lake)
     secrets = invite(lake, [f"listener-{number}" for number in range(4)])
     promises, rows = Promises(), []
-    clock = Clock(lake.parent, arguments.clock)
-    with ExitStack() as stack:
-        # Its port is known before it answers, which it is asked for through the proxy already.
-        kafka = Proxy(lambda: int(json.loads((lake / "kafka" / "ports.json").read_text())[0]))
-        plain = environment(lake) | clock.given
-        keepers = [
-            Kept(lake, "broker", [sys.executable, "-c", _KEPT_BROKER, str(kafka.port), str(lake / "kafka")], plain),
-            Kept(lake, "store", [sys.executable, "-m", "jobs.local", str(lake / "mongo")], plain),
-        ]
-        for each in keepers:
-            stack.callback(each.stop)
-        if not checks.wait_until(lambda: _answer(lake), _READY_S):
-            raise SystemExit(f"broker and store did not start; see {keepers[0].log}")
-        store = Proxy(lambda: int(_port(lake)))
-        uri = f"mongodb://127.0.0.1:{store.port}/segue"
-        with mongo.database(uri) as database:
-            mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
-        given = plain | {
-            "SEGUE_MONGO": f"mongodb://127.0.0.1:{store.port}/segue",
-            "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}",
-        }
-        port = free_port()
-        kept = [
-            Kept(lake, "stream", [SEGUE, "stream"], given),
-            Kept(lake, "serve", [SEGUE, "serve", "--port", str(port)], given),
-        ]
-        for each in kept:
-            stack.callback(each.stop)
-        if not checks.wait_until(lambda: stream_status.is_alive(lake), _READY_S):
-            raise SystemExit(f"the stream did not start; see {kept[0].log}")
+    with started(lake, Clock(lake.parent, arguments.clock)) as place:
         listeners = [
-            Listener(f"http://127.0.0.1:{port}", name, secret, promises, rate=2, patient=number % 2 == 0, seed=1)
+            Listener(place.player, name, secret, promises, rate=2, patient=number % 2 == 0, seed=1)
             for number, (name, secret) in enumerate(secrets.items())
         ]
         for listener in listeners:
             listener.start()
         time.sleep(arguments.seconds)
-        for name, begin, end in troubles(kafka, store, clock, lake, arguments):
-            rows.append(meet(name, begin, end, promises, kept, lake, arguments.seconds))
+        for name, begin, end in troubles(place, arguments):
+            rows.append(meet(name, begin, end, promises, place, arguments.seconds))
             print(rows[-1], flush=True)
         for listener in listeners:
             listener.stop()
         empty = checks.wait_until(lambda: promises.accepted <= checks.heard(lake), _EMPTY_S)
-        time.sleep(5)
-        found = [("the stream comes to its end", "" if empty else "events wait"), *checks.wrong(lake, promises, uri)]
+        time.sleep(5)  # what follows from the last plays is written after them
+        wrong = checks.wrong(lake, promises, place.uri)
+        found = [("the stream comes to its end", "" if empty else "events wait"), *wrong]
+    return report(promises, rows, found), not any(wrong for _, wrong in found)
+
+
+def report(promises: Promises, rows: list[str], found: list[tuple[str, str]]) -> str:
+    """Return it all in Markdown."""
     lines = [
         f"{os.cpu_count()} cores; {len(promises.sent)} events sent, {len(promises.accepted)} accepted, {promises.refused} "
         f"answers other than 2xx, longest time without audio {max(promises.silences, default=0):.1f} s.",
@@ -241,7 +263,7 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
         "| --- | --- |",
         *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
     ]
-    return "\n".join(lines) + "\n", not any(wrong for _, wrong in found)
+    return "\n".join(lines) + "\n"
 
 
 def _answer(lake: Path) -> bool:
@@ -258,20 +280,20 @@ def _port(lake: Path) -> str:
 Trouble = tuple[str, Callable[[], object], Callable[[], object]]
 
 
-def troubles(kafka: Proxy, store: Proxy, clock: Clock, lake: Path, arguments: argparse.Namespace) -> list[Trouble]:
+def troubles(place: Place, arguments: argparse.Namespace) -> list[Trouble]:
     """Return each trouble's name, how it begins and how it ends."""
     made: list[Trouble] = [
         (f"{name} {mode}", lambda proxy=proxy, mode=mode: proxy.set(mode), lambda proxy=proxy: proxy.set("open"))
-        for name, proxy in (("Kafka", kafka), ("MongoDB", store))
+        for name, proxy in (("Kafka", place.kafka), ("MongoDB", place.store))
         for mode in ("cut", "silent", "slow")
     ]
     if arguments.clock:
         made += [
-            ("the clock an hour ahead", lambda: clock.set(3600), lambda: clock.set(0)),
-            ("the clock an hour behind", lambda: clock.set(-3600), lambda: clock.set(0)),
+            ("the clock an hour ahead", lambda: place.clock.set(3600), lambda: place.clock.set(0)),
+            ("the clock an hour behind", lambda: place.clock.set(-3600), lambda: place.clock.set(0)),
         ]
     if arguments.disk_mib:
-        made.append(("the disk full", lambda: fill(lake), (lake.parent / "ballast").unlink))
+        made.append(("the disk full", lambda: fill(place.lake), (place.lake.parent / "ballast").unlink))
     return made
 
 
@@ -280,11 +302,11 @@ def meet(
     begin: Callable[[], object],
     end: Callable[[], object],
     promises: Promises,
-    kept: list[Kept],
-    lake: Path,
+    place: Place,
     seconds: float,
 ) -> str:
     """Let a trouble last and pass; return its row of the report."""
+    lake, kept = place.lake, place.kept
     before, starts, said = len(promises.accepted), [each.starts for each in kept], [len(each.said()) for each in kept]
     begin()
     time.sleep(seconds)

@@ -110,3 +110,12 @@ def test_many_users_come_in_pieces_each_whole(lake, monkeypatch):
     found = sorted(row["event_id"] for piece in pieces for row in piece)
     assert found == sorted([*(each["event_id"] for each in made if each["user_id"] in users), "e0"])
     assert not list((lake.root / "PLAYS").glob(".pieces-*"))
+
+
+def test_what_a_kill_amid_the_pieces_has_left_is_swept(lake):
+    add(lake, "a", play(0))
+    left = lake.root / "PLAYS" / ".pieces-killed"
+    left.mkdir()
+    (left / "000000.parquet").write_text("half")
+    history.journal(lake).sweep()
+    assert not left.exists() and ids(lake) == ["e0"]

@@ -65,6 +65,12 @@ def test_where_nothing_can_be_written_java_is_used_as_it_is(tmp_path: Path, bund
     assert home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine")) == tmp_path / "mine"
 
 
+def test_no_archive_is_written_into_somebody_elses_java(tmp_path: Path) -> None:
+    executable(tmp_path / "mine" / "bin" / "java", f'echo "$@" >> {tmp_path}/called')
+    assert not java.write_archive(tmp_path / "mine")
+    assert not (tmp_path / "called").exists() and os.listdir(tmp_path / "mine") == ["bin"]
+
+
 def test_a_home_of_ours_is_not_wrapped_again(tmp_path: Path, bundled: Path) -> None:
     """Tasks of Airflow are given one."""
     found = home(tmp_path, bundled)
