@@ -6,6 +6,7 @@ PLAYS has already is not sent, so a file that is brought twice changes nothing. 
 """
 
 import argparse
+import codecs
 import csv
 import hashlib
 import json
@@ -18,9 +19,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import ijson
 import pyarrow.compute as pc
 
-from jobs import broker, history, jsonarray, settings, topics
+from jobs import broker, history, settings, topics
 from jobs.errors import InputError, StepError
 from jobs.produce import spool
 from jobs.producer import Producer
@@ -197,8 +199,9 @@ def read(file: Path) -> Iterator[Listen]:
         yield from readers[file.suffix](file)
     except OSError as error:
         raise InputError(f"expected a history, found {file}: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, csv.Error) as error:
-        raise InputError(f"expected a history, found {file} with {type(error).__name__}: {str(error)[:100]}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, csv.Error, ijson.JSONError) as error:
+        said = " ".join(str(error).split())[:100]
+        raise InputError(f"expected a history, found {file} with {type(error).__name__}: {said}") from error
 
 
 def _listenbrainz(file: Path) -> Iterator[Listen]:
@@ -219,8 +222,12 @@ def _listenbrainz(file: Path) -> Iterator[Listen]:
 
 def _spotify(file: Path) -> Iterator[Listen]:
     """Read an export of the extended streaming history, or of the last year's; what is no music is left out."""
-    with file.open(encoding="utf-8-sig") as text:
-        for row in jsonarray.objects(text):
+    with file.open("rb") as binary:
+        if binary.peek(3).startswith(codecs.BOM_UTF8):
+            binary.read(3)
+        if not binary.peek().lstrip().startswith(b"["):
+            raise ValueError("no JSON array")
+        for row in ijson.items(binary, "item", use_float=True):
             if "msPlayed" in row:  # the short export has four fields
                 at = datetime.strptime(row["endTime"], "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
                 yield Listen(None, row["artistName"], row["trackName"], at, row["msPlayed"] / 1000, False)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from kafka import KafkaProducer
+from kafka.admin import UserScramCredentialUpsertion
 
 from jobs import broker, embedded, history, local, topics
 from jobs.errors import InputError, StepError
@@ -22,6 +23,9 @@ from tests import planted_lake
 from tests.services.conftest import SEGUE, environment
 
 USER, PASSWORD = "segue", 'a "long" \\ word'
+
+# Beside PLAIN; of the two SCRAM mechanisms one is open and one is not.
+SCRAM, CLOSED = "SCRAM-SHA-512", "SCRAM-SHA-256"
 
 # Jaas has its own way to write a text.
 _QUOTED = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
@@ -36,7 +40,9 @@ SECURED = broker._SETTINGS.replace("PLAINTEXT://", "SASL_SSL://") + "\n".join(
         "listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL",
         "security.inter.broker.protocol=SASL_SSL",
         "sasl.mechanism.inter.broker.protocol=PLAIN",
-        "sasl.enabled.mechanisms=PLAIN",
+        f"sasl.enabled.mechanisms=PLAIN,{SCRAM}",
+        "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config="
+        "org.apache.kafka.common.security.scram.ScramLoginModule required;",
         # A file of Java's properties takes a backslash for itself.
         "listener.name.sasl_ssl.plain.sasl.jaas.config=" + _JAAS.replace("\\", "\\\\"),
         "ssl.keystore.type=PEM",
@@ -80,6 +86,9 @@ def secured(tmp_path_factory):
         for name, value in opened.items():
             patched.setenv(name, value)
         with embedded.running(program, lake.root / "kafka") as address:
+            with topics.admin(address) as client:
+                user = UserScramCredentialUpsertion(USER, SCRAM, PASSWORD)
+                assert client.alter_user_scram_credentials([user]) == {USER: None}
             yield lake, address, opened
 
 
@@ -116,6 +125,22 @@ def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
     assert "3 listens, 0 sent, 2 there already, 1 unmatched" in again.stdout, again
 
 
+def test_a_mechanism_that_sends_no_password_gets_through_too(secured, monkeypatch):
+    lake, address, opened = secured
+    opened = opened | {"SEGUE_KAFKA_MECHANISM": SCRAM}
+    monkeypatch.setenv("SEGUE_KAFKA_MECHANISM", SCRAM)
+    topics.ensure(address)
+    with Producer(address, spool(lake.root)) as producer:
+        event = {"event_id": "scram", "user_id": "eve", "track_id": "t09", "event": "finished"}
+        producer.send(event | {"played_at": datetime.now(UTC) - timedelta(minutes=1)})
+        assert producer.flush(30)
+    with local.mongo(lake.root / "mongo"):
+        done = segue(lake, address, opened, "stream", "--until-empty")
+    assert done.returncode == 0, done.stderr
+    found = {(row["user_id"], row["track_id"]) for row in history.read(lake).to_pylist()}
+    assert ("eve", "t09") in found
+
+
 def listened(at: datetime, *titles: str) -> list[dict[str, object]]:
     about = ({"artist_name": "Artist 1", "track_name": title} for title in titles)
     return [{"listened_at": int(at.timestamp()) + n, "track_metadata": each} for n, each in enumerate(about)]
@@ -129,7 +154,8 @@ def listened(at: datetime, *titles: str) -> list[dict[str, object]]:
         ({"SEGUE_KAFKA_CA": "/nowhere/ca.pem"}, "SEGUE_KAFKA_CA"),
         ({"SEGUE_KAFKA_PROTOCOL": "PLAINTEXT"}, "SEGUE_KAFKA_PROTOCOL"),
         ({"SEGUE_KAFKA_PROTOCOL": "TLS"}, "SEGUE_KAFKA_PROTOCOL"),
-        ({"SEGUE_KAFKA_MECHANISM": "SCRAM-SHA-512"}, "SEGUE_KAFKA_MECHANISM"),
+        ({"SEGUE_KAFKA_MECHANISM": CLOSED}, "SEGUE_KAFKA_MECHANISM"),
+        ({"SEGUE_KAFKA_MECHANISM": SCRAM, "SEGUE_KAFKA_PASSWORD": "wrong"}, "SEGUE_KAFKA_PASSWORD"),
     ],
 )
 def test_who_has_no_key_is_told_so_in_one_line(secured, tmp_path, monkeypatch, changed, expected):

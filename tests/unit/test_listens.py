@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import events, jsonarray, listens
+from jobs import events, listens
 from jobs.errors import InputError
 
 AT = datetime(2026, 11, 21, 20, 15, tzinfo=UTC)
@@ -190,10 +190,15 @@ def test_what_matches_nothing_is_counted_and_told_and_what_is_there_is_not_sent_
         outcome(lines, user=None)
 
 
-def test_a_history_is_read_a_piece_at_a_time(tmp_path, monkeypatch):
-    rows = [{**SPOTIFY, "ms_played": n, "master_metadata_track_name": 'a "quoted], title'} for n in range(50)]
-    monkeypatch.setattr(jsonarray, "_PIECE", 37)
-    assert [listen.played_s for listen in read(tmp_path, "s.json", json.dumps(rows))] == [n / 1000 for n in range(50)]
+def test_a_history_is_read_a_piece_at_a_time(tmp_path):
+    rows = [{**SPOTIFY, "ms_played": n, "master_metadata_track_name": 'a "quoted], title'} for n in range(2_000)]
+    text = "\ufeff \n" + json.dumps(rows)
+    assert [listen.played_s for listen in read(tmp_path, "s.json", text)] == [n / 1000 for n in range(2_000)]
+    lines = listens.read(tmp_path / "s.json")
+    next(lines)
+    (tmp_path / "s.json").write_text("")  # what follows was not kept anywhere
+    with pytest.raises(InputError, match="^expected a history"):
+        list(lines)
     with pytest.raises(InputError, match="^expected a history"):
         read(tmp_path, "torn.json", json.dumps(rows)[:-100])
     whole = (tmp_path / "many.jsonl").open("w")
@@ -205,7 +210,10 @@ def test_a_history_is_read_a_piece_at_a_time(tmp_path, monkeypatch):
     assert len(list(lines)) <= 2
 
 
-@pytest.mark.parametrize(("name", "text"), [("x.xml", ""), ("x.jsonl", "{}"), ("x.json", "{}x"), ("x.csv", "a,b\n")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("x.xml", ""), ("x.jsonl", "{}"), ("x.json", "{}x"), ("x.json", "{}"), ("x.json", ""), ("x.csv", "a,b\n")],
+)
 def test_what_is_no_history_is_told(tmp_path, name, text):
     with pytest.raises(InputError, match="^expected") as error:
         read(tmp_path, name, text)
