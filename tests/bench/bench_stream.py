@@ -32,6 +32,9 @@ from jobs.tables import TRACKS
 # Of all events so many a second are looked for in the store: looking costs the store, too.
 LOOKED_FOR = 25
 
+# After each look it waits so many times as long as the look took.
+_LOOKING = 9
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,6 +100,7 @@ def run(producer, database, tracks, rate, seconds, users):
 
     def look() -> None:
         while not done.is_set() or waiting:
+            looked_at = time.monotonic()
             for each in database["recommendations"].find({"_id": {"$in": list(waiting)[:200]}}, {"as_of": 1}):
                 at, begun = waiting.get(each["_id"], (None, 0.0))
                 if at is not None and each["as_of"] >= at:
@@ -104,7 +108,8 @@ def run(producer, database, tracks, rate, seconds, users):
                     waiting.pop(each["_id"])
             if done.is_set() and time.monotonic() > limit:
                 return
-            time.sleep(0.01)
+            # Who looks all the time for what is late makes it later.
+            time.sleep(max(0.01, _LOOKING * (time.monotonic() - looked_at)))
 
     limit = float("inf")
     thread = threading.Thread(target=look)

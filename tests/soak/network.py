@@ -29,6 +29,7 @@ from jobs import broker, embedded, local, mongo, stream_status
 from tests import planted_lake
 from tests.services.conftest import SEGUE, environment
 from tests.soak import checks
+from tests.soak.disk import disk, fill, free
 from tests.soak.listeners import Listener, Promises, invite
 
 _READY_S, _EMPTY_S, _CHUNK = 120, 240, 16 * 1024
@@ -114,27 +115,6 @@ class Kept:
         if self._process is not None:
             self._process.terminate()
         self._thread.join(60)
-
-
-@contextmanager
-def disk(folder: Path, mib: int) -> Iterator[None]:
-    """Have the folder on a file system of its own, of so many MiB; 0: where it is."""
-    if not mib:
-        yield
-        return
-    folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(lake: Path) -> None:
-    """Leave no room on the lake's disk."""
-    with (lake.parent / "ballast").open("ab", buffering=0) as file, suppress(OSError):
-        while file.write(b"\0" * 65_536):
-            pass
 
 
 def free_port() -> int:
@@ -293,7 +273,7 @@ def troubles(place: Place, arguments: argparse.Namespace) -> list[Trouble]:
             ("the clock an hour behind", lambda: place.clock.set(-3600), lambda: place.clock.set(0)),
         ]
     if arguments.disk_mib:
-        made.append(("the disk full", lambda: fill(place.lake), (place.lake.parent / "ballast").unlink))
+        made.append(("the disk full", lambda: fill(place.lake), lambda: free(place.lake)))
     return made
 
 
