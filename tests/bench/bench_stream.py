@@ -76,13 +76,17 @@ def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Na
         "events/s wanted  sent  heard/s   p50 ms  p95 ms  p99 ms  send p99 ms          backlog   stream  broker   store"
     )
     with Producer(address, spool(lake)) as producer, mongo.database(uri) as database:
-        run(producer, database, tracks, 20, 10, arguments.users)  # the first batches compile
+        total = run(producer, database, tracks, 20, 10, arguments.users)[0]  # the first batches compile
         for rate in arguments.rates:
             sent, seconds, found, sends = run(producer, database, tracks, rate, arguments.seconds, arguments.users)
             begun = time.monotonic()
             while stream_status.read(lake)["lag"] or producer.waiting:
                 time.sleep(0.2)
             emptied = time.monotonic() - begun
+            total += sent
+            time.sleep(5)  # the status is written every two seconds
+            if (heard := stream_status.read(lake)["plays"]) != total:
+                raise SystemExit(f"expected {total} plays to be heard, found {heard}")
             at = [1000 * percentile(found, q) for q in (50, 95, 99)]
             sizes = memory(lake, pid)
             print(

@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -337,8 +338,52 @@ def test_a_sender_that_reads_on_while_a_line_is_written_takes_no_half_of_it(brok
         groups = sender._groups()
         assert [json.loads(each)["event_id"] for each in next(groups)[0]] == ["e0"]
         sender._out.write(line[20:])
-        assert list(groups) == []
+        assert [json.loads(each)["event_id"] for group, _ in groups for each in group] == ["e1"]
         assert [json.loads(each)["event_id"] for group, _ in sender._groups() for each in group] == ["e0", "e1"]
+
+
+class Growing(FileIO):
+    """A file whose half-written last line is finished at the moment when its end has been read."""
+
+    rest = b""
+
+    def read(self, size=-1):
+        found = super().read(size)
+        if not found or size > len(found):
+            with Path(self.name).open("ab") as other:
+                other.write(self.rest)
+            self.rest = b""
+        return found
+
+    def readall(self):
+        return self.read(1 << 20)
+
+
+def test_a_line_that_is_finished_while_its_file_is_read_is_one_line(tmp_path):
+    path = tmp_path / "plays.jsonl"
+    path.write_bytes(b"one\ntw")
+    with Growing(path) as file:
+        file.rest = b"o\nthree\n"
+        found = []
+        while lines := producer._whole(file):
+            found += lines
+    assert found == [b"one\n", b"two\n", b"three\n"]
+
+
+def test_what_cannot_be_read_goes_to_the_stream_which_keeps_it():
+    class Client:
+        sent = []
+
+        def send(self, topic, *, value, key):
+            self.sent.append((value, key))
+            return self
+
+        def get(self, timeout):
+            pass
+
+    producer._deliver(Client(), [b"{spoilt\n", b"7\n", events.encode(event(1)) + b"\n"])
+    assert Client.sent[:2] == [(b"{spoilt", None), (b"7", None)]
+    assert json.loads(Client.sent[2][0])["event_id"] == "e1"
 
 
 def test_a_file_that_grew_after_its_end_was_read_is_kept(broker, tmp_path, monkeypatch):
