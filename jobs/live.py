@@ -130,7 +130,7 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
     counts.repeated += len(plays) - len(fresh)
     counts.seconds["plays"] = time.monotonic() - begun
     users = sorted({play["user_id"] for play in plays})
-    known = {document["_id"]: document for document in mongo.find(database["profiles"], users)}
+    known = {each["_id"]: profiles.from_document(each) for each in mongo.find(database["profiles"], users)}
     changed = [known.get(user) or profiles.empty(user) for user in users]
     by_user = {profile["_id"]: profile for profile in changed}
     felt: dict[str, mongo.Document] = {}
@@ -144,7 +144,7 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
             felt |= {document["_id"]: document for document in profiles.feedback(profile, play["track_id"])}
     counts.users += len(users)
     with Writer() as writer:
-        writer.write(mongo.upsert, database["profiles"], changed)
+        writer.write(mongo.upsert, database["profiles"], map(profiles.to_document, changed))
         recommend(database, shelf, changed, counts, writer)
         writer.write(mongo.merge, database["feedback"], felt.values())
     counts.seconds["writing"] = writer.seconds

@@ -20,7 +20,20 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import catalogues, foretell, forget, history, live, local, mongo, ranking, session, settings, together
+from jobs import (
+    catalogues,
+    foretell,
+    forget,
+    history,
+    live,
+    local,
+    mongo,
+    profiles,
+    ranking,
+    session,
+    settings,
+    together,
+)
 from jobs.storage import Lake
 from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
 
@@ -143,20 +156,20 @@ def _lists(
 
 def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue) -> str:
     """Return what the lists follow from: model, blend, what goes together, and how far each profile is."""
-    profiles = 0
+    reached = 0
     for profile in database["profiles"].find({}, {"at": 1, "offsets": 1}):
         told = f"{profile['_id']} {profile['at']} {sorted(profile['offsets'].items())}"
-        profiles ^= int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big")  # in whatever order they come
+        reached ^= int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big")  # in whatever order they come
     version = lake.version(TOGETHER)
-    return f"{catalogue.model_version} {_told(catalogue.blend)} {version.name if version else ''} {profiles:016x}"
+    return f"{catalogue.model_version} {_told(catalogue.blend)} {version.name if version else ''} {reached:016x}"
 
 
 def _made(database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue) -> Iterator[pa.RecordBatch]:
     """Yield RECOMMENDATIONS of all profiles; and, of listeners whom a store made anew does not know yet, the rows there are."""
     known: set[str] = set()
     for some in mongo.bulks(database["profiles"].find()):
-        known |= {profile["_id"] for profile in some}
-        yield _rows(live.document(catalogue, profile) for profile in some)
+        known |= {each["_id"] for each in some}
+        yield _rows(live.document(catalogue, profiles.from_document(each)) for each in some)
     for batch in lake.batches(RECOMMENDATIONS):
         kept = [r not in known for r in batch["user_id"].to_pylist()]
         same = pc.equal(batch["model_version"], catalogue.model_version)

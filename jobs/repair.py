@@ -48,7 +48,8 @@ def _lists(database: Any, shelf: live.Shelf, expected: dict[str, dict[str, int]]
         return 0  # nobody has a list before there is a model
     stale = _behind(database["recommendations"], expected, expected)
     for first in range(0, len(stale), _AT_ONCE):
-        _derive(database, shelf, list(mongo.find(database["profiles"], stale[first : first + _AT_ONCE])))
+        found = mongo.find(database["profiles"], stale[first : first + _AT_ONCE])
+        _derive(database, shelf, [profiles.from_document(each) for each in found])
     return len(stale)
 
 
@@ -60,7 +61,7 @@ def _make(database: Any, shelf: live.Shelf, plays: pa.Table) -> None:
         mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in rows))
         for play in rows:
             profiles.add(made[play["user_id"]], play)
-    mongo.upsert(database["profiles"], made.values())
+    mongo.upsert(database["profiles"], map(profiles.to_document, made.values()))
     _derive(database, shelf, list(made.values()))
 
 

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from jobs import embedded, live, local, mongo
 from jobs.embedding import unit
+from jobs.profiles import to_document
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, TRACKS
 
@@ -110,7 +111,7 @@ def profiles(users: int, tracks: int, rng: np.random.Generator) -> Iterator[dict
             }
             for place, number in enumerate(rng.integers(tracks, size=PER_PROFILE).tolist(), start=1)
         ]
-        yield {"_id": f"u{user:07d}", "at": NOW, "offsets": {}, "tracks": heard}
+        yield to_document({"_id": f"u{user:07d}", "at": NOW, "offsets": {}, "tracks": heard})
 
 
 def plays(batch: int, users: int, tracks: int, rng: np.random.Generator) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from jobs import broker, embedded, history, local, mongo, simulate, stream_status, topics
+from jobs import broker, embedded, history, local, mongo, profiles, simulate, stream_status, topics
 from jobs.embedding import unit
 from jobs.produce import spool
 from jobs.producer import Producer
@@ -164,7 +164,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
         assert producer.flush(30)
     assert wait_until(lambda: (found := of(lake, "feedback", "ann:011")) is not None and found["liked"] is False, 30)
     assert wait_until(lambda: (of(lake, "profiles", "ann") or {}).get("at") == BEGIN + timedelta(minutes=3), 30)
-    tracks = {track["track_id"]: track for track in of(lake, "profiles", "ann")["tracks"]}
+    tracks = {track["track_id"]: track for track in profiles.from_document(of(lake, "profiles", "ann"))["tracks"]}
     assert (tracks["001"]["started"], tracks["001"]["finished"]) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
     # Numbers 1, 6, 11 ... are of one planted genre: those not heard yet come first, the disliked one never.

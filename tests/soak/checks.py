@@ -41,6 +41,7 @@ def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tu
     with local.mongo_at(uri, lake) as address, mongo.database(address) as database:
         there = {name: {d["_id"]: d for d in database[name].find()} for name in ("plays", "profiles", "feedback")}
     yield "MongoDB's plays are those of PLAYS", _few(ids ^ set(there["plays"]))
+    there["profiles"] = {user: profiles.from_document(each) for user, each in there["profiles"].items()}
     expected = _profiles(lake, plays.to_pylist())
     yield (
         "profiles are those computed from PLAYS alone",

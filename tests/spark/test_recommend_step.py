@@ -64,7 +64,7 @@ def fresh(before, tmp_path, monkeypatch):
             database[collection].drop()
         champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": NOW}
         mongo.upsert(database["settings"], [champion])
-        mongo.upsert(database["profiles"], heard)
+        mongo.upsert(database["profiles"], map(profiles.to_document, heard))
         return copy, argparse.Namespace(lake=str(copy.root), mongo=uri, master=MASTER)
 
     return reset

@@ -51,6 +51,15 @@ def test_what_was_said_last_of_a_track_holds_whatever_came_last():
     assert profile(disliked, liked)["tracks"][0]["liked"] is False
 
 
+def test_a_document_gives_the_profile_back_also_one_of_before_and_of_nobody():
+    made = profile(play("finished"), play("liked", "s"), play("skipped", "r", position=1.0))
+    document = profiles.to_document(made)
+    assert document["tracks"]["track_id"] == ["t", "s", "r"] and document["tracks"]["liked"] == [None, True, None]
+    assert profiles.from_document(document) == made == profiles.from_document(made)
+    nobody = profiles.empty("u")
+    assert profiles.from_document(profiles.to_document(nobody)) == nobody
+
+
 def test_an_offset_is_applied_once():
     made = profile(play("finished"), play("finished", "s"))
     before = repr(made)
