@@ -71,18 +71,22 @@ def start(lake: Path) -> "subprocess.Popen[bytes]":
 
 def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Namespace) -> None:
     tracks = Lake(lake).arrow(TRACKS, "track_id")["track_id"].to_pylist()
-    print("MiB: PSS of the stream with its JVM, of the broker, of the store; backlog: seconds until all was heard")
     print(
-        "events/s wanted  sent  heard/s   p50 ms  p95 ms  p99 ms  send p99 ms          backlog   stream  broker   store"
+        "lag: events not heard yet, at half of the time and at its end; backlog: seconds from there until all was heard"
+    )
+    print("MiB: PSS of the stream with its JVM, of the broker, of the store")
+    print(
+        "events/s    sent  heard/s   p50 ms  p95 ms  p99 ms  send p99 ms  lag half  lag end  backlog  stream  broker  store"
     )
     with Producer(address, spool(lake)) as producer, mongo.database(uri) as database:
-        total = run(producer, database, tracks, 20, 10, arguments.users)[0]  # the first batches compile
+        total = run(producer, database, tracks, 20, 10, arguments.users, lake)[0]  # the first batches compile
         for rate in arguments.rates:
-            sent, seconds, found, sends = run(producer, database, tracks, rate, arguments.seconds, arguments.users)
-            begun = time.monotonic()
+            sent, begun, ended, lags, found, sends = run(
+                producer, database, tracks, rate, arguments.seconds, arguments.users, lake
+            )
             while stream_status.read(lake)["lag"] or producer.waiting:
                 time.sleep(0.2)
-            emptied = time.monotonic() - begun
+            emptied = time.monotonic()
             total += sent
             time.sleep(5)  # the status is written every two seconds
             if (heard := stream_status.read(lake)["plays"]) != total:
@@ -90,15 +94,16 @@ def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Na
             at = [1000 * percentile(found, q) for q in (50, 95, 99)]
             sizes = memory(lake, pid)
             print(
-                f"{rate:15.0f} {sent:5d} {sent / (seconds + emptied):8.0f} {at[0]:8.0f}{at[1]:8.0f}{at[2]:8.0f}"
-                f"{1000 * percentile(sends, 99):13.1f}{emptied:17.1f}{sizes[0]:9d}{sizes[1]:8d}{sizes[2]:8d}",
+                f"{rate:8.0f} {sent:7d} {sent / (emptied - begun):8.0f} {at[0]:8.0f}{at[1]:8.0f}{at[2]:8.0f}"
+                f"{1000 * percentile(sends, 99):13.1f}{lags[0]:10d}{lags[-1]:9d}{emptied - ended:9.1f}"
+                f"{sizes[0]:8d}{sizes[1]:8d}{sizes[2]:7d}",
                 flush=True,
             )
 
 
-def run(producer, database, tracks, rate, seconds, users):
-    """Send at a rate; return how many, the seconds it took, latencies of those looked for, and how long each send took."""
-    chance, found, sends = random.Random(0), [], []
+def run(producer, database, tracks, rate, seconds, users, lake):
+    """Send at a rate; return how many, from when to when, lags, latencies of those looked for, and how long each send took."""
+    chance, found, sends, lags = random.Random(0), [], [], []
     waiting: dict[str, tuple[datetime, float]] = {}
     done = threading.Event()
 
@@ -145,11 +150,19 @@ def run(producer, database, tracks, rate, seconds, users):
         )
         sends.append(time.monotonic() - before)
         sent += 1
-    took = time.monotonic() - begun
+        if not lags and sent >= rate * seconds / 2:
+            lags.append(lag(producer, lake))
+    ended = time.monotonic()
+    lags.append(lag(producer, lake))
     limit = time.monotonic() + 120
     done.set()
     thread.join()
-    return sent, took, found, sends
+    return sent, begun, ended, lags, found, sends
+
+
+def lag(producer: Producer, lake: Path) -> int:
+    """Return how many events the stream has not heard."""
+    return int(stream_status.read(lake)["lag"]) + producer.waiting
 
 
 def percentile(values: list[float], q: int) -> float:
