@@ -33,6 +33,9 @@ log = logging.getLogger("segue")
 # Seconds between two tries to reach a store that is away, its plays wait in Kafka; at most, where it is there and refuses.
 _RETRY_S, _RETRY_MOST_S = 1.0, 30.0
 
+# What Spark does is to read Kafka. Four tries: a consumer gives up where the clock jumps while it waits.
+_MASTER = "local[2,4]"
+
 # Latencies that the percentiles in the status are of.
 _LATENCIES = 10_000
 
@@ -62,8 +65,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         address = stack.enter_context(broker.kafka_at(arguments.kafka, lake.root))
         topic_id = topics.ensure(address)
         heard = stack.enter_context(Listener(lake, address, topic_id, arguments.mongo).opened())
-        master = arguments.master if arguments.master.startswith("local") else "local[2]"
-        spark = session.spark(master, settings="stream.conf", jars=[*java.jars("connector"), *java.jars("token")])
+        spark = session.spark(_MASTER, settings="stream.conf", jars=[*java.jars("connector"), *java.jars("token")])
         query = _query(spark, heard, address, arguments, lake.root / "stream" / f"checkpoint-{topic_id}")
         _wait(query, lambda: stream_status.write(lake.root, heard.figures(), query.lastProgress))
         return heard.totals()

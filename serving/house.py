@@ -6,7 +6,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -58,6 +59,9 @@ class House:
     event_limit: Buckets = field(default_factory=lambda: Buckets(rate=20, burst=200))
     login_limit: Buckets = field(default_factory=lambda: Buckets(rate=0.2, burst=8))
     _ended: threading.Event = field(default_factory=threading.Event)
+    # Events that the spool has taken and the accounts, on a full disk, have not.
+    _owed: deque[dict[str, Any]] = field(default_factory=deque)
+    _settling: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.accounts = Accounts(self.ledger)
@@ -76,10 +80,12 @@ class House:
         self._ended.set()
         self.projection.close()
         self.producer.close()
+        self._settle()
         self.ledger.close()
 
     def _watch_lake(self) -> None:
         while not self._ended.wait(_LOOK_S):
+            self._settle()
             try:
                 if catalog.version(self.lake) != self.catalog.version:
                     self.catalog = catalog.load(self.lake)
@@ -195,20 +201,32 @@ class House:
         except StepError as error:
             log.error("an event could not be kept: %s", error)
             raise Refused(507, "expected room on the disk of the lake, found it full") from error
-        try:  # it is taken: sent again it would count twice
-            self.listeners.played({**parsed, "played_at": parsed["played_at"].isoformat()})
-            if parsed["event"] in ("liked", "disliked"):
-                self.listeners.rate(user.name, track.track_id, parsed["event"] == "liked")
-        except sqlite3.OperationalError as error:
-            log.error("an event is on its way to Kafka, the history of the page lacks it: %s", error)
+        # It is taken: sent again it would count twice.
+        self._owed.append(parsed)
+        self._settle()
+        if self._owed:
+            log.error(
+                "%d events are on their way to Kafka, history and likes lack them until there is room", len(self._owed)
+            )
         self.projection.expect(user.name)
         self.counted[f"event {parsed['event']}"] += 1
         return str(event["event_id"])
+
+    def _settle(self) -> None:
+        """Bring events that are taken to the listeners' history and likes, in their order; those that find no room later."""
+        with self._settling, suppress(sqlite3.OperationalError):
+            while self._owed:
+                event = self._owed[0]
+                self.listeners.played({**event, "played_at": event["played_at"].isoformat()})
+                if event["event"] in ("liked", "disliked"):
+                    self.listeners.rate(event["user_id"], event["track_id"], event["event"] == "liked")
+                self._owed.popleft()
 
     def rate(self, user: User, track_id: str, liked: bool | None) -> None:
         """Like or dislike a track, or (None) take it back, which is no event: nothing was played."""
         if liked is None:
             self.track(track_id)
+            self._settle()
             self.listeners.rate(user.name, track_id, None)
         elif self.listeners.ratings(user.name).get(track_id) != liked:
             self.accept(user, {"track_id": track_id, "event": "liked" if liked else "disliked"})

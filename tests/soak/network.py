@@ -208,8 +208,9 @@ def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
     """One trouble after another; return the report, and whether all is well."""
     planted_lake.make(lake)
     secrets = invite(lake, [f"listener-{number}" for number in range(4)])
-    promises, rows = Promises(), []
+    rows: list[str] = []
     with started(lake, Clock(lake.parent, arguments.clock)) as place:
+        promises = Promises()
         listeners = [
             Listener(place.player, name, secret, promises, rate=2, patient=number % 2 == 0, seed=1)
             for number, (name, secret) in enumerate(secrets.items())

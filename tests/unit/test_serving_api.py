@@ -65,13 +65,20 @@ def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monk
     assert client.post("/api/events", json=event).status_code == 202
 
 
-def test_an_event_that_is_taken_is_not_asked_for_again(client, monkeypatch):
+def test_an_event_that_is_taken_is_not_asked_for_again_and_reaches_the_history_later(client, monkeypatch):
     """Where only the page's history has no room: sent again it would count twice."""
-    sent = []
-    monkeypatch.setattr(client.house.producer, "send", sent.append)
-    monkeypatch.setattr(client.house.listeners, "played", raising(sqlite3.OperationalError("disk is full")))
-    assert client.post("/api/events", json={"track_id": "t00", "event": "started"}).status_code == 202
-    assert len(sent) == 1
+    sent, house = [], client.house
+    monkeypatch.setattr(house.producer, "send", sent.append)
+    with monkeypatch.context() as patched:
+        patched.setattr(house.listeners, "played", raising(sqlite3.OperationalError("disk is full")))
+        for number, kind in enumerate(("started", "liked", "disliked")):
+            given = {"event_id": f"full-{number}", "track_id": "t07", "event": kind}
+            assert client.post("/api/events", json=given).status_code == 202
+    assert len(sent) == 3 and "t07" not in house.listeners.ratings("local")
+    assert client.post("/api/events", json={"track_id": "t08", "event": "started"}).status_code == 202
+    assert house.listeners.ratings("local")["t07"] is False
+    assert [row["track"]["id"] for row in client.get("/api/history").json()][:2] == ["t08", "t07"]
+    assert client.put("/api/tracks/t07/rating", json={"liked": None}).status_code == 200
 
 
 def raising(error):
