@@ -52,6 +52,10 @@ COMMANDS = {
 }
 
 
+# What is said of a full disk: by the system, which Spark repeats deep in a page of Java, and by SQLite.
+_FULL = (os.strerror(errno.ENOSPC), "database or disk is full")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0 done, 1 could not be done, 2 bad input."""
     arguments = parse(argv)
@@ -99,7 +103,7 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the one line that the console gets."""
     if isinstance(error, InputError | StepError):
         return str(error)
-    if os.strerror(errno.ENOSPC) in str(error):  # Spark says it deep in a page of Java
+    if any(words in str(error) for words in _FULL):
         places = [str(settings.lake_path(arguments.lake))] if "lake" in arguments else []
         places.append(tempfile.gettempdir())
         free = (f"{shutil.disk_usage(place).free >> 20} MiB at {place}" for place in places)

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from jobs.embedding import Embedder
@@ -48,8 +50,7 @@ def connect(uri: str | None, lake: Path) -> str:
     """
     folder = lake / "mlflow"
     if uri is None:
-        folder.mkdir(exist_ok=True)
-        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        uri = f"sqlite:///{database(lake)}"
     # A server that takes requests and does not answer is given up after two minutes and a half, not after ten.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
@@ -62,6 +63,23 @@ def connect(uri: str | None, lake: Path) -> str:
     except MlflowException as error:
         raise StepError(f"--mlflow: expected an MLflow server at {uri}, found: {str(error).splitlines()[0]}") from error
     return uri
+
+
+def database(lake: Path) -> Path:
+    """Return the SQLite file of runs and models in the lake; it is there with all its tables, or not at all.
+
+    MLflow makes them one by one, and never goes on where a kill or a full disk has ended it.
+    """
+    folder = lake / "mlflow"
+    file = folder / "mlflow.db"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
+            made = Path(scratch) / file.name
+            SqlAlchemyStore(f"sqlite:///{made}", folder.as_uri()).engine.dispose()
+            with suppress(FileExistsError):  # another process was quicker
+                file.hardlink_to(made)
+    return file
 
 
 def versions(**tags: str) -> list[ModelVersion]:

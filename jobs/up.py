@@ -32,7 +32,10 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             "`segue up` starts MongoDB, Kafka and MLflow of its own: expected neither --mongo nor --kafka nor --mlflow"
         )
     processes.stop(home)
-    (lake.root / "mlflow").mkdir(exist_ok=True)
+    if not (lake.root / "mlflow" / "mlflow.db").exists():
+        from jobs import registry  # MLflow takes seconds to import
+
+        registry.database(lake.root)
     paths.private(lake.root / "airflow")
     # A port is free until its service has begun: another lake's `segue up` must not choose it meanwhile.
     with ExitStack() as stack:

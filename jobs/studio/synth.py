@@ -80,7 +80,7 @@ def wave(shape: str, frequency: float | np.ndarray, count: int, *, partials: int
 def note(play: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
     """Cache an instrument's notes: lengths are rounded to a millisecond, so that equal notes are found equal."""
 
-    @lru_cache(maxsize=160)
+    @lru_cache(maxsize=32)
     def cached(midi: float, milliseconds: int, tone: float) -> np.ndarray:
         sound = np.asarray(play(midi, milliseconds / 1000, tone), dtype=np.float32)
         sound.flags.writeable = False

@@ -24,6 +24,11 @@ SPARK_SAYS = (
             1,
             "segue embed: expected room on the disk, found it full (",
         ),
+        (
+            RuntimeError("(sqlite3) database or disk is full"),
+            1,
+            "segue embed: expected room on the disk, found it full (",
+        ),
         (RuntimeError(SPARK_SAYS), 1, "segue embed: expected room on the disk, found it full ("),
         (RuntimeError("odd\nand long"), 1, "segue embed: unexpected RuntimeError: odd; the whole of it: "),
         (KeyboardInterrupt(), 130, "segue embed: stopped; the same command goes on from here"),

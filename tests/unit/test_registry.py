@@ -2,10 +2,15 @@
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from mlflow import MlflowClient
+
+from jobs import registry
 from jobs.__main__ import _told, parse
 
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
@@ -25,3 +30,20 @@ def test_a_server_that_goes_amid_a_step_is_told_in_one_line():
     gone = RuntimeError("API request to http://127.0.0.1:5000/api failed with exception Read timed out.\nmore")
     said = _told(gone, parse(["models"]))
     assert said.startswith("--mlflow: expected the server to answer") and "\n" not in said and "more" not in said
+
+
+def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+    """MLflow does not go on where its own making of tables has ended."""
+
+    def half(uri, root):
+        sqlite3.connect(uri.removeprefix("sqlite:///")).execute("CREATE TABLE registered_models (name)")
+        raise OSError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "SqlAlchemyStore", half)
+        with pytest.raises(OSError, match="full"):
+            registry.database(tmp_path)
+    assert list((tmp_path / "mlflow").iterdir()) == []
+    file = registry.database(tmp_path)
+    assert [each.name for each in file.parent.iterdir()] == ["mlflow.db"] and registry.database(tmp_path) == file
+    assert MlflowClient(f"sqlite:///{file}").search_registered_models() == []
