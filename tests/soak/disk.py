@@ -75,7 +75,7 @@ def batch(lake: Path, music: Path, beside: Path) -> tuple[list[str], list[tuple[
             fill(lake, room)
             done = step(lake, name, music)
             free(lake)
-            said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+            said = ((done.stderr if done.returncode else done.stdout).strip() or "nothing").splitlines()[-1]
             lines.append(f"| {name} | {room >> 10} | {done.returncode} | {said[:200]} |")
             print(lines[-1], flush=True)
             if "Traceback" in done.stderr or (done.returncode and "full" not in said and "room" not in said):
