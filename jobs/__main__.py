@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -55,6 +56,12 @@ COMMANDS = {
 # What is said of a full disk: by the system, which Spark repeats deep in a page of Java, and by SQLite.
 _FULL = (os.strerror(errno.ENOSPC), "database or disk is full")
 
+# One of our own lines, said on one of Spark's workers.
+_OURS = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re.MULTILINE)
+
+# Bytes without which whatever fails does so for that reason, whatever it says: a store that is gone, a worker that has ended.
+_ROOM = 1 << 20
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0 done, 1 could not be done, 2 bad input."""
@@ -101,13 +108,17 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _told(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the one line that the console gets."""
-    if isinstance(error, InputError | StepError):
+    if isinstance(error, InputError):
         return str(error)
-    if any(words in str(error) for words in _FULL):
-        places = [str(settings.lake_path(arguments.lake))] if "lake" in arguments else []
-        places.append(tempfile.gettempdir())
-        free = (f"{shutil.disk_usage(place).free >> 20} MiB at {place}" for place in places)
-        return f"expected room on the disk, found it full ({', '.join(free)}); free some, and the same command goes on"
+    places = [str(settings.lake_path(arguments.lake))] if "lake" in arguments else []
+    free = {place: shutil.disk_usage(place).free for place in (*places, tempfile.gettempdir()) if os.path.isdir(place)}
+    if any(words in str(error) for words in _FULL) or min(free.values()) < _ROOM:
+        shown = ", ".join(f"{count >> 20} MiB at {place}" for place, count in free.items())
+        return f"expected room on the disk, found it full ({shown}); free some, and the same command goes on"
+    if isinstance(error, StepError):
+        return str(error)
+    if said := _OURS.findall(str(error)):
+        return str(said[-1])
     if "API request to http" in str(error):  # MLflow's, amid a step
         return f"--mlflow: expected the server to answer, found: {str(error).splitlines()[0][:300]}; the same command goes on"
     if isinstance(error, OSError):

@@ -1,6 +1,7 @@
 """What the console is told when a step fails."""
 
 import errno
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,23 @@ from jobs.errors import InputError, StepError
 
 SPARK_SAYS = (
     "An error occurred while calling o539.parquet.\n: Job aborted\nCaused by: IOException: No space left on device"
+)
+
+
+def test_on_a_full_disk_that_is_the_reason_whatever_failed(tmp_path, monkeypatch, capsys):
+    def fail(_):
+        raise StepError("--mongo: expected MongoDB to answer, found: Map null(1) is closed")
+
+    monkeypatch.setattr(embed, "main", fail)
+    for free, told in ((4096, "room on the disk, found it full (0 MiB at "), (1 << 30, "MongoDB to answer")):
+        monkeypatch.setattr(command_line.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        assert command_line.main(["embed", "--lake", str(tmp_path / "lake")]) == 1
+        assert f"expected {told}" in capsys.readouterr().err
+
+
+WORKER_SAYS = (
+    "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n  File x\n"
+    "jobs.errors.StepError: expected MongoDB to answer, found: closed\n\nJVM stacktrace:"
 )
 
 
@@ -30,6 +48,7 @@ SPARK_SAYS = (
             "segue embed: expected room on the disk, found it full (",
         ),
         (RuntimeError(SPARK_SAYS), 1, "segue embed: expected room on the disk, found it full ("),
+        (RuntimeError(WORKER_SAYS), 1, "segue embed: expected MongoDB to answer, found: closed"),
         (RuntimeError("odd\nand long"), 1, "segue embed: unexpected RuntimeError: odd; the whole of it: "),
         (KeyboardInterrupt(), 130, "segue embed: stopped; the same command goes on from here"),
     ],
