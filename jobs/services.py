@@ -239,16 +239,16 @@ def start(home: Home, given: Mapping[str, str], wanted: list[Service]) -> int:
     configuration = home.folder / "supervisord.conf"
     configuration.write_text(supervisor_configuration(home, wanted))
     (logs / "supervisord.log").unlink(missing_ok=True)
-    with (logs / "supervisord.out").open("wb") as out:
-        process = subprocess.Popen(
-            [str(BIN / "supervisord"), "-c", str(configuration)],
-            env=dict(given),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-            close_fds=True,
-        )
+    # What it cannot log, on a full disk, it says to stderr; it ends where it cannot do that either.
+    process = subprocess.Popen(
+        [str(BIN / "supervisord"), "-c", str(configuration)],
+        env=dict(given),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        close_fds=True,
+    )
     return process.pid
 
 
