@@ -116,9 +116,8 @@ class Journal:
 
         All are read once, and put down in files, each of some values of `by`.
         """
-        count = min(-(-(self._lake.rows(self._table) + 1) // _ROWS_PER_PIECE), _PIECES)
         with tempfile.TemporaryDirectory(dir=self._live.parent, prefix=_SCRATCH) as folder:
-            self._all(lambda files: _part(_dataset(files, self._table.arrow_schema()), by, where, Path(folder), count))
+            self._all(lambda files: _part(_dataset(files, self._table.arrow_schema()), by, where, Path(folder)))
             for file in sorted(Path(folder).iterdir()):
                 yield pyarrow.parquet.read_table(file)
                 file.unlink()
@@ -158,8 +157,9 @@ def _dataset(files: Sequence[Path], schema: pa.Schema) -> pyarrow.dataset.Datase
     return pyarrow.dataset.dataset([str(file) for file in files], schema=schema, format="parquet")
 
 
-def _part(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression, folder: Path, count: int) -> None:
+def _part(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression, folder: Path) -> None:
     """Put rows down in files by a hash of one of their columns, anew."""
+    count = min(rows.count_rows() // _ROWS_PER_PIECE + 1, _PIECES)
     for file in folder.iterdir():
         file.unlink()
     with ExitStack() as stack:
