@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +111,8 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the one line that the console gets."""
     if isinstance(error, InputError):
         return str(error)
-    places = [str(settings.lake_path(arguments.lake))] if "lake" in arguments else []
-    free = {place: shutil.disk_usage(place).free for place in (*places, tempfile.gettempdir()) if os.path.isdir(place)}
-    if any(words in str(error) for words in _FULL) or min(free.values()) < _ROOM:
+    free = _free(arguments)
+    if any(words in str(error) for words in _FULL) or min(free.values(), default=_ROOM) < _ROOM:
         shown = ", ".join(f"{count >> 20} MiB at {place}" for place, count in free.items())
         return f"expected room on the disk, found it full ({shown}); free some, and the same command goes on"
     if isinstance(error, StepError):
@@ -126,6 +126,20 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
     # A defect of ours, or of Spark's: the console gets a line, a file all of it.
     first = next(iter(str(error).strip().splitlines()), "")
     return f"unexpected {type(error).__name__}: {first[:200]}; the whole of it: {_save_traceback()}"
+
+
+def _free(arguments: argparse.Namespace) -> dict[str, int]:
+    """Return the bytes that are free where the command writes."""
+    free = {}
+    with suppress(OSError):  # the lake is not there yet
+        if "lake" in arguments:
+            place = str(settings.lake_path(arguments.lake))
+            free[place] = shutil.disk_usage(place).free
+    try:  # Python looks whether it can write there
+        free[tempfile.gettempdir()] = shutil.disk_usage(tempfile.gettempdir()).free
+    except FileNotFoundError:
+        free["the folder for temporary files"] = 0
+    return free
 
 
 def _save_traceback() -> Path:

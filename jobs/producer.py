@@ -239,7 +239,7 @@ def _whole(file: FileIO) -> list[bytes]:
     read = file.read(_GROUP_BYTES)
     end = read.rfind(b"\n") + 1
     file.seek(begun + end)
-    return read[:end].splitlines(keepends=True)
+    return [line + b"\n" for line in read[:end].split(b"\n")[:-1]]
 
 
 def _append(file: FileIO, line: bytes) -> None:
