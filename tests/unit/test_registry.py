@@ -46,4 +46,5 @@ def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list((tmp_path / "mlflow").iterdir()) == []
     file = registry.database(tmp_path)
     assert [each.name for each in file.parent.iterdir()] == ["mlflow.db"] and registry.database(tmp_path) == file
-    assert MlflowClient(f"sqlite:///{file}").search_registered_models() == []
+    uri = f"sqlite:///{file}"
+    assert MlflowClient(uri, registry_uri=uri).search_registered_models() == []
