@@ -7,7 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from jobs import history, local, mongo, profiles, tables
+from jobs import mongo, tables
+from jobs.machine import local
+from jobs.plays import history
+from jobs.recommender import profiles
 from jobs.storage import Lake
 from jobs.tables import PLAYS
 from serving.accounts import Accounts

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobs import health, processes, services, stream_status
+from jobs.machine import health, processes, services, stream_status
 from jobs.run import STEPS
 from tests.services.conftest import SEGUE, environment, rows
 from tests.soak import checks

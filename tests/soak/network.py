@@ -9,11 +9,9 @@ Exit 1 where anything that was accepted is lost or doubled.
 """
 
 import argparse
-import asyncio
 import json
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import sys
@@ -21,69 +19,31 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import broker, embedded, local, mongo, stream_status
+from jobs import mongo
+from jobs.machine import broker, embedded, local, stream_status
 from tests import planted_lake
 from tests.services.conftest import SEGUE, environment
+from tests.services.player import free_port
 from tests.soak import checks
 from tests.soak.disk import disk, fill, free
 from tests.soak.listeners import Listener, Promises, invite
+from tests.soak.proxy import Proxy
 
-_READY_S, _EMPTY_S, _CHUNK = 120, 240, 16 * 1024
+_READY_S, _EMPTY_S = 120, 240
 
-# `python -m jobs.broker`; but who asks that broker where it is must be sent to the proxy, too.
+# `python -m jobs.machine.broker`; but who asks that broker where it is must be sent to the proxy, too.
 _KEPT_BROKER = """\
 import sys
 from pathlib import Path
-from jobs import broker, embedded
+from jobs.machine import broker, embedded
 port = "advertised.listeners=PLAINTEXT://127.0.0.1:"
 broker._SETTINGS = broker._SETTINGS.replace(port + "{port}", port + sys.argv[1])
 embedded.keep(broker.KAFKA, Path(sys.argv[2]))
 """
-
-
-class Proxy:
-    """A port of 127.0.0.1 that leads to another one: open, cut, silent (takes and gives nothing), or slow."""
-
-    def __init__(self, to: Callable[[], int]) -> None:
-        self.mode, self._to = "open", to
-        self._loop = asyncio.new_event_loop()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.port = free_port()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        asyncio.run_coroutine_threadsafe(asyncio.start_server(self._meet, "127.0.0.1", self.port), self._loop).result()
-
-    def set(self, mode: str) -> None:
-        """Change what the network is like; whatever is connected is cut off by "cut"."""
-        self.mode = mode
-        if mode == "cut":
-            self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
-
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.mode == "cut":
-            return writer.transport.abort()
-        try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to())
-        except OSError:
-            return writer.transport.abort()
-        self._writers |= {writer, there_writer}
-        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
-        self._writers -= {writer, there_writer}
-        return None
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                while self.mode == "silent":
-                    await asyncio.sleep(0.1)
-                if self.mode == "slow":
-                    await asyncio.sleep(0.25)
-                writer.write(data)
-                await writer.drain()
-        writer.close()
 
 
 class Kept:
@@ -115,13 +75,6 @@ class Kept:
         if self._process is not None:
             self._process.terminate()
         self._thread.join(60)
-
-
-def free_port() -> int:
-    """Return a port that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Clock:
@@ -187,7 +140,7 @@ def started(lake: Path, clock: Clock) -> Iterator[Place]:
             return kept
 
         keep("broker", [sys.executable, "-c", _KEPT_BROKER, str(kafka.port), str(lake / "kafka")])
-        keep("store", [sys.executable, "-m", "jobs.local", str(lake / "mongo")])
+        keep("store", [sys.executable, "-m", "jobs.machine.local", str(lake / "mongo")])
         if not checks.wait_until(lambda: _answer(lake), _READY_S):
             raise SystemExit(f"broker and store did not start; see {lake}/logs")
         store = Proxy(lambda: int(_port(lake)))

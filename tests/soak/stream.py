@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs import broker, history, local, mongo, simulate, stream_status
-from jobs.produce import spool
-from jobs.producer import Producer
+from jobs import mongo
+from jobs.machine import broker, local, stream_status
+from jobs.plays import history, simulate, spool
+from jobs.plays.producer import Producer
 from jobs.storage import Lake
 from jobs.tables import TRACKS
 from tests.bench.bench_stream import memory, start
@@ -65,7 +66,7 @@ def soak(lake: Path, address: str, pid: int, arguments: argparse.Namespace) -> t
         "minute     sent  lag  p95 ms  p99 ms   stream  broker  store MiB  PLAYS live files, MiB  store MiB  Kafka MiB"
     )
     sizes: list[list[int]] = []
-    with Producer(address, spool(lake)) as producer:
+    with Producer(address, spool.plays(lake)) as producer:
         begun, sent = time.monotonic(), 0
         for minute in range(1, arguments.minutes + 1):
             for event in played:
