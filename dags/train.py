@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, chain
 
-from jobs.dagtools import ASSETS, TRAIN, alert, step
+from jobs.orchestration.dagtools import ASSETS, TRAIN, alert, step
 
 with DAG(
     "train",

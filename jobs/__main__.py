@@ -19,8 +19,9 @@ from typing import Any
 if __package__ in (None, ""):  # spark-submit has put jobs/ itself in front, and a zip of ours behind it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from jobs import lifeline, progress, session, settings  # noqa: E402
+from jobs import progress, session, settings  # noqa: E402
 from jobs.errors import InputError, StepError  # noqa: E402
+from jobs.orchestration import lifeline  # noqa: E402
 from jobs.storage import Lake  # noqa: E402
 
 # What `segue --help` shows, and whether the command writes to the lake (one writer at a time).
@@ -112,12 +113,12 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
     if isinstance(error, InputError):
         return str(error)
     free = _free(arguments)
+    said = _OURS.findall(str(error)) if not isinstance(error, StepError) else [str(error)]
     if any(words in str(error) for words in _FULL) or min(free.values(), default=_ROOM) < _ROOM:
         shown = ", ".join(f"{count >> 20} MiB at {place}" for place, count in free.items())
-        return f"expected room on the disk, found it full ({shown}); free some, and the same command goes on"
-    if isinstance(error, StepError):
-        return str(error)
-    if said := _OURS.findall(str(error)):
+        also = f" (found first: {said[-1][:200]})" if said else ""
+        return f"expected room on the disk, found it full ({shown}); free some, and the same command goes on{also}"
+    if said:
         return str(said[-1])
     if "API request to http" in str(error):  # MLflow's, amid a step
         return f"--mlflow: expected the server to answer, found: {str(error).splitlines()[0][:300]}; the same command goes on"

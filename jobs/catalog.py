@@ -3,8 +3,10 @@
 import argparse
 from typing import Any
 
-from jobs import documents, listing, local, mongo, rejects, settings, trackrows
+from jobs import mongo, rejects, settings, trackrows
 from jobs.fma import metadata
+from jobs.machine import local
+from jobs.music import documents, listing
 from jobs.storage import Lake
 from jobs.tables import METADATA, TRACKS
 

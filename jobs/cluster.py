@@ -22,11 +22,12 @@ from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 
-from jobs import assign, figures, progress, registry, session, settings
-from jobs.embedding import ROWS_PER_PARTITION, Embedder, nearest_cluster, unit
+from jobs import progress, session, settings
 from jobs.errors import InputError, StepError
-from jobs.evaluation import LIST, Clusters, Top
-from jobs.index import Calibration, calibrate
+from jobs.model import assign, figures, registry
+from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, nearest_cluster, unit
+from jobs.model.evaluation import LIST, Clusters, Top
+from jobs.model.index import Calibration, calibrate
 from jobs.storage import Lake
 from jobs.tables import PROJECTIONS, TRACKS, VECTORS
 
@@ -143,7 +144,8 @@ class Training:
         points = points.sortWithinPartitions("track_id")
         points = points.select(array_to_vector("embedding").alias("features")).persist()
         run_tags = {**tags, "lake": str(self.lake.root), "git_commit": registry.git_commit()}
-        with registry.run("grid", run_tags, self._parameters()) as run_id, tempfile.TemporaryDirectory() as folder:
+        name = f"{self.embedder.recipe}, {self.tracks} tracks"
+        with registry.run(name, run_tags, self._parameters()) as run_id, tempfile.TemporaryDirectory() as folder:
             questions = _questions(self.lake, self.tracks)
             tried = []
             for k in self.grid:
@@ -163,6 +165,7 @@ class Training:
                 "model_hash": registry.model_hash(self.embedder, clusters),
             }
             version = registry.register(self.embedder, clusters, run_id=run_id, tags=tags, folder=Path(folder))
+            registry.rename(f"{name}, k {chosen.k}, version {version.version}")
         points.unpersist()
         return version
 

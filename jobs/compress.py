@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jobs import audio, inventory, library, rejects, settings, swap, transcode, workers
+from jobs import rejects, settings, workers
 from jobs.errors import BadFile, InputError
+from jobs.music import audio, inventory, library, swap, transcode
 from jobs.paths import to_path, to_text
 from jobs.storage import Lake, sync
 from jobs.tables import FILES, REJECTS

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from jobs import processes, services, settings
+from jobs import settings
+from jobs.machine import processes, services
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from jobs import listen, neural, progress, recipes, session, settings
-from jobs.embedding import ROWS_PER_PARTITION, Embedder, fit_group, join, principal, unit
+from jobs import progress, session, settings
 from jobs.errors import InputError
-from jobs.evaluation import k_occurrence_skew
+from jobs.model import listen, neural, recipes
+from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, fit_group, join, principal, unit
+from jobs.model.evaluation import k_occurrence_skew
 from jobs.storage import Lake
 from jobs.tables import EMBEDDED_COLUMNS, PROJECTIONS, TRACKS, VECTORS
 

@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from jobs import catalogues, foretell, history, listen, neural, progress, registry, session, settings
-from jobs.embedding import Embedder
+from jobs import progress, session, settings
 from jobs.errors import InputError, StepError
-from jobs.evaluation import LIST, Clusters, Labels, Top, Trial, euclidean, play_metrics
+from jobs.model import listen, neural, registry
+from jobs.model.embedding import Embedder
+from jobs.model.evaluation import LIST, Clusters, Labels, Top, Trial, euclidean, play_metrics
 from jobs.paths import to_text
+from jobs.plays import history
+from jobs.recommender import catalogues, foretell
 from jobs.storage import Lake
 from jobs.tables import EMBEDDED_COLUMNS, TRACKS, feature_columns
 

@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs import audio, dsp, rejects, session, settings, workers
+from jobs import rejects, session, settings, workers
 from jobs.errors import BadFile
+from jobs.music import audio
 from jobs.paths import to_path
+from jobs.sound import dsp
 from jobs.storage import Lake
 from jobs.tables import ECHONEST_COLUMNS, FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column, Table
 

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from jobs import extract, tonality
+from jobs import extract
 from jobs.errors import BadFile, InputError
 from jobs.paths import one_line, to_text
+from jobs.sound import tonality
 from jobs.tables import (
     DESCRIPTORS,
     FEATURE_COLUMNS,

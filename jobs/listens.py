@@ -22,10 +22,11 @@ from typing import Any
 import ijson
 import pyarrow.compute as pc
 
-from jobs import broker, history, settings, topics
+from jobs import settings
 from jobs.errors import InputError, StepError
-from jobs.produce import spool
-from jobs.producer import Producer
+from jobs.machine import broker
+from jobs.plays import history, spool, topics
+from jobs.plays.producer import Producer
 from jobs.storage import Lake
 from jobs.tables import TRACKS
 
@@ -90,7 +91,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     result = Result(dict.fromkeys(("listens", "sent", "there already", "unmatched"), 0))
     with broker.kafka_at(arguments.kafka, lake.root) as address:
         topics.ensure(address)
-        with Producer(address, spool(lake.root)) as producer:
+        with Producer(address, spool.plays(lake.root)) as producer:
             for file in files:
                 for made in matched(read(file), arguments.user, known, there, result):
                     producer.send(made)

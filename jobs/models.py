@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table as Grid
 
-from jobs import registry, settings
+from jobs import settings
+from jobs.model import registry
 from jobs.storage import Lake
 
 

@@ -11,11 +11,12 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
 
-from jobs import audio, dsp, rhythm, spectra, tonality
-from jobs.gather import Found, Segment
-from jobs.harmony import Harmony
-from jobs.spectra import HOP, N_CHROMA
-from jobs.timbre import Mel
+from jobs.music import audio
+from jobs.sound import dsp, rhythm, spectra, tonality
+from jobs.sound.gather import Found, Segment
+from jobs.sound.harmony import Harmony
+from jobs.sound.spectra import HOP, N_CHROMA
+from jobs.sound.timbre import Mel
 
 # A picture is no wider than this; hours of frames are averaged into as many columns.
 COLUMNS = 1_600

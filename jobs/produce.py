@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from jobs import broker, events, progress, settings, simulate, topics
+from jobs import progress, settings
 from jobs.errors import InputError, StepError
-from jobs.producer import Producer
+from jobs.machine import broker
+from jobs.plays import events, simulate, spool, topics
+from jobs.plays.producer import Producer
 from jobs.storage import Lake
 from jobs.tables import TRACKS
 
@@ -39,7 +41,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     sent = bad = 0
     with broker.kafka_at(arguments.kafka, lake.root) as address:
         topics.ensure(address)
-        with Producer(address, spool(lake.root)) as producer, progress.watch("produce", 0, lambda: sent):
+        with Producer(address, spool.plays(lake.root)) as producer, progress.watch("produce", 0, lambda: sent):
             begun = time.monotonic()
             for number, event in enumerate(source, start=1):
                 if isinstance(event, events.BadEvent):
@@ -53,14 +55,9 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             if not producer.flush(_FLUSH_S):
                 raise StepError(
                     f"expected Kafka at {address} to take all, found {producer.waiting} of {sent} events still waiting in "
-                    f"{spool(lake.root)}; the next `segue produce`, or the player, sends them"
+                    f"{spool.plays(lake.root)}; the next `segue produce`, or the player, sends them"
                 )
     return {"sent": sent, "not events": bad}
-
-
-def spool(lake: Path) -> Path:
-    """Return where play events wait for Kafka."""
-    return lake / "spool" / "plays"
 
 
 def _from_file(name: str) -> Iterator[dict[str, Any] | events.BadEvent]:

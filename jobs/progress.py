@@ -41,6 +41,12 @@ def display() -> Iterator[None]:
             _display = None
 
 
+def finished(name: str, seconds: float) -> None:
+    """Say that `name` is done, where no display shows it."""
+    if _display is None:
+        log.info("%s: done after %.0f s", name, seconds)
+
+
 @contextmanager
 def watch(name: str, total: int, count: Callable[[], int] | None = None) -> Iterator[None]:
     """Show `name` as under way, with `count()` of `total` done; without `count` it is done when the block ends."""

@@ -7,8 +7,9 @@ instead, recall@10 of what was heard next; with neither, silhouette, recall@10 o
 import argparse
 from typing import Any
 
-from jobs import publish, registry, settings
+from jobs import publish, settings
 from jobs.errors import InputError, StepError
+from jobs.model import registry
 from jobs.storage import Lake
 
 Figures = dict[str, dict[str, float]]

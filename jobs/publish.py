@@ -12,8 +12,11 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import assign, atlas, documents, local, mongo, progress, registry, session, settings
-from jobs.neighbours import neighbours, with_recording
+from jobs import mongo, progress, session, settings
+from jobs.machine import local
+from jobs.model import assign, atlas, registry
+from jobs.model.neighbours import neighbours, with_recording
+from jobs.music import documents
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
 

@@ -20,20 +20,10 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import (
-    catalogues,
-    foretell,
-    forget,
-    history,
-    live,
-    local,
-    mongo,
-    profiles,
-    ranking,
-    session,
-    settings,
-    together,
-)
+from jobs import mongo, session, settings
+from jobs.machine import local
+from jobs.plays import forget, history, live
+from jobs.recommender import catalogues, foretell, profiles, ranking, together
 from jobs.storage import Lake
 from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
 

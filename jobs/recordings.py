@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs import duplicates, session, settings, workers
+from jobs import session, settings, workers
+from jobs.music import duplicates
 from jobs.storage import Lake
 from jobs.tables import FINGERPRINTS, PAIRS, TRACKS, Column
 

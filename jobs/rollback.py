@@ -4,7 +4,9 @@ import argparse
 import time
 from typing import Any
 
-from jobs import local, publish, registry, settings
+from jobs import publish, settings
+from jobs.machine import local
+from jobs.model import registry
 from jobs.storage import Lake
 
 

@@ -18,7 +18,6 @@ from jobs import (
     embed,
     evaluate,
     extract,
-    library,
     progress,
     promote,
     publish,
@@ -26,6 +25,7 @@ from jobs import (
     recordings,
     settings,
 )
+from jobs.music import library
 from jobs.paths import one_line, to_text
 from jobs.storage import Lake
 from jobs.tables import REJECTS
@@ -68,6 +68,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         begun = time.monotonic()
         done[name] = step(arguments)
         seconds[name] = time.monotonic() - begun
+        progress.finished(name, seconds[name])
         if name == "cluster":  # the version of these very tracks, which need not be the newest
             arguments.model_version = done[name]["model version"]
     _print(arguments, done, seconds, time.monotonic() - started)

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from jobs import audio, library, progress, tags
+from jobs import progress
 from jobs.errors import BadFile, InputError
 from jobs.fma import errata, metadata
 from jobs.fma.records import Problems, records
 from jobs.fma.source import Source
+from jobs.music import audio, library, tags
 from jobs.paths import to_path, to_text
 
 # Shares of the splits where the metadata has none, as in FMA.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from jobs import java
+from jobs.machine import java
 
 CONFIGURATION = Path(__file__).resolve().parent.parent / "spark_conf"
 

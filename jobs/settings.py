@@ -83,6 +83,17 @@ def lake_path(uri: str) -> Path:
     return Path(path).expanduser().absolute()
 
 
+def mlflow_database(lake: Path) -> Path:
+    """Return where MLflow's runs and models are kept, where no server of somebody's keeps them: an SQLite file."""
+    return lake / "mlflow" / "mlflow.db"
+
+
+def model_page(server: str, version: str | None = None) -> str:
+    """Return where MLflow shows the model, or a version of it; it opens at training, not at language models."""
+    path = "/#/models/segue" if version is None else f"/#/models/segue/versions/{version}"
+    return f"{server}{path}?workflowType=machine_learning"
+
+
 def kafka_security() -> dict[str, str]:
     """Return how Kafka's clients prove who they are, each "" where it is not set; SEGUE_KAFKA_<NAME>.
 

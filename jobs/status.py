@@ -3,8 +3,9 @@
 import argparse
 from typing import Any
 
-from jobs import health, processes, services, settings, stream_status, up
+from jobs import settings, up
 from jobs.errors import StepError
+from jobs.machine import health, processes, services, stream_status
 
 # Alerts shown, the latest ones.
 _ALERTS = 5

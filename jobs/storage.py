@@ -3,7 +3,7 @@
 lake/TRACKS/current -> v000002     what readers see; flipped by one rename
 lake/TRACKS/v000001, v000002       whole tables: the one before stays for who is still reading it
 lake/TRACKS/staged/<part>          finished parts of a step that is still at work; survive a kill
-lake/PLAYS/...                     by day, and what was added since: jobs/journal.py
+lake/PLAYS/...                     by day, and what was added since: jobs/plays/journal.py
 """
 
 import os

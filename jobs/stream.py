@@ -24,8 +24,10 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
-from jobs import broker, history, java, live, local, mongo, repair, session, settings, stream_status, topics
+from jobs import mongo, session, settings
 from jobs.errors import InputError, StepError
+from jobs.machine import broker, java, local, stream_status
+from jobs.plays import history, live, repair, topics
 from jobs.storage import Lake
 
 log = logging.getLogger("segue")

@@ -6,8 +6,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from jobs import duplicates, rejects, session, tags, workers
+from jobs import rejects, session, workers
 from jobs.fma import errata, facts
+from jobs.music import duplicates, tags
 from jobs.paths import to_path
 from jobs.storage import Lake
 from jobs.tables import FEATURES, FILES, GENRES, METADATA, PAIRS, TRACKS, Column, Table

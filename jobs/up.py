@@ -8,8 +8,9 @@ from typing import Any
 
 import filelock
 
-from jobs import broker, health, paths, processes, progress, services, settings
+from jobs import paths, progress, settings
 from jobs.errors import InputError
+from jobs.machine import broker, health, processes, services
 from jobs.storage import Lake
 
 
@@ -32,14 +33,14 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             "`segue up` starts MongoDB, Kafka and MLflow of its own: expected neither --mongo nor --kafka nor --mlflow"
         )
     processes.stop(home)
-    if not (lake.root / "mlflow" / "mlflow.db").exists():
-        from jobs import registry  # MLflow takes seconds to import
+    if not settings.mlflow_database(lake.root).exists():
+        from jobs.model import registry  # MLflow takes seconds to import
 
         registry.database(lake.root)
     paths.private(lake.root / "airflow")
     # A port is free until its service has begun: another lake's `segue up` must not choose it meanwhile.
     with ExitStack() as stack:
-        with suppress(PermissionError):  # an installation of somebody else's: then two at once may collide
+        with suppress(OSError):  # an installation of somebody else's, or read-only: then two at once may collide
             stack.enter_context(filelock.FileLock(services.BIN.parent / "up.lock"))
         _start(home, arguments)
     print_addresses(home)
@@ -76,7 +77,7 @@ def print_addresses(home: services.Home) -> None:
     print(f"  Airflow      http://127.0.0.1:{ports['airflow']}")
     print(f"               admin / {keys['admin']}; to look only: viewer / {keys['viewer']}")
     # Straight to the model: MLflow's first page is about other things.
-    print(f"  MLflow       http://127.0.0.1:{ports['mlflow']}/#/models/segue")
+    print(f"  MLflow       {settings.model_page('http://127.0.0.1:' + str(ports['mlflow']))}")
     print(f"  Kafka        {broker.find(home.lake)}")
     print(f"  logs         {home.folder}/logs")
     print(f"  end them     {services.BIN}/segue down --lake {home.lake}")

@@ -16,8 +16,9 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from jobs import broker
-from jobs.producer import Producer
+from jobs.machine import broker
+from jobs.plays import spool
+from jobs.plays.producer import Producer
 from jobs.storage import Lake
 from serving import api, catalog, listenbrainz, subsonic
 from serving.guard import Guard
@@ -34,7 +35,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     root = Lake(lake)
     # The embedded broker may come later than we do, and elsewhere than before.
     address = kafka or partial(broker.find, lake)
-    at = House(root, Ledger(lake), Producer(address, lake / "spool" / "plays"), catalog.load(root))
+    at = House(root, Ledger(lake), Producer(address, spool.plays(lake)), catalog.load(root))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

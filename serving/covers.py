@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jobs import audio, tagcopy
+from jobs.music import audio, tagcopy
 from serving.catalog import Track
 
 SIZES = (96, 300, 600, 1200)

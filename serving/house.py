@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs import events, stream_status
 from jobs.errors import StepError
-from jobs.producer import Producer
+from jobs.machine import stream_status
+from jobs.plays import events
+from jobs.plays.producer import Producer
 from jobs.storage import Lake
 from serving import catalog
 from serving.accounts import LOCAL, Accounts, User
@@ -216,11 +217,14 @@ class House:
         """Bring events that are taken to the listeners' history and likes, in their order; those that find no room later."""
         with self._settling, suppress(sqlite3.OperationalError):
             while self._owed:
-                event = self._owed[0]
-                self.listeners.played({**event, "played_at": event["played_at"].isoformat()})
-                if event["event"] in ("liked", "disliked"):
-                    self.listeners.rate(event["user_id"], event["track_id"], event["event"] == "liked")
-                self._owed.popleft()
+                event = self._owed.popleft()  # one that fails otherwise must not stand in the way of all others
+                try:
+                    self.listeners.played({**event, "played_at": event["played_at"].isoformat()})
+                    if event["event"] in ("liked", "disliked"):
+                        self.listeners.rate(event["user_id"], event["track_id"], event["event"] == "liked")
+                except sqlite3.OperationalError:
+                    self._owed.appendleft(event)
+                    raise
 
     def rate(self, user: User, track_id: str, liked: bool | None) -> None:
         """Like or dislike a track, or (None) take it back, which is no event: nothing was played."""

@@ -16,8 +16,9 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from jobs import local, mongo
+from jobs import mongo
 from jobs.errors import InputError, StepError
+from jobs.machine import local
 from serving.listeners import Listeners
 
 log = logging.getLogger("segue")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow.compute as pc
 
-from jobs import catalogues, profiles, ranking
+from jobs.recommender import catalogues, profiles, ranking
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURES, TOGETHER
 from serving.catalog import Catalog, Track

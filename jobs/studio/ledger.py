@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
-from jobs import audio
+from jobs.music import audio
 
 NAME = ".segue-demo.sha256"
 

@@ -17,8 +17,8 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
-from jobs import audio
 from jobs.errors import StepError
+from jobs.music import audio
 from jobs.studio.albums import TRACKS
 from jobs.studio.library import Clip
 from jobs.studio.sleeves import SIZE, sleeve

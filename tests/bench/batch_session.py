@@ -21,7 +21,8 @@ from unittest import mock
 
 import psutil
 
-from jobs import catalog, compress, extract, library, rejects, session, workers
+from jobs import catalog, compress, extract, rejects, session, workers
+from jobs.music import library
 from jobs.storage import Lake
 from jobs.tables import FEATURES, TRACKS
 

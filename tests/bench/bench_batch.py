@@ -24,7 +24,8 @@ from peaks import ROLES, Peaks
 from rich.console import Console
 from rich.table import Table as Grid
 
-from jobs import library, session
+from jobs import session
+from jobs.music import library
 
 HERE = Path(__file__).resolve().parent
 STEPS = ("compress", "extract")

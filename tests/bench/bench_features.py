@@ -29,10 +29,12 @@ import soundfile
 import test_dsp
 from threadpoolctl import threadpool_limits
 
-from jobs import audio, dsp, extract
-from jobs.gather import Found, Group, Segment
-from jobs.harmony import Chroma, Harmony
-from jobs.timbre import Mel, Timbre
+from jobs import extract
+from jobs.music import audio
+from jobs.sound import dsp
+from jobs.sound.gather import Found, Group, Segment
+from jobs.sound.harmony import Chroma, Harmony
+from jobs.sound.timbre import Mel, Timbre
 
 DATA = ROOT.parent / "shared" / "data" / "fma_small" / "000"
 DURATIONS_S = (1, 10, 30, 300, 900, 3_600, 14_400)

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs import catalogues, foretell, session, simulate
-from jobs.embedding import unit
+from jobs import session
+from jobs.model.embedding import unit
+from jobs.plays import simulate
+from jobs.recommender import catalogues, foretell
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, TRACKS
 

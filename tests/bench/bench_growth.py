@@ -1,6 +1,6 @@
 """What grows with the tracks and with the listeners: every step's CPU, memory and disk, and the slope of each.
 
-    python -m tests.bench.bench_growth [--tracks 100 1000 10000] [--listeners 1000 10000 100000] [--folder DIR] [--json FILE]
+    python -m tests.bench.bench_growth [--tracks 100 1000 10000] [--listeners 1000 10000 100000] [--plays 20] [--folder DIR]
 
 Tracks: clips of `segue demo`, each cut into ten pieces of some two seconds so that 10,000 do not take a night (what a clip of
 30 s costs to decode is in bench_batch.py). Then each step of `segue run` as a command of its own, and all of them again with
@@ -8,7 +8,7 @@ nothing new. Seconds are of CPU, of the command with all that it starts: other w
 wall clock's stand beside. What a command takes before it begins (Python, Spark's start, the store's) is in them, so the slope,
 an exponent, is that of the second largest size to the largest. 1 is in proportion to the tracks; more is a defect.
 
-Listeners: twenty plays each over a thousand made-up tracks; the store made again from PLAYS, `segue recommend`, plays of the
+Listeners: so many plays each over a thousand made-up tracks; the store made again from PLAYS, `segue recommend`, plays of the
 stream. Each size in a process of its own.
 """
 
@@ -33,8 +33,10 @@ import psutil
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from jobs import embedded, history, live, local, mongo, recommend, repair
-from jobs.audio import ffmpeg_path
+from jobs import mongo, recommend
+from jobs.machine import embedded, local
+from jobs.music.audio import ffmpeg_path
+from jobs.plays import history, live, repair
 from jobs.run import STEPS
 from jobs.storage import Lake
 from jobs.studio.library import clip
@@ -43,7 +45,7 @@ from tests.bench import bench_live
 from tests.services.conftest import SEGUE, environment
 
 PIECES = 10
-PER_LISTENER, TRACKS, DAYS = 20, 1_000, 30
+TRACKS, DAYS = 1_000, 30
 
 # What a step is told beside its name.
 WORDS = {"compress": ("--library", "{music}"), "promote": ("--gate",)}
@@ -120,14 +122,14 @@ def cut(clips: Path, music: Path, count: int) -> None:
         subprocess.run(words, check=True, capture_output=True)
 
 
-def of_listeners(users: int) -> dict[str, float]:
-    """Return what so many listeners with twenty plays each cost."""
+def of_listeners(users: int, each: int) -> dict[str, float]:
+    """Return what so many listeners with so many plays each cost."""
     rng, found = np.random.default_rng(0), dict[str, float]()
     with tempfile.TemporaryDirectory(prefix="segue-growth-") as scratch, threadpool_limits(1):
         lake = Lake(Path(scratch))
         bench_live.write(lake, TRACKS)
-        for number in range(0, users * PER_LISTENER, CHUNK):
-            rows = plays(number, min(CHUNK, users * PER_LISTENER - number), users, rng)
+        for number in range(0, users * each, CHUNK):
+            rows = plays(range(number, min(number + CHUNK, users * each)), users, each, rng)
             history.journal(lake).append(f"{number}", rows)
         with local.mongo(lake.root / "mongo") as uri, mongo.database(uri) as database:
             champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": bench_live.NOW}
@@ -138,7 +140,7 @@ def of_listeners(users: int) -> dict[str, float]:
                 "looked at, nothing lost": lambda: repair.repair(database, shelf, lake),
                 "segue recommend": lambda: recommend.main(nightly(lake, uri)),
                 "segue recommend, nothing new": lambda: recommend.main(nightly(lake, uri)),
-                "a thousand plays": lambda: a_thousand(database, shelf, users, rng),
+                "a thousand plays": lambda: a_thousand(database, shelf, users, each, rng),
             }.items():
                 begun = time.monotonic()
                 act()
@@ -146,7 +148,7 @@ def of_listeners(users: int) -> dict[str, float]:
             state = embedded.state(local.MONGO, lake.root / "mongo")
             assert state is not None
             found["store MiB"] = psutil.Process(state[1]).memory_full_info().pss / 2**20
-        found["store's file MiB"] = sum(each.stat().st_size for each in (lake.root / "mongo").glob("*.db")) / 2**20
+        found["store's file MiB"] = sum(file.stat().st_size for file in (lake.root / "mongo").glob("*.db")) / 2**20
         found["PLAYS MiB"] = sum(f.stat().st_size for f in lake.version(PLAYS).rglob("*.parquet")) / 2**20
     status = Path("/proc/self/status").read_text().splitlines()
     found["this process, peak MiB"] = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
@@ -157,17 +159,17 @@ def nightly(lake: Lake, uri: str) -> argparse.Namespace:
     return argparse.Namespace(lake=str(lake.root), mongo=uri, master="local[2]")
 
 
-def a_thousand(database: Any, shelf: live.Shelf, users: int, rng: np.random.Generator) -> None:
+def a_thousand(database: Any, shelf: live.Shelf, users: int, each: int, rng: np.random.Generator) -> None:
     """A batch of the stream's, of a thousand listeners."""
-    batch = users * PER_LISTENER // bench_live.BATCH + 1
+    batch = users * each // bench_live.BATCH + 1
     live.apply(database, shelf, bench_live.plays(batch, users, TRACKS, rng), live.Counts())
 
 
-def plays(first: int, count: int, users: int, rng: np.random.Generator) -> pa.Table:
+def plays(which: range, users: int, each: int, rng: np.random.Generator) -> pa.Table:
     """Plays by listeners in turn, over a month; each listener's are of some clusters, so that there is something to learn."""
-    numbers = np.arange(first, first + count)
+    numbers, count = np.array(which), len(which)
     own = rng.integers(10, size=count) * 97 + numbers % users * 7
-    at = [bench_live.NOW - timedelta(days=DAYS * (1 - n / (users * PER_LISTENER))) for n in numbers.tolist()]
+    at = [bench_live.NOW - timedelta(days=DAYS * (1 - n / (users * each))) for n in numbers.tolist()]
     columns = {
         "event_id": [f"e{number:09d}" for number in numbers.tolist()],
         "user_id": [f"u{number:07d}" for number in (numbers % users).tolist()],
@@ -200,12 +202,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tracks", type=int, nargs="*", default=[100, 1_000, 10_000])
     parser.add_argument("--listeners", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--plays", type=int, default=20, help="of each listener")
     parser.add_argument("--folder", type=Path, help="where libraries and lakes are kept; else a temporary one")
     parser.add_argument("--json", type=Path, help="all of it, as JSON")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(of_listeners(arguments.one)))
+        print(json.dumps(of_listeners(arguments.one, arguments.plays)))
         return
     print(f"{platform.machine()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[0]:.1f}")
     kept = {"tracks": {}, "listeners": {}} | (
@@ -217,9 +220,8 @@ def main() -> None:
             kept["tracks"][str(count)] = of_tracks(folder, count)
             _keep(arguments.json, kept)
     for users in arguments.listeners:
-        said = subprocess.run(
-            [sys.executable, "-m", "tests.bench.bench_growth", "--one", str(users)], stdout=subprocess.PIPE, check=True
-        )
+        words = ["-m", "tests.bench.bench_growth", "--one", str(users), "--plays", str(arguments.plays)]
+        said = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True)
         kept["listeners"][str(users)] = json.loads(said.stdout.splitlines()[-1])
         _keep(arguments.json, kept)
     show(kept)

@@ -29,8 +29,8 @@ import numpy as np
 import psutil
 from sklearn.cluster import MiniBatchKMeans
 
-from jobs.embedding import nearest_cluster, unit
-from jobs.index import Index, calibrate
+from jobs.model.embedding import nearest_cluster, unit
+from jobs.model.index import Index, calibrate
 
 DIMENSIONS, SUBSPACE, QUERIES, TURNS = 96, 12, 500, 5
 

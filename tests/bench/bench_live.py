@@ -21,9 +21,11 @@ import psutil
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from jobs import embedded, live, local, mongo
-from jobs.embedding import unit
-from jobs.profiles import to_document
+from jobs import mongo
+from jobs.machine import embedded, local
+from jobs.model.embedding import unit
+from jobs.plays import live
+from jobs.recommender.profiles import to_document
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, TRACKS
 

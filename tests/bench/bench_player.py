@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs import broker, local, mongo, recommend, stream_status
+from jobs import mongo, recommend
+from jobs.machine import broker, local, stream_status
 from tests import browser, planted_lake
 from tests.services.player import free_port, healthy, open_page, publish, start, stop, until, wait_for
 

@@ -29,7 +29,8 @@ import psutil
 import pyarrow as pa
 import soundfile
 
-from jobs import local, mongo
+from jobs import mongo
+from jobs.machine import local
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FILES, TRACKS
 from serving.accounts import Accounts

@@ -18,14 +18,17 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from jobs import broker, embedded, local, mongo, stream_status
-from jobs.produce import spool
-from jobs.producer import Producer
+from jobs import mongo
+from jobs.machine import broker, embedded, local, stream_status
+from jobs.plays import spool
+from jobs.plays.producer import Producer
 from jobs.storage import Lake
 from jobs.tables import TRACKS
 
@@ -34,6 +37,44 @@ LOOKED_FOR = 25
 
 # After each look it waits so many times as long as the look took.
 _LOOKING = 9
+
+
+class Seeker:
+    """Looks in the store for what was sent: who waits, and how long it took for the others' lists to be there."""
+
+    def __init__(self, database: Any) -> None:
+        self.waiting: dict[str, tuple[datetime, float]] = {}
+        self.found: list[float] = []
+        self._lists, self._limit = database["recommendations"], float("inf")
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for what still waits, not longer than for two minutes."""
+        self._limit = time.monotonic() + 120
+        self._thread.join()
+
+    def _look(self) -> None:
+        while self._limit == float("inf") or (self.waiting and time.monotonic() < self._limit):
+            looked_at = time.monotonic()
+            for each in self._lists.find({"_id": {"$in": list(self.waiting)[:200]}}, {"as_of": 1}):
+                at, begun = self.waiting.get(each["_id"], (None, 0.0))
+                if at is not None and each["as_of"] >= at:
+                    self.found.append(time.monotonic() - begun)
+                    self.waiting.pop(each["_id"])
+            # Who looks all the time for what is late makes it later.
+            time.sleep(max(0.01, _LOOKING * (time.monotonic() - looked_at)))
+
+
+@dataclass
+class Sent:
+    """What was sent at a rate: from when to when, events unheard at half and end, seconds that lists and sends took."""
+
+    begun: float
+    ended: float
+    lags: list[int]
+    found: list[float]
+    sends: list[float]
 
 
 def main() -> None:
@@ -78,86 +119,80 @@ def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Na
     print(
         "events/s    sent  heard/s   p50 ms  p95 ms  p99 ms  send p99 ms  lag half  lag end  backlog  stream  broker  store"
     )
-    with Producer(address, spool(lake)) as producer, mongo.database(uri) as database:
-        total = run(producer, database, tracks, 20, 10, arguments.users, lake)[0]  # the first batches compile
-        for rate in arguments.rates:
-            sent, begun, ended, lags, found, sends = run(
-                producer, database, tracks, rate, arguments.seconds, arguments.users, lake
-            )
-            while stream_status.read(lake)["lag"] or producer.waiting:
+    total = 0
+    with Producer(address, spool.plays(lake)) as producer, mongo.database(uri) as database:
+        # The first batches compile; they are no figures.
+        for rate, seconds in [(20, 10), *((rate, arguments.seconds) for rate in arguments.rates)]:
+            seeker = Seeker(database)
+            sent = send(producer, seeker, tracks, rate, seconds, arguments.users, lake)
+            while lag(producer, lake):
                 time.sleep(0.2)
             emptied = time.monotonic()
-            total += sent
-            time.sleep(5)  # the status is written every two seconds
-            if (heard := stream_status.read(lake)["plays"]) != total:
-                raise SystemExit(f"expected {total} plays to be heard, found {heard}")
-            at = [1000 * percentile(found, q) for q in (50, 95, 99)]
-            sizes = memory(lake, pid)
-            print(
-                f"{rate:8.0f} {sent:7d} {sent / (emptied - begun):8.0f} {at[0]:8.0f}{at[1]:8.0f}{at[2]:8.0f}"
-                f"{1000 * percentile(sends, 99):13.1f}{lags[0]:10d}{lags[-1]:9d}{emptied - ended:9.1f}"
-                f"{sizes[0]:8d}{sizes[1]:8d}{sizes[2]:7d}",
-                flush=True,
-            )
+            seeker.close()
+            total += len(sent.sends)
+            heard(lake, total)
+            if total > len(sent.sends):
+                show(rate, sent, emptied, memory(lake, pid))
 
 
-def run(producer, database, tracks, rate, seconds, users, lake):
-    """Send at a rate; return how many, from when to when, lags, latencies of those looked for, and how long each send took."""
-    chance, found, sends, lags = random.Random(0), [], [], []
-    waiting: dict[str, tuple[datetime, float]] = {}
-    done = threading.Event()
+def heard(lake: Path, total: int) -> None:
+    """End the bench where not just so many plays are heard; the status of it is written every two seconds."""
+    deadline = time.monotonic() + 30
+    while (found := stream_status.read(lake)["plays"]) != total:
+        if found > total or time.monotonic() > deadline:
+            raise SystemExit(f"expected {total} plays to be heard, found {found}")
+        time.sleep(0.2)
 
-    def look() -> None:
-        while not done.is_set() or waiting:
-            looked_at = time.monotonic()
-            for each in database["recommendations"].find({"_id": {"$in": list(waiting)[:200]}}, {"as_of": 1}):
-                at, begun = waiting.get(each["_id"], (None, 0.0))
-                if at is not None and each["as_of"] >= at:
-                    found.append(time.monotonic() - begun)
-                    waiting.pop(each["_id"])
-            if done.is_set() and time.monotonic() > limit:
-                return
-            # Who looks all the time for what is late makes it later.
-            time.sleep(max(0.01, _LOOKING * (time.monotonic() - looked_at)))
 
-    limit = float("inf")
-    thread = threading.Thread(target=look)
-    thread.start()
-    begun, every, sent = time.monotonic(), max(1, round(rate / LOOKED_FOR)), 0
+def show(rate: float, sent: Sent, emptied: float, sizes: list[int]) -> None:
+    at = [1000 * percentile(sent.found, q) for q in (50, 95, 99)]
+    count = len(sent.sends)
+    print(
+        f"{rate:8.0f} {count:7d} {count / (emptied - sent.begun):8.0f} {at[0]:8.0f}{at[1]:8.0f}{at[2]:8.0f}"
+        f"{1000 * percentile(sent.sends, 99):13.1f}{sent.lags[0]:10d}{sent.lags[-1]:9d}{emptied - sent.ended:9.1f}"
+        f"{sizes[0]:8d}{sizes[1]:8d}{sizes[2]:7d}",
+        flush=True,
+    )
+
+
+def send(
+    producer: Producer, seeker: Seeker, tracks: list[str], rate: float, seconds: float, users: int, lake: Path
+) -> Sent:
+    """Send at a rate, and look for the lists of some of those who have played."""
+    chance, sends, lags = random.Random(0), [0.0] * 0, [0] * 0
+    begun, every = time.monotonic(), max(1, round(rate / LOOKED_FOR))
     while (now := time.monotonic()) - begun < seconds:
-        if sent / rate > now - begun:
-            time.sleep(min(0.01, sent / rate - (now - begun)))
+        number = len(sends)
+        if number / rate > now - begun:
+            time.sleep(min(0.01, number / rate - (now - begun)))
             continue
-        user = f"u{chance.randrange(users):05d}"
-        looked = sent % every == 0 and f"w{sent % 5000}" not in waiting
-        user = f"w{sent % 5000}" if looked else user
-        at = datetime.now(UTC)
-        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
-        track = chance.choice(tracks)
+        seeked = f"w{number % 5000}"
+        looked = number % every == 0 and seeked not in seeker.waiting
+        event = finished(seeked if looked else f"u{chance.randrange(users):05d}", chance.choice(tracks), number)
         before = time.monotonic()
         if looked:
-            waiting[user] = (at, before)
-        producer.send(
-            {
-                "event_id": f"{at.timestamp()}-{sent}",
-                "user_id": user,
-                "track_id": track,
-                "event": "finished",
-                "position_s": 30.0,
-                "duration_s": 30.0,
-                "played_at": at,
-            }
-        )
+            seeker.waiting[seeked] = (event["played_at"], before)
+        producer.send(event)
         sends.append(time.monotonic() - before)
-        sent += 1
-        if not lags and sent >= rate * seconds / 2:
+        if not lags and len(sends) >= rate * seconds / 2:
             lags.append(lag(producer, lake))
     ended = time.monotonic()
-    lags.append(lag(producer, lake))
-    limit = time.monotonic() + 120
-    done.set()
-    thread.join()
-    return sent, begun, ended, lags, found, sends
+    return Sent(begun, ended, [*lags, lag(producer, lake)], seeker.found, sends)
+
+
+def finished(user_id: str, track_id: str, number: int) -> dict[str, Any]:
+    """Return a play of now, to the millisecond, as the store keeps times."""
+    at = datetime.now(UTC)
+    at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+    return {
+        "event_id": f"{at.timestamp()}-{number}",
+        "user_id": user_id,
+        "track_id": track_id,
+        "event": "finished",
+        "position_s": 30.0,
+        "duration_s": 30.0,
+        "played_at": at,
+    }
 
 
 def lag(producer: Producer, lake: Path) -> int:

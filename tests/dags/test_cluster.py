@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs import java, package, session
+from jobs import session
+from jobs.machine import java, package
 from tests.services.conftest import rows
 from tests.services.test_local import wait_until
 

@@ -2,8 +2,13 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.serialization.decoders import decode_timetable
+from airflow.serialization.encoders import encode_timetable
+from airflow.timetables import trigger
+from airflow.timetables.base import TimeRestriction
 
 from jobs.__main__ import COMMANDS
 from tests.dags.conftest import ROOT
@@ -52,6 +57,23 @@ def test_everything_says_what_it_is_and_waits_its_turn(bag, name):
         assert options["doc_md"] and options["retry_exponential_backoff"]
 
 
+def first_night(bag, monkeypatch, now):
+    """When the first night begins, as the scheduler reckons it."""
+    schedule = decode_timetable(encode_timetable(bag.dags["nightly_refresh"].timetable))
+    monkeypatch.setattr(trigger, "utcnow", lambda: now)
+    found = schedule.next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(earliest=None, latest=None, catchup=False)
+    )
+    return found.run_after
+
+
+@pytest.mark.parametrize("hour", [0, 1.99, 2.01, 3, 4.5, 23])
+def test_the_first_night_is_one_that_is_still_to_come(bag, monkeypatch, hour):
+    midnight = datetime(2026, 11, 22, tzinfo=UTC)
+    expected = midnight + timedelta(hours=2) if hour < 2 else midnight + timedelta(hours=26)
+    assert first_night(bag, monkeypatch, midnight + timedelta(hours=hour)) == expected
+
+
 def test_train_follows_ingest_by_asset_and_not_the_night(bag):
     def written(dag):
         return {asset.name for task in bag.dags[dag].tasks for asset in (task.outlets or [])}
@@ -67,7 +89,7 @@ def test_what_is_submitted_to_spark(bag, step):
     dag = bag.dags["nightly_refresh"]
     task = dag.get_task(step)
     if task.is_mapped:
-        from jobs.dagtools import SegueStep, _options
+        from jobs.orchestration.dagtools import SegueStep, _options
 
         task = SegueStep(**{**_options(step, True), "task_id": "unmapped"})
     task.render_template_fields({"params": {"library": "/music", "bitrate": "96k", "in_place": True}})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import java
+from jobs.machine import java
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURES
 from tests.services.conftest import documents

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jobs import local, mongo, tables
+from jobs import mongo, tables
+from jobs.machine import local
 from jobs.storage import Lake
 
 SEGUE = str(Path(sys.executable).with_name("segue"))

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from jobs import atlas, mongo
+from jobs import mongo
+from jobs.model import atlas
 from jobs.tables import EMBEDDINGS
 from tests.services.conftest import SEGUE, environment
 

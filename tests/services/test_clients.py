@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import libsonic
 import pytest
 
-from jobs import embedded, local, mongo
+from jobs import mongo
+from jobs.machine import embedded, local
 from serving.ledger import Ledger
 from serving.playlists import Playlists
 from tests import planted_lake

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import forget, history, local, mongo
+from jobs import mongo
+from jobs.machine import local
+from jobs.plays import forget, history
 from jobs.storage import Lake
 from jobs.tables import PLAYS
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from jobs import registry
+from jobs.model import registry
 from tests.services.conftest import SEGUE, documents, environment, rows, segue
 
 KILLS = int(os.environ.get("SEGUE_KILLS", "4"))

@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import events, live, local, mongo, repair
+from jobs import mongo
+from jobs.machine import local
+from jobs.plays import events, live, repair
 from tests import planted_lake
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)

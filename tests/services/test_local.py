@@ -18,13 +18,13 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
-from jobs import embedded, local
 from jobs.errors import StepError
+from jobs.machine import embedded, local
 
 # Enters the directory, says the address, and stays until its stdin ends.
 ENTER = """
 import pathlib, sys
-from jobs import embedded, local
+from jobs.machine import embedded, local
 with local.mongo(pathlib.Path(sys.argv[1])) as uri:
     print(uri, flush=True)
     sys.stdin.read()
@@ -65,7 +65,7 @@ def enter(data: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
 
     def start() -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", ENTER, str(data)]
-        root = Path(local.__file__).parent.parent
+        root = Path(local.__file__).parents[2]
         started.append(subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=root))
         return started[-1]
 

@@ -18,11 +18,13 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import pytest
+from mlflow import MlflowClient
 
-from jobs import cluster, embed, evaluate, mongo, promote, publish, registry, rollback, session
+from jobs import cluster, embed, evaluate, mongo, promote, publish, rollback, session
 from jobs.__main__ import parse
 from jobs.errors import InputError, StepError
-from jobs.local import mongo as embedded_mongo
+from jobs.machine.local import mongo as embedded_mongo
+from jobs.model import registry
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURES, TRACKS
 from tests.planted import EACH, GENRES, rows, write
@@ -108,6 +110,11 @@ def test_1_the_first_becomes_champion_and_finds_the_planted_genres(world: World)
     assert figures["model"]["genre_precision_at_5"] > 0.95 > 0.4 > figures["random"]["genre_precision_at_5"]
     assert figures["model"]["recall_at_10"] >= 0.98
     assert all(len(items) == GENRES * EACH - 1 for items in world.lists("1").values())
+    client = MlflowClient()
+    assert (
+        client.get_run(registry.version("1").run_id).info.run_name == f"timbre, {GENRES * EACH} tracks, k 5, version 1"
+    )
+    assert client.get_experiment_by_name("segue").tags["mlflow.experimentKind"] == "custom_model_development"
 
 
 def test_2_the_same_again_is_the_same_version_with_the_same_hash(world: World, tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ import json
 import os
 import signal
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from filelock import FileLock
 from kafka import KafkaConsumer
 
-from jobs import broker, embedded, local, mongo, topics
+from jobs import mongo
+from jobs.machine import broker, embedded, local
+from jobs.plays import topics
 from serving.accounts import Accounts
 from serving.ledger import Ledger
 from tests import browser, planted_lake
@@ -353,6 +355,14 @@ def test_with_users_the_page_asks_who_it_is_and_changes_the_password(page, servi
 # --- when parts go away ---
 
 
+@contextmanager
+def away(page):
+    """While the test itself has the service away, Chromium says in many ways that it is; none of that is the page's."""
+    before = len(page.said)
+    yield
+    page.said[before:] = [line for line in page.said[before:] if "net::ERR_" not in line]
+
+
 def test_without_mongodb_the_page_says_so_and_plays_on_from_the_last_copy(page, serving):
     go(page, "#/", "#start")
     before = get(serving.address, "api/recommendations")["items"]
@@ -390,12 +400,13 @@ def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page,
         send(serving, number)
     health = healthy(serving.address)
     assert (health["kafka"], health["waiting"]) == (False, 20)
-    stop(serving.process, signal.SIGKILL)
-    page.wait_for_selector("#notice:not([hidden]):has-text('does not answer')")
-    with local.mongo_at(None, serving.lake.root) as uri, mongo.database(uri) as database:
-        recommend(database, "t30", "t31")  # while nobody listens
-    serving.start()
-    page.wait_for_selector("#notice", state="hidden")
+    with away(page):
+        stop(serving.process, signal.SIGKILL)
+        page.wait_for_selector("#notice:not([hidden]):has-text('does not answer')")
+        with local.mongo_at(None, serving.lake.root) as uri, mongo.database(uri) as database:
+            recommend(database, "t30", "t31")  # while nobody listens
+        serving.start()
+        page.wait_for_selector("#notice", state="hidden")
     until(page, "() => segue.recommended.map((item) => item.track.id).join() === 't30,t31'")
     for number in range(20, 40):
         send(serving, number)
@@ -446,12 +457,4 @@ def test_who_reconnects_gets_what_was_missed_and_nothing_twice(serving):
 
 
 def test_the_console_is_silent(page):
-    codes = (
-        "CONNECTION_REFUSED",
-        "INCOMPLETE_CHUNKED_ENCODING",
-        "CONNECTION_RESET",
-        "EMPTY_RESPONSE",
-        "SOCKET_NOT_CONNECTED",
-    )
-    gone = [f"net::ERR_{code}" for code in codes]  # the service was killed at that moment
-    assert [line for line in page.said if not any(each in line for each in gone)] == []
+    assert page.said == []

@@ -9,7 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaConsumer
 
-from jobs import broker, local, mongo, recommend, stream_status, topics
+from jobs import mongo, recommend
+from jobs.machine import broker, local, stream_status
+from jobs.plays import topics
 from tests import browser, planted_lake
 from tests.services.player import PATIENCE, free_port, healthy, open_page, publish, start, stop, until, wait_for
 

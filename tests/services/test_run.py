@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs import registry
+from jobs.model import registry
 from jobs.storage import Lake
 from jobs.tables import FEATURE_COLUMNS, FEATURES
 from tests.services.conftest import documents, rows, segue

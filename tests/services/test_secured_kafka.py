@@ -14,10 +14,10 @@ from cryptography.x509.oid import NameOID
 from kafka import KafkaProducer
 from kafka.admin import UserScramCredentialUpsertion
 
-from jobs import broker, embedded, history, local, topics
 from jobs.errors import InputError, StepError
-from jobs.produce import spool
-from jobs.producer import Producer
+from jobs.machine import broker, embedded, local
+from jobs.plays import history, spool, topics
+from jobs.plays.producer import Producer
 from jobs.storage import Lake
 from tests import planted_lake
 from tests.services.conftest import SEGUE, environment
@@ -103,7 +103,7 @@ def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
     lake, address, opened = secured
     topics.ensure(address)
     at = datetime.now(UTC) - timedelta(minutes=5)
-    with Producer(address, spool(lake.root)) as producer:
+    with Producer(address, spool.plays(lake.root)) as producer:
         for number in range(3):
             event = {"event_id": f"e{number}", "user_id": "ann", "track_id": f"t0{number}", "event": "finished"}
             producer.send(event | {"played_at": at + timedelta(minutes=number)})
@@ -130,7 +130,7 @@ def test_a_mechanism_that_sends_no_password_gets_through_too(secured, monkeypatc
     opened = opened | {"SEGUE_KAFKA_MECHANISM": SCRAM}
     monkeypatch.setenv("SEGUE_KAFKA_MECHANISM", SCRAM)
     topics.ensure(address)
-    with Producer(address, spool(lake.root)) as producer:
+    with Producer(address, spool.plays(lake.root)) as producer:
         event = {"event_id": "scram", "user_id": "eve", "track_id": "t09", "event": "finished"}
         producer.send(event | {"played_at": datetime.now(UTC) - timedelta(minutes=1)})
         assert producer.flush(30)

@@ -20,10 +20,12 @@ import pyarrow as pa
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from jobs import broker, embedded, history, local, mongo, profiles, simulate, stream_status, topics
-from jobs.embedding import unit
-from jobs.produce import spool
-from jobs.producer import Producer
+from jobs import mongo
+from jobs.machine import broker, embedded, local, stream_status
+from jobs.model.embedding import unit
+from jobs.plays import history, simulate, spool, topics
+from jobs.plays.producer import Producer
+from jobs.recommender import profiles
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, TRACKS
 from tests import planted
@@ -155,7 +157,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
     address = broker.find(lake)
     streaming.start()
     assert wait_until(streaming.ready, 90)
-    with Producer(address, spool(lake)) as producer:
+    with Producer(address, spool.plays(lake)) as producer:
         for minute, (track, event) in enumerate(
             [("001", "started"), ("001", "finished"), ("006", "finished"), ("011", "disliked")]
         ):
@@ -182,7 +184,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
     raw.close()
     champion(lake, "2")  # not in the lake yet: the one before serves on
     embed(lake, "2", seed=2)
-    with Producer(address, spool(lake)) as producer:
+    with Producer(address, spool.plays(lake)) as producer:
         producer.send(play("ben", "003", "finished", 5))
     assert wait_until(lambda: (of(lake, "recommendations", "ben") or {}).get("model_version") == "2", 30)
     found = rejected(address)
@@ -208,7 +210,7 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
     chance.shuffle(victims)
     streaming.start()
     assert wait_until(streaming.ready, 90)
-    with Producer(address, spool(lake)) as producer:
+    with Producer(address, spool.plays(lake)) as producer:
         for number, event in enumerate(made):
             producer.send(event)
             if number % 7 == 0:

@@ -1,5 +1,6 @@
 """`segue up`, `status` and `down`: healthy, with logins, small; nothing is left, not even by kill -9 of who keeps them."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from http.client import HTTPException
 import psutil
 import pytest
 
-from jobs import processes, services
+from jobs.machine import processes, services
 from jobs.tables import EMBEDDINGS, FEATURES, FILES, REJECTS, TRACKS
 from serving.accounts import Accounts
 from serving.ledger import Ledger
@@ -148,22 +149,24 @@ def eventually(question):
     return answer
 
 
+def running(processes, words):
+    """Those of the processes whose command line has the words; one that ends under the look (a zombie, too) is none."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if words in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def driver(home, step):
-    """The Spark driver of a step, where it runs now: (JVM,), and when it has begun to work."""
-    for process in processes.processes(home):
-        words = " ".join(process.cmdline()) if process.is_running() else ""
-        if "SparkSubmit" in words and f"main__.py {step}" in words:
-            return process
-    return None
+    """The Spark driver of a step, where it runs now and has begun to work."""
+    return next(iter(running(running(processes.processes(home), "SparkSubmit"), f"main__.py {step}")), None)
 
 
 def workers(home):
     """The processes in which Airflow's executor waits for tasks and works on them."""
-    return [
-        process
-        for process in processes.processes(home)
-        if process.is_running() and "airflow worker -- LocalExecutor" in " ".join(process.cmdline())
-    ]
+    return running(processes.processes(home), "airflow worker -- LocalExecutor")
 
 
 def finished(home, token, dag):
@@ -194,8 +197,8 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
     job = eventually(lambda: driver(home, "extract"))
     kept = psutil.Process(home.state()["supervisord"]).children()
     waiting = workers(home)
-    next(process for process in kept if "airflow scheduler" in " ".join(process.cmdline())).kill()
-    eventually(lambda: not any(process.is_running() for process in [job, *waiting]))
+    running(kept, "airflow scheduler")[0].kill()
+    eventually(lambda: not running([job, *waiting], ""))
     ingest = eventually(lambda: finished(home, admin, "ingest"))
     assert ingest["state"] == "success"
     tasks = call(home, f"/api/v2/dags/ingest/dagRuns/{ingest['dag_run_id']}/taskInstances", admin)[1]["task_instances"]

@@ -5,8 +5,8 @@ import mutagen
 import pytest
 from mutagen.id3 import UFID
 
-from jobs import duplicates
 from jobs.fma import facts, layout, reading
+from jobs.music import duplicates
 from jobs.tables import FEATURES, FILES, GENRES, METADATA, REJECTS, TRACKS
 
 

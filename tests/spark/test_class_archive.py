@@ -6,7 +6,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from jobs import java
+from jobs.machine import java
 
 JARS = Path(pyspark.__file__).parent / "jars"
 

@@ -1,6 +1,7 @@
 import numpy as np
 
-from jobs import dsp, extract
+from jobs import extract
+from jobs.sound import dsp
 from jobs.tables import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS
 
 

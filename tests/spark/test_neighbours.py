@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jobs.embedding import unit
-from jobs.neighbours import neighbours, with_recording
+from jobs.model.embedding import unit
+from jobs.model.neighbours import neighbours, with_recording
 
 
 def planted(spark, groups=6, each=60, dimensions=16):

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from jobs import catalogues, foretell, recommend, simulate, together
-from jobs.embedding import unit
+from jobs import recommend
+from jobs.model.embedding import unit
+from jobs.plays import simulate
+from jobs.recommender import catalogues, foretell, together
 from jobs.tables import PLAYS
 
 NOW = datetime(2026, 11, 1, 20, 0, tzinfo=UTC)

@@ -6,20 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import (
-    catalogues,
-    foretell,
-    history,
-    journal,
-    local,
-    mongo,
-    night,
-    profiles,
-    recommend,
-    simulate,
-    storage,
-    together,
-)
+from jobs import mongo, recommend, storage
+from jobs.machine import local
+from jobs.orchestration import night
+from jobs.plays import history, journal, simulate
+from jobs.recommender import catalogues, foretell, profiles, together
 from jobs.storage import Lake
 from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
 from tests import planted_lake

@@ -10,7 +10,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from jobs import audio
+from jobs.music import audio
 
 CODECS = {
     ".mp3": ["-c:a", "libmp3lame", "-b:a", "192k"],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jobs import atlas
+from jobs.model import atlas
 
 
 def planted(groups, each, dimensions=8):

@@ -9,8 +9,8 @@ import psutil
 import pytest
 import soundfile
 
-from jobs import audio
 from jobs.errors import BadFile
+from jobs.music import audio
 
 
 def cut(path, share=0.5):
@@ -196,7 +196,8 @@ def test_a_reader_that_stops_early_leaves_no_process(sound):
 
 def test_ffmpeg_dies_with_a_worker_that_is_killed(tmp_path, hanging_ffmpeg):
     program = hanging_ffmpeg.replace("1234.5", "4321.25")
-    script = f"import subprocess; from jobs import audio; subprocess.run({program.split()}, preexec_fn=audio.die_with_parent)"
+    call = f"subprocess.run({program.split()}, preexec_fn=audio.die_with_parent)"
+    script = f"import subprocess; from jobs.music import audio; {call}"
     worker = subprocess.Popen([sys.executable, "-c", script])
     wait_for(lambda: running(program))
     worker.kill()

@@ -3,7 +3,7 @@ import pytest
 
 from jobs.cluster import Tried, choose, parse_grid
 from jobs.errors import InputError
-from jobs.index import Calibration
+from jobs.model.index import Calibration
 
 
 def tried(k, silhouette, share, seed=0):

@@ -14,8 +14,9 @@ import pytest
 import soundfile
 from mutagen.id3 import APIC
 
-from jobs import audio, compress, library, transcode
+from jobs import compress
 from jobs.errors import InputError
+from jobs.music import audio, library, transcode
 from jobs.paths import to_path
 from jobs.storage import Lake
 

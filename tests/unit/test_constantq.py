@@ -4,8 +4,8 @@ import librosa
 import numpy as np
 import pytest
 
-from jobs import constantq, loops
-from jobs.constantq import ConstantQ
+from jobs.sound import constantq, loops
+from jobs.sound.constantq import ConstantQ
 
 pytestmark = pytest.mark.filterwarnings("ignore:n_fft=")  # librosa, of the low octaves of short signals
 

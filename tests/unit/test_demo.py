@@ -14,8 +14,9 @@ from mutagen.flac import Picture
 from mutagen.id3 import ID3
 from PIL import Image
 
-from jobs import audio, demo
+from jobs import demo
 from jobs.errors import InputError
+from jobs.music import audio
 from jobs.studio import ledger, tape
 from jobs.studio.albums import album
 from jobs.studio.library import clip

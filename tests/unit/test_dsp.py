@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 import soundfile
 
-from jobs import dsp, harmony, loops, spectra, timbre
+from jobs.sound import dsp, harmony, loops, spectra, timbre
 from jobs.tables import FEATURE_COLUMNS, FMA_COLUMNS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

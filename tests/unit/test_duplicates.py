@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import audio, duplicates
+from jobs.music import audio, duplicates
 from jobs.tables import PAIRS
 
 RANDOM = np.random.default_rng(8)

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from jobs import embed, recipes
-from jobs.embedding import Embedder, fixed_signs, nearest_cluster, principal, unit
-from jobs.evaluation import k_occurrence_skew
+from jobs import embed
+from jobs.model import recipes
+from jobs.model.embedding import Embedder, fixed_signs, nearest_cluster, principal, unit
+from jobs.model.evaluation import k_occurrence_skew
 from jobs.tables import EMBEDDED_COLUMNS, FEATURE_COLUMNS
 
 COLUMNS = EMBEDDED_COLUMNS["fma518+1"]

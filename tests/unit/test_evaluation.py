@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import silhouette_score
 
-from jobs import evaluation
-from jobs.embedding import nearest_cluster, unit
-from jobs.evaluation import Clusters, Labels, Trial
+from jobs.model import evaluation
+from jobs.model.embedding import nearest_cluster, unit
+from jobs.model.evaluation import Clusters, Labels, Trial
 
 
 def labels(genres, artists=None, judged=None):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from jobs import events
+from jobs.plays import events
 
 NOW = datetime(2026, 11, 21, 20, 15, tzinfo=UTC)
 GOOD = {

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from jobs import dsp, tables
+from jobs import tables
+from jobs.sound import dsp
 
 
 def test_the_table_holds_every_feature() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import history, journal
+from jobs.plays import history, journal
 from jobs.storage import Lake
 from jobs.tables import PLAYS
 

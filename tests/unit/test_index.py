@@ -1,7 +1,7 @@
 import numpy as np
 
-from jobs.embedding import unit
-from jobs.index import Index, calibrate
+from jobs.model.embedding import unit
+from jobs.model.index import Index, calibrate
 
 
 def planted(groups=8, each=50, dimensions=16, spread=0.15):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import java
 from jobs.errors import StepError
+from jobs.machine import java
 
 WORDS = ["--add-modules", "java.sql", "-Dname=two  words", "it's", 'a "quote"', "$HOME", "", "*", "--add-modules"]
 
@@ -238,7 +238,7 @@ def test_a_fetched_jar_with_a_wrong_sum_is_not_kept(
     installed: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(java, "_fetch", fetches(b"evil"))
-    with pytest.raises(StepError, match="expected SHA-256 .* found .*; run `python -m jobs.java lock`"):
+    with pytest.raises(StepError, match="expected SHA-256 .* found .*; run `python -m jobs.machine.java lock`"):
         java.jars("kafka-broker", **installed)
     assert not (installed["folder"] / "broker-2.0.jar").exists()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs import jvm
+from jobs.machine import jvm
 
 SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 

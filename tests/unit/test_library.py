@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from jobs import library
 from jobs.errors import InputError
+from jobs.music import library
 
 
 def names(found):

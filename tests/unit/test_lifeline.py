@@ -6,9 +6,11 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from jobs.lifeline import SUBMITS
+from jobs.orchestration.lifeline import SUBMITS
 
-JOB = "from jobs import lifeline; import time; lifeline.hold(); print('held', flush=True); time.sleep(600)"
+JOB = (
+    "from jobs.orchestration import lifeline; import time; lifeline.hold(); print('held', flush=True); time.sleep(600)"
+)
 
 
 def started(*words):

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import events, listens
+from jobs import listens
 from jobs.errors import InputError
+from jobs.plays import events
 
 AT = datetime(2026, 11, 21, 20, 15, tzinfo=UTC)
 SECONDS = int(AT.timestamp())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jobs.moments import STATISTICS, Covariance, describe
+from jobs.sound.moments import STATISTICS, Covariance, describe
 
 
 def statistic(rows: np.ndarray, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 
-from jobs import nearest
-from jobs.embedding import unit
+from jobs.model import nearest
+from jobs.model.embedding import unit
 
 
 def planted(rng, groups=5, each=40, dimensions=8):

@@ -5,9 +5,9 @@ import argparse
 import numpy as np
 import pytest
 
-from jobs import neural
-from jobs.embedding import Embedder, unit
 from jobs.errors import InputError
+from jobs.model import neural
+from jobs.model.embedding import Embedder, unit
 
 
 def arguments(**changed):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import profiles
+from jobs.recommender import profiles
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 

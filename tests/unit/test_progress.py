@@ -15,3 +15,11 @@ def test_a_log_line_now_and_then_without_a_terminal(monkeypatch, caplog):
 def test_a_summary_counts_first_and_names_text():
     counts = {"tracks": 12_345, "recipe": "timbre", "silhouette": "0.185", "new": 0}
     assert progress.summary(counts) == "12,345 tracks, recipe timbre, silhouette 0.185, 0 new"
+
+
+def test_without_a_terminal_a_line_says_what_is_done(monkeypatch, caplog):
+    with caplog.at_level(logging.INFO, "segue"):
+        progress.finished("extract", 10.4)
+        monkeypatch.setattr(progress, "_display", object())
+        progress.finished("embed", 3.0)
+    assert caplog.messages == ["extract: done after 10 s"]

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from jobs import catalogues, profiles, ranking
-from jobs.embedding import unit
+from jobs.model.embedding import unit
+from jobs.recommender import catalogues, profiles, ranking
 
 GROUPS, EACH = 5, 20
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)

@@ -5,13 +5,14 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from jobs import registry
 from jobs.__main__ import _told, parse
+from jobs.model import registry
 
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
@@ -43,8 +44,13 @@ def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
         patched.setattr(registry, "SqlAlchemyStore", half)
         with pytest.raises(OSError, match="full"):
             registry.database(tmp_path)
-    assert list((tmp_path / "mlflow").iterdir()) == []
+    folder = tmp_path / "mlflow"
+    assert [each.name for each in folder.iterdir()] == [".lock"]
+    (folder / ".new").mkdir()  # as a kill leaves it
+    with suppress(OSError):
+        half(f"sqlite:///{folder / '.new' / 'mlflow.db'}", None)
     file = registry.database(tmp_path)
-    assert [each.name for each in file.parent.iterdir()] == ["mlflow.db"] and registry.database(tmp_path) == file
+    assert sorted(each.name for each in folder.iterdir()) == [".lock", "mlflow.db"]
+    assert registry.database(tmp_path) == file
     uri = f"sqlite:///{file}"
     assert MlflowClient(uri, registry_uri=uri).search_registered_models() == []

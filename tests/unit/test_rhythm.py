@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from jobs import dsp, rhythm, timbre
+from jobs.sound import dsp, rhythm, timbre
 
 RATE = 22_050
 

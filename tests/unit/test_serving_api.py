@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from jobs import stream_status
 from jobs.errors import StepError
+from jobs.machine import stream_status
 from serving import app, server
 from tests import planted_lake
 

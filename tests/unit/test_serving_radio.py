@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs import ranking
+from jobs.recommender import ranking
 from serving import catalog, radio
 from tests import planted_lake
 

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.__main__ import COMMANDS, parse
 from jobs.errors import InputError
-from jobs.settings import lake_path
+from jobs.settings import lake_path, model_page
 
 
 def test_a_lake_is_a_folder():
@@ -28,3 +28,8 @@ def test_every_command_explains_itself(command, capsys):
         parse([command, "--help"])
     assert ended.value.code == 0
     assert COMMANDS[command][0] in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_models_page_opens_at_training():
+    assert model_page("http://h:5") == "http://h:5/#/models/segue?workflowType=machine_learning"
+    assert model_page("http://h:5", "3").startswith("http://h:5/#/models/segue/versions/3?")

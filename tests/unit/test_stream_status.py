@@ -9,7 +9,7 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import stream_status
+from jobs.machine import stream_status
 
 FIGURES = {"plays": 40, "rejected": 2, "repeated": 1, "repaired": 0, "latency_s": {"p50": 0.3, "p95": 0.8}}
 # As Spark tells it: offsets as JSON, of the last batch and of what the broker has.

@@ -5,7 +5,7 @@ import pytest
 from mutagen.id3 import ID3, TALB, TCON, TDRC, TIT2, TPE1, TRCK, TXXX, UFID
 from mutagen.mp4 import MP4FreeForm, MP4Tags
 
-from jobs.tags import UNKNOWN_ARTIST, from_name, read_tags, recording_mbid
+from jobs.music.tags import UNKNOWN_ARTIST, from_name, read_tags, recording_mbid
 
 
 def test_id3_tags_win_over_names(tone, tmp_path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jobs import together
-from jobs.embedding import unit
+from jobs.model.embedding import unit
+from jobs.recommender import together
 
 GENRES, SCENES, EACH = 3, 2, 5
 TRACKS = GENRES * SCENES * EACH

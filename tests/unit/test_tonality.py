@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from jobs import dsp, harmony, tonality
+from jobs.sound import dsp, harmony, tonality
 
 RATE = 22_050
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12)

@@ -10,8 +10,8 @@ from mutagen import id3
 from mutagen.flac import Picture
 from mutagen.mp4 import MP4Cover, MP4FreeForm
 
-from jobs import audio, transcode
 from jobs.errors import BadFile
+from jobs.music import audio, transcode
 
 HASH = "ab" * 32
 PNG = base64.b64decode(

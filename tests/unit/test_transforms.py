@@ -1,7 +1,7 @@
 import numpy as np
 import scipy.linalg
 
-from jobs import transforms
+from jobs.model import transforms
 
 
 def triangle(matrix):

@@ -1,0 +1,1 @@
+"""What one machine runs: Java, the embedded Kafka and MongoDB, and the services of `segue up`."""

@@ -1,0 +1,33 @@
+"""The model as MLflow serves it: rows of features in, embedding and cluster out. Logged as code, with its parameters."""
+
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from jobs.model.embedding import Embedder, nearest_cluster
+
+
+class SegueModel(mlflow.pyfunc.PythonModel):
+    """Apply the recipe as the batch does; the cluster is the nearest centroid by cosine."""
+
+    def load_context(self, context: Any) -> None:
+        """Read the parameters that were logged with the model."""
+        saved = np.load(context.artifacts["parameters"])
+        self.embedder = Embedder.from_arrays(saved)
+        self.centroids = saved["centroids"]
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return {"embedding": float32 (tracks, dimensions), "cluster": int32 (tracks,)} of a frame of features.
+
+        A recipe that reads genres takes them from a column `genres`, names with "|" between, where there is one.
+        """
+        genres = None
+        if self.embedder.genres and "genres" in model_input:
+            genres = [text.split("|") if isinstance(text, str) else [] for text in model_input["genres"]]
+        embeddings = self.embedder.apply(model_input[list(self.embedder.columns)].to_numpy(), genres)
+        return {"embedding": embeddings, "cluster": nearest_cluster(embeddings, self.centroids)}
+
+
+mlflow.models.set_model(SegueModel())

@@ -1,0 +1,59 @@
+"""FILES of a library that nothing has been compressed of yet: each file is used as it is."""
+
+import argparse
+
+from jobs import rejects, workers
+from jobs.errors import BadFile
+from jobs.music import audio, inventory, library
+from jobs.paths import to_path, to_text
+from jobs.storage import Lake
+from jobs.tables import FILES, REJECTS
+
+# Reading a header and the bytes takes milliseconds.
+_TASK_FILES = 64
+
+
+def bring(arguments: argparse.Namespace, lake: Lake) -> None:
+    """Bring FILES up to date with the library as far as can be told without compressing it."""
+    found = library.scan(arguments.library, lake.root)
+    known = {row["path"]: row for row in lake.arrow(FILES).to_pylist() + lake.staged_arrow(FILES).to_pylist()}
+    rejected = rejects.known(lake.arrow(REJECTS), "catalog")
+    todo = [
+        {**file, **rejects.attempt(file["path"], rejected)}
+        for file in found.files
+        if not _is_listed(file, known.get(file["path"]), arguments.retry_rejected)
+    ]
+    sizes = [row["size"] for row in todo]
+    workers.run(
+        arguments.master,
+        lake,
+        todo,
+        sizes,
+        name="list",
+        function=list_file,
+        table=FILES,
+        results=inventory.RESULTS,
+        task_files=_TASK_FILES,
+    )
+    inventory.commit(arguments.master, lake, found, step="catalog")
+
+
+def _is_listed(file: workers.Row, row: workers.Row | None, retry: bool) -> bool:
+    return row is not None and library.is_unchanged(file, row) and not (retry and row["outcome"] == "rejected")
+
+
+def list_file(row: workers.Row) -> workers.Row:
+    """Return a file's row of FILES as it is before anything is compressed; its error where it cannot be used."""
+    row = {**row, "outcome": "rejected"}
+    try:
+        path = to_path(row["path"])
+        audio.check_file(path)
+        header = audio.read_header(path)
+        row = {**row, **library.fingerprint(path), "content_hash": inventory.source_hash(path)}
+        duration = header.duration_s or audio.decoded_duration(path)
+        if not duration:
+            raise BadFile("expected audio, found a header and nothing that decodes")
+        rate = header.bit_rate or int(row["size"] * 8 / duration)
+        return {**row, "audio_path": to_text(path), "duration_s": duration, "bit_rate": rate, "outcome": "listed"}
+    except Exception as error:  # whatever one file does, it is that file's row
+        return {**row, "error": workers.reason(error)}

@@ -1,0 +1,48 @@
+"""MongoDB's `plays` is cut: it is there to know a play that comes twice, and PLAYS in the lake keeps every one.
+
+What comes twice is what Kafka still holds, so a play may go once it was applied longer ago than Kafka keeps it. Who sends
+older plays again (`segue listens`) asks PLAYS before.
+"""
+
+from datetime import datetime, timedelta
+
+from pymongo.database import Database
+
+from jobs import mongo
+from jobs.plays import history
+from jobs.plays.topics import RETENTION
+from jobs.storage import Lake
+
+# Kafka deletes whole segments, some time after the last message of one has got too old.
+_KEPT = RETENTION + timedelta(days=7)
+
+# One mark a day is enough to know what was there when.
+_BETWEEN = timedelta(days=1)
+
+
+def old_plays(database: Database[mongo.Document], lake: Lake, now: datetime) -> int:
+    """Delete the plays that PLAYS had long ago already; return their number. Marks in `settings` say how far it was when.
+
+    Killed anywhere, the next call goes on: what was deleted stays so, the marks are written whole.
+    """
+    (found,) = list(mongo.find(database["settings"], ["plays_had"])) or [{"marks": []}]
+    marks = sorted(found["marks"], key=lambda mark: mark["at"])
+    past = [mark for mark in marks if mark["at"] <= now - _KEPT]
+    deleted = _delete_upto(database, past[-1]["reached"]) if past else 0
+    # Of the past only the newest mark says anything.
+    marks = [*past[-1:], *marks[len(past) :]]
+    if not marks or marks[-1]["at"] <= now - _BETWEEN:
+        reached = [{"origin": origin, "offset": offset} for origin, offset in sorted(history.ends(lake).items())]
+        marks.append({"at": now, "reached": reached})
+    mongo.upsert(database["settings"], [{"_id": "plays_had", "marks": marks}])
+    return deleted
+
+
+def _delete_upto(database: Database[mongo.Document], reached: list[dict[str, object]]) -> int:
+    upto = {str(each["origin"]): int(str(each["offset"])) for each in reached}
+    deleted = 0
+    for some in mongo.bulks(database["plays"].find({}, {"origin": 1, "offset": 1})):
+        old = [play["_id"] for play in some if play["offset"] <= upto.get(play["origin"], -1)]
+        mongo.delete(database["plays"], old)
+        deleted += len(old)
+    return deleted

@@ -1,0 +1,86 @@
+"""Bring a store that lost what it was told up to PLAYS: profiles, plays, lists, feedback. The stream does it at every start.
+
+A kill -9 takes an embedded store back by some milliseconds, to a state that it was in; a backup by days; an empty one has
+nothing. How far back it is, its document `settings.stream` says; who played since is looked at, and nobody else.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from jobs import mongo
+from jobs.plays import history, live
+from jobs.recommender import profiles
+from jobs.storage import Lake
+
+# Listeners that are looked at, and whose lists are made again, at once; and plays that are written at once.
+_LOOKED_AT, _AT_ONCE, _PLAYS = 5_000, 500, 5_000
+
+# Plays of each origin that are looked at again in any case: what follows from a play is written after its profile.
+_LATEST = 10_000
+
+
+def repair(database: Any, shelf: live.Shelf, lake: Lake) -> int:
+    """Bring what is behind PLAYS up to it, from PLAYS; return of how many listeners."""
+    ends = history.ends(lake)
+    if not ends:
+        return 0
+    history.journal(lake).sweep()
+    reached = (database["settings"].find_one({"_id": live.REACHED}) or {}).get("offsets", {})
+    is_near = all(end - reached.get(origin, -1) <= _LATEST for origin, end in ends.items())
+    after = {origin: end - _LATEST for origin, end in ends.items()} if is_near else None
+    asked, behind, stale = iter(history.last_offsets(lake, after)), list[str](), 0
+    while some := dict(islice(asked, _LOOKED_AT)):
+        late = _behind(database["profiles"], some, some)
+        behind += late
+        for user in late:
+            del some[user]
+        stale += _lists(database, shelf, some)
+    for plays in history.of_users(lake, behind) if behind else ():
+        _make(database, shelf, plays)
+    mongo.upsert(database["settings"], [{"_id": live.REACHED, "offsets": ends}])
+    return len(behind) + stale
+
+
+def _lists(database: Any, shelf: live.Shelf, expected: dict[str, dict[str, int]]) -> int:
+    """Make lists again that do not know every play that their listener's profile knows; return their number."""
+    if database["settings"].find_one({"_id": "champion"}) is None:
+        return 0  # nobody has a list before there is a model
+    stale = _behind(database["recommendations"], expected, expected)
+    for first in range(0, len(stale), _AT_ONCE):
+        found = mongo.find(database["profiles"], stale[first : first + _AT_ONCE])
+        _derive(database, shelf, [profiles.from_document(each) for each in found])
+    return len(stale)
+
+
+def _make(database: Any, shelf: live.Shelf, plays: pa.Table) -> None:
+    """Make profiles and what follows from them from all plays of their listeners."""
+    made = {user: {**profiles.empty(user), "offsets": offsets} for user, offsets in history.reached(plays).items()}
+    for batch in history.once(plays).to_batches(max_chunksize=_PLAYS):
+        rows = batch.to_pylist()
+        mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in rows))
+        for play in rows:
+            profiles.add(made[play["user_id"]], play)
+    mongo.upsert(database["profiles"], map(profiles.to_document, made.values()))
+    _derive(database, shelf, list(made.values()))
+
+
+def _behind(collection: Any, users: Iterable[str], expected: dict[str, dict[str, int]]) -> list[str]:
+    """Return the users whose document lacks a play that it must have."""
+    has = {found["_id"]: found.get("offsets", {}) for found in mongo.find(collection, users, "offsets")}
+    return [
+        user
+        for user in users
+        if any(has.get(user, {}).get(origin, -1) < offset for origin, offset in expected[user].items())
+    ]
+
+
+def _derive(database: Any, shelf: live.Shelf, made: list[profiles.Profile]) -> None:
+    """Write what follows from profiles: feedback and lists."""
+    with live.Writer() as writer:
+        for profile in made:
+            felt = [each for track in profile["tracks"] for each in profiles.feedback(profile, track["track_id"])]
+            writer.write(mongo.merge, database["feedback"], felt)
+        live.recommend(database, shelf, made, live.Counts(), writer)
