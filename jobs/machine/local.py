@@ -35,6 +35,9 @@ _JAVA_OPTIONS = [
 # Documents are written together: after so many milliseconds, or KiB.
 _COMMIT_MS, _BUFFER_KB = 10, 1_024
 
+# Bytes of a page. A document that comes alone rewrites its page: with H2's own 16 KB a play takes the stream a fifth longer.
+_PAGE = 4_096
+
 # Milliseconds for which the file keeps what has been replaced. With H2's own 45,000 it is six times as large.
 _RETENTION_MS = 10_000
 
@@ -103,7 +106,7 @@ def _backend(jvm: Any, file: Path) -> Any:
     written for itself would cost six times as much. As H2 does by itself, the last second of writes would be lost.
     """
     builder = getattr(jvm.org.h2.mvstore, "MVStore$Builder")
-    store = builder().fileName(str(file)).autoCommitBufferSize(_BUFFER_KB).compress().open()
+    store = builder().fileName(str(file)).autoCommitBufferSize(_BUFFER_KB).pageSplitSize(_PAGE).compress().open()
     # Space that is free is used again only after the longest find: it may still read there ("Chunk not found").
     store.setRetentionTime(_RETENTION_MS)
     store.setAutoCommitDelay(_COMMIT_MS)

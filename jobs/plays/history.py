@@ -11,9 +11,6 @@ from jobs.plays.journal import Journal
 from jobs.storage import Lake
 from jobs.tables import PLAYS
 
-# Users up to whom their plays are had at once.
-_FEW = 500
-
 
 def rows(events: Iterable[dict[str, Any]]) -> pa.Table:
     """Return events, each with its origin and offset, as rows of PLAYS."""
@@ -73,13 +70,14 @@ def last_offsets(lake: Lake, after: Mapping[str, int] | None = None) -> Iterator
         yield user, {row["origin"]: row["offset"] for row in own}
 
 
-def of_users(lake: Lake, users: Collection[str]) -> Iterator[pa.Table]:
-    """Yield all plays of some users, repetitions too: of a few users at a time all that there are of these."""
-    wanted = pc.field("user_id").isin(list(users))
-    if len(users) <= _FEW:
-        yield journal(lake).read(where=wanted)
-    else:
-        yield from journal(lake).pieces("user_id", wanted)
+def of_users(lake: Lake, users: Collection[str], by: str) -> Iterator[pa.Table]:
+    """Yield all plays of some users, repetitions too, in pieces by `user_id` or `event_id`: of every value all in one."""
+    yield from journal(lake).pieces(by, pc.field("user_id").isin(list(users)))
+
+
+def of_few(lake: Lake, users: Collection[str]) -> pa.Table:
+    """Return all plays of users that are few enough to hold them, repetitions too."""
+    return journal(lake).read(where=pc.field("user_id").isin(list(users)))
 
 
 def reached(plays: pa.Table) -> dict[str, dict[str, int]]:

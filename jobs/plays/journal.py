@@ -6,11 +6,11 @@ lake/PLAYS/live/<file>             rows that the stream has added since; a reade
 It may hold years: what looks at all of it streams, and what needs a part of it reads that part.
 """
 
+import bisect
 import hashlib
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -112,9 +112,9 @@ class Journal:
         return self._all(found)
 
     def pieces(self, by: str, where: pc.Expression) -> Iterator[pa.Table]:
-        """Yield the chosen rows a piece at a time, of every value of the text column `by` all rows in one piece.
+        """Yield the chosen rows in pieces, in the order of the text column `by`: of every value all rows in one piece.
 
-        All are read once, and put down in files, each of some values of `by`.
+        Read twice, the second time put down in files, each from one value of `by` to another.
         """
         with tempfile.TemporaryDirectory(dir=self._live.parent, prefix=_SCRATCH) as folder:
             self._all(lambda files: _part(_dataset(files, self._table.arrow_schema()), by, where, Path(folder)))
@@ -158,18 +158,29 @@ def _dataset(files: Sequence[Path], schema: pa.Schema) -> pyarrow.dataset.Datase
 
 
 def _part(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression, folder: Path) -> None:
-    """Put rows down in files by a hash of one of their columns, anew."""
-    count = min(rows.count_rows() // _ROWS_PER_PIECE + 1, _PIECES)
+    """Put rows down in files by ranges of one of their columns, anew."""
+    bounds = _bounds(rows, by, where)
     for file in folder.iterdir():
         file.unlink()
     with ExitStack() as stack:
         writers: dict[int, pyarrow.parquet.ParquetWriter] = {}
         for batch in rows.to_batches(filter=where):
             values = batch[by].dictionary_encode()
-            hashed = [zlib.crc32(value.encode()) % count for value in values.dictionary.to_pylist()]
-            pieces = np.array(hashed, dtype=int)[values.indices.to_numpy()]
+            ranges = [bisect.bisect(bounds, value) for value in values.dictionary.to_pylist()]
+            pieces = np.array(ranges, dtype=int)[values.indices.to_numpy()]
             for piece in np.unique(pieces).tolist():
                 if piece not in writers:
                     path = folder / f"{piece:06d}.parquet"
                     writers[piece] = stack.enter_context(pyarrow.parquet.ParquetWriter(path, batch.schema))
                 writers[piece].write_batch(batch.take(pa.array(np.flatnonzero(pieces == piece))))
+
+
+def _bounds(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression) -> list[str]:
+    """Return where each piece but the first begins, by a sample of the column, so that all are about as large."""
+    rng, share, sample, count = np.random.default_rng(0), 100 / _ROWS_PER_PIECE, list[str](), 0
+    for batch in rows.to_batches(columns=[by], filter=where):
+        sample += batch[by].filter(pa.array(rng.random(len(batch)) < share)).to_pylist()
+        count += len(batch)
+    pieces = min(count // _ROWS_PER_PIECE + 1, _PIECES, len(sample) or 1)
+    sample.sort()
+    return [sample[len(sample) * piece // pieces] for piece in range(1, pieces)]

@@ -15,6 +15,9 @@ from jobs.plays import history, live
 from jobs.recommender import profiles
 from jobs.storage import Lake
 
+# Users up to whom their plays are had at once.
+_FEW = 500
+
 # Listeners that are looked at, and whose lists are made again, at once; and plays that are written at once.
 _LOOKED_AT, _AT_ONCE, _PLAYS = 5_000, 500, 5_000
 
@@ -38,8 +41,8 @@ def repair(database: Any, shelf: live.Shelf, lake: Lake) -> int:
         for user in late:
             del some[user]
         stale += _lists(database, shelf, some)
-    for plays in history.of_users(lake, behind) if behind else ():
-        _make(database, shelf, plays)
+    if behind:
+        _make(database, shelf, lake, behind)
     mongo.upsert(database["settings"], [{"_id": live.REACHED, "offsets": ends}])
     return len(behind) + stale
 
@@ -55,13 +58,34 @@ def _lists(database: Any, shelf: live.Shelf, expected: dict[str, dict[str, int]]
     return len(stale)
 
 
-def _make(database: Any, shelf: live.Shelf, plays: pa.Table) -> None:
-    """Make profiles and what follows from them from all plays of their listeners."""
-    made = {user: {**profiles.empty(user), "offsets": offsets} for user, offsets in history.reached(plays).items()}
+def _make(database: Any, shelf: live.Shelf, lake: Lake, users: list[str]) -> None:
+    """Make users' plays, their profiles and what follows from them from all their plays.
+
+    The plays first: a profile that is not behind says that its plays are there. Of many users each collection is
+    written in the order of its ids, since the embedded store writes a page of 4 KB for each document that comes alone.
+    """
+    if len(users) <= _FEW:
+        plays = history.of_few(lake, users)
+        _make_plays(database, plays)
+        _make_profiles(database, shelf, plays)
+        return
+    for plays in history.of_users(lake, users, "event_id"):
+        _make_plays(database, plays)
+    for plays in history.of_users(lake, users, "user_id"):
+        _make_profiles(database, shelf, plays)
+
+
+def _make_plays(database: Any, plays: pa.Table) -> None:
+    for batch in history.once(plays).sort_by("event_id").to_batches(max_chunksize=_PLAYS):
+        mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in batch.to_pylist()))
+
+
+def _make_profiles(database: Any, shelf: live.Shelf, plays: pa.Table) -> None:
+    """Make the profiles, lists and feedback of whose plays these are."""
+    reached = sorted(history.reached(plays).items())
+    made = {user: {**profiles.empty(user), "offsets": offsets} for user, offsets in reached}
     for batch in history.once(plays).to_batches(max_chunksize=_PLAYS):
-        rows = batch.to_pylist()
-        mongo.upsert(database["plays"], ({"_id": play["event_id"], **play} for play in rows))
-        for play in rows:
+        for play in batch.to_pylist():
             profiles.add(made[play["user_id"]], play)
     mongo.upsert(database["profiles"], map(profiles.to_document, made.values()))
     _derive(database, shelf, list(made.values()))

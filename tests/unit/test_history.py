@@ -95,22 +95,24 @@ def test_last_offsets_after_some(lake):
     assert dict(history.last_offsets(lake, {"plays-0@x": 1, "plays-1@x": 7})) == {"anna": {"plays-0@x": 2}}
 
 
+@pytest.mark.parametrize("by", ["user_id", "event_id"])
 @pytest.mark.parametrize("compacted", [True, False])
-def test_many_users_come_in_pieces_each_whole(lake, monkeypatch, compacted):
+def test_plays_of_many_users_come_in_pieces_in_order_each_value_whole(lake, monkeypatch, compacted, by):
     made = [play(number, user=f"u{number % 17}", day=number % 3) for number in range(200)]
     add(lake, "a", *made[:150])
     if compacted:
         history.compact(lake)
     add(lake, "b", *made[150:], made[0])
     users = [f"u{number}" for number in range(12)]
-    monkeypatch.setattr(history, "_FEW", 3)
     monkeypatch.setattr(journal, "_ROWS_PER_PIECE", 40)
-    pieces = [piece.to_pylist() for piece in history.of_users(lake, users)]
-    assert 4 < len(pieces) <= 6
-    owners = [{row["user_id"] for row in piece} for piece in pieces]
-    assert sorted(user for own in owners for user in own) == sorted(users)
+    pieces = [piece.to_pylist() for piece in history.of_users(lake, users, by)]
+    assert len(pieces) == 4 and max(map(len, pieces)) < 60
+    values = [{row[by] for row in piece} for piece in pieces]
+    assert sum(map(len, values)) == len(set().union(*values))
+    assert [value for some in values for value in sorted(some)] == sorted(set().union(*values))
     found = sorted(row["event_id"] for piece in pieces for row in piece)
     assert found == sorted([*(each["event_id"] for each in made if each["user_id"] in users), "e0"])
+    assert found == sorted(history.of_few(lake, users)["event_id"].to_pylist())
     assert not list((lake.root / "PLAYS").glob(".pieces-*"))
 
 
