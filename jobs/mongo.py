@@ -71,11 +71,12 @@ def merge(collection: Collection[Document], documents: Iterable[Document]) -> in
     return count
 
 
-def delete(collection: Collection[Document], ids: Iterable[str]) -> None:
-    """Delete documents by `_id`, in bulks; those that are not there are none's concern."""
-    rest = iter(ids)
+def delete(collection: Collection[Document], ids: Iterable[str]) -> int:
+    """Delete documents by `_id`, in bulks; return how many were there."""
+    rest, count = iter(ids), 0
     while bulk := list(islice(rest, _BULK)):
-        collection.bulk_write([pymongo.DeleteOne({"_id": each}) for each in bulk], ordered=False)
+        count += collection.bulk_write([pymongo.DeleteOne({"_id": each}) for each in bulk], ordered=False).deleted_count
+    return count
 
 
 def ids(collection: Collection[Document]) -> Iterator[str]:

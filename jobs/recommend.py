@@ -147,9 +147,9 @@ def _lists(
 def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue) -> str:
     """Return what the lists follow from: model, blend, what goes together, and how far each profile is."""
     reached = 0
-    for profile in database["profiles"].find({}, {"at": 1, "offsets": 1}):
+    for profile in _profiles(database, lake, "at", "offsets"):
         told = f"{profile['_id']} {profile['at']} {sorted(profile['offsets'].items())}"
-        reached ^= int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big")  # in whatever order they come
+        reached ^= int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big")
     version = lake.version(TOGETHER)
     return f"{catalogue.model_version} {_told(catalogue.blend)} {version.name if version else ''} {reached:016x}"
 
@@ -157,13 +157,22 @@ def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: catalo
 def _made(database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue) -> Iterator[pa.RecordBatch]:
     """Yield RECOMMENDATIONS of all profiles; and, of listeners whom a store made anew does not know yet, the rows there are."""
     known: set[str] = set()
-    for some in mongo.bulks(database["profiles"].find()):
+    for some in mongo.bulks(_profiles(database, lake)):
         known |= {each["_id"] for each in some}
         yield _rows(live.document(catalogue, profiles.from_document(each)) for each in some)
     for batch in lake.batches(RECOMMENDATIONS):
         kept = [r not in known for r in batch["user_id"].to_pylist()]
         same = pc.equal(batch["model_version"], catalogue.model_version)
         yield batch.filter(pc.and_(pa.array(kept, pa.bool_()), same))
+
+
+def _profiles(database: Database[mongo.Document], lake: Lake, *fields: str) -> Iterator[mongo.Document]:
+    """Yield everybody's profile, in the order of the users; only some fields, or all.
+
+    By the users of PLAYS: asked for all that there are, the embedded store would hold a million of them at once.
+    """
+    users = (user for user, _ in history.last_offsets(lake))
+    yield from mongo.find(database["profiles"], users, *fields)
 
 
 def _rows(documents: Iterable[mongo.Document]) -> pa.RecordBatch:

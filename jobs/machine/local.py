@@ -41,6 +41,10 @@ _PAGE = 4_096
 # Milliseconds for which the file keeps what has been replaced. With H2's own 45,000 it is six times as large.
 _RETENTION_MS = 10_000
 
+# States of the store, at most one each _COMMIT_MS, that a find over a whole collection can outlast: it reads what was there
+# when it began, while what has been replaced is cleared away behind it ("Chunk not found", with H2's own 5 after 50 ms).
+_STATES = 400
+
 # Error codes of org.h2.mvstore.DataUtils that say nothing about the file's contents: writing failed, locked.
 _NOT_DAMAGE = (2, 7)
 
@@ -107,8 +111,8 @@ def _backend(jvm: Any, file: Path) -> Any:
     """
     builder = getattr(jvm.org.h2.mvstore, "MVStore$Builder")
     store = builder().fileName(str(file)).autoCommitBufferSize(_BUFFER_KB).pageSplitSize(_PAGE).compress().open()
-    # Space that is free is used again only after the longest find: it may still read there ("Chunk not found").
     store.setRetentionTime(_RETENTION_MS)
+    store.setVersionsToKeep(_STATES)
     store.setAutoCommitDelay(_COMMIT_MS)
     # What those milliseconds held back is written.
     embedded.on_shutdown(jvm, store, "close")

@@ -5,6 +5,7 @@ older plays again (`segue listens`) asks PLAYS before.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from pymongo.database import Database
 
@@ -26,23 +27,21 @@ def old_plays(database: Database[mongo.Document], lake: Lake, now: datetime) -> 
     Killed anywhere, the next call goes on: what was deleted stays so, the marks are written whole.
     """
     (found,) = list(mongo.find(database["settings"], ["plays_had"])) or [{"marks": []}]
-    marks = sorted(found["marks"], key=lambda mark: mark["at"])
+    marks, gone = sorted(found["marks"], key=lambda mark: mark["at"]), found.get("gone", [])
     past = [mark for mark in marks if mark["at"] <= now - _KEPT]
-    deleted = _delete_upto(database, past[-1]["reached"]) if past else 0
+    deleted = 0
+    if past:
+        # By their ids, from the lake: to look for them the embedded store would hold the whole collection.
+        ids = history.between(lake, _offsets(gone), _offsets(past[-1]["reached"]))
+        deleted, gone = mongo.delete(database["plays"], ids), past[-1]["reached"]
     # Of the past only the newest mark says anything.
     marks = [*past[-1:], *marks[len(past) :]]
     if not marks or marks[-1]["at"] <= now - _BETWEEN:
         reached = [{"origin": origin, "offset": offset} for origin, offset in sorted(history.ends(lake).items())]
         marks.append({"at": now, "reached": reached})
-    mongo.upsert(database["settings"], [{"_id": "plays_had", "marks": marks}])
+    mongo.upsert(database["settings"], [{"_id": "plays_had", "marks": marks, "gone": gone}])
     return deleted
 
 
-def _delete_upto(database: Database[mongo.Document], reached: list[dict[str, object]]) -> int:
-    upto = {str(each["origin"]): int(str(each["offset"])) for each in reached}
-    deleted = 0
-    for some in mongo.bulks(database["plays"].find({}, {"origin": 1, "offset": 1})):
-        old = [play["_id"] for play in some if play["offset"] <= upto.get(play["origin"], -1)]
-        mongo.delete(database["plays"], old)
-        deleted += len(old)
-    return deleted
+def _offsets(reached: list[dict[str, Any]]) -> dict[str, int]:
+    return {str(each["origin"]): int(each["offset"]) for each in reached}

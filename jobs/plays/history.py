@@ -70,6 +70,17 @@ def last_offsets(lake: Lake, after: Mapping[str, int] | None = None) -> Iterator
         yield user, {row["origin"]: row["offset"] for row in own}
 
 
+def between(lake: Lake, after: Mapping[str, int], upto: Mapping[str, int]) -> Iterator[str]:
+    """Yield the event_ids of plays beyond an offset of their origin, up to another one."""
+    for origin, last in upto.items():
+        offset, first = pc.field("offset"), after.get(origin, -1)
+        found = journal(lake).read(
+            "event_id", where=(pc.field("origin") == origin) & (offset > first) & (offset <= last)
+        )
+        for batch in found.to_batches(max_chunksize=10_000):
+            yield from batch["event_id"].to_pylist()
+
+
 def of_users(lake: Lake, users: Collection[str], by: str) -> Iterator[pa.Table]:
     """Yield all plays of some users, repetitions too, in pieces by `user_id` or `event_id`: of every value all in one."""
     yield from journal(lake).pieces(by, pc.field("user_id").isin(list(users)))

@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
+from jobs import mongo
 from jobs.errors import StepError
 from jobs.machine import embedded, local
 
@@ -117,6 +119,16 @@ def test_a_kill_of_the_server_takes_back_the_last_moment_and_no_more(data: Path,
     # A second is long on a busy machine; what a store without a clock of its own loses is all.
     assert not after_s or len(found) >= max(upto for at, upto in acknowledged if at < killed - 1)
     assert not list(data.glob("*.damaged*"))
+
+
+def test_a_find_over_all_outlasts_what_is_cleared_away_behind_it(data: Path) -> None:
+    """More documents than H2's cache has room for, in no order, so that it clears up for seconds after they are written."""
+    count, rng = 20_000, random.Random(0)
+    ids = iter(rng.sample(range(2**40), count))
+    with local.mongo(data) as uri, mongo.database(uri) as database:
+        mongo.upsert(database["x"], ({"_id": f"{i:016x}", **{f"field{k}": k / 2 for k in range(40)}} for i in ids))
+        for _ in range(15):
+            assert sum(1 for _ in mongo.ids(database["x"])) == count
 
 
 def test_kill_of_python_leaves_no_server_and_the_next_starts_anew(
