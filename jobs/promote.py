@@ -41,7 +41,8 @@ def add_margin_argument(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Promote one version and bring it online; StepError with the gate's reason where it is refused."""
     registry.connect(arguments.mlflow, Lake(settings.lake_path(arguments.lake)).root)
-    number = arguments.version or registry.aliases().get(registry.CHALLENGER)
+    aliases = registry.aliases()
+    number = arguments.version or aliases.get(registry.CHALLENGER)
     if arguments.gate:
         reason = (
             gate(str(number), margin=arguments.margin, force=arguments.force)
@@ -49,8 +50,10 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             else "nothing new: the champion serves on"
         )
         return {"champion": registry.aliases().get(registry.CHAMPION, "none"), "gate": reason}
+    # What was promoted and then could not go online (killed, disk full) is the champion by now: the same command goes on.
+    number = number or aliases.get(registry.CHAMPION)
     if number is None:
-        raise InputError("expected a challenger or a VERSION, found neither; see `segue models`")
+        raise InputError("expected a model to promote, found none; `segue cluster` trains one")
     reason = gate(str(number), margin=arguments.margin, force=arguments.force)
     if registry.aliases().get(registry.CHAMPION) != str(number):
         raise StepError(f"version {number} is not promoted: {reason}; the champion serves on (--force overrides)")

@@ -37,6 +37,8 @@ from jobs.model.evaluation import Clusters
 # Its INFO lines tell of database tables and code paths, in the middle of the progress display.
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.ERROR)
+# Ninety lines of what is raised as well, and told in one.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 MODEL = "segue"
 EXPERIMENT = "segue"

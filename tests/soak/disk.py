@@ -18,7 +18,7 @@ from pathlib import Path
 
 from jobs.machine import health, processes, services, stream_status
 from jobs.run import STEPS
-from tests.services.conftest import SEGUE, environment, rows
+from tests.services.conftest import SEGUE, environment, portable
 from tests.soak import checks
 from tests.soak.listeners import Listener, Promises, invite
 
@@ -80,10 +80,11 @@ def batch(lake: Path, music: Path, beside: Path) -> tuple[list[str], list[tuple[
             print(lines[-1], flush=True)
             if "Traceback" in done.stderr or (done.returncode and "full" not in said and "room" not in said):
                 bad.append(f"{name}: {said}")
+                (beside.parent / f"{name}-{room >> 10}.err").write_text(done.stderr)
         done = step(lake, name, music)
         if done.returncode:
             bad.append(f"{name} with room again: {done.stderr.strip()[-300:]}")
-    expected, found = rows(beside), rows(lake)
+    expected, found = portable(beside, *TABLES), portable(lake, *TABLES)
     differing = [name for name in TABLES if expected[name] != found[name]]
     return lines, [
         ("a full disk is what a step says, or it has done its work", "; ".join(bad)),
