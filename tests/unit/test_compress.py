@@ -236,7 +236,7 @@ def test_in_place_two_files_after_one_name_at_once(sound, tmp_path):
     """song.flac and song.wav both want song.mp3; a rename would let the second overwrite the first."""
     hashes = {digest(sound("song.flac", seconds=2)), digest(sound("song.wav", seconds=3))}
     function = functools.partial(compress.compress_file, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
+    with multiprocessing.get_context("forkserver").Pool(2) as pool:
         pool.map(function, rows(tmp_path), chunksize=1)
     marks = [transcode.read_mark(str(path)) for path in tmp_path.iterdir()]
     assert {mark.content_hash for mark in marks} == hashes and len(marks) == 2
