@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("segue").setLevel(logging.INFO)
-    if settings.is_task():
-        lifeline.hold()
+    if (task := settings.task()) is not None:
+        lifeline.hold(task)
     try:
         with progress.display():
             counts = _run(arguments)

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from jobs.errors import InputError
 
+# The process of the task that has submitted a job: for the job to end with it.
+_TASK = "SEGUE_TASK"
+
 KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 KAFKA_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -56,9 +59,14 @@ def dag_defaults() -> dict[str, str]:
     return {name.lower(): os.environ.get(f"SEGUE_{name}", "") for name in names}
 
 
-def is_task() -> bool:
-    """Tell whether this process works for a task of Airflow's, which says so to whatever a task starts."""
-    return "AIRFLOW_CTX_TASK_ID" in os.environ
+def task() -> int | None:
+    """Return the process of the Airflow task that has submitted this job, None where none has."""
+    return int(os.environ[_TASK]) if _TASK in os.environ else None
+
+
+def begin_task() -> None:
+    """Tell the jobs that this process will submit that it is their task."""
+    os.environ[_TASK] = str(os.getpid())
 
 
 def add_fma_argument(parser: argparse.ArgumentParser) -> None:

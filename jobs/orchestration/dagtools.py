@@ -132,6 +132,7 @@ class SegueStep(SparkSubmitOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the step; fail for good where its input is bad, else so that it is tried again."""
+        settings.begin_task()
         with tempfile.TemporaryDirectory(prefix="segue-") as folder:
             counts = Path(folder, "counts.json")
             shard = [f"--shard={self.shard}"] if self.shard else []

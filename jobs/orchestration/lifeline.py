@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from contextlib import suppress
+from typing import NoReturn
 
 import psutil
 
@@ -17,20 +18,26 @@ SUBMITS = "org.apache.spark.deploy.SparkSubmit"
 _LOOK_S = 2.0
 
 
-def hold() -> None:
-    """End this job, its JVM with it, once the process that started spark-submit has ended."""
+def hold(task: int) -> None:
+    """End this job, its JVM with it, once the process of its task has ended; at once where it ended while the JVM started."""
     with suppress(psutil.NoSuchProcess):
         jvm = psutil.Process().parent()
-        task = jvm.parent() if jvm is not None else None
-        # A task's words are inherited by whatever it starts, a whole `segue up` with its supervisord too.
-        if jvm is not None and task is not None and task.pid != 1 and SUBMITS in jvm.cmdline():
-            threading.Thread(target=_watch, args=(task, jvm), name="lifeline", daemon=True).start()
+        # The task's number is inherited by whatever the job starts, an embedded store too.
+        if jvm is not None and SUBMITS in jvm.cmdline():
+            parent = jvm.parent()
+            if parent is None or parent.pid != task:
+                _end(jvm)
+            threading.Thread(target=_watch, args=(parent, jvm), name="lifeline", daemon=True).start()
 
 
 def _watch(task: psutil.Process, jvm: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
         while task.is_running() and task.status() != psutil.STATUS_ZOMBIE:
             time.sleep(_LOOK_S)
+    _end(jvm)
+
+
+def _end(jvm: psutil.Process) -> NoReturn:
     log.error("the task that started this job was killed, and the job ends; its retry goes on from here")
     with suppress(psutil.NoSuchProcess):
         jvm.kill()

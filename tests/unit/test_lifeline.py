@@ -9,25 +9,29 @@ import psutil
 from jobs.orchestration.lifeline import SUBMITS
 
 JOB = (
-    "from jobs.orchestration import lifeline; import time; lifeline.hold(); print('held', flush=True); time.sleep(600)"
+    "from jobs.orchestration import lifeline; import os, time; "
+    "lifeline.hold(int(os.environ['TASK'])); print('held', flush=True); time.sleep(600)"
 )
+RUN = "import os, subprocess, sys, time; os.environ.setdefault('TASK', str(os.getpid())); "
+# A JVM takes seconds to start; here it has started once its task has ended.
+LATE = "print('starting', flush=True)\nwhile os.getppid() == int(os.environ['TASK']): time.sleep(.1)\n"
 
 
-def started(*words):
+def started(*words, late=False):
     """A task, what it has started with these words, and the job below; the task's stdout."""
-    jvm = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {JOB!r}])"
-    task = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {jvm!r}, *{words!r}])"
+    jvm = f"{RUN}{LATE if late else ''}subprocess.run([sys.executable, '-c', {JOB!r}])"
+    task = f"{RUN}subprocess.run([sys.executable, '-c', {jvm!r}, *{words!r}])"
     return subprocess.Popen([sys.executable, "-c", task], stdout=subprocess.PIPE)
 
 
 @contextmanager
-def killed(task):
-    """Kill the task once its job is at work; give what it has left."""
+def killed(task, said, processes):
+    """Kill the task once what it has started has said this; give the processes that it has left."""
     below = []
     try:
-        assert task.stdout.readline() == b"held\n"
+        assert task.stdout.readline() == said
         below = psutil.Process(task.pid).children(recursive=True)
-        assert len(below) == 2
+        assert len(below) == processes
         task.kill()
         task.wait()
         yield below
@@ -39,11 +43,19 @@ def killed(task):
 
 
 def test_a_killed_task_takes_its_jvm_and_its_job_along():
-    with killed(started(SUBMITS)) as below:
+    with killed(started(SUBMITS), b"held\n", 2) as below:
         assert psutil.wait_procs(below, timeout=60)[1] == []
+
+
+def test_a_task_killed_while_its_jvm_starts_takes_it_along_and_the_job_does_nothing():
+    """The job of a killed try once kept the lake from the next: it began when the task was gone already."""
+    task = started(SUBMITS, late=True)
+    with killed(task, b"starting\n", 1) as below:
+        assert psutil.wait_procs(below, timeout=60)[1] == []
+        assert task.stdout.read() == b""
 
 
 def test_what_no_spark_submit_has_started_lives_on():
     """As the services of a `segue up` that was typed where a task's environment is."""
-    with killed(started("supervisord")) as below:
+    with killed(started("supervisord"), b"held\n", 2) as below:
         assert psutil.wait_procs(below, timeout=5)[0] == []
