@@ -42,6 +42,14 @@ def run(tmp_path):
     return run
 
 
+@pytest.fixture(scope="module")
+def clean():
+    """Starts processes from one that has no threads: a fork out of pytest's own hung once, at a lock that a thread had held."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
 @pytest.fixture
 def beside(run, tmp_path_factory):
     return functools.partial(run, audio_root=tmp_path_factory.mktemp("lake") / "audio")
@@ -232,11 +240,11 @@ def test_in_place_no_other_file_is_overwritten(sound, in_place, tmp_path):
     assert audio.decoded_duration(str(tmp_path / "song.wav.mp3")) == pytest.approx(2, abs=0.05)
 
 
-def test_in_place_two_files_after_one_name_at_once(sound, tmp_path):
+def test_in_place_two_files_after_one_name_at_once(sound, clean, tmp_path):
     """song.flac and song.wav both want song.mp3; a rename would let the second overwrite the first."""
     hashes = {digest(sound("song.flac", seconds=2)), digest(sound("song.wav", seconds=3))}
     function = functools.partial(compress.compress_file, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
-    with multiprocessing.get_context("forkserver").Pool(2) as pool:
+    with clean.Pool(2) as pool:
         pool.map(function, rows(tmp_path), chunksize=1)
     marks = [transcode.read_mark(str(path)) for path in tmp_path.iterdir()]
     assert {mark.content_hash for mark in marks} == hashes and len(marks) == 2
@@ -409,13 +417,13 @@ def limited(limit, row, folder):
 
 
 @pytest.mark.parametrize(("limit", "reason"), [(10_000, "FFmpeg"), (60_000, "File too large")])
-def test_a_disk_that_fills_at_any_stage_leaves_nothing(sound, tmp_path, limit, reason):
+def test_a_disk_that_fills_at_any_stage_leaves_nothing(sound, clean, tmp_path, limit, reason):
     """Audio is 24 kB, its cover 100 kB: the first limit stops FFmpeg, the second mutagen."""
     path = sound("song.mp3")
     tagged = mutagen.File(path)
     tagged.tags.add(APIC(encoding=3, mime="image/png", type=3, desc="", data=random.Random(1).randbytes(100_000)))
     tagged.save()
-    with multiprocessing.get_context("fork").Pool(1) as pool:
+    with clean.Pool(1) as pool:
         row = pool.apply(limited, (limit, rows(tmp_path)[0], str(tmp_path / "audio")))
     assert row["outcome"] == "rejected" and reason in row["error"]
     assert not [path for path in (tmp_path / "audio").rglob("*") if path.is_file()]
@@ -431,7 +439,9 @@ def test_a_hanging_ffmpeg_costs_one_file(tmp_path, hanging_ffmpeg, where, reques
     assert os.listdir(path.parent) == ["x.wav"]
 
 
-def compress_all(folder):
+def compress_all(folder, begun=None):
+    if begun is not None:
+        begun.set()
     for row in rows(folder):
         compress.compress_file(row, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
 
@@ -449,17 +459,19 @@ def is_safe(folder, name, content_hash):
     return False
 
 
-def test_kill_9_at_any_moment_leaves_a_whole_copy_of_everything(sound, tmp_path):
+def test_kill_9_at_any_moment_leaves_a_whole_copy_of_everything(sound, clean, tmp_path):
     names = ["a.mp3", "b.ogg", "c.opus", "d.flac", "d.wav", "e.m4a", "f.aac", "g.mp3", "h.flac", "i.ogg"]
     originals = tmp_path / "originals"
     hashes = {name: digest(sound(f"originals/{name}", seconds=2)) for name in names}
     folder = tmp_path / "music"
     shutil.copytree(originals, folder)
-    moments, fork = random.Random(3), multiprocessing.get_context("fork")
+    moments = random.Random(3)
     swapped, killed = 0, 0
     for _ in range(15):
-        process = fork.Process(target=compress_all, args=(folder,))
+        begun = clean.Event()
+        process = clean.Process(target=compress_all, args=(folder, begun))
         process.start()
+        assert begun.wait(60)
         time.sleep(moments.uniform(0.02, 0.7))
         process.kill()
         process.join()
@@ -499,15 +511,15 @@ def compress_until(call, row):
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "song.flac"])
-def test_kill_9_before_every_change_of_a_name(sound, tmp_path, name):
-    folder, fork = tmp_path / "music", multiprocessing.get_context("fork")
+def test_kill_9_before_every_change_of_a_name(sound, clean, tmp_path, name):
+    folder = tmp_path / "music"
     original = sound(name, seconds=2)
     content_hash, code, calls = digest(original), -signal.SIGKILL, 0
     while code == -signal.SIGKILL:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copy(original, folder)
-        process = fork.Process(target=compress_until, args=(calls, rows(folder)[0]))
+        process = clean.Process(target=compress_until, args=(calls, rows(folder)[0]))
         process.start()
         process.join()
         code, calls = process.exitcode, calls + 1
