@@ -31,7 +31,9 @@ def place(tmp_path_factory, demo_library):
         for name, value in given.items():
             patch.setenv(name, value)
         yield folder
-    for name in [name for name in os.environ if name.startswith(("AIRFLOW_CTX_", "SEGUE_TASK"))]:  # what dag.test() leaves
+    for name in [
+        name for name in os.environ if name.startswith(("AIRFLOW_CTX_", "SEGUE_TASK"))
+    ]:  # what dag.test() leaves
         del os.environ[name]
 
 
