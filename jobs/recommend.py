@@ -128,7 +128,7 @@ def _start(catalogue: catalogues.Catalogue, as_of: datetime) -> mongo.Document:
 def _lists(
     database: Database[mongo.Document], lake: Lake, catalogue: catalogues.Catalogue, found: dict[str, mongo.Document]
 ) -> int:
-    """Write RECOMMENDATIONS of every profile, then the same to MongoDB; return their number.
+    """Write RECOMMENDATIONS of every profile, then the same to MongoDB, where anything is new; return their number.
 
     The stream writes MongoDB's too, from the same profile by the same catalogue, so it does not matter who is last; but of
     a profile that has changed since it was read here, the stream's list is the one to keep.
@@ -136,6 +136,8 @@ def _lists(
     made_from = _made_from(database, lake, catalogue)
     if found.get("lists", {}).get("made_from") != made_from or lake.version(RECOMMENDATIONS) is None:
         lake.commit_arrow(RECOMMENDATIONS, _made(database, lake, catalogue))
+    elif database["recommendations"].estimated_document_count() >= lake.rows(RECOMMENDATIONS):
+        return lake.rows(RECOMMENDATIONS)  # this store has them: the line below was written after them
     written = 0
     for batch in lake.batches(RECOMMENDATIONS):
         documents = [document(row) for row in batch.to_pylist()]
