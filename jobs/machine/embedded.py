@@ -99,6 +99,16 @@ class _Stay:
         os.close(self._pipe)
         os.close(self._users)
 
+    def is_alone(self) -> bool:
+        """Tell whether nobody else is inside: whoever was there has been killed."""
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            fcntl.flock(self._users, fcntl.LOCK_SH)  # a try that fails has let go of it
+        return True
+
     def leave(self) -> None:
         """Let go; the last one stops the server, and waits, so that the next does not meet it half dead."""
         lock = FileLock(self.program.file(self.data, "lock"), timeout=_STOP_LIMIT_S)
@@ -143,7 +153,10 @@ def is_running(program: Program, data: Path) -> bool:
 
 
 def _join(program: Program, data: Path) -> _Stay | None:
-    """Hold on to the server that runs, if one runs; one that does not answer is ended."""
+    """Hold on to the server that runs, if one runs; one that does not answer is ended, and one that nobody held until now.
+
+    That one has seen the pipe's end, or may have: it still answers while it ends, and would forget what it is told.
+    """
     found = state(program, data)
     if found is None:
         return None
@@ -152,6 +165,10 @@ def _join(program: Program, data: Path) -> _Stay | None:
     except OSError:
         return None
     stay.address, stay.pid = found
+    if stay.is_alone():
+        stay.stop()
+        stay.close()
+        return None
     if not program.answers(stay.address):
         log.warning(
             "%s: the embedded %s (process %d) does not answer: starting it again", data, program.title, stay.pid

@@ -84,6 +84,9 @@ def _serve(gateway: JavaGateway, data: Path) -> str:
     """Open the store and bind the server; return its address."""
     backend = _open(gateway.jvm, data / "segue.mv.db")
     server = gateway.jvm.de.bwaldvogel.mongo.MongoServer(backend)
+    # What the last milliseconds held back is written, once nobody is served any more: what the store takes after that write
+    # is acknowledged, and gone.
+    embedded.on_shutdown(gateway.jvm, server, "shutdownNow")
     server.bind("127.0.0.1", 0)
     return f"mongodb://127.0.0.1:{int(server.getLocalAddress().getPort())}/segue"
 
@@ -114,8 +117,6 @@ def _backend(jvm: Any, file: Path) -> Any:
     store.setRetentionTime(_RETENTION_MS)
     store.setVersionsToKeep(_STATES)
     store.setAutoCommitDelay(_COMMIT_MS)
-    # What those milliseconds held back is written.
-    embedded.on_shutdown(jvm, store, "close")
     try:
         return jvm.de.bwaldvogel.mongo.backend.h2.H2Backend(store)
     except Py4JJavaError:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -144,6 +145,34 @@ def test_kill_of_python_leaves_no_server_and_the_next_starts_anew(
         assert uri != first
         with Client(uri) as client:
             client["segue"]["x"].insert_one({"_id": 1})
+
+
+def test_a_server_that_nobody_held_any_more_is_not_joined(
+    data: Path, enter: Callable[[], "subprocess.Popen[str]"]
+) -> None:
+    """It may be ending, and answers while it does: every third command that came at once lost its write, or failed."""
+    process = enter()
+    first, java = uri_of(process), server(data)
+    java.suspend()  # as one that has not come round to it yet
+    process.kill()
+    process.wait()
+    threading.Timer(1, java.resume).start()
+    with local.mongo(data) as uri:
+        assert uri != first and java.pid not in servers(data)
+
+
+def test_what_a_server_acknowledges_while_it_is_told_to_end_stays(data: Path) -> None:
+    for _ in range(3):
+        with local.mongo(data) as uri, Client(uri) as client:
+            before = client["segue"]["x"].count_documents({})
+            acknowledged = before
+            threading.Timer(0.5, server(data).terminate).start()
+            with suppress(PyMongoError):
+                while True:
+                    client["segue"]["x"].insert_one({"_id": acknowledged})
+                    acknowledged += 1
+        with local.mongo(data) as uri, Client(uri) as client:
+            assert before < acknowledged <= client["segue"]["x"].count_documents({})
 
 
 def test_a_stale_state_with_somebody_else_on_its_port_is_recognised(data: Path) -> None:
