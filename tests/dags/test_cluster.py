@@ -16,7 +16,7 @@ import yaml
 
 from jobs import session
 from jobs.machine import java, package
-from tests.services.conftest import rows
+from tests.services.conftest import rows, steps
 from tests.services.test_local import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,13 +91,13 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def ingest(lake: Path, library: Path, master: str, conf: str, *options: str) -> None:
-    """Submit compress, catalog and extract as the DAGs do."""
+def submit(lake: Path, commands: list[list[str]], master: str, conf: str, *options: str) -> None:
+    """Submit commands of `segue` as the DAGs do."""
     given = os.environ | session.ONE_THREAD | {"SEGUE_LAKE": str(lake), "PYSPARK_PYTHON": sys.executable}
     given |= {"JAVA_HOME": str(java.java_home()), "SPARK_LOCAL_IP": "127.0.0.1"}
-    submit = [BIN / "spark-submit", "--master", master, "--properties-file", ROOT / "spark_conf" / conf, *options]
-    for step in (["compress", "--library", str(library)], ["catalog"], ["extract"]):
-        command = [*submit, ROOT / "jobs" / "__main__.py", *step]
+    spark = [BIN / "spark-submit", "--master", master, "--properties-file", ROOT / "spark_conf" / conf, *options]
+    for words in commands:
+        command = [*spark, ROOT / "jobs" / "__main__.py", *words]
         done = subprocess.run(command, cwd=lake.parent, env=given, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
@@ -105,9 +105,10 @@ def ingest(lake: Path, library: Path, master: str, conf: str, *options: str) -> 
 def test_a_cluster_makes_the_rows_of_one_machine(tmp_path, demo_library, cluster):
     """The same lake path for both: tables hold absolute paths."""
     lake, zipped = tmp_path / "lake", tmp_path / "segue.zip"
+    commands = [["compress", "--library", str(demo_library(6))], ["catalog"], ["extract"]]
     package.write(zipped)
-    ingest(lake, demo_library(6), cluster, "cluster.conf", "--py-files", str(zipped))
+    submit(lake, commands, cluster, "cluster.conf", "--py-files", str(zipped))
     found = rows(lake)
     lake.rename(tmp_path / "lake of the cluster")
-    ingest(lake, demo_library(6), "local[2]", "local.conf")
+    steps(lake, *commands)
     assert found == rows(lake) and len(found["FEATURES"]) == 6

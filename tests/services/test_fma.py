@@ -1,15 +1,13 @@
 """The catalogue of FMA as a user makes it, from nothing: TRACKS and MongoDB; then a model beside tracks without one."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from jobs.fma import layout
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, TRACKS
-from tests.services.conftest import documents, environment, rows, segue
+from tests.services.conftest import documents, rows, segue, steps
 
 REAL = {
     "2": ("Food", "AWOL", "Hip-Hop"),
@@ -66,19 +64,13 @@ def test_tracks_without_a_model_stay_beside_those_with_one(lake, tmp_path):
     numbers = {key: ",".join(str((int(key) * (i + 3)) % 17) for i in range(518)) for key in ("2", "3", "5", "10", "20")}
     header = "".join(",".join(row) + "\n" for row in layout.header())
     (tmp_path / "features.csv").write_text(header + "".join(f"{key},{text}\n" for key, text in numbers.items()))
-    steps = [
+    steps(
+        lake,
         ["fma", "import", "--features", str(tmp_path / "features.csv")],
         ["embed", "--dimensions", "3"],
         ["cluster", "--k", "2"],
         ["publish"],
-    ]
-    # One process, so one JVM: its start is most of the time.
-    program = "import sys; from jobs.__main__ import main; sys.exit(any(main(words.split()) for words in sys.argv[1:]))"
-    commands = [" ".join(step) for step in steps]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *commands], env=environment(lake), capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout + done.stderr
     shown = documents(lake)["tracks"]
     assert {row["track_id"] for row in Lake(lake).arrow(EMBEDDINGS, "track_id").to_pylist()} == set(numbers)
     assert {key for key, document in shown.items() if "model_version" in document} == set(numbers)

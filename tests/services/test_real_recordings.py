@@ -11,7 +11,8 @@ from tests.services.conftest import documents, rows, segue
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory, recordings):
     folder = tmp_path_factory.mktemp("real") / "lake"
-    segue(folder, "run", "--library", str(recordings))
+    # One K-Means is enough: it is the files that are looked at.
+    segue(folder, "run", "--library", str(recordings), "--k", "8", "--seeds", "1")
     return folder
 
 

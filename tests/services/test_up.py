@@ -19,7 +19,7 @@ from jobs.machine import processes, services
 from jobs.tables import EMBEDDINGS
 from serving.accounts import Accounts
 from serving.ledger import Ledger
-from tests.services.conftest import portable, rows, segue
+from tests.services.conftest import portable, rows, segue, steps
 
 # Seconds: a run of the DAGs takes two to three minutes here, and a retry waits one.
 LIMIT_S = 1200
@@ -200,8 +200,7 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
     train = eventually(lambda: finished(home, admin, "train"))
     assert (train["run_type"], train["state"]) == ("asset_triggered", "success")
 
-    for step in (["compress", "--library", str(music)], ["catalog"], ["extract"]):
-        segue(tmp_path / "lake", *step)
+    steps(tmp_path / "lake", ["compress", "--library", str(music)], ["catalog"], ["extract"])
     assert portable(home.lake, *INGESTED) == portable(tmp_path / "lake", *INGESTED)
     assert len(rows(home.lake)[EMBEDDINGS.name]) == 6
 
