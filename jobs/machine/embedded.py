@@ -100,7 +100,7 @@ class _Stay:
         os.close(self._users)
 
     def is_alone(self) -> bool:
-        """Tell whether nobody else is inside: whoever was there has been killed."""
+        """Tell whether nobody else is inside; asked while the lock is held, so that nobody comes meanwhile."""
         try:
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -112,9 +112,9 @@ class _Stay:
     def leave(self) -> None:
         """Let go; the last one stops the server, and waits, so that the next does not meet it half dead."""
         lock = FileLock(self.program.file(self.data, "lock"), timeout=_STOP_LIMIT_S)
-        with suppress(Timeout, BlockingIOError), lock:
-            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.stop()
+        with suppress(Timeout), lock:
+            if self.is_alone():
+                self.stop()
         self.close()
 
     def stop(self) -> None:
@@ -165,18 +165,16 @@ def _join(program: Program, data: Path) -> _Stay | None:
     except OSError:
         return None
     stay.address, stay.pid = found
-    if stay.is_alone():
-        stay.stop()
-        stay.close()
-        return None
-    if not program.answers(stay.address):
+    alone = stay.is_alone()
+    if not alone and program.answers(stay.address):
+        return stay
+    if not alone:
         log.warning(
             "%s: the embedded %s (process %d) does not answer: starting it again", data, program.title, stay.pid
         )
-        stay.stop()
-        stay.close()
-        return None
-    return stay
+    stay.stop()
+    stay.close()
+    return None
 
 
 def _start(program: Program, data: Path) -> _Stay:

@@ -24,10 +24,11 @@ def hold(task: int) -> None:
         jvm = psutil.Process().parent()
         # The task's number is inherited by whatever the job starts, an embedded store too.
         if jvm is not None and SUBMITS in jvm.cmdline():
-            parent = jvm.parent()
-            if parent is None or parent.pid != task:
+            # Not its parent alone: spark-submit may be a script of somebody's own, which waits for it.
+            holder = next((process for process in jvm.parents() if process.pid == task), None)
+            if holder is None:
                 _end(jvm)
-            threading.Thread(target=_watch, args=(parent, jvm), name="lifeline", daemon=True).start()
+            threading.Thread(target=_watch, args=(holder, jvm), name="lifeline", daemon=True).start()
 
 
 def _watch(task: psutil.Process, jvm: psutil.Process) -> None:
