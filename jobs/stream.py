@@ -20,14 +20,16 @@ import filelock
 import pyarrow as pa
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
+from py4j.protocol import Py4JError
 from pymongo.errors import ConnectionFailure, PyMongoError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
 from jobs import mongo, session, settings
 from jobs.errors import InputError, StepError
 from jobs.machine import broker, java, local, stream_status
-from jobs.plays import history, live, repair, topics
+from jobs.plays import events, history, live, repair, topics
 from jobs.storage import Lake
 
 log = logging.getLogger("segue")
@@ -97,7 +99,14 @@ def _query(
         # What Kafka has given up, after its retention, cannot be had by stopping; what is lost is logged.
         .option("failOnDataLoss", "false")
         .load()
-        .select("partition", "offset", "timestamp", "value")
+        # The beginning of what is too long to be an event: a batch of such would not fit into the driver.
+        .selectExpr(
+            "partition",
+            "offset",
+            "timestamp",
+            f"substring(value, 1, {events.MAX_BYTES}) AS value",
+            "octet_length(value) AS size",
+        )
     )
     writer = frame.writeStream.foreachBatch(heard).option("checkpointLocation", str(checkpoint)).queryName("plays")
     if arguments.until_empty:
@@ -113,16 +122,24 @@ def _wait(query: Any, tell: Callable[[], None]) -> None:
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: told.set())
-    while query.isActive and not told.is_set():
+    try:
+        while query.isActive and not told.is_set():
+            tell()
+            for _ in range(10):
+                if query.isActive and not told.wait(0.2):
+                    continue
+                break
+        if told.is_set():
+            query.stop()
         tell()
-        for _ in range(10):
-            if query.isActive and not told.wait(0.2):
-                continue
-            break
-    if told.is_set():
-        query.stop()
-    tell()
-    if (error := query.exception()) is not None:
+        error = query.exception()
+    except (Py4JError, PySparkException, OSError):
+        # Who tells the whole group to end, as supervisord does, has told Spark's JVM too: it may be gone before it is
+        # asked to. A batch that it leaves undone is done by the next stream.
+        if told.is_set():
+            return
+        raise
+    if error is not None:
         raise StepError(f"the stream has ended: {str(error)[:500]}")
 
 
@@ -216,9 +233,22 @@ class Listener:
             if message.offset > self._upto.get(place, -1):
                 self._upto[place] = message.offset
                 headers = live.rejection_headers(each, self._upto)
-                sent.append(self._rejecter.send(topics.REJECTED, value=message.value, headers=headers))
+                sent.append(self._rejecter.send(topics.REJECTED, value=self._whole(message), headers=headers))
         for future in sent:
             future.get(timeout=60)
+
+    def _whole(self, message: live.Message) -> bytes:
+        """Return what a message says, as much of it as plays.rejected takes."""
+        if message.size <= len(message.value):
+            return message.value
+        with _consumer(self._kafka) as consumer:
+            place = TopicPartition(topics.PLAYS, message.partition)
+            consumer.assign([place])
+            consumer.seek(place, message.offset)
+            found = next(iter(consumer), None)
+        # Kafka may have given it up meanwhile, after its retention.
+        is_it = found is not None and found.offset == message.offset
+        return found.value[: topics.MAX_REJECTED] if is_it else message.value
 
     def totals(self) -> dict[str, Any]:
         """Return what has been done since the start."""
@@ -238,10 +268,10 @@ class Listener:
 
 
 def _messages(table: pa.Table) -> list[live.Message]:
-    columns = [table[name].to_pylist() for name in ("partition", "offset", "timestamp", "value")]
+    columns = [table[name].to_pylist() for name in ("partition", "offset", "timestamp", "value", "size")]
     return [
-        live.Message(partition, offset, at if at.tzinfo else at.replace(tzinfo=UTC), value or b"")
-        for partition, offset, at, value in zip(*columns, strict=True)
+        live.Message(partition, offset, at if at.tzinfo else at.replace(tzinfo=UTC), value or b"", size or 0)
+        for partition, offset, at, value, size in zip(*columns, strict=True)
     ]
 
 

@@ -344,7 +344,7 @@ PLAYS = Table(
         Column("event_id", "string", "of the player"),
         Column("user_id", "string", "who"),
         Column("track_id", "string", "of TRACKS"),
-        Column("event", "string", "started, finished, skipped, liked or disliked"),
+        Column("event", "string", "started, finished, skipped, liked, disliked or unrated"),
         Column("position_s", "double", "seconds into the track; null where the player does not say"),
         Column("played_at", "timestamp", "UTC"),
         Column("session_id", "string", "one sitting; null where the player does not say"),

@@ -16,6 +16,7 @@ from jobs.errors import StepError
 from jobs.machine import stream_status
 from jobs.plays import events
 from jobs.plays.producer import Producer
+from jobs.recommender.profiles import RATINGS
 from jobs.storage import Lake
 from serving import catalog
 from serving.accounts import LOCAL, Accounts, User
@@ -220,20 +221,19 @@ class House:
                 event = self._owed.popleft()  # one that fails otherwise must not stand in the way of all others
                 try:
                     self.listeners.played({**event, "played_at": event["played_at"].isoformat()})
-                    if event["event"] in ("liked", "disliked"):
-                        self.listeners.rate(event["user_id"], event["track_id"], event["event"] == "liked")
+                    if event["event"] in RATINGS:
+                        self.listeners.rate(event["user_id"], event["track_id"], RATINGS[event["event"]])
                 except sqlite3.OperationalError:
                     self._owed.appendleft(event)
                     raise
 
     def rate(self, user: User, track_id: str, liked: bool | None) -> None:
-        """Like or dislike a track, or (None) take it back, which is no event: nothing was played."""
-        if liked is None:
-            self.track(track_id)
-            self._settle()
-            self.listeners.rate(user.name, track_id, None)
-        elif self.listeners.ratings(user.name).get(track_id) != liked:
-            self.accept(user, {"track_id": track_id, "event": "liked" if liked else "disliked"})
+        """Like or dislike a track, or (None) take that back."""
+        self.track(track_id)
+        self._settle()
+        if self.listeners.ratings(user.name).get(track_id) is not liked:
+            said = next(event for event, says in RATINGS.items() if says is liked)
+            self.accept(user, {"track_id": track_id, "event": said})
 
     def seen(self, status: int, seconds: float) -> None:
         """Count a request that was answered."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from jobs.plays.events import Kind
 from serving.radio import MOODS
 
 # No control characters, no lone surrogates: ids are keys of MongoDB and of Kafka.
@@ -97,7 +98,7 @@ class PlayEvent(Given):
     """What a player has to say; the listener is who is logged in, and the time is now unless it is given."""
 
     track_id: Id
-    event: Literal["started", "finished", "skipped", "liked", "disliked"]
+    event: Kind
     event_id: Id | None = Field(None, description="of the player, so that sending it twice counts once")
     position_s: Seconds | None = None
     session_id: Id | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-Kind = Literal["started", "finished", "skipped", "liked", "disliked"]
+Kind = Literal["started", "finished", "skipped", "liked", "disliked", "unrated"]
 EVENTS: tuple[str, ...] = get_args(Kind)
 
 # Bytes: an event is some 300. What is larger is no event, and would cost every reader.
@@ -59,14 +59,15 @@ _ADAPTER = TypeAdapter(_Event)
 FIELDS = tuple(_Event.model_fields)
 
 
-def parse(raw: bytes, now: datetime) -> dict[str, Any]:
+def parse(raw: bytes, now: datetime, size: int | None = None) -> dict[str, Any]:
     """Return the event of a message, with all of FIELDS; `played_at` is a datetime in UTC.
 
     BadEvent, one line, for whatever is no event: not JSON, a field missing or of another type, too long, or a time more
-    than MAX_AHEAD after `now`.
+    than MAX_AHEAD after `now`. `size` is the message's, in bytes, where `raw` may be only its beginning.
     """
-    if len(raw) > MAX_BYTES:
-        raise BadEvent(f"expected at most {MAX_BYTES} bytes, found {len(raw)}")
+    size = len(raw) if size is None else size
+    if size > MAX_BYTES:
+        raise BadEvent(f"expected at most {MAX_BYTES} bytes, found {size}")
     try:
         event = _ADAPTER.validate_json(raw).model_dump()
     except ValidationError as error:

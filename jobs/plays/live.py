@@ -9,6 +9,7 @@ In this order, so that a kill between any two lines, and the same batch again, c
     recommendations, feedback, what was reached: written from the profile, so the same each time
 """
 
+import hashlib
 import json
 import logging
 import time
@@ -28,15 +29,19 @@ from jobs.tables import EMBEDDINGS, TOGETHER, TRACKS
 
 log = logging.getLogger("segue")
 
+# Characters of the offsets in a batch's file name: a file system takes 255 bytes in all.
+_LONGEST_NAME = 150
+
 
 @dataclass(frozen=True)
 class Message:
-    """One message of Kafka's: where it is, when the broker took it (UTC), what it says."""
+    """One message of Kafka's: where it is, when the broker took it (UTC), what it says, cut where that is no event anyway."""
 
     partition: int
     offset: int
     timestamp: datetime
     value: bytes
+    size: int
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def split(
     good, bad = [], []
     for message in sorted(messages, key=lambda m: (m.partition, m.offset)):
         try:
-            event = events.parse(message.value, message.timestamp)
+            event = events.parse(message.value, message.timestamp, message.size)
             if event["track_id"] not in known:
                 raise events.BadEvent(f"track_id: expected a track of TRACKS, found {ascii(event['track_id'])[:60]}")
             good.append({**event, "origin": origin(topic_id, message.partition), "offset": message.offset})
@@ -83,13 +88,16 @@ def split(
 
 
 def file_name(topic_id: str, messages: Sequence[Message]) -> str:
-    """Return the name of a batch's file of PLAYS: the same offsets, the same name."""
+    """Return the name of a batch's file of PLAYS: the same offsets, the same name; of many partitions a hash of them."""
     partitions = sorted({message.partition for message in messages})
     ranges = []
     for partition in partitions:
-        offsets = [m.offset for m in messages if m.partition == partition]
-        ranges.append(f"{partition}.{min(offsets)}.{max(offsets)}")
-    return f"{topic_id[:8]}-{'-'.join(ranges)}"
+        found = [m.offset for m in messages if m.partition == partition]
+        ranges.append(f"{partition}.{min(found)}.{max(found)}")
+    offsets = "-".join(ranges)
+    return (
+        f"{topic_id[:8]}-{offsets if len(offsets) <= _LONGEST_NAME else hashlib.sha256(offsets.encode()).hexdigest()}"
+    )
 
 
 class Shelf:
@@ -142,7 +150,7 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
             profiles.apply(profile, play, play["origin"], play["offset"])
         else:
             profiles.skip(profile, play["origin"], play["offset"])
-        if play["event"] in ("liked", "disliked"):
+        if play["event"] in profiles.RATINGS:
             felt |= {document["_id"]: document for document in profiles.feedback(profile, play["track_id"])}
     counts.users += len(users)
     with Writer() as writer:
@@ -225,11 +233,12 @@ def _insert(database: Any, plays: Sequence[dict[str, Any]]) -> set[tuple[str, in
 
 
 def rejection_headers(rejected: Rejected, upto: dict[str, int]) -> list[tuple[str, bytes]]:
-    """Return the headers of a message of plays.rejected: why, whence, and the last offset rejected of every origin."""
+    """Return the headers of a message of plays.rejected: why, whence, its bytes, the last offset rejected of every origin."""
     message = rejected.message
     return [
         ("error", rejected.error.encode()),
         ("origin", f"plays-{message.partition}-{message.offset}".encode()),
+        ("bytes", str(message.size).encode()),
         ("received", message.timestamp.astimezone(UTC).isoformat().encode()),
         ("upto", json.dumps(upto).encode()),
     ]

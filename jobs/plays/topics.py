@@ -22,6 +22,9 @@ PARTITIONS = 2
 # Bytes of the largest message that gets into a topic: what is no event must reach the stream to be told.
 MAX_MESSAGE = 4 << 20
 
+# Bytes of a message that plays.rejected keeps: the rest of what it takes is for the headers.
+MAX_REJECTED = MAX_MESSAGE - (128 << 10)
+
 # How long a message stays: plays.rejected to be looked at, plays as long as a stream may be away.
 RETENTION = timedelta(days=30)
 _RETENTION_MS = {PLAYS: int(RETENTION.total_seconds() * 1000), REJECTED: 90 * 86_400_000}

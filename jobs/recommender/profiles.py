@@ -8,7 +8,8 @@ A profile is a list of weighted tracks, not a vector, so that any model version 
 `weight` is the short-term weight and `long` the long-term one, both as of the track's own `at`, when it was played last;
 seen from any other moment they have halved every SHORT and LONG since. A play is added to the sum at its `played_at`:
 one that comes late counts what it would have counted in time. `liked` is True, False or None and does not fade; `felt_at`
-is when that was said. MongoDB has the tracks field by field (`to_document`).
+is when that was said. What was said before no longer counts: neither a like that was taken back, nor one that a dislike
+followed. MongoDB has the tracks field by field (`to_document`).
 """
 
 from datetime import datetime, timedelta
@@ -18,7 +19,10 @@ Profile = dict[str, Any]
 
 # What a play says of the liking, 1 being a track heard to its end.
 _FINISHED, _STARTED, _SKIPPED_EARLY, _SKIPPED_LATE = 1.0, 0.1, -0.6, 0.4
-_LIKED, _DISLIKED = 3.0, -3.0
+_RATED = {True: 3.0, False: -3.0, None: 0.0}
+
+# What an event says of a track: that it is liked, disliked, or neither any more. The others say what was heard of it.
+RATINGS: dict[str, bool | None] = {"liked": True, "disliked": False, "unrated": None}
 
 # A skip before this share of the track says "not this", one after the other "nearly all of it".
 _EARLY, _LATE = 0.5, 0.8
@@ -35,8 +39,10 @@ MOST_TRACKS = 300
 def weight(event: dict[str, Any]) -> float:
     """Return what one play says of the liking; -3 to 3."""
     kind = event["event"]
+    if kind in RATINGS:
+        return _RATED[RATINGS[kind]]
     if kind != "skipped":
-        return {"finished": _FINISHED, "started": _STARTED, "liked": _LIKED, "disliked": _DISLIKED}[kind]
+        return {"finished": _FINISHED, "started": _STARTED}[kind]
     position, duration = event["position_s"], event["duration_s"]
     heard = position / duration if position is not None and duration else 0.0
     return _SKIPPED_EARLY if heard < _EARLY else _SKIPPED_LATE if heard >= _LATE else 0.0
@@ -92,7 +98,7 @@ def skip(profile: Profile, origin: str, offset: int) -> None:
 
 
 def feedback(profile: Profile, track_id: str) -> list[dict[str, Any]]:
-    """Return the document of `feedback` about a track: what the listener last said of it; none where nothing."""
+    """Return the document of `feedback` about a track: what the listener last said of it; none where nothing was said."""
     return [
         {
             "_id": f"{profile['_id']}:{track_id}",
@@ -102,7 +108,7 @@ def feedback(profile: Profile, track_id: str) -> list[dict[str, Any]]:
             "at": track["felt_at"],
         }
         for track in profile["tracks"]
-        if track["track_id"] == track_id and track["liked"] is not None
+        if track["track_id"] == track_id and track["felt_at"] is not None
     ]
 
 
@@ -114,16 +120,20 @@ def add(profile: Profile, event: dict[str, Any]) -> None:
         track = {"track_id": track_id, "at": at, "weight": 0.0, "long": 0.0, "finished": 0, "started": 0, "skipped": 0}
         track |= {"liked": None, "felt_at": None}
         profile["tracks"].append(track)
+    changes = [(weight(event), at)]
+    if event["event"] not in RATINGS:
+        track[event["event"]] += 1
+    elif track["felt_at"] is not None and at < track["felt_at"]:
+        changes = []  # something else has been said since
+    else:
+        if track["felt_at"] is not None:
+            changes.append((-_RATED[track["liked"]], track["felt_at"]))
+        track |= {"liked": RATINGS[event["event"]], "felt_at": at}
     newest = max(track["at"], at)
     for name, half_life in (("weight", SHORT), ("long", LONG)):
         before = faded(track[name], track["at"], newest, half_life)
-        track[name] = before + faded(weight(event), at, newest, half_life)
+        track[name] = before + sum(faded(value, since, newest, half_life) for value, since in changes)
     track["at"] = newest
-    if event["event"] in ("liked", "disliked"):
-        if track["felt_at"] is None or at >= track["felt_at"]:
-            track |= {"liked": event["event"] == "liked", "felt_at": at}
-    else:
-        track[event["event"]] += 1
     profile["at"] = max(profile["at"] or at, at)
     if len(profile["tracks"]) > MOST_TRACKS:
         profile["tracks"].remove(min(profile["tracks"], key=lambda t: _worth(t, profile["at"])))

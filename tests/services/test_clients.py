@@ -88,6 +88,7 @@ def test_what_a_subsonic_client_scrobbles_feeds_the_stream(subsonic, sent):
     assert [e["event"] for e in sent() if e["track_id"] == "t35"] == ["started", "finished", "liked"]
     assert "t35" in [song["id"] for song in subsonic.getStarred2()["starred2"]["song"]]
     subsonic.unstar(["t35"])
+    assert [e["event"] for e in sent() if e["track_id"] == "t35"][3:] == ["unrated"]  # the profile is told so too
     assert "t35" not in [song["id"] for song in subsonic.getStarred2()["starred2"]["song"]]
 
 

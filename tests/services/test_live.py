@@ -49,7 +49,8 @@ def messages(count, seed=0):
     ends, found = [0, 0], []
     for event in made:
         partition = int(event["user_id"][1:]) % 2
-        found.append(live.Message(partition, ends[partition], NOW + timedelta(days=9), events.encode(event)))
+        value = events.encode(event)
+        found.append(live.Message(partition, ends[partition], NOW + timedelta(days=9), value, len(value)))
         ends[partition] += 1
     return found
 
@@ -87,6 +88,13 @@ def test_batches_cut_anywhere_and_done_again_give_the_same(database, shelf, lake
             hear(database, shelf, lake, every[at:upto])
         at = upto
     assert store(database) == expected
+
+
+def test_a_batch_of_many_partitions_has_a_name_that_a_file_can_have(tmp_path):
+    some = [live.Message(partition, 10**9 + number, NOW, b"", 0) for partition in range(40) for number in range(2)]
+    name = live.file_name(TOPIC, some)
+    assert len(name) < 200 and name == live.file_name(TOPIC, some[::-1]) != live.file_name(TOPIC, some[1:])
+    (tmp_path / f"0-{name}.parquet.123456").touch()
 
 
 def test_an_empty_store_is_made_again_from_plays(database, shelf, lake, heard):

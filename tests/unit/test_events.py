@@ -46,7 +46,10 @@ def test_only_what_is_needed_is_needed():
         (b"\xff\xfe{}", "expected a JSON object"),
         (b"[1]", "expected an object, found [1]"),
         (b"[" * 9000, "expected a JSON object"),
-        (raw(event="eaten"), "event: expected 'started', 'finished', 'skipped', 'liked' or 'disliked', found 'eaten'"),
+        (
+            raw(event="eaten"),
+            "event: expected 'started', 'finished', 'skipped', 'liked', 'disliked' or 'unrated', found 'eaten'",
+        ),
         (raw(position_s="3"), "position_s: expected a valid number, found '3'"),
         (raw(position_s=float("nan")), "position_s: expected a finite number, found nan"),
         (raw(position_s=-1), "position_s: expected greater than or equal to 0, found -1"),

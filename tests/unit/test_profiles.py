@@ -51,6 +51,25 @@ def test_what_was_said_last_of_a_track_holds_whatever_came_last():
     assert profile(disliked, liked)["tracks"][0]["liked"] is False
 
 
+@pytest.mark.parametrize("before", [["liked"], ["disliked"], ["liked", "disliked", "liked"]])
+def test_what_is_taken_back_is_as_if_it_had_never_been_said(before):
+    said = [play(event, after=timedelta(minutes=number)) for number, event in enumerate([*before, "unrated"])]
+    heard = play("finished", after=timedelta(hours=1))
+    expected = profile(heard)["tracks"][0]
+    for plays in ([*said, heard], [*reversed(said), heard], [heard, *said]):
+        track = profile(*plays)["tracks"][0]
+        assert track["liked"] is None and track["felt_at"] == said[-1]["played_at"]
+        for name in ("weight", "long"):
+            assert track[name] == pytest.approx(expected[name])
+        (told,) = profiles.feedback(profile(*plays), "t")
+        assert told["liked"] is None and told["at"] == track["felt_at"]  # MongoDB is told so too
+
+
+def test_only_the_last_of_what_was_said_weighs():
+    changed = profile(play("disliked"), play("liked", after=timedelta(minutes=5)))["tracks"][0]
+    assert changed["liked"] and changed["weight"] == pytest.approx(profile(play("liked"))["tracks"][0]["weight"])
+
+
 def test_a_document_gives_the_profile_back_also_one_of_before_and_of_nobody():
     made = profile(play("finished"), play("liked", "s"), play("skipped", "r", position=1.0))
     document = profiles.to_document(made)
