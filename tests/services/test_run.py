@@ -10,7 +10,7 @@ import pytest
 from jobs.model import registry
 from jobs.storage import Lake
 from jobs.tables import FEATURE_COLUMNS, FEATURES
-from tests.services.conftest import documents, rows, segue
+from tests.services.conftest import documents, rows, segue, steps
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +113,7 @@ def test_a_second_run_does_nothing_twice(lake):
 def test_a_lost_mongo_is_filled_again(lake):
     shown = documents(lake)
     shutil.rmtree(lake / "mongo")
-    segue(lake, "publish")
-    segue(lake, "recommend")
+    steps(lake, ["publish"], ["recommend"])
     assert documents(lake) == shown
 
 
