@@ -17,7 +17,9 @@ from jobs.storage import Lake
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "--library", metavar="DIR", help="folder of music that nightly_refresh looks at, and ingest offers"
+        "--library",
+        metavar="DIR",
+        help="folder of music that nightly_refresh looks at, and ingest offers; without it the one given last",
     )
     parser.add_argument("--port", type=int, help="of the player: default 8000, or any free one")
     parser.add_argument("--airflow-port", type=int, help="default 8080, or any free one")
@@ -52,7 +54,7 @@ def _start(home: services.Home, arguments: argparse.Namespace) -> None:
     airflow = services.free_port(arguments.airflow_port, 8080, set())
     ports = {"airflow": airflow, "mlflow": services.free_port(arguments.mlflow_port, 5000, {airflow})}
     ports["serving"] = services.free_port(arguments.port, 8000, set(ports.values()))
-    given = services.environment(home, ports, master=arguments.master, library=arguments.library)
+    given = services.environment(home, ports, master=arguments.master, library=home.library(arguments.library))
     wanted = services.services(home, ports)
     healthy = 0
 

@@ -66,6 +66,15 @@ class Home:
             }
         return {}
 
+    def library(self, given: str | None) -> str | None:
+        """Return the absolute path of the folder of music: the one given now, else the environment's, else the last given."""
+        last = self.folder / "library.json"
+        if given is not None:
+            write_private(last, json.dumps(str(Path(given).expanduser().absolute())))
+        elif os.environ.get("SEGUE_LIBRARY"):
+            return os.environ["SEGUE_LIBRARY"]
+        return str(json.loads(last.read_text())) if last.exists() else None
+
     def secrets(self) -> dict[str, str]:
         """Return the passwords and keys, made at the first call."""
         file = self.folder / "secrets.json"
@@ -180,7 +189,7 @@ def environment(home: Home, ports: Mapping[str, int], *, master: str, library: s
         "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt"],
     }
     if library is not None:
-        given["SEGUE_LIBRARY"] = str(Path(library).expanduser().absolute())
+        given["SEGUE_LIBRARY"] = library
     return {**os.environ, **given}
 
 

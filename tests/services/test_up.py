@@ -244,10 +244,12 @@ def test_down_leaves_nothing_even_after_kill_9(home):
     segue(home.lake, "down")
 
 
-def test_up_again_takes_the_place_of_what_a_kill_9_left(home):
+def test_up_again_takes_the_place_of_what_a_kill_9_left(home, music):
     for _ in range(2):
         said = segue(home.lake, "up").stdout
         assert "Airflow" in said
+        (scheduler,) = running(psutil.Process(home.state()["supervisord"]).children(), "airflow scheduler")
+        assert scheduler.environ()["SEGUE_LIBRARY"] == str(music)  # the one given the first time
         os.kill(home.state()["supervisord"], signal.SIGKILL)
     left = processes.processes(home)
     assert left
