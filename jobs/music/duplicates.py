@@ -5,8 +5,6 @@ any doubt two tracks stay apart. A false pair takes a piece of music out of ever
 """
 
 import subprocess
-from collections import Counter
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -54,18 +52,25 @@ def candidates(fingerprints: list[np.ndarray], durations: np.ndarray) -> list[tu
     order = np.argsort(frames, kind="stable")
     frames, owners = frames[order], owners[order]
     edges = np.concatenate([[0], np.flatnonzero(np.diff(frames)) + 1, [len(frames)]])
-    sizes = np.diff(edges)
-    common: Counter[tuple[int, int]] = Counter()
-    for place in np.flatnonzero((sizes > 1) & (sizes <= _MOST_TRACKS)):
-        common.update(
-            combinations(owners[edges[place] : edges[place + 1]].tolist(), 2)
-        )  # ascending: the sort is stable
-    return sorted(
-        (i, j)
-        for (i, j), count in common.items()
-        if count >= max(_LEAST_COMMON, _LEAST_COMMON_SHARE * min(len(distinct[i]), len(distinct[j])))
-        and abs(durations[i] - durations[j]) <= max(_DURATION_S, _DURATION_SHARE * max(durations[i], durations[j]))
-    )
+    ends = np.repeat(edges[1:], np.diff(edges))
+    at = np.flatnonzero(np.repeat(np.diff(edges) <= _MOST_TRACKS, np.diff(edges)))
+    found, step = [np.empty(0, np.int64)], 0
+    # Every pair of owners of a frame: each with the next, the next but one ... Chance has two of any hundred tracks share
+    # some frame; of their pairs few are alike in duration, and only those are held.
+    while len(at := at[at + (step := step + 1) < ends[at]]):
+        one, other = owners[at].astype(np.int64), owners[at + step]  # ascending: the sort is stable
+        alike = _alike(durations[one], durations[other])
+        found.append((one * len(distinct) + other)[alike])
+    keys, common = np.unique(np.concatenate(found), return_counts=True)
+    i, j = np.divmod(keys, max(len(distinct), 1))
+    sizes = np.array([len(each) for each in distinct], dtype=int)
+    enough = common >= np.maximum(_LEAST_COMMON, _LEAST_COMMON_SHARE * np.minimum(sizes[i], sizes[j]))
+    return list(zip(i[enough].tolist(), j[enough].tolist(), strict=True))
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return where two durations (seconds) may be of one recording."""
+    return np.abs(one - other) <= np.maximum(_DURATION_S, _DURATION_SHARE * np.maximum(one, other))
 
 
 def fingerprint(path: str) -> np.ndarray:

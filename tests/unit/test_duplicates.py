@@ -1,5 +1,7 @@
 """Two encodings of one recording are found; everything else, and everything doubtful, stays apart."""
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -54,6 +56,18 @@ def test_candidates_have_frames_in_common_and_last_alike():
     assert duplicates.candidates(plain, durations) == [(0, 1)]
     assert duplicates.candidates([], np.empty(0)) == []
     assert duplicates.candidates([frames(0), frames(0)], np.zeros(2)) == []
+
+
+def test_candidates_are_those_of_a_look_at_every_pair():
+    some = [(RANDOM.zipf(1.3, RANDOM.integers(0, 120)) % 5000).astype(np.uint32) for _ in range(90)]
+    durations = RANDOM.choice([30.0, 31.0, 33.0, 200.0, 201.9, 205.0], 90)
+    expected = []
+    for i, j in itertools.combinations(range(90), 2):
+        one, other = (set(each.tolist()) for each in (some[i], some[j]))
+        near = abs(durations[i] - durations[j]) <= max(2.0, 0.01 * max(durations[i], durations[j]))
+        if near and len(one & other) >= max(4, 0.02 * min(len(one), len(other))):
+            expected.append((i, j))
+    assert len(expected) > 100 and duplicates.candidates(some, durations) == expected
 
 
 def test_what_everybody_has_is_no_sign():
