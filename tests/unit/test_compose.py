@@ -11,6 +11,8 @@ import jsonschema
 import pytest
 import yaml
 
+from jobs.settings import dag_defaults
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(TEXT)
@@ -87,6 +89,11 @@ def test_the_environment_is_known_to_who_reads_it():
             assert f'"{name}"' in settings or f'"{name.removeprefix("SEGUE_")}"' in settings, name
     connection = json.loads(SERVICES["airflow-init"]["environment"]["AIRFLOW_CONN_SPARK_DEFAULT"])
     assert connection == {"conn_type": "spark", "host": "spark://spark-master:7077"}
+
+
+def test_the_dags_are_told_all_that_they_ask_for():
+    asked = {f"SEGUE_{name.upper()}" for name in dag_defaults()}
+    assert asked <= set(SERVICES["airflow-scheduler"]["environment"])
 
 
 def test_airflows_commands_parse():
