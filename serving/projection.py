@@ -5,6 +5,8 @@ change streams would need a replica set, which the embedded server is not.
 """
 
 import logging
+import math
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
@@ -38,6 +40,9 @@ _HOT_FOR_S = 30.0
 _TIMEOUT_S = 2.0
 
 Document = dict[str, Any]
+
+# When what was not fetched yet was fetched: the clock may begin with the machine, so that its 0 is no long time ago.
+_NEVER: tuple[float, Document | None] = (-math.inf, None)
 
 
 class Projection:
@@ -75,7 +80,7 @@ class Projection:
     def read(self, collection: str, document_id: str) -> Document | None:
         """Return one document, not older than the collection's `_FRESH_S` where MongoDB answers, else as last seen."""
         with self._lock:
-            at, document = self._kept.get((collection, document_id), (0.0, None))
+            at, document = self._kept.get((collection, document_id), _NEVER)
         database = self._database
         if database is None or time.monotonic() - at < _FRESH_S[collection]:
             return document
@@ -89,7 +94,7 @@ class Projection:
     def kept(self, collection: str, document_id: str) -> tuple[bool, Document | None]:
         """Return whether a copy is fresh enough to be believed without asking, and the copy: never waits."""
         with self._lock:
-            at, document = self._kept.get((collection, document_id), (0.0, None))
+            at, document = self._kept.get((collection, document_id), _NEVER)
         return self._database is None or time.monotonic() - at < _FRESH_S[collection], document
 
     def _keep_copy(self, collection: str, document_id: str, document: Document | None) -> None:
@@ -143,9 +148,8 @@ class Projection:
                 ):
                     self._database = database
                     self._tell_state(True)
-                    self._project_all(database)
                     self._watch(database)
-            except (StepError, InputError, PyMongoError, OSError) as error:
+            except (StepError, InputError, PyMongoError, OSError, sqlite3.Error) as error:
                 if self.online or not self._first.is_set():
                     log.warning("MongoDB is away, what was read before is served: %s", str(error)[:200])
             finally:
@@ -162,7 +166,7 @@ class Projection:
             self._changed(None, {"mongo": online})
 
     def _watch(self, database: Database[Document]) -> None:
-        everyone_at = 0.0
+        everyone_at, likes_there, in_spell = 0.0, False, False
         while not self._ended.wait(_HOT_S):
             now = time.monotonic()
             with self._lock:
@@ -172,9 +176,18 @@ class Projection:
             if now - everyone_at > _ALL_S:
                 everyone_at, hot = now, listeners
                 database.client.admin.command("ping")
-            if hot:
-                self._look(database, hot)
-            self._project(database)
+            try:
+                if hot:
+                    self._look(database, hot)
+                if not likes_there:
+                    self._project_all(database)
+                    likes_there = True
+                self._project(database)
+                in_spell = False
+            except sqlite3.Error as error:  # a full or locked file: no reason to let go of MongoDB
+                if not in_spell:
+                    log.warning("the accounts' file could not be read or written, tried again soon: %s", error)
+                in_spell = True
 
     def _look(self, database: Database[Document], names: Iterable[str]) -> None:
         wanted = list(names)
@@ -186,9 +199,9 @@ class Projection:
         for name in changed:
             document = database["recommendations"].find_one({"_id": name})
             self._keep_copy("recommendations", name, document)
-            self._seen[name] = marks[name]
             if document:
                 self._changed(name, document)
+            self._seen[name] = marks[name]  # last: what could not be told is told at the next look
 
     def _project(self, database: Database[Document]) -> None:
         while waiting := self._feedback.pending():
