@@ -40,7 +40,14 @@ async def listener(
     return request.app.state.house.listener(cookie=segue_session, authorization=authorization)
 
 
-async def admin(request: Request, user: Annotated[User, Depends(listener)]) -> User:
+async def owner(request: Request, user: Annotated[User, Depends(listener)]) -> User:
+    """Return who asks by the page's login; Refused (403) for an app password, which other players write into addresses."""
+    if request.headers.get("authorization"):
+        raise Refused(403, "expected the page's login, found an app password; with it nobody changes accounts")
+    return user
+
+
+async def admin(user: Annotated[User, Depends(owner)]) -> User:
     """Return who asks; Refused (403) for who is no admin."""
     if not user.admin:
         raise Refused(403, "expected an admin")
@@ -49,6 +56,7 @@ async def admin(request: Request, user: Annotated[User, Depends(listener)]) -> U
 
 House_ = Annotated[House, Depends(house)]
 Me = Annotated[User, Depends(listener)]
+Owner = Annotated[User, Depends(owner)]
 Admin = Annotated[User, Depends(admin)]
 TrackId = Annotated[m.Id, Path(description="of a track")]
 Limit = Annotated[int, Query(ge=1, le=500)]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Cookie, Request, Response
 from jobs.errors import InputError
 from serving import models as m
 from serving.accounts import LOCAL
-from serving.api.common import COOKIE, Admin, House_, Me
+from serving.api.common import COOKIE, Admin, House_, Owner
 from serving.guard import Refused
 from serving.house import House
 
@@ -34,7 +34,7 @@ def _begin(request: Request, at: House, response: Response, name: str, password:
 
 
 @router.put("/password")
-def change_password(request: Request, at: House_, me: Me, given: m.NewPassword, response: Response) -> m.UserOut:
+def change_password(request: Request, at: House_, me: Owner, given: m.NewPassword, response: Response) -> m.UserOut:
     """Give myself another password: every other session of mine ends."""
     if me.name == LOCAL:
         raise Refused(403, "expected a user; without users there is no password (`segue user add NAME`)")
@@ -59,13 +59,13 @@ def logout(
 
 
 @router.get("/clients")
-def clients(at: House_, me: Me) -> list[m.ClientOut]:
+def clients(at: House_, me: Owner) -> list[m.ClientOut]:
     """My app passwords, without the secrets."""
     return [m.ClientOut(id=c.client_id, label=c.label, created=c.created) for c in at.accounts.clients(me.name)]
 
 
 @router.post("/clients", status_code=201)
-def add_client(at: House_, me: Me, given: m.NewClient) -> m.ClientOut:
+def add_client(at: House_, me: Owner, given: m.NewClient) -> m.ClientOut:
     """Make an app password for one client; it is also that client's API key and token."""
     if len(at.accounts.clients(me.name)) >= 50:
         raise Refused(403, "expected at most 50 app passwords; take one back first")
@@ -74,7 +74,7 @@ def add_client(at: House_, me: Me, given: m.NewClient) -> m.ClientOut:
 
 
 @router.delete("/clients/{client_id}", status_code=204)
-def remove_client(at: House_, me: Me, client_id: m.Id) -> None:
+def remove_client(at: House_, me: Owner, client_id: m.Id) -> None:
     """Take an app password back."""
     if not at.accounts.remove_client(me.name, client_id):
         raise Refused(404, "expected the id of an app password of yours")

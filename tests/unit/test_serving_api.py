@@ -37,6 +37,11 @@ def anna(client):
     client.house.login_limit._levels.clear()
 
 
+def session(client, name):
+    """The page's login, as a browser sends it."""
+    return {"Cookie": f"segue_session={client.house.accounts.login(name, 'a good password')}"}
+
+
 def problem(answer, status):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
@@ -335,8 +340,7 @@ def test_passwords_cannot_be_guessed_for_long(client, anna):
 def test_listeners_see_and_change_only_their_own(client, anna):
     accounts = client.house.accounts
     accounts.add("bert", "a good password")
-    bert = {"Authorization": f"Bearer {accounts.add_client('bert', 'test').secret}"}
-    mine = {"Authorization": f"Bearer {anna}"}
+    mine, bert = session(client, "anna"), session(client, "bert")
     client.put("/api/tracks/t07/rating", json={"liked": True}, headers=mine)
     client.post("/api/events", json={"track_id": "t07", "event": "started"}, headers=mine)
     assert [track["id"] for track in client.get("/api/liked", headers=mine).json()["items"]] == ["t07"]
@@ -351,6 +355,25 @@ def test_listeners_see_and_change_only_their_own(client, anna):
     assert made.status_code == 201 and {"name": "carl", "admin": False} in client.get("/api/users", headers=mine).json()
     assert client.delete("/api/users/carl", headers=mine).status_code == 204
     problem(client.delete("/api/users/anna", headers=mine), 403)
+
+
+def test_an_app_password_opens_no_account(client, anna):
+    """It stands in the addresses of Subsonic's calls: an admin's must not make another admin of whoever reads these."""
+    accounts = client.house.accounts
+    (kept,) = accounts.clients("anna")
+    for method, path, body in (
+        ("GET", "users", None),
+        ("POST", "users", {"name": "dora", "password": "a good password", "admin": True}),
+        ("DELETE", "users/dora", None),
+        ("GET", "clients", None),
+        ("POST", "clients", {"label": "another"}),
+        ("DELETE", f"clients/{kept.client_id}", None),
+        ("PUT", "password", {"old": "a good password", "new": "a better one"}),
+    ):
+        answer = client.request(method, f"/api/{path}", json=body, headers={"Authorization": f"Bearer {anna}"})
+        assert "page's login" in problem(answer, 403)
+        problem(client.request(method, f"/api/{path}", json=body, headers={"Authorization": "Bearer wrong"}), 401)
+    assert accounts.names() == [("anna", True)] and accounts.clients("anna") == [kept]
 
 
 def test_a_listener_cannot_flood_the_stream(client):
