@@ -8,6 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
+from jobs.plays.events import MAX_AHEAD
 from serving.accounts import User
 from serving.catalog import Catalog, Track, fold
 from serving.guard import Refused
@@ -53,27 +54,34 @@ def _take(house: House, user: User, given: Any) -> tuple[int, int]:
             400, f"expected listen_type (one of {', '.join(_KINDS)}) and payload, a list of 1 to {_MOST} listens"
         )
     house.event_limit.take(user.name, min(len(listens), house.event_limit.burst))
-    taken = 0
-    for listen in listens:
-        track = _match(house.catalog, listen)
-        if track is None:
-            continue
-        event: dict[str, Any] = {"track_id": track.track_id, "event": _KINDS[kind]}
-        if kind != "playing_now":
-            event |= {"position_s": track.duration_s, "played_at": _time(listen), "event_id": _id(user, listen)}
+    matched = [(_match(house.catalog, listen), listen) for listen in listens]
+    # All are looked at before the first is taken: what is refused has changed nothing.
+    events = [_event(user, kind, track, listen) for track, listen in matched if track is not None]
+    for event in events:
         house.accept(user, event, count=False)
-        taken += 1
-    return taken, len(listens) - taken
+    return len(events), len(listens) - len(events)
+
+
+def _event(user: User, kind: str, track: Track, listen: dict[str, Any]) -> dict[str, Any]:
+    event: dict[str, Any] = {"track_id": track.track_id, "event": _KINDS[kind]}
+    if kind != "playing_now":
+        event |= {"position_s": track.duration_s, "played_at": _time(listen), "event_id": _id(user, listen)}
+    return event
 
 
 def _time(listen: dict[str, Any]) -> str:
-    at = listen.get("listened_at")
+    given = listen.get("listened_at")
     try:
-        if not isinstance(at, int) or isinstance(at, bool):
+        if not isinstance(given, int) or isinstance(given, bool):
             raise ValueError
-        return datetime.fromtimestamp(at, UTC).isoformat()
+        at = datetime.fromtimestamp(given, UTC)
+        if at > datetime.now(UTC) + MAX_AHEAD:
+            raise ValueError
     except (ValueError, OverflowError, OSError):
-        raise Refused(400, f"listened_at: expected seconds since 1970, found {ascii(at)[:40]}") from None
+        raise Refused(
+            400, f"listened_at: expected seconds since 1970, not to come, found {ascii(given)[:40]}"
+        ) from None
+    return at.isoformat()
 
 
 def _id(user: User, listen: dict[str, Any]) -> str:

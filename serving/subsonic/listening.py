@@ -1,13 +1,19 @@
 """What is heard: files, covers, scrobbles."""
 
+import hashlib
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 from fastapi import Response
 from fastapi.responses import FileResponse
 
+from jobs.plays.events import MAX_AHEAD
 from serving.media import file_response
 from serving.subsonic.protocol import GENERIC, Answer, Call, SubsonicError, method
+
+# Scrobbles of one call: what a player has kept while it was offline.
+_MOST = 1_000
 
 
 @method("stream", "download")
@@ -24,26 +30,42 @@ def _cover(call: Call) -> Answer:
 
 @method("scrobble")
 def _scrobble(call: Call) -> Answer:
+    """All of them or, where one is wrong, none."""
     kind = "started" if call.query.text("submission", "true").lower() == "false" else "finished"
-    times = call.query.all("time")
-    for number, track_id in enumerate(call.query.all("id") or [call.query.text("id")]):
-        event: dict[str, Any] = {"track_id": track_id, "event": kind}
-        track = call.house.track(track_id)
-        if kind == "finished":
-            event["position_s"] = track.duration_s
-        if number < len(times):
-            event["played_at"] = _time(times[number])
-        call.house.accept(call.user, event)
+    ids, times = call.query.all("id") or [call.query.text("id")], call.query.all("time")
+    if len(ids) > _MOST:
+        raise SubsonicError(GENERIC, f"expected at most {_MOST} ids, found {len(ids)}")
+    events = [_event(call, kind, track_id, time) for track_id, time in zip_longest(ids, times[: len(ids)])]
+    limit = call.house.event_limit
+    limit.take(call.user.name, min(len(events), limit.burst))
+    for event in events:
+        call.house.accept(call.user, event, count=False)
     return {}
+
+
+def _event(call: Call, kind: str, track_id: str, time: str | None) -> dict[str, Any]:
+    """The same scrobble sent again is the same event, where the client says when it was."""
+    track = call.house.track(track_id)
+    event: dict[str, Any] = {"track_id": track_id, "event": kind}
+    if kind == "finished":
+        event["position_s"] = track.duration_s
+    if time is not None:
+        event["played_at"] = _time(time)
+        text = "\0".join((call.user.name, track_id, event["played_at"], kind))
+        event["event_id"] = "ss-" + hashlib.sha256(text.encode()).hexdigest()[:32]
+    return event
 
 
 def _time(milliseconds: str) -> str:
     try:
-        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC).isoformat()
+        at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+        if at > datetime.now(UTC) + MAX_AHEAD:
+            raise ValueError
     except (ValueError, OverflowError, OSError):
         raise SubsonicError(
-            GENERIC, f"time: expected milliseconds since 1970, found {ascii(milliseconds)[:40]}"
+            GENERIC, f"time: expected milliseconds since 1970, not to come, found {ascii(milliseconds)[:40]}"
         ) from None
+    return at.isoformat()
 
 
 @method("getNowPlaying")

@@ -37,6 +37,27 @@ def anna(client):
     client.house.login_limit._levels.clear()
 
 
+@pytest.fixture
+def sent(client, monkeypatch):
+    """The events that were taken, in their order; the limit of them as new."""
+    sent = []
+    monkeypatch.setattr(client.house.producer, "send", sent.append)
+    yield sent
+    client.house.event_limit._levels.clear()
+
+
+@pytest.fixture
+def subsonic(client):
+    """Return a function that calls a method of Subsonic's."""
+    secret = client.house.accounts.add_client("local", "subsonic").secret
+
+    def call(method, **values):
+        answer = client.post(f"/rest/{method}", data={"apiKey": secret, "f": "json", **values})
+        return answer.json()["subsonic-response"]
+
+    return call
+
+
 def session(client, name):
     """The page's login, as a browser sends it."""
     return {"Cookie": f"segue_session={client.house.accounts.login(name, 'a good password')}"}
@@ -404,6 +425,48 @@ def test_listenbrainz_clients_are_understood(client):
     problem(client.post("/1/submit-listens", json=sent, headers={"Authorization": "Token no"}), 401)
     for broken in ({}, [], {"listen_type": "x", "payload": [known]}, {"listen_type": "single", "payload": [{"a": 1}]}):
         problem(client.post("/1/submit-listens", json=broken, headers=token), 400)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"a": 1}, {"listened_at": "soon"}, {"listened_at": 32503680000}],  # a listen without names; no time; the year 3000
+)
+def test_of_listens_with_a_wrong_one_none_is_taken(client, sent, wrong):
+    secret = client.house.accounts.add_client("local", "scrobbler").secret
+    names = {"track_metadata": {"artist_name": "Artist 1", "track_name": "Song C of 1"}}
+    good = {"listened_at": int(time.time()), **names}
+    listens = [good, {**names, **wrong} if "listened_at" in wrong else wrong, good]
+    body = {"listen_type": "import", "payload": listens}
+    problem(client.post("/1/submit-listens", json=body, headers={"Authorization": f"Token {secret}"}), 400)
+    assert sent == []
+
+
+def test_more_scrobbles_than_come_at_once_arrive_and_count_once(client, subsonic, sent):
+    """A player that was offline sends all at once, and again where it has not seen the answer."""
+    now = 1000 * int(time.time())
+    given = {"id": ["t10", "t11"] * 125, "time": [now - 1000 * (number // 2) for number in range(250)]}
+    for _ in range(2):
+        assert subsonic("scrobble", **given)["status"] == "ok"
+        client.house.event_limit._levels.clear()
+    assert len(sent) == 500 and len({event["event_id"] for event in sent}) == 250
+    subsonic("scrobble", id="t10", time=now, submission="false")
+    assert sent[-1]["event_id"] not in {event["event_id"] for event in sent[:-1]}
+    assert subsonic("scrobble", id="t10")["status"] == subsonic("scrobble", id="t10")["status"] == "ok"
+    assert sent[-1]["event_id"] != sent[-2]["event_id"]  # without a time it may be another play
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"id": ["t10", "nothing", "t11"]}, 70),
+        ({"id": ["t10", "t11"], "time": ["1700000000000", "soon"]}, 0),
+        ({"id": ["t10", "t11"], "time": ["1700000000000", "32503680000000"]}, 0),
+        ({"id": ["t10"] * 1001}, 0),
+    ],
+)
+def test_of_scrobbles_with_a_wrong_one_none_is_taken(subsonic, sent, given, code):
+    assert subsonic("scrobble", **given)["error"]["code"] == code
+    assert sent == []
 
 
 def test_counts_are_there_for_prometheus_the_streams_too(client):
