@@ -45,7 +45,10 @@ def _create(call: Call) -> Answer:
 def _update(call: Call) -> Answer:
     query = call.query
     old = _own(call, query.text("playlistId"))
-    gone = {_place(text, len(old.tracks)) for text in query.all("songIndexToRemove")}
+    known = call.house.catalog.by_id
+    # A client counts what it is shown; a track that has left the collection stays, it may come back.
+    shown = [place for place, track_id in enumerate(old.tracks) if track_id in known]
+    gone = {shown[_place(text, len(shown))] for text in query.all("songIndexToRemove")}
     kept = [track_id for place, track_id in enumerate(old.tracks) if place not in gone]
     texts = {
         ours: query.text(theirs) for ours, theirs in (("title", "name"), ("comment", "comment")) if query.all(theirs)

@@ -1,5 +1,6 @@
 """The player's endpoint while MongoDB and Kafka are away: it plays, takes events, and turns away what it should."""
 
+import dataclasses
 import json
 import sqlite3
 import time
@@ -467,6 +468,19 @@ def test_more_scrobbles_than_come_at_once_arrive_and_count_once(client, subsonic
 def test_of_scrobbles_with_a_wrong_one_none_is_taken(subsonic, sent, given, code):
     assert subsonic("scrobble", **given)["error"]["code"] == code
     assert sent == []
+
+
+def test_a_client_removes_the_song_that_it_sees(client, subsonic, monkeypatch):
+    """Also where another of the playlist has left the collection, which stays until it is back."""
+    made = subsonic("createPlaylist", name="Evening", songId=["t01", "t02", "t03", "t04"])["playlist"]["id"]
+    whole = client.house.catalog
+    with monkeypatch.context() as patched:
+        without = tuple(track for track in whole.tracks if track.track_id != "t02")
+        patched.setattr(client.house, "catalog", dataclasses.replace(whole, tracks=without))
+        assert "0 to 2" in subsonic("updatePlaylist", playlistId=made, songIndexToRemove="3")["error"]["message"]
+        assert subsonic("updatePlaylist", playlistId=made, songIndexToRemove=["1"])["status"] == "ok"
+    songs = subsonic("getPlaylist", id=made)["playlist"]["entry"]
+    assert [song["id"] for song in songs] == ["t01", "t02", "t04"]
 
 
 def test_counts_are_there_for_prometheus_the_streams_too(client):
