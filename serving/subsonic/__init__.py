@@ -29,18 +29,27 @@ from serving.subsonic.protocol import (
 # Each registers the methods of its theme.
 PARTS = (server, browsing, lists, kept, listening)
 
+# Parameters of one call; a playlist may have half as many tracks.
+_MOST = 10_000
+
 router = APIRouter(include_in_schema=False)
 
 
 @router.api_route("/rest/{name}", methods=["GET", "POST", "HEAD"])
 async def rest(request: Request, name: str) -> Response:
     """Answer one call, in XML, or in JSON where `f=json` asks for it."""
-    values = parse_qs(request.url.query, keep_blank_values=True, max_num_fields=10_000)
+    values = _parameters(request.url.query)
     if request.method == "POST":
-        body = (await request.body()).decode("utf-8", "replace")
-        for key, more in parse_qs(body, keep_blank_values=True, max_num_fields=10_000).items():
+        for key, more in _parameters((await request.body()).decode("utf-8", "replace")).items():
             values.setdefault(key, []).extend(more)
     return await run_sync(_answer, request, name.removesuffix(".view"), Query(values))
+
+
+def _parameters(text: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST)
+    except ValueError:
+        raise Refused(400, f"expected at most {_MOST} parameters, found more") from None
 
 
 @router.options("/rest/{name}")

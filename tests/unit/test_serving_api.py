@@ -470,6 +470,10 @@ def test_of_scrobbles_with_a_wrong_one_none_is_taken(subsonic, sent, given, code
     assert sent == []
 
 
+def test_a_call_of_too_many_parameters_is_malformed(client):
+    assert "parameters" in problem(client.post("/rest/ping", content=b"a&" * 20_000), 400)
+
+
 def test_a_client_removes_the_song_that_it_sees(client, subsonic, monkeypatch):
     """Also where another of the playlist has left the collection, which stays until it is back."""
     made = subsonic("createPlaylist", name="Evening", songId=["t01", "t02", "t03", "t04"])["playlist"]["id"]
