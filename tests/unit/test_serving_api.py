@@ -398,7 +398,8 @@ def test_an_app_password_opens_no_account(client, anna):
     assert accounts.names() == [("anna", True)] and accounts.clients("anna") == [kept]
 
 
-def test_a_listener_cannot_flood_the_stream(client):
+def test_a_listener_cannot_flood_the_stream(client, monkeypatch):
+    monkeypatch.setattr(client.house.event_limit, "rate", 0.1)  # the true one refills it as fast as a busy machine asks
     statuses = {
         client.post("/api/events", json={"track_id": "t01", "event": "started"}).status_code for _ in range(260)
     }
