@@ -143,7 +143,7 @@ class Lake:
         _flush(new)
         _point(folder / "current", new.name)
         for version in folder.glob("v*"):
-            if version not in (new, old):
+            if version.name not in (new.name, old and old.name):  # `old` is resolved, the lake may be reached by a link
                 shutil.rmtree(version)
         shutil.rmtree(folder / "staged", ignore_errors=True)
 

@@ -37,7 +37,7 @@ def scan(folder: str, lake: Path) -> Library:
             f"--library: expected a folder of music, found {'a file' if root.exists() else 'nothing'} at {folder}"
         )
     library = Library(root.resolve())
-    pending = [str(library.root)]
+    pending, lake = [str(library.root)], lake.resolve()
     while pending:
         current = pending.pop()
         try:

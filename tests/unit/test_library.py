@@ -29,6 +29,14 @@ def test_a_linked_folder_is_not_walked(tmp_path):
     assert names(library.scan(str(tmp_path / "library"), tmp_path / "lake")) == ["b.mp3"]
 
 
+def test_a_lake_that_is_reached_by_a_link_is_not_walked(tmp_path):
+    for name in ("music/a.mp3", "music/lake/audio/64k/b.mp3"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "music")
+    assert names(library.scan(str(tmp_path / "link"), tmp_path / "link" / "lake")) == ["a.mp3"]
+
+
 @pytest.mark.parametrize(("make", "found"), [(None, "nothing"), ("file", "a file"), ("folder", "1 .txt")])
 def test_no_music_is_one_line(tmp_path, make, found):
     folder = tmp_path / "music"

@@ -59,6 +59,15 @@ def test_a_commit_that_fails_leaves_the_table_and_the_staged_parts(tmp_path):
     assert ids(lake.batches(VECTORS)) == ["b"] and ids(lake.staged_batches(VECTORS)) == []
 
 
+def test_a_lake_that_is_reached_by_a_link_keeps_the_version_before(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "lake").symlink_to(tmp_path / "disk")
+    lake = Lake(tmp_path / "lake")
+    for name in "abc":
+        lake.commit_arrow(VECTORS, [batch(name)])
+    assert sorted(path.name for path in (tmp_path / "disk" / "VECTORS").glob("v*")) == ["v000002", "v000003"]
+
+
 def test_the_last_staged_part_comes_first(tmp_path):
     lake = Lake(tmp_path)
     for name in ("000001", "000002", "000010"):
