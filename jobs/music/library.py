@@ -14,6 +14,9 @@ from jobs.paths import to_text
 # What an in-place compression writes before it takes the original's name is called so.
 PART_PREFIX, PART_SUFFIX = ".segue-", ".part"
 
+# Columns of FILES that tell whether a file has changed.
+FINGERPRINT = ("size", "mtime_ns", "ctime_ns")
+
 
 @dataclass
 class Library:
@@ -82,12 +85,12 @@ def _add(library: Library, path: str) -> None:
 def fingerprint(path: str) -> dict[str, int]:
     """Return size and times (of FILES): while they stay, the file is taken to be the same."""
     status = os.lstat(path)
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
+    return dict(zip(FINGERPRINT, (status.st_size, status.st_mtime_ns, status.st_ctime_ns), strict=True))
 
 
 def is_unchanged(file: dict[str, Any], row: dict[str, Any]) -> bool:
     """Tell whether a file that was found is taken to be the one of a row of FILES."""
-    return all(file[name] == row[name] for name in ("size", "mtime_ns", "ctime_ns"))
+    return all(file[name] == row[name] for name in FINGERPRINT)
 
 
 def below(root: Path) -> str:

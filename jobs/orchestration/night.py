@@ -41,24 +41,31 @@ def has_work(lake_uri: str, params: dict[str, Any]) -> bool:
     stamp = lake.root / _STAMP
     if history.journal(lake).live():
         return True
-    if params.get("force") or not stamp.exists() or json.loads(stamp.read_text()) != _state(lake, params):
+    if params.get("force") or not stamp.exists():
+        return True
+    if json.loads(stamp.read_text()) != _state(lake, params, _scan(params, lake).files):
         return True
     print("Nothing new: music, plays and parameters are those of the last night. A no-op night; the model serves on.")
     return False
 
 
 def remember(lake_uri: str, params: dict[str, Any]) -> None:
-    """Keep the state that a whole night leaves, for the next one to compare with."""
+    """Keep the state that a whole night leaves, for the next one to compare with.
+
+    Its files are those of FILES: what has come, changed or gone while the night was at work is new to the next one.
+    """
     lake = Lake(settings.lake_path(lake_uri))
+    below = library.below(Path(params["library"]).expanduser().resolve())
+    taken = [row for row in lake.arrow(tables.FILES).to_pylist() if row["path"].startswith(below)]
     scratch = lake.root / f"{_STAMP}.new"
-    scratch.write_text(json.dumps(_state(lake, params)))
+    scratch.write_text(json.dumps(_state(lake, params, taken)))
     os.replace(scratch, lake.root / _STAMP)
 
 
-def _state(lake: Lake, params: dict[str, Any]) -> dict[str, str]:
+def _state(lake: Lake, params: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, str]:
     """Return what a night's work depends on: the library's files, parameters, each table's version, the code."""
-    found = _scan(params, lake)
-    files = hashlib.sha256(json.dumps(found.files, sort_keys=True).encode()).hexdigest()
+    found = sorted([row[name] for name in ("path", *library.FINGERPRINT)] for row in rows)
+    files = hashlib.sha256(json.dumps(found).encode()).hexdigest()
     asked = json.dumps({name: params[name] for name in ("library", "bitrate", "in_place")}, sort_keys=True)
     versions = {table.name: getattr(lake.version(table), "name", "") for table in tables.ALL}
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))))
