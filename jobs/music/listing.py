@@ -21,7 +21,7 @@ def bring(arguments: argparse.Namespace, lake: Lake) -> None:
     todo = [
         {**file, **rejects.attempt(file["path"], rejected)}
         for file in found.files
-        if not _is_listed(file, known.get(file["path"]), arguments.retry_rejected)
+        if not is_listed(file, known.get(file["path"]), arguments.retry_rejected)
     ]
     sizes = [row["size"] for row in todo]
     workers.run(
@@ -38,8 +38,11 @@ def bring(arguments: argparse.Namespace, lake: Lake) -> None:
     inventory.commit(arguments.master, lake, found, step="catalog")
 
 
-def _is_listed(file: workers.Row, row: workers.Row | None, retry: bool) -> bool:
-    return row is not None and library.is_unchanged(file, row) and not (retry and row["outcome"] == "rejected")
+def is_listed(file: workers.Row, row: workers.Row | None, retry: bool) -> bool:
+    """Tell whether FILES' `row` of a file (None if it has none) still holds; what compress rejected, only it tries again."""
+    if row is None or not library.is_unchanged(file, row):
+        return False
+    return not (retry and row["outcome"] == "rejected" and row["target_bit_rate"] is None)
 
 
 def list_file(row: workers.Row) -> workers.Row:

@@ -1,0 +1,25 @@
+import pytest
+
+from jobs.music import listing
+
+FILE = {"path": "/m/a.mp3", "size": 1, "mtime_ns": 2, "ctime_ns": 3}
+LISTED = {**FILE, "outcome": "listed", "target_bit_rate": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "retry", "listed"),
+    [
+        ({}, True, True),
+        ({"size": 9}, False, False),
+        ({"outcome": "rejected"}, False, True),
+        ({"outcome": "rejected"}, True, False),
+        # By compress, which has decoded it; here its header would do, and the tracks come and go with every other run.
+        ({"outcome": "rejected", "target_bit_rate": 64_000}, True, True),
+    ],
+)
+def test_what_need_not_be_listed_again(change, retry, listed):
+    assert listing.is_listed(FILE, {**LISTED, **change}, retry) == listed
+
+
+def test_a_new_file_is_not_listed():
+    assert not listing.is_listed(FILE, None, False)
