@@ -115,11 +115,14 @@ def _counts(lake: Lake, found: library.Library, tried: int) -> dict[str, Any]:
     }
 
 
-def compress_file(row: workers.Row, *, audio_root: str, bit_rate: int, in_place: bool) -> workers.Row:
-    """Bring one file of FILES to `bit_rate` bits/s, below `audio_root` or in place; return its row, errors included."""
+def compress_file(row: workers.Row, *, audio_root: str, bit_rate: int, in_place: bool) -> workers.Row | None:
+    """Bring one file of FILES to `bit_rate` bits/s, below `audio_root` or in place; return its row, errors included.
+
+    None where it is gone meanwhile, StepError where disk or machine failed.
+    """
     row = {**row, "target_bit_rate": bit_rate, "outcome": "rejected"}
+    path = to_path(row["path"])
     try:
-        path = to_path(row["path"])
         if in_place:
             path = swap.moved(path)
         audio.check_file(path)
@@ -136,7 +139,7 @@ def compress_file(row: workers.Row, *, audio_root: str, bit_rate: int, in_place:
             return {**row, **_swap(path, row, header, bit_rate)}
         return {**row, **_beside(path, row, header, audio_root, bit_rate)}
     except Exception as error:  # whatever one file does, it is that file's row
-        return {**row, "error": workers.reason(error)}
+        return workers.rejected(row, error, path)
 
 
 def _kept(path: str, header: audio.Header) -> workers.Row:

@@ -1,5 +1,19 @@
 """What can go wrong, by who can mend it."""
 
+import errno
+
+from jobs.paths import one_line
+
+# What the system says where a disk is full, ill or away, or the machine has no more to give: of no file can that be said.
+_FAULTS = frozenset(
+    (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+        *(errno.EIO, errno.ENODEV, errno.ENXIO),
+        *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+        *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
+    )
+)
+
 
 class InputError(ValueError):
     """Bad arguments or configuration: one line saying what was expected, what was found, what to do (exit 2)."""
@@ -11,3 +25,15 @@ class StepError(RuntimeError):
 
 class BadFile(ValueError):
     """One file that cannot be used; its message is the reason stored in REJECTS, and the run goes on."""
+
+
+def check_fault(error: BaseException, path: str) -> None:
+    """Raise StepError where the error, or one that it came from, is no fault of the file at `path` but of disk or machine."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in _FAULTS:
+            raise StepError(
+                f"expected disk and machine to do their work, found at {one_line(path)}: {found.strerror}; "
+                "see to them, and the same command goes on"
+            ) from error
+        found = found.__cause__ or found.__context__

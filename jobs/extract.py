@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import rejects, session, settings, workers
-from jobs.errors import BadFile
-from jobs.music import audio
-from jobs.paths import to_path
+from jobs.errors import BadFile, StepError
+from jobs.music import audio, library
+from jobs.paths import one_line, to_path
 from jobs.sound import dsp
 from jobs.storage import Lake
 from jobs.tables import ECHONEST_COLUMNS, FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column, Table
@@ -63,6 +63,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         task_files=_TASK_FILES,
     )
     _commit(arguments.master, lake)
+    check_there([row["audio_path"] for row in todo])
     return _counts(lake, len(todo))
 
 
@@ -81,13 +82,27 @@ def _is_rejected(track: workers.Row, rejected: dict[str, dict[str, Any]]) -> boo
     return row is not None and row["content_hash"] == track["content_hash"]
 
 
-def extract_file(row: workers.Row) -> workers.Row:
-    """Return a track's row of FEATURES; its error where its audio cannot be described."""
+def check_there(audio_paths: list[str]) -> None:
+    """Raise StepError where any of the files is gone: a disk that is away, or audio deleted since TRACKS was made."""
+    gone = [path for path in audio_paths if not library.is_there(to_path(path))]
+    if gone:
+        raise StepError(
+            f"expected the audio of {len(audio_paths)} tracks, found {len(gone)} files gone, as {one_line(gone[0])}; "
+            "bring the disk back, or have `segue run` look for what was deleted"
+        )
+
+
+def extract_file(row: workers.Row) -> workers.Row | None:
+    """Return a track's row of FEATURES; its error where its audio cannot be described.
+
+    None where that is gone meanwhile, StepError where disk or machine failed.
+    """
     row = {**row, "feature_version": dsp.FEATURE_VERSION}
+    path = to_path(row["audio_path"])
     try:
-        values, duration, sample_rate = describe(to_path(row["audio_path"]))
+        values, duration, sample_rate = describe(path)
     except Exception as error:  # whatever one file does, it is that file's row
-        return {**row, "error": workers.reason(error)}
+        return workers.rejected(row, error, path)
     return {**row, "duration_s": duration, "sample_rate": sample_rate, "features": values}
 
 

@@ -1,12 +1,15 @@
 """Run a plain function over files on Spark's Python workers: small tasks of about equal size, progress, crashes.
 
-The function takes one row as a dict and returns one as a dict. What a crash (a decoder's segmentation fault takes the
-whole Python worker with it) leaves undone is run again, each row in a process of its own, so that only the file that
-crashes is lost, and says so.
+The function takes one row as a dict and returns one as a dict, or None where its file is gone meanwhile. What a crash (a
+decoder's segmentation fault takes the whole Python worker with it) leaves undone is run again, each row in a process of its
+own, so that only the file that crashes is lost, and says so. A fault of disk or machine (StepError) ends the run, and what
+is done by then is staged.
 """
 
 import logging
 import multiprocessing
+import os
+import stat
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,21 +18,21 @@ from typing import Any
 
 import pyarrow as pa
 from py4j.protocol import Py4JError
-from pyspark.accumulators import Accumulator
+from pyspark.accumulators import Accumulator, AccumulatorParam
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import progress, session
-from jobs.errors import BadFile
-from jobs.paths import one_line
+from jobs.errors import BadFile, StepError, check_fault
+from jobs.paths import one_line, to_text
 from jobs.storage import Lake
 from jobs.tables import Table
 
 log = logging.getLogger("segue")
 
 Row = dict[str, Any]
-Function = Callable[[Row], Row]
+Function = Callable[[Row], Row | None]
 
 # A task: small enough that the last one to end does not keep the other cores waiting, large enough (about a second of
 # decoding) that Spark's 10 to 30 ms per task do not count.
@@ -79,12 +82,13 @@ def run(
     """Apply `function` to each row on the workers and stage what it returns for the table.
 
     `results` declares the columns of the rows, going in and coming out. The work is cut into Spark jobs, each staged when
-    it is done: a kill costs at most one job's work. `sizes` are the files' bytes; `name` is shown as progress.
+    it is done: a kill costs at most one job's work. `sizes` are the files' bytes; `name` is shown as progress. StepError,
+    after the job that has met it, for a fault of disk or machine.
     """
     if not rows:
         return
     spark = session.spark(master)
-    done = spark.sparkContext.accumulator(0)
+    done, fault = spark.sparkContext.accumulator(0), spark.sparkContext.accumulator("", _First())
     slots = spark.sparkContext.defaultParallelism
     per_job = slots * _TASKS_PER_JOB * task_files
     with progress.watch(name, len(rows), lambda: done.value):
@@ -93,36 +97,58 @@ def run(
             job = [{**row, "task": task} for row, task in zip(rows[start : start + per_job], tasks, strict=True)]
             schema = results.arrow_schema().append(pa.field("task", pa.int32()))
             frame = spark.createDataFrame(pa.Table.from_pylist(job, schema=schema))
-            _run_job(frame.repartitionById(max(tasks) + 1, F.col("task")), lake, function, table, results, done)
+            _run_job(frame.repartitionById(max(tasks) + 1, F.col("task")), lake, function, table, results, done, fault)
+            if fault.value:
+                raise StepError(fault.value)
+
+
+class _First(AccumulatorParam[str]):
+    """Keeps one of the texts that the workers add, the first to arrive."""
+
+    def zero(self, value: str) -> str:
+        return ""
+
+    def addInPlace(self, value1: str, value2: str) -> str:  # noqa: N802 - Spark's name
+        return value1 or value2
 
 
 def _run_job(
-    frame: DataFrame, lake: Lake, function: Function, table: Table, results: Table, done: "Accumulator[int]"
+    frame: DataFrame,
+    lake: Lake,
+    function: Function,
+    table: Table,
+    results: Table,
+    done: "Accumulator[int]",
+    fault: "Accumulator[str]",
 ) -> None:
     """Stage one job's results; after a worker's crash, with each row in a process of its own."""
     schema, part, before = results.spark_schema(), f"{time.time_ns()}", done.value
     try:
-        lake.stage(table, part, frame.mapInArrow(_mapper(function, results, done), schema).write.parquet)
+        lake.stage(table, part, frame.mapInArrow(_mapper(function, results, done, fault), schema).write.parquet)
     except (PySparkException, Py4JError) as error:
         if not any(sign in str(error) for sign in _CRASHED):
             raise
         log.warning("a file has crashed its decoder: each of this job's %d files is tried on its own", frame.count())
         done.value = before
-        isolated = _mapper(_Isolated(function), results, done)
+        isolated = _mapper(_Isolated(function), results, done, fault)
         lake.stage(table, part, frame.mapInArrow(isolated, schema).write.parquet)
 
 
 def _mapper(
-    function: Function, results: Table, done: "Accumulator[int]"
+    function: Function, results: Table, done: "Accumulator[int]", fault: "Accumulator[str]"
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     schema = results.arrow_schema()
 
     def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = []
-            for row in batch.to_pylist():
-                rows.append(function(row))
-                done.add(1)
+            try:
+                for row in batch.to_pylist():
+                    if (result := function(row)) is not None:
+                        rows.append(result)
+                    done.add(1)
+            except StepError as error:  # the task's other files are likely to meet it too
+                fault.add(str(error))
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
     return apply
@@ -134,7 +160,7 @@ class _Isolated:
     def __init__(self, function: Function) -> None:
         self.function = function
 
-    def __call__(self, row: Row) -> Row:
+    def __call__(self, row: Row) -> Row | None:
         fork = multiprocessing.get_context("fork")
         receiver, sender = fork.Pipe(duplex=False)
         process = fork.Process(target=_send, args=(self.function, row, sender))
@@ -142,7 +168,10 @@ class _Isolated:
         sender.close()
         try:
             if receiver.poll(ISOLATED_LIMIT_S):
-                return receiver.recv()
+                found: Row | None | StepError = receiver.recv()
+                if isinstance(found, StepError):
+                    raise found
+                return found
             error = f"expected to be done within {ISOLATED_LIMIT_S} s, found still at work"
         except EOFError:
             process.join()
@@ -154,7 +183,29 @@ class _Isolated:
 
 
 def _send(function: Function, row: Row, sender: Connection) -> None:
-    sender.send(function(row))
+    try:
+        sender.send(function(row))
+    except StepError as error:
+        sender.send(error)
+
+
+def rejected(row: Row, error: Exception, path: str) -> Row | None:
+    """Return the row of the file at `path` with why it cannot be used, None where it is gone meanwhile.
+
+    StepError where disk or machine failed. To a decoder a disk that goes away amid a file is a file that ends there, so
+    the file is read again, all of it.
+    """
+    check_fault(error, to_text(path))
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as file:
+                while file.read(2**20):
+                    pass
+    except FileNotFoundError:
+        return None
+    except OSError as again:
+        check_fault(again, to_text(path))
+    return {**row, "error": reason(error)}
 
 
 def reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ import functools
 import os
 import select
 import signal
+import stat
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
@@ -79,12 +80,14 @@ class Decoder:
 
 def check_file(path: str) -> None:
     """Raise BadFile unless `path` is a regular file with something in it that may be audio."""
-    if not os.path.lexists(path):
-        raise BadFile("expected the file that was there a moment ago, found nothing")
-    if os.path.isdir(path):
+    try:
+        mode = os.stat(path).st_mode  # unlike os.path.exists, a disk that fails is no answer
+    except FileNotFoundError:
+        raise BadFile("expected the file that was there a moment ago, found nothing") from None
+    if stat.S_ISDIR(mode):
         os.listdir(path)  # a folder that cannot be walked says so
         raise BadFile("expected a file, found a directory")
-    if not os.path.isfile(path):  # a pipe or a device would block the reader for ever
+    if not stat.S_ISREG(mode):  # a pipe or a device would block the reader for ever
         raise BadFile("expected a regular file, found something else (a pipe, a socket, a device)")
     with open(path, "rb") as file:
         start = file.read(len(_LFS_POINTER))

@@ -1,11 +1,11 @@
 """FILES: what is known of each file of a library, kept by the steps that look at the files themselves."""
 
 import hashlib
-import os
 
 from jobs import rejects, session
+from jobs.errors import StepError
 from jobs.music import library, transcode
-from jobs.paths import to_path
+from jobs.paths import one_line, to_path, to_text
 from jobs.storage import Lake
 from jobs.tables import FILES, REJECTS
 
@@ -14,11 +14,19 @@ RESULTS = FILES.plus(*rejects.ATTEMPT)
 
 
 def commit(master: str, lake: Lake, found: library.Library, *, step: str) -> None:
-    """Make the staged results and what is still there of the old rows the new FILES, and their errors REJECTS."""
+    """Make the staged results and what is still there of the old rows the new FILES, and their errors REJECTS.
+
+    StepError where nothing of the library is there any more: its disk is away, and nobody has deleted anything.
+    """
     below = library.below(found.root)
     # In place, a lossless file's name is gone when it is compressed.
-    there = {file["path"] for file in found.files if os.path.lexists(to_path(file["path"]))}
+    there = {file["path"] for file in found.files if library.is_there(to_path(file["path"]))}
     new = set(lake.staged_arrow(FILES, "path")["path"].to_pylist())
+    if not there and not any(library.is_there(to_path(path)) for path in new if path.startswith(below)):
+        raise StepError(
+            f"expected the {len(found.files)} files that were in {one_line(to_text(found.root))}, found none of them any more; "
+            "bring its disk back, and the same command goes on"
+        )
     old = lake.arrow(FILES, "path")["path"].to_pylist()
     gone = [(path,) for path in old if path.startswith(below) and path not in there and path not in new]
     if not new and not gone:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import InputError
+from jobs.errors import InputError, check_fault
 from jobs.music.audio import EXTENSIONS
 from jobs.paths import to_text
 
@@ -32,7 +32,8 @@ def scan(folder: str, lake: Path) -> Library:
     """List the audio files below `folder`, by extension, sorted by name; the lake is skipped where it lies inside.
 
     Links are not followed: what they lead to is either found anyway or outside the library. A directory with an audio
-    file's name is listed too (it ends in REJECTS) and walked like any other. InputError for a missing or empty folder.
+    file's name is listed too (it ends in REJECTS) and walked like any other. InputError for a missing or empty folder,
+    StepError where a disk fails.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
@@ -45,7 +46,8 @@ def scan(folder: str, lake: Path) -> Library:
         current = pending.pop()
         try:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
-        except OSError:
+        except OSError as error:
+            check_fault(error, to_text(current))
             if os.path.splitext(current)[1].lower() not in EXTENSIONS:  # else it is listed already
                 _add(library, current)  # compress says why it cannot be read
             continue
@@ -86,6 +88,16 @@ def fingerprint(path: str) -> dict[str, int]:
     """Return size and times (of FILES): while they stay, the file is taken to be the same."""
     status = os.lstat(path)
     return dict(zip(FINGERPRINT, (status.st_size, status.st_mtime_ns, status.st_ctime_ns), strict=True))
+
+
+def is_there(path: str) -> bool:
+    """Tell whether a file that was found is there still; StepError where its disk does not say."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        check_fault(error, to_text(path))
+        return False
+    return True
 
 
 def is_unchanged(file: dict[str, Any], row: dict[str, Any]) -> bool:

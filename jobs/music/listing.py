@@ -45,11 +45,14 @@ def is_listed(file: workers.Row, row: workers.Row | None, retry: bool) -> bool:
     return not (retry and row["outcome"] == "rejected" and row["target_bit_rate"] is None)
 
 
-def list_file(row: workers.Row) -> workers.Row:
-    """Return a file's row of FILES as it is before anything is compressed; its error where it cannot be used."""
+def list_file(row: workers.Row) -> workers.Row | None:
+    """Return a file's row of FILES as it is before anything is compressed; its error where it cannot be used.
+
+    None where it is gone meanwhile, StepError where disk or machine failed.
+    """
     row = {**row, "outcome": "rejected"}
+    path = to_path(row["path"])
     try:
-        path = to_path(row["path"])
         audio.check_file(path)
         header = audio.read_header(path)
         row = {**row, **library.fingerprint(path), "content_hash": inventory.source_hash(path)}
@@ -59,4 +62,4 @@ def list_file(row: workers.Row) -> workers.Row:
         rate = header.bit_rate or int(row["size"] * 8 / duration)
         return {**row, "audio_path": to_text(path), "duration_s": duration, "bit_rate": rate, "outcome": "listed"}
     except Exception as error:  # whatever one file does, it is that file's row
-        return {**row, "error": workers.reason(error)}
+        return workers.rejected(row, error, path)

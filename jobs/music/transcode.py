@@ -5,6 +5,7 @@ which holds no tags, becomes m4a. Every result is marked with the SHA-256 of its
 its identity, and is never compressed twice, whatever happens to the tables.
 """
 
+import errno
 import os
 import subprocess
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, pro
     """Encode `source` to the file `target` at `bit_rate` bits/s and return its duration in seconds, decoded.
 
     Raises BadFile, and leaves no target, where FFmpeg fails or hangs, where less is decoded than `promised_s` (the
-    source's header), or where the result does not decode to what was encoded.
+    source's header), or where the result does not decode to what was encoded; OSError where there is no room.
     """
     try:
         encoded_s = _encode(source, target, bit_rate, promised_s)
@@ -82,7 +83,7 @@ def _encode(source: str, target: str, bit_rate: int, promised_s: float | None) -
         done = _ffmpeg(source, target, promised_s, {"c:a": encoder, "q:a": 0, "f": muxer})
     times = [line[12:] for line in done.stdout.decode().splitlines() if line.startswith("out_time_us=")]
     if done.returncode or not times or times[-1] == "N/A":
-        raise BadFile(_complaint(done.stderr))
+        raise _complaint(done.stderr)
     return int(times[-1]) / 1e6
 
 
@@ -102,12 +103,16 @@ def _ffmpeg(
         raise BadFile(f"expected FFmpeg to be done within {limit:.0f} s, found it still at work") from None
 
 
-def _complaint(stderr: bytes) -> str:
-    """Return in one line what FFmpeg says went wrong; its first line says why, the last is "Conversion failed!"."""
+def _complaint(stderr: bytes) -> Exception:
+    """Return what FFmpeg says went wrong: OSError where the disk is full, else BadFile.
+
+    Its first line says why, the last is "Conversion failed!".
+    """
     lines = [line.split("] ")[-1] for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    if any("No space left on device" in line for line in lines):
-        return "expected room for the compressed file, found: no space left on device; free some, then --retry-rejected"
-    return f"expected audio that FFmpeg can read, found: {lines[0] if lines else 'nothing in it'}"
+    for full in (errno.ENOSPC, errno.EDQUOT):
+        if any(line.rstrip(")").endswith(os.strerror(full)) for line in lines):
+            return OSError(full, os.strerror(full))
+    return BadFile(f"expected audio that FFmpeg can read, found: {lines[0] if lines else 'nothing in it'}")
 
 
 def _tag(source: str, target: str, mark: Mark) -> None:

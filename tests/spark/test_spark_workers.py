@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import progress, rejects, workers
+from jobs.errors import StepError
 from jobs.tables import Column, Table
 
 RESULTS = Table("SQUARES", ("path",), (Column("path", "string", ""), Column("bit_rate", "int", ""), *rejects.ATTEMPT))
@@ -76,6 +77,20 @@ def test_a_job_that_fails_leaves_the_jobs_before_it(squares, lake, monkeypatch):
     with pytest.raises(Exception, match="a defect"):
         squares(lambda row: fail_at_3({"path": "0003"}) if row["path"] == "0020" else row, 24)
     assert pa.compute.max(lake.staged_arrow(RESULTS, "path")["path"]).as_py() == "0015"
+
+
+def full_at_20(row):
+    if row["path"] == "0020":
+        raise StepError("expected room, found none")
+    return square(row)
+
+
+def test_a_fault_of_the_disk_ends_the_run_and_what_is_done_stays(squares, lake, monkeypatch):
+    monkeypatch.setattr(workers, "_TASKS_PER_JOB", 2)
+    with pytest.raises(StepError, match="expected room, found none"):
+        squares(full_at_20, 100)
+    found = lake.staged_arrow(RESULTS, "path")["path"].to_pylist()
+    assert 20 < len(found) < 32 and "0020" not in found  # but for that task's others, all of the job
 
 
 def test_nothing_to_do_starts_nothing(lake):

@@ -1,3 +1,4 @@
+import errno
 import functools
 import hashlib
 import multiprocessing
@@ -14,8 +15,8 @@ import pytest
 import soundfile
 from mutagen.id3 import APIC
 
-from jobs import compress
-from jobs.errors import InputError
+from jobs import compress, workers
+from jobs.errors import InputError, StepError
 from jobs.music import audio, library, transcode
 from jobs.paths import to_path
 from jobs.storage import Lake
@@ -398,15 +399,43 @@ def full_disk(monkeypatch, tmp_path_factory):
 
 
 @pytest.mark.parametrize("where", ["beside", "in_place"])
-def test_a_full_disk_costs_one_file_and_leaves_nothing(sound, full_disk, tmp_path, where, request):
+def test_a_full_disk_is_no_fault_of_the_file_and_leaves_nothing(sound, full_disk, tmp_path, where, request):
+    """No row at all: the one of an earlier bit rate stays, and the next run tries again by itself."""
     before = digest(sound("full.flac"))
-    sound("next.mp3")
-    found = request.getfixturevalue(where)()
-    assert found["full.flac"]["error"] == (
-        "expected room for the compressed file, found: no space left on device; free some, then --retry-rejected"
-    )
-    assert found["next.mp3"]["outcome"] == "compressed"
-    assert digest(tmp_path / "full.flac") == before and len(os.listdir(tmp_path)) == 2
+    with pytest.raises(StepError, match=r"found at .*/full.flac: No space left on device; .* the same command goes on"):
+        request.getfixturevalue(where)()
+    assert digest(tmp_path / "full.flac") == before and os.listdir(tmp_path) == ["full.flac"]
+
+
+def test_a_disk_that_fills_while_tags_are_written_is_no_fault_of_the_file(sound, beside, monkeypatch):
+    def full(*_):
+        try:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise mutagen.MutagenError(error)  # noqa: B904 - as mutagen does
+
+    sound("song.mp3")
+    monkeypatch.setattr(transcode, "_tag", full)
+    with pytest.raises(StepError, match="No space left on device"):
+        beside()
+
+
+def test_a_disk_that_goes_away_amid_a_file_has_not_truncated_it(sound, beside, monkeypatch):
+    def away(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    half(sound("song.mp3"))
+    assert "truncated" in beside()["song.mp3"]["error"]
+    monkeypatch.setattr(workers, "open", away, raising=False)  # what comes after the decoders, who only see an end
+    with pytest.raises(StepError, match=r"found at .*/song.mp3: Input/output error"):
+        beside()
+
+
+@pytest.mark.parametrize("where", ["beside", "in_place"])
+def test_a_file_that_goes_meanwhile_has_no_row(sound, tmp_path, where, request, monkeypatch):
+    path = sound("song.mp3")
+    while_compressing(monkeypatch, path.unlink)
+    assert request.getfixturevalue(where)()["song.mp3"] is None and os.listdir(tmp_path) == []
 
 
 def limited(limit, row, folder):

@@ -1,9 +1,15 @@
 """How staged results become rows of FEATURES."""
 
+import errno
+import os
+
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from jobs import extract
+from jobs.errors import StepError
+from jobs.music import audio
 from jobs.tables import FEATURE_COLUMNS, FEATURES
 
 
@@ -50,3 +56,21 @@ def test_the_latest_attempt_wins_within_and_between_parts():
 
 def test_nothing_is_as_good_as_nothing():
     assert merged([], []) == []
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_track(tone, monkeypatch):
+    def away(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    row = {"track_id": "2", "audio_path": str(tone("2.wav"))}
+    monkeypatch.setattr(audio, "open_audio", away)
+    with pytest.raises(StepError, match="found at .*/2.wav: Input/output error"):
+        extract.extract_file(row)
+
+
+def test_audio_that_is_gone_is_not_rejected_and_said(tone):
+    there, gone = str(tone("2.wav")), "/no/such/3.wav"
+    assert extract.extract_file({"track_id": "3", "audio_path": gone}) is None
+    extract.check_there([there])
+    with pytest.raises(StepError, match="expected the audio of 2 tracks, found 1 files gone, as /no/such/3.wav; "):
+        extract.check_there([there, gone])

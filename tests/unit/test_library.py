@@ -1,8 +1,9 @@
+import errno
 import os
 
 import pytest
 
-from jobs.errors import InputError
+from jobs.errors import InputError, StepError
 from jobs.music import library
 
 
@@ -35,6 +36,18 @@ def test_a_lake_that_is_reached_by_a_link_is_not_walked(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "music")
     assert names(library.scan(str(tmp_path / "link"), tmp_path / "link" / "lake")) == ["a.mp3"]
+
+
+def test_a_disk_that_fails_amid_the_walk_is_not_a_library_with_fewer_files(tmp_path, monkeypatch):
+    def away(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(os, "scandir", away)
+    with pytest.raises(StepError, match=f"found at {tmp_path}: Stale file handle"):
+        library.scan(str(tmp_path), tmp_path / "lake")
+    monkeypatch.setattr(os, "lstat", away)
+    with pytest.raises(StepError, match="Stale file handle"):
+        library.is_there(str(tmp_path / "a.mp3"))
 
 
 @pytest.mark.parametrize(("make", "found"), [(None, "nothing"), ("file", "a file"), ("folder", "1 .txt")])

@@ -1,6 +1,10 @@
+import errno
+import os
+
 import pytest
 
-from jobs.music import listing
+from jobs.errors import StepError
+from jobs.music import audio, listing
 
 FILE = {"path": "/m/a.mp3", "size": 1, "mtime_ns": 2, "ctime_ns": 3}
 LISTED = {**FILE, "outcome": "listed", "target_bit_rate": None}
@@ -23,3 +27,18 @@ def test_what_need_not_be_listed_again(change, retry, listed):
 
 def test_a_new_file_is_not_listed():
     assert not listing.is_listed(FILE, None, False)
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_file(tone, monkeypatch):
+    def away(path):
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    path = tone("a.wav")
+    assert listing.list_file({"path": str(path)})["outcome"] == "listed"
+    monkeypatch.setattr(audio, "check_file", away)
+    with pytest.raises(StepError, match="found at .*/a.wav: Transport endpoint is not connected"):
+        listing.list_file({"path": str(path)})
+
+
+def test_a_file_that_is_gone_has_no_row(tmp_path):
+    assert listing.list_file({"path": str(tmp_path / "a.mp3")}) is None

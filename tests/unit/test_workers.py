@@ -6,10 +6,12 @@ import time
 from collections import Counter
 
 import psutil
+import pyarrow as pa
 import pytest
 
 from jobs import workers
-from jobs.errors import BadFile
+from jobs.errors import BadFile, StepError
+from jobs.tables import Column, Table
 
 
 def loads(sizes, tasks):
@@ -63,6 +65,30 @@ def test_every_reason_is_one_line():
             assert "\n" not in workers.reason(raised)
 
 
+class Counted:
+    """What stands for a Spark accumulator."""
+
+    def __init__(self):
+        self.added = []
+
+    def add(self, value):
+        self.added.append(value)
+
+
+def test_a_fault_ends_its_task_and_what_is_done_stays():
+    def work(row):
+        if row["path"] == "c":
+            raise StepError("expected a disk, found none")
+        return None if row["path"] == "a" else row
+
+    table = Table("T", ("path",), (Column("path", "string", ""),))
+    done, fault = Counted(), Counted()
+    task = pa.RecordBatch.from_pylist([{"path": name} for name in "abcd"])
+    (found,) = workers._mapper(work, table, done, fault)(iter([task]))
+    assert found.to_pylist() == [{"path": "b"}]  # a is gone, d was not tried
+    assert (len(done.added), fault.added) == (2, ["expected a disk, found none"])
+
+
 def in_a_child(row):
     return {**row, "done_by": os.getpid()}
 
@@ -76,6 +102,10 @@ def crash(row):
 def leave(row):
     sys.stderr.close()
     os._exit(3)
+
+
+def meet_a_fault(row):
+    raise StepError("expected a disk, found none")
 
 
 def sleep(row):
@@ -95,6 +125,11 @@ def test_an_isolated_crash_is_an_error(function, code):
         "path": "a",
         "error": f"expected audio that decodes, found that it crashes the decoder (exit {code})",
     }
+
+
+def test_an_isolated_fault_is_no_crash():
+    with pytest.raises(StepError, match="expected a disk, found none"):
+        workers._Isolated(meet_a_fault)({"path": "a"})
 
 
 def test_an_isolated_hang_is_an_error_and_leaves_no_process(monkeypatch):
