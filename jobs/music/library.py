@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,13 @@ def _sort_in(library: Library, entry: "os.DirEntry[str]", pending: list[str], la
 
 
 def _add(library: Library, path: str) -> None:
-    with suppress(FileNotFoundError):  # gone since its folder was listed
-        library.files.append({"path": to_text(path), "library": to_text(library.root), **fingerprint(path)})
+    try:
+        seen = fingerprint(path)
+    except FileNotFoundError:  # gone since its folder was listed
+        return
+    except PermissionError:  # its folder can be listed and not entered: compress says so
+        seen = dict.fromkeys(FINGERPRINT, 0)
+    library.files.append({"path": to_text(path), "library": to_text(library.root), **seen})
 
 
 def fingerprint(path: str) -> dict[str, int]:
@@ -96,7 +100,7 @@ def is_there(path: str) -> bool:
         os.lstat(path)
     except OSError as error:
         check_fault(error, to_text(path))
-        return False
+        return isinstance(error, PermissionError)  # its folder can be listed and not entered
     return True
 
 

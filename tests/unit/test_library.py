@@ -4,7 +4,7 @@ import os
 import pytest
 
 from jobs.errors import InputError, StepError
-from jobs.music import library
+from jobs.music import library, listing
 
 
 def names(found):
@@ -36,6 +36,20 @@ def test_a_lake_that_is_reached_by_a_link_is_not_walked(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "link").symlink_to(tmp_path / "music")
     assert names(library.scan(str(tmp_path / "link"), tmp_path / "link" / "lake")) == ["a.mp3"]
+
+
+def test_a_folder_that_can_be_listed_and_not_entered_costs_its_own_files(own_folder, ordinary_user):
+    for name in ("a.mp3", "closed/b.mp3", "closed/deep/c.mp3"):
+        (own_folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (own_folder / name).write_bytes(b"x")
+    (own_folder / "closed").chmod(0o644)
+    with ordinary_user():
+        found = library.scan(str(own_folder), own_folder / "lake").files
+        rows = {os.path.basename(file["path"]): listing.list_file(file) for file in found}
+        there = [library.is_there(file["path"]) for file in found]
+    (own_folder / "closed").chmod(0o755)
+    assert [name for name, row in rows.items() if "Permission denied" in row["error"]] == ["b.mp3", "deep"]
+    assert list(rows) == ["a.mp3", "b.mp3", "deep"] and all(there)  # still there, so that their rows stay
 
 
 def test_a_disk_that_fails_amid_the_walk_is_not_a_library_with_fewer_files(tmp_path, monkeypatch):
