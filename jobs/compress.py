@@ -40,8 +40,12 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     found = library.scan(arguments.library, lake.root)
     known = {row["path"]: row for row in lake.arrow(FILES).to_pylist() + lake.staged_arrow(FILES).to_pylist()}
     rejected = rejects.known(lake.arrow(REJECTS), "compress")
+    decided = {
+        "target_bit_rate": bit_rate,
+        "outcome": "rejected",
+    }  # of a file that crashes its worker this is all there is
     todo = [
-        {**file, **rejects.attempt(file["path"], rejected)}
+        {**file, **decided, **rejects.attempt(file["path"], rejected)}
         for file in found.files
         if in_shard(file["path"], *shard)
         and not is_done(file, known.get(file["path"]), bit_rate, arguments.in_place, arguments.retry_rejected)

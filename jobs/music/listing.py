@@ -19,7 +19,7 @@ def bring(arguments: argparse.Namespace, lake: Lake) -> None:
     known = {row["path"]: row for row in lake.arrow(FILES).to_pylist() + lake.staged_arrow(FILES).to_pylist()}
     rejected = rejects.known(lake.arrow(REJECTS), "catalog")
     todo = [
-        {**file, **rejects.attempt(file["path"], rejected)}
+        {**file, "outcome": "rejected", **rejects.attempt(file["path"], rejected)}  # all there is of one that crashes
         for file in found.files
         if not is_listed(file, known.get(file["path"]), arguments.retry_rejected)
     ]

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import mutagen
 import numpy as np
+import pyarrow as pa
 import pytest
 import soundfile
 from mutagen.id3 import APIC
 
 from jobs import compress, workers
+from jobs.__main__ import parse
 from jobs.errors import InputError, StepError
-from jobs.music import audio, library, transcode
+from jobs.music import audio, inventory, library, transcode
 from jobs.paths import to_path
 from jobs.storage import Lake
+from jobs.tables import FILES
 
 
 def digest(path):
@@ -113,6 +116,19 @@ def test_what_need_not_be_done_again(change, asked, done):
 
 def test_a_new_file_is_not_done():
     assert not compress.is_done(FILE, None, 64_000, False, False)
+
+
+def test_a_file_that_crashed_its_decoder_is_rejected(tmp_path, monkeypatch):
+    """Whoever crashes returns nothing: what was handed out is the file's row, and an error (`workers.run`)."""
+    handed = []
+    monkeypatch.setattr(workers, "run", lambda *given, **_: handed.extend(given[2]))
+    monkeypatch.setattr(inventory, "commit", lambda *_, **__: None)
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music" / "a.mp3").write_bytes(b"x")
+    compress.main(parse(["compress", "--library", str(tmp_path / "music"), "--lake", str(tmp_path / "lake")]))
+    (row,) = pa.Table.from_pylist(handed, schema=FILES.arrow_schema()).to_pylist()
+    assert (row["outcome"], row["target_bit_rate"]) == ("rejected", 64_000)
+    assert compress.is_done(rows(tmp_path / "music")[0], row, 64_000, False, False)
 
 
 def test_beside_the_original_stays(sound, beside):
