@@ -209,6 +209,8 @@ def als(spark: SparkSession, places: Mapping[str, int], plays: Sequence[Play], u
         for play in plays
         if play["event"] in _HEARD and play["track_id"] in places
     )
+    if not heard:  # Spark's ALS takes no empty table
+        return np.zeros((len(users), len(places)))
     rows = [(user, track, float(count)) for (user, track), count in sorted(heard.items())]
     frame = spark.createDataFrame(rows, "user int, item int, rating float").coalesce(1)
     # Few blocks: what is judged is small, and each costs Spark a task in every step.

@@ -62,7 +62,9 @@ def heard(users: np.ndarray, tracks: np.ndarray, count: int) -> csr_array:
 def factors(heard: csr_array, vectors: np.ndarray, recipe: Recipe) -> np.ndarray:
     """Return F (n, k) with W = FF', of who has heard what (u, n) and unit vectors (n, d)."""
     count = heard.shape[1]
-    known = max(int((np.bincount(heard.indices, minlength=count) > 0).sum()), 1)
+    if not heard.nnz:  # nothing to reduce: W is zero
+        return np.zeros((count, 0), dtype=np.float32)
+    known = int((np.bincount(heard.indices, minlength=count) > 0).sum())
     weight = recipe.sound * heard.data.sum() / known
     mean = heard.data.sum() / known * (1 + recipe.sound)
     kept = min(_DIRECTIONS, count)

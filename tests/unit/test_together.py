@@ -77,7 +77,10 @@ def test_who_has_heard_everything_does_not_outweigh_all_others():
     np.testing.assert_allclose(squares, [500, 2], rtol=1e-5)
 
 
-def test_without_plays_there_are_no_links(vectors):
+@pytest.mark.parametrize("dense", [TRACKS, 0])
+def test_without_plays_there_are_no_links(vectors, monkeypatch, dense):
+    monkeypatch.setattr(together, "_DENSE", dense)
+    monkeypatch.setattr(together, "_DIRECTIONS", TRACKS - 1)
     nobody = together.heard(np.zeros(0, dtype=int), np.zeros(0, dtype=int), TRACKS)
     assert together.links(together.factors(nobody, vectors, together.Recipe()), together.Recipe()) == {}
 
