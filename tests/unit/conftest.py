@@ -1,4 +1,4 @@
-"""Sounds in every format, made by FFmpeg."""
+"""Sounds in every format, made by FFmpeg; a registry with models in it."""
 
 import os
 import subprocess
@@ -93,3 +93,30 @@ def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(audio, "ffmpeg_path", lambda: program)
     monkeypatch.setattr(audio, "FFMPEG_LIMIT_S", 0.5)
     return "sleep 1234.5"
+
+
+@pytest.fixture(scope="session")
+def _model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / """John's "Music" 50%"""  # quotes and % mean something to MLflow
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def models(_model_store: Path) -> Path:
+    """Return a lake in whose own registry are versions 1, 2 and 3 of nothing, without aliases; it is in use."""
+    from mlflow import MlflowClient  # a second, for the tests that need it
+
+    from jobs.model import registry
+
+    registry.connect(None, _model_store)
+    client = MlflowClient()
+    for model in client.search_registered_models():
+        client.delete_registered_model(model.name)
+    client.create_registered_model(registry.MODEL)
+    experiment = client.get_experiment_by_name(registry.EXPERIMENT).experiment_id
+    for number in "123":
+        run_id = client.create_run(experiment).info.run_id
+        client.set_terminated(run_id)
+        client.create_model_version(registry.MODEL, "file:///nowhere", run_id, tags={"model_hash": number})
+    return _model_store

@@ -1,4 +1,4 @@
-"""The registry's server: one that is away, or silent, is told in one line and in time."""
+"""The registry: a server that is away, or silent, is told in one line and in time; a lake's own store is whole."""
 
 import os
 import socket
@@ -54,3 +54,13 @@ def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
     assert registry.database(tmp_path) == file
     uri = f"sqlite:///{file}"
     assert MlflowClient(uri, registry_uri=uri).search_registered_models() == []
+
+
+def test_runs_that_a_kill_left_open_are_ended_whatever_the_path_of_the_lake(models):
+    client, lake = MlflowClient(), str(models)
+    assert "'" in lake
+    experiment = client.get_experiment_by_name(registry.EXPERIMENT).experiment_id
+    own, other = (client.create_run(experiment, tags={"lake": of}) for of in (lake, "/another"))
+    assert registry.end_killed_runs(lake) == 1 and registry.end_killed_runs(lake) == 0
+    assert client.get_run(own.info.run_id).info.status == "KILLED"
+    assert client.get_run(other.info.run_id).info.status == "RUNNING"
