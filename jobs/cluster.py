@@ -55,6 +55,9 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"--seeds: expected at least 1, found {arguments.seeds}")
     grid = parse_grid(arguments.k, tracks)
     rows = lake.arrow(PROJECTIONS).to_pylist()
+    fitted, applied = {row["projection_id"] for row in rows}, lake.arrow(VECTORS, "projection_id")["projection_id"]
+    if fitted != set(applied.unique().to_pylist()):  # `embed` was stopped between the two
+        raise StepError("expected VECTORS of what is in PROJECTIONS, found others; run `segue embed` first")
     identity = json.dumps([grid, arguments.seed, arguments.seeds, arguments.iterations])
     tags = {
         **{name: rows[0][name] for name in ("projection_id", "feature_version", "training_hash")},

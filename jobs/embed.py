@@ -58,7 +58,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     identity = [parameters, training.digest, sorted(labels.items()), sorted(genres.items())]
     projection_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     counts = {"tracks": len(training.keys), "recipe": arguments.recipe, "projection": projection_id}
-    if lake.arrow(VECTORS, "projection_id")["projection_id"].to_pylist() == [projection_id] * len(training.keys):
+    fitted, applied = (lake.arrow(t, "projection_id")["projection_id"].to_pylist() for t in (PROJECTIONS, VECTORS))
+    if set(fitted) == {projection_id} and applied == [projection_id] * len(training.keys):
         return {**counts, "new": 0}
     with progress.watch("embed", len(training.keys)):
         columns = columns_of(arguments.recipe, training.version)

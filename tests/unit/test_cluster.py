@@ -1,9 +1,15 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from jobs import cluster, embed
+from jobs.__main__ import parse
 from jobs.cluster import Tried, choose, parse_grid
-from jobs.errors import InputError
+from jobs.errors import InputError, StepError
 from jobs.model.index import Calibration
+from jobs.storage import Lake
+from jobs.tables import PROJECTIONS, VECTORS
+from tests import planted
 
 
 def tried(k, silhouette, share, seed=0):
@@ -43,3 +49,30 @@ def test_centroids_are_compared_too():
 def test_the_smaller_k_and_the_first_seed_of_equals():
     assert choose([tried(8, 0.5, 0.3), tried(4, 0.496, 0.3)]).k == 4
     assert choose([tried(8, 0.5, 0.3, seed=1), tried(8, 0.5, 0.3, seed=0)]).seed == 0
+
+
+def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tmp_path, monkeypatch):
+    """`embed` was killed between PROJECTIONS and VECTORS; then it runs with the arguments that the vectors are of."""
+
+    def written(master, lake, training, embedder, projection_id):
+        rows = [{"projection_id": projection_id, "track_id": i, "embedding": [1.0]} for i, _ in training.keys]
+        lake.commit_arrow(VECTORS, pa.Table.from_pylist(rows, schema=VECTORS.arrow_schema()).to_batches())
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    lake = Lake(tmp_path)
+    planted.write(lake)
+    at = ("--lake", str(tmp_path))
+    monkeypatch.setattr(embed, "_write", written)
+    first = embed.main(parse(["embed", *at]))
+    assert first["new"] == len(lake.arrow(VECTORS)) and embed.main(parse(["embed", *at]))["new"] == 0
+    monkeypatch.setattr(embed, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        embed.main(parse(["embed", "--dimensions", "2", *at]))
+    with pytest.raises(StepError, match="VECTORS of what is in PROJECTIONS.*run `segue embed`"):
+        cluster.main(parse(["cluster", *at]))
+    monkeypatch.setattr(embed, "_write", written)
+    assert embed.main(parse(["embed", *at])) == first
+    for table in (PROJECTIONS, VECTORS):
+        assert set(lake.arrow(table, "projection_id")["projection_id"].to_pylist()) == {first["projection"]}
