@@ -15,6 +15,8 @@ from jobs.errors import InputError
 from jobs.model import listen, neural, recipes
 from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, fit_group, join, principal, unit
 from jobs.model.evaluation import k_occurrence_skew
+from jobs.plays import history
+from jobs.recommender import foretell
 from jobs.storage import Lake
 from jobs.tables import EMBEDDED_COLUMNS, PROJECTIONS, TRACKS, VECTORS
 
@@ -53,7 +55,9 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     labels: dict[str, str] = {}
     if arguments.recipe == "neural":
         parameters |= neural.parameters(arguments)
-        labels = neural.labels(lake, training.keys, arguments.neural_labels)
+        by_plays = arguments.neural_labels == "plays"  # of which `evaluate` asks about the later ones
+        plays = foretell.split(history.latest(lake, foretell.LATEST))[0] if by_plays else None
+        labels = neural.labels(lake, training.keys, plays)
     genres = listen.genres(lake) if arguments.recipe in recipes.WITH_GENRE else {}
     identity = [parameters, training.digest, sorted(labels.items()), sorted(genres.items())]
     projection_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

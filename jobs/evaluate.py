@@ -177,7 +177,7 @@ def _figures(
             if one.tags["feature_version"] == training.version:  # else there is nothing to compare it on
                 systems[name] = _System(embedder.columns, _by(embedder), clusters)
                 learned |= bool(embedder.layers)
-    coded = _coded(ids, labels, learned)
+    coded = _coded(ids, labels, neural.folds(lake) if learned else None)
     heard = _numbered(ids, plays)
     systems |= _baselines(lake, training, coded, heard)
     return _run(lake, training, ids, systems, coded, heard)
@@ -191,13 +191,13 @@ def _by(embedder: Embedder) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarr
     return vectors
 
 
-def _coded(ids: list[str], labels: dict[str, list[str]], learned: bool) -> Labels:
-    """Return the labels by number; where a network has learned from labels only what it has never seen is judged."""
+def _coded(ids: list[str], labels: dict[str, list[str]], folds: dict[str, str] | None) -> Labels:
+    """Return the labels by number; where a network has learned from some folds, only what it has never seen is judged."""
     genres = {genre: number for number, genre in enumerate(sorted({genre for genre, _ in labels.values()}))}
     artists = {artist: number for number, artist in enumerate(sorted({a for _, a in labels.values() if a}))}
     own = [labels.get(track_id) for track_id in ids]
     judged = [
-        pair is not None and (not learned or neural.fold(pair[1] or track_id) == "test")
+        pair is not None and (folds is None or folds[track_id] == "test")
         for track_id, pair in zip(ids, own, strict=True)
     ]
     return Labels(

@@ -6,6 +6,7 @@ a track picks its own company among all others by softmax of the cosine. Otherwi
 way to the mean of its company (a centre loss, Wen et al. 2016). Either way the result is two matrices that numpy applies.
 
 Tracks of one artist stay together: a fifth of the artists is never learned from, for `evaluate`, a tenth is for stopping.
+Nor are the plays that `evaluate` asks about.
 """
 
 import argparse
@@ -13,16 +14,15 @@ import dataclasses
 import hashlib
 import importlib.util
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from jobs.errors import InputError
 from jobs.model.embedding import Embedder
 from jobs.storage import Lake
-from jobs.tables import PLAYS, TRACKS
+from jobs.tables import TRACKS
 
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
@@ -61,26 +61,36 @@ def backend() -> str:
     return "torch" if importlib.util.find_spec("torch") else "sklearn"
 
 
-def labels(lake: Lake, keys: Iterable[tuple[str, str]], kind: str) -> dict[str, str]:
-    """Return each track's fold and company, "fold|name|name": genres, or sessions it was finished or liked in.
+def labels(
+    lake: Lake, keys: Iterable[tuple[str, str]], plays: Iterable[Mapping[str, Any]] | None = None
+) -> dict[str, str]:
+    """Return each track's fold and company, "fold|name|name": genres, or of plays the sessions it was finished or liked in.
 
-    InputError where too few tracks have any.
+    Where a player does not say the session, it is the listener's day. InputError where too few tracks have any company.
     """
     wanted = {track_id for track_id, _ in keys}
-    rows = lake.arrow(TRACKS, "track_id", "artist", "genre").to_pylist()
+    rows = lake.arrow(TRACKS, "track_id", "genre").to_pylist()
     company: dict[str, set[str]] = {row["track_id"]: {row["genre"]} for row in rows if row["genre"]}
-    if kind == "plays":
+    if plays is not None:
         company = {}
-        heard = pc.field("event").isin(["finished", "liked"])
-        for row in lake.arrow(PLAYS, "track_id", "session_id", where=heard).to_pylist():
-            company.setdefault(row["track_id"], set()).add(row["session_id"])
-    folds = {row["track_id"]: fold(row["artist"] or row["track_id"]) for row in rows}
-    found = {i: "|".join([folds[i], *sorted(company[i])]) for i in sorted(company) if i in wanted and i in folds}
+        for play in plays:
+            if play["event"] in ("finished", "liked"):
+                session = play["session_id"] or f"{play['user_id']} {play['played_at']:%Y-%m-%d}"
+                company.setdefault(play["track_id"], set()).add(session)
+    of = folds(lake)
+    found = {i: "|".join([of[i], *sorted(company[i])]) for i in sorted(company) if i in wanted and i in of}
     if len(found) < LEAST_TRACKS:
+        kind = "genre" if plays is None else "plays"
         raise InputError(
             f"--recipe neural: expected {kind} of at least {LEAST_TRACKS} tracks to learn from, found {len(found)}"
         )
     return found
+
+
+def folds(lake: Lake) -> dict[str, str]:
+    """Return the fold of every track of TRACKS: its artist's, or its own where no artist is known."""
+    rows = lake.arrow(TRACKS, "track_id", "artist").to_pylist()
+    return {row["track_id"]: fold(row["artist"] or row["track_id"]) for row in rows}
 
 
 def fold(artist: str) -> str:

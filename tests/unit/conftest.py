@@ -115,8 +115,9 @@ def models(_model_store: Path) -> Path:
         client.delete_registered_model(model.name)
     client.create_registered_model(registry.MODEL)
     experiment = client.get_experiment_by_name(registry.EXPERIMENT).experiment_id
+    tags = {"feature_version": "fma518+1"}
     for number in "123":
         run_id = client.create_run(experiment).info.run_id
         client.set_terminated(run_id)
-        client.create_model_version(registry.MODEL, "file:///nowhere", run_id, tags={"model_hash": number})
+        client.create_model_version(registry.MODEL, "file:///nowhere", run_id, tags={**tags, "model_hash": number})
     return _model_store

@@ -1,11 +1,17 @@
-"""Labels of a file find their tracks by id, or by as much of a path as names one track alone."""
+"""Labels of a file find their tracks by id, or by as much of a path as names one track alone; what is judged, beside whom."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from jobs import embed, evaluate
+from jobs.__main__ import parse
 from jobs.evaluate import read_labels
+from jobs.model import neural, registry
+from jobs.model.evaluation import Clusters
 from jobs.storage import Lake
-from jobs.tables import TRACKS
+from jobs.tables import EMBEDDED_COLUMNS, TRACKS
+from tests import planted
 
 
 @pytest.fixture
@@ -31,3 +37,27 @@ def test_a_label_finds_its_track(lake, tmp_path, lines, found):
     file = tmp_path / "labels.csv"
     file.write_text("\n".join(lines))
     assert read_labels(lake, str(file)) == found
+
+
+@pytest.fixture
+def network(models, monkeypatch):
+    """Have planted tracks, and every version be a network that adds nothing."""
+    planted.write(Lake(models))
+    columns = EMBEDDED_COLUMNS["fma518+1"]
+    values = np.array([[row[name] for name in columns] for row in planted.rows(0, noise=1.0)[1]])
+    embedder, _ = embed.fit(values, columns, recipe="fma518", dimensions=8)
+    nothing = tuple((np.zeros((8, 8)), np.zeros(8)) for _ in range(2))
+    loaded = neural.with_layers(embedder, nothing), Clusters(embedder.apply(values)[: planted.GENRES], 1)
+    monkeypatch.setattr(registry, "load", lambda version: loaded)
+    return ["--lake", str(models)]
+
+
+@pytest.mark.parametrize("spelt", [lambda artist: "", str.upper])
+def test_a_network_is_judged_on_what_it_never_saw_however_a_file_spells_the_artists(network, tmp_path, spelt):
+    file = tmp_path / "labels.csv"
+    tracks = planted.rows(0, noise=1.0)[0]
+    lines = (f"{track['track_id']},Rock,{spelt(track['artist'])}\n" for track in tracks)
+    file.write_text("track_id,genre,artist\n" + "".join(lines))
+    evaluate.main(parse(["evaluate", "--labels", str(file), *network]))
+    judged = registry.evaluation(registry.version(None))["model"]["judged_queries"]
+    assert judged == sum(neural.fold(track["artist"]) == "test" for track in tracks) > 0

@@ -1,13 +1,20 @@
 """A network learns a planted company that the sound alone does not show, and says so on tracks it has never seen."""
 
 import argparse
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
+from jobs import embed
+from jobs.__main__ import parse
 from jobs.errors import InputError
 from jobs.model import neural
 from jobs.model.embedding import Embedder, unit
+from jobs.plays import history
+from jobs.storage import Lake
+from jobs.tables import PLAYS
+from tests import planted as planted_lake
 
 
 def arguments(**changed):
@@ -85,3 +92,27 @@ def test_an_artist_is_in_one_fold_and_folds_have_their_shares():
     folds = [neural.fold(f"artist {i}") for i in range(1000)]
     assert neural.fold("artist 1") == folds[1]
     assert 150 < folds.count("test") < 250 and 60 < folds.count("stop") < 140
+
+
+def test_of_plays_it_learns_from_those_before_the_ones_that_are_asked_about(tmp_path, monkeypatch):
+    """Forty plays, then ten more; a quarter of them of a player that does not say the session."""
+    lake, begin = Lake(tmp_path), datetime(2026, 11, 1, 20, 0, tzinfo=UTC)
+    planted_lake.write(lake)
+    plays = [
+        {**dict.fromkeys(PLAYS.names), "event_id": f"{n:02d}", "user_id": "u", "track_id": f"{n % 40:03d}"}
+        | {"event": ("finished", "liked")[n % 2], "played_at": begin + timedelta(minutes=n), "origin": "o", "offset": n}
+        | {"session_id": "later" if n >= 40 else "s" if n % 4 else None}
+        for n in range(50)
+    ]
+    history.journal(lake).append("0", history.rows(plays))
+    history.compact(lake)
+    told = {}
+
+    def train(projected, ids, labels, arguments):
+        told.update(labels)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(neural, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        embed.main(parse(["embed", "--recipe", "neural", "--neural-labels", "plays", "--lake", str(tmp_path)]))
+    assert told == {f"{n:03d}": f"{neural.fold(f'artist {n}')}|{'s' if n % 4 else 'u 2026-11-01'}" for n in range(40)}
