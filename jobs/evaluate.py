@@ -44,7 +44,9 @@ HYBRID, FORETELLING = "hybrid", ("sound", "together", "als", "popularity")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the step's arguments."""
-    parser.add_argument("--model-version", help="version of the registered model to evaluate (default: the newest)")
+    parser.add_argument(
+        "--model-version", help="version of the registered model to evaluate (default: the challenger, else the newest)"
+    )
     add_labels_argument(parser)
 
 
@@ -62,7 +64,7 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Evaluate a version beside the champion and the baselines, log it in the version's run; return the figures."""
     lake = Lake(settings.lake_path(arguments.lake))
     registry.connect(arguments.mlflow, lake.root)
-    version = registry.version(arguments.model_version)
+    version = registry.version(arguments.model_version or registry.aliases().get(registry.CHALLENGER))
     champion = registry.aliased(registry.CHAMPION)
     if champion is not None and champion.version == version.version:
         champion = None

@@ -79,6 +79,9 @@ def gate(number: str, *, margin: float, force: bool = False) -> str:
         passed, reason = True, "passed: there was no champion"
     elif "rolled_back" in version.tags:
         passed, reason = False, f"refused: it was rolled back on {version.tags['rolled_back']}"
+    elif version.tags.get("evaluated_beside") != champion:  # it was another one then, or none
+        told = f"not measured beside the champion, version {champion}; run `segue evaluate --model-version {number}`"
+        passed, reason = False, f"refused: {told}"
     else:
         passed, reason = decide(registry.evaluation(version), margin)
     registry.tag(version, gate=reason, **({"rolled_back": ""} if passed else {}))

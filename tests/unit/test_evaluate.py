@@ -61,3 +61,12 @@ def test_a_network_is_judged_on_what_it_never_saw_however_a_file_spells_the_arti
     evaluate.main(parse(["evaluate", "--labels", str(file), *network]))
     judged = registry.evaluation(registry.version(None))["model"]["judged_queries"]
     assert judged == sum(neural.fold(track["artist"]) == "test" for track in tracks) > 0
+
+
+def test_the_challenger_is_evaluated_beside_the_champion_and_without_one_the_newest(network):
+    assert evaluate.main(parse(["evaluate", *network]))["model version"] == "3"
+    registry.crown("2")
+    registry.challenge("1")
+    assert evaluate.main(parse(["evaluate", *network]))["model version"] == "1"
+    assert registry.version("1").tags["evaluated_beside"] == "2"
+    assert {"model", "champion"} < set(registry.evaluation(registry.version("1")))

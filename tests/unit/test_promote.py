@@ -1,5 +1,9 @@
 import pytest
 
+from jobs import promote
+from jobs.__main__ import parse
+from jobs.errors import StepError
+from jobs.model import registry
 from jobs.promote import decide
 
 LABELLED = {
@@ -45,3 +49,18 @@ def test_plays_decide_where_there_are_no_labels():
 def test_nothing_measured_is_refused_and_nothing_to_compare_passes():
     assert decide({}, 0.02)[1].startswith("refused: it was never evaluated")
     assert decide({"model": LABELLED}, 0.02)[0]
+
+
+def test_figures_of_before_the_present_champion_are_refused(models):
+    """Version 1 was measured when there was no champion; 2 became it by hand."""
+    figures = {"model": LABELLED, "champion": LABELLED}
+    registry.log_evaluation(registry.version("1"), {"model": LABELLED}, evaluated_beside="", evaluated="x")
+    registry.crown("2")
+    refused = "refused: not measured beside the champion, version 2; run `segue evaluate --model-version 1`"
+    with pytest.raises(StepError, match=refused):
+        promote.main(parse(["promote", "1", "--lake", str(models)]))
+    registry.challenge("1")
+    night = parse(["promote", "--gate", "--lake", str(models)])
+    assert promote.main(night) == {"champion": "2", "gate": refused}
+    registry.log_evaluation(registry.version("1"), figures, evaluated_beside="2", evaluated="x")
+    assert promote.main(night)["champion"] == "1"
