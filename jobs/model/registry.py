@@ -44,8 +44,9 @@ MODEL = "segue"
 EXPERIMENT = "segue"
 # What MLflow's page asks each newcomer for: this is about training, not about language models.
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
-# The aliases: what is to be online, what was trained last and may take its place, what a rollback goes back to.
-CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+# The aliases: what is to be online, what was trained last and may take its place, what a rollback goes back to; and what
+# one takes back, until it is over.
+CHAMPION, CHALLENGER, PREVIOUS, WITHDRAWN = "champion", "challenger", "previous", "withdrawn"
 
 
 def connect(uri: str | None, lake: Path) -> str:
@@ -289,7 +290,10 @@ def challenge(version: str) -> None:
 
 
 def crown(version: str) -> None:
-    """Make `version` the champion, and the champion before it the one to roll back to: the alias moves in one step."""
+    """Make `version` the champion, and the champion before it the one to roll back to: the alias moves in one step.
+
+    A rollback that was under way is over then.
+    """
     client, found = mlflow.MlflowClient(), aliases()
     if found.get(CHAMPION) not in (None, version):
         client.set_registered_model_alias(MODEL, PREVIOUS, found[CHAMPION])
@@ -297,19 +301,23 @@ def crown(version: str) -> None:
         client.set_registered_model_alias(MODEL, CHAMPION, version)
     if found.get(CHALLENGER) == version:
         client.delete_registered_model_alias(MODEL, CHALLENGER)
+    if WITHDRAWN in found:
+        client.delete_registered_model_alias(MODEL, WITHDRAWN)
 
 
 def uncrown() -> tuple[str, str]:
     """Make the previous champion the champion again; return (from, to). The gate will not let the other one back.
 
-    InputError where there is no previous one.
+    Stopped at any line the next call goes on with the same two, until `crown` ends it. InputError where there is no
+    previous one.
     """
-    found = aliases()
-    old, new = found.get(CHAMPION), found.get(PREVIOUS)
+    client, found = mlflow.MlflowClient(), aliases()
+    old = found.get(WITHDRAWN, found.get(CHAMPION))
+    new = found.get(PREVIOUS) if found.get(PREVIOUS) != old else found.get(CHAMPION)
     if old is None or new is None or new == old:
         raise InputError("expected a previous champion to go back to, found none; see `segue models`")
+    client.set_registered_model_alias(MODEL, WITHDRAWN, old)
     tag(version(old), rolled_back=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
-    client = mlflow.MlflowClient()
     client.set_registered_model_alias(MODEL, CHAMPION, new)
     client.set_registered_model_alias(MODEL, PREVIOUS, old)
     return old, new
