@@ -1,14 +1,15 @@
 """What can go wrong, by who can mend it."""
 
 import errno
+import os
 
-from jobs.paths import one_line
+from jobs.paths import one_line, to_path
 
 # What the system says where a disk is full, ill or away, or the machine has no more to give: of no file can that be said.
 _FAULTS = frozenset(
     (
         *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
-        *(errno.EIO, errno.ENODEV, errno.ENXIO),
+        *(errno.ENODEV, errno.ENXIO),
         *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
         *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
     )
@@ -31,9 +32,19 @@ def check_fault(error: BaseException, path: str) -> None:
     """Raise StepError where the error, or one that it came from, is no fault of the file at `path` but of disk or machine."""
     found: BaseException | None = error
     while found is not None:
-        if isinstance(found, OSError) and found.errno in _FAULTS:
+        if isinstance(found, OSError) and (found.errno in _FAULTS or (found.errno == errno.EIO and _is_ill(path))):
             raise StepError(
                 f"expected disk and machine to do their work, found at {one_line(path)}: {found.strerror}; "
                 "see to them, and the same command goes on"
             ) from error
         found = found.__cause__ or found.__context__
+
+
+def _is_ill(path: str) -> bool:
+    """Return whether more than the file at `path` cannot be read: a bad sector costs one file, and must not stop all others."""
+    try:
+        with os.scandir(os.path.dirname(to_path(path))) as entries:
+            next(entries, None)
+    except OSError:
+        return True
+    return False

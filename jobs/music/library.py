@@ -46,7 +46,7 @@ def scan(folder: str, lake: Path) -> Library:
         try:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
-            check_fault(error, to_text(current))
+            check_fault(error, to_text(os.path.join(current, "")))  # of the folder itself
             if os.path.splitext(current)[1].lower() not in EXTENSIONS:  # else it is listed already
                 _add(library, current)  # compress says why it cannot be read
             continue

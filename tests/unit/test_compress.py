@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from mutagen.id3 import APIC
 
-from jobs import compress, workers
+from jobs import compress, errors, workers
 from jobs.__main__ import parse
 from jobs.errors import InputError, StepError
 from jobs.music import audio, inventory, library, transcode
@@ -443,6 +443,8 @@ def test_a_disk_that_goes_away_amid_a_file_has_not_truncated_it(sound, beside, m
     half(sound("song.mp3"))
     assert "truncated" in beside()["song.mp3"]["error"]
     monkeypatch.setattr(workers, "open", away, raising=False)  # what comes after the decoders, who only see an end
+    assert "truncated" in beside()["song.mp3"]["error"]  # one bad sector must not stop every other file
+    monkeypatch.setattr(errors, "_is_ill", lambda path: path.endswith("/song.mp3"))
     with pytest.raises(StepError, match=r"found at .*/song.mp3: Input/output error"):
         beside()
 
