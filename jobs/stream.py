@@ -246,9 +246,9 @@ class Listener:
             consumer.assign([place])
             consumer.seek(place, message.offset)
             found = next(iter(consumer), None)
-        # Kafka may have given it up meanwhile, after its retention.
-        is_it = found is not None and found.offset == message.offset
-        return found.value[: topics.MAX_REJECTED] if is_it else message.value
+        if found is None or found.offset != message.offset:  # Kafka has given it up meanwhile, after its retention
+            return message.value
+        return bytes(found.value[: topics.MAX_REJECTED])
 
     def totals(self) -> dict[str, Any]:
         """Return what has been done since the start."""
