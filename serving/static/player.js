@@ -7,13 +7,17 @@ const PRELOAD_S = 20;
 const REMEMBERED = 300; // ids of played tracks, which radio and recommendations leave out
 
 export class Player extends EventTarget {
+  #asked = new WeakMap(); // of a radio: its answer that is on the way
+
   constructor() {
     super();
     this.queue = []; // {track, reason}
     this.at = -1;
     this.played = []; // ids, oldest first
     this.recommended = []; // {track, reason, score}
-    this.radio = null; // {seed, label}
+    this.radio = null; // {seed, label, salt}
+    this.wish = null; // the radio asked for last, until it is there or something else is chosen
+    this.turn = 0; // raised by every start: who has waited since an earlier one has nothing to start any more
     this.shuffle = false;
     this.repeat = "off"; // off, all, one
     this.volume = 1;
@@ -77,8 +81,9 @@ export class Player extends EventTarget {
   }
 
   async #preload() {
+    const mine = this.turn;
     const next = await this.#peek();
-    if (!next || next.track.id === this.track?.id) return;
+    if (mine !== this.turn || !next || next.track.id === this.track?.id) return;
     const url = new URL(audioUrl(next.track), location).href;
     if (this.audios[1].src !== url) {
       this.audios[1].src = url;
@@ -95,10 +100,19 @@ export class Player extends EventTarget {
     return this.suggestions[0] ?? null;
   }
 
-  async #moreRadio() {
+  // Every tick comes here, as does who goes on: all wait for one answer, which is let go where its radio has ended meanwhile.
+  #moreRadio() {
+    const { radio } = this;
+    if (!this.#asked.has(radio)) this.#asked.set(radio, this.#lengthen(radio).finally(() => this.#asked.delete(radio)));
+    return this.#asked.get(radio);
+  }
+
+  async #lengthen(radio) {
     const played = [...new Set([...this.played, ...this.queue.map((item) => item.track.id)])];
     try {
-      this.queue.push(...(await this.#askRadio(this.radio, played)));
+      const more = await this.#askRadio(radio, played);
+      if (this.radio !== radio) return;
+      this.queue.push(...more);
       this.#changed();
     } catch {
       // The server is away: the recommendations that are here go on.
@@ -131,7 +145,8 @@ export class Player extends EventTarget {
     this.failures += 1;
     this.dispatchEvent(new CustomEvent("problem", { detail: `${this.track.title} cannot be played` }));
     this.#remember();
-    if (this.failures < 8) setTimeout(() => this.#advance(), 300 * this.failures);
+    const mine = this.turn;
+    if (this.failures < 8) setTimeout(() => mine === this.turn && this.#advance(), 300 * this.failures);
     else this.#changed();
   }
 
@@ -140,7 +155,9 @@ export class Player extends EventTarget {
   }
 
   async #advance() {
+    const mine = this.turn;
     const next = await this.#peek();
+    if (mine !== this.turn) return;
     if (!next) return this.#changed();
     if (this.at + 1 < this.queue.length) this.at += 1;
     else if (this.repeat === "all" && this.queue[0] === next) this.at = 0;
@@ -156,6 +173,7 @@ export class Player extends EventTarget {
   }
 
   #start(position = 0, play = true) {
+    this.turn += 1;
     const url = new URL(audioUrl(this.track), location).href;
     if (this.audios[1].src === url) this.audios.reverse();
     this.audios[1].pause();
@@ -183,7 +201,7 @@ export class Player extends EventTarget {
 
   play(items, at = 0) {
     this.#skipped();
-    this.radio = null;
+    this.radio = this.wish = null;
     this.queue = items.map((item) => ({ track: item.track ?? item, reason: item.reason ?? "" }));
     this.at = at;
     if (this.shuffle) this.#shuffleAhead();
@@ -192,21 +210,23 @@ export class Player extends EventTarget {
 
   // What plays now plays on until the radio is there.
   async playRadio(seed, label) {
-    const radio = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) };
+    const radio = (this.wish = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) });
     let items;
     try {
       items = await this.#askRadio(radio, this.played);
     } catch (problem) {
       return this.dispatchEvent(new CustomEvent("problem", { detail: problem.message }));
     }
+    if (this.wish !== radio) return;
     if (!items.length) return this.dispatchEvent(new CustomEvent("problem", { detail: "There is nothing to play from here" }));
     this.#skipped();
-    Object.assign(this, { radio, queue: items, at: 0 });
+    Object.assign(this, { radio, wish: null, queue: items, at: 0 });
     this.#start();
   }
 
   jump(position) {
     this.#skipped();
+    this.wish = null;
     this.at = position;
     this.#start();
   }
@@ -231,7 +251,7 @@ export class Player extends EventTarget {
 
   clear() {
     this.queue.splice(this.at + 1);
-    this.radio = null;
+    this.radio = this.wish = null;
     this.#save();
     this.#changed();
   }
@@ -256,6 +276,7 @@ export class Player extends EventTarget {
   previous() {
     if (this.position > 4 || this.at <= 0) return this.seek(0);
     this.#skipped();
+    this.wish = null;
     this.at -= 1;
     this.#start();
   }

@@ -122,6 +122,23 @@ def go(page, address, selector):
     page.wait_for_selector(selector)
 
 
+@contextmanager
+def held(page, path):
+    """Hold back what the page asks under /api; gives a function that waits for so many questions and returns all so far."""
+    found = []
+
+    def questions(count):
+        # Playwright hears of them while it is asked something itself.
+        wait_for(lambda: page.evaluate("true") and len(found) >= count)
+        return list(found)
+
+    page.route(f"**/api/{path}", lambda question: found.append(question))
+    try:
+        yield questions
+    finally:
+        page.unroute(f"**/api/{path}")
+
+
 def menu(page, track_id, name):
     page.locator(f"main [data-track={track_id}] [aria-haspopup=menu]").first.click()
     page.get_by_role("menuitem", name=name).click()
@@ -292,6 +309,63 @@ def test_a_radio_by_mood_goes_on_without_a_repeat(page):
         page.evaluate("segue.next()")
         until(page, "id => segue.track.id !== id && segue.playing", arg=heard[-1])
     assert len(set(heard)) == 15
+
+
+def queue(page):
+    return page.evaluate("segue.queue.map((item) => item.track.id)")
+
+
+@contextmanager
+def the_last_track_of_a_radio(page):
+    """Play it, and hold back the question for more."""
+    page.evaluate("segue.playRadio({track_id: 't00'}, 'radio')")
+    with held(page, "radio") as questions:
+        page.evaluate("segue.jump(segue.queue.length - 1)")
+        until(page, "() => segue.playing && segue.started")
+        yield questions
+
+
+def test_a_radio_that_answers_late_is_asked_once(page):
+    with the_last_track_of_a_radio(page) as questions:
+        until(page, "() => segue.position > 1.5")  # some six ticks, at each of which the next track would be loaded
+        length = len(queue(page))
+        for each in questions(1):
+            each.continue_()
+        until(page, "length => segue.queue.length > length", arg=length)
+        page.evaluate("segue.next()")
+    assert len(queue(page)) == len(set(queue(page)))
+
+
+def test_what_is_chosen_while_a_radio_is_asked_is_what_plays(page):
+    with the_last_track_of_a_radio(page) as questions:
+        page.evaluate("() => { window.going = segue.next(); }")
+        play(page, "t20", "t21")
+        for each in questions(1):
+            each.continue_()
+        page.evaluate("going")
+    assert (queue(page), page.evaluate("segue.track.id")) == (["t20", "t21"], "t20")
+
+
+@pytest.mark.parametrize(
+    ("then", "radio"),
+    [("segue.playRadio({track_id: 't30'}, 'second')", "second"), ("segue.jump(1)", None), ("segue.clear()", None)],
+)
+def test_the_last_choice_wins_whichever_answers_first(page, then, radio):
+    play(page, "t20", "t21")
+    with held(page, "radio") as questions:
+        page.evaluate(f"() => {{ window.going = [segue.playRadio({{track_id: 't00'}}, 'first'), {then}]; }}")
+        for each in reversed(questions(2 if radio else 1)):
+            with page.expect_response("**/api/radio"):
+                each.continue_()
+        page.evaluate("Promise.all(going)")
+    assert page.evaluate("segue.radio?.label") == radio
+
+
+def test_what_is_chosen_after_a_failure_is_not_skipped(page):
+    play(page, "t20", "t21", "t22")
+    page.evaluate("() => { segue.audio.dispatchEvent(new Event('error')); segue.jump(1); }")
+    page.wait_for_timeout(600)  # it would go on after 300 ms
+    assert page.evaluate("segue.track.id") == "t21"
 
 
 def test_dark_and_light_are_chosen_and_kept(page):
