@@ -180,7 +180,7 @@ byId("nav").append(...PLACES.map(([path, name, label]) => h("a", { href: `#/${pa
 
 let turn = 0;
 async function route(focus = true) {
-  const [, name = "", ...rest] = decodeURI(location.hash).split("/");
+  const [, name = "", ...rest] = location.hash.split("/");
   const view = views.routes[name] ?? views.routes[""];
   for (const link of byId("nav").children) link.toggleAttribute("aria-current", link.getAttribute("href") === `#/${name}`);
   for (const link of byId("nav").querySelectorAll("[aria-current]")) link.setAttribute("aria-current", "page");
@@ -191,7 +191,7 @@ async function route(focus = true) {
     content = await view(decodeURIComponent(rest.join("/")));
   } catch (problem) {
     if (problem.status === 401) return logIn();
-    const gone = problem.status === 404;
+    const gone = problem.status === 404 || problem instanceof URIError; // or an address that none of our links has
     const again = h("button", { type: "button", class: "pill ghost", onclick: () => (gone ? (location.hash = "#/") : route()) }, gone ? "Home" : "Try again");
     content = [h("h1", {}, gone ? "Not there" : "That did not work"), nothing(gone ? "search" : "map", gone ? "It may have left the collection." : problem.message, again)];
   }

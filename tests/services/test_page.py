@@ -368,6 +368,18 @@ def test_what_is_chosen_after_a_failure_is_not_skipped(page):
     assert page.evaluate("segue.track.id") == "t21"
 
 
+@pytest.mark.parametrize("words", ["100%", "%41"])
+def test_any_words_can_be_searched(page, words):
+    page.fill("#q", words)
+    page.wait_for_selector(f"main h1:text-is('“{words}”')")
+
+
+def test_an_address_that_is_none_is_not_there(page):
+    go(page, "#/search/%", "main h1:has-text('Not there')")
+    page.get_by_role("button", name="Home").click()
+    page.wait_for_selector("#start")
+
+
 def test_dark_and_light_are_chosen_and_kept(page):
     seen = {}
     for name in ("dark", "light"):
