@@ -103,6 +103,7 @@ class PlayEvent(Given):
     position_s: Seconds | None = None
     session_id: Id | None = None
     played_at: Annotated[str, StringConstraints(max_length=40)] | None = Field(None, description="ISO 8601 with zone")
+    listener: Id | None = Field(None, description="whom the player took for its listener; 409 for another than asks")
 
 
 class Accepted(BaseModel):

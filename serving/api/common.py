@@ -18,6 +18,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "no login",
         403: "not allowed",
         404: "not there",
+        409: "of another listener",
         413: "too large",
         422: "not what was expected",
         429: "too many",

@@ -14,7 +14,11 @@ router = APIRouter()
 @router.post("/events", status_code=202)
 def event(at: House_, me: Me, given: m.PlayEvent) -> m.Accepted:
     """Take a play event: it is on the disk when this answers, and in Kafka as soon as Kafka is there."""
-    return m.Accepted(event_id=at.accept(me, given.model_dump()))
+    if given.listener not in (None, me.name):
+        raise Refused(
+            409, f"expected an event of {me.name}, who is logged in, found one of {ascii(given.listener)[:80]}"
+        )
+    return m.Accepted(event_id=at.accept(me, given.model_dump(exclude={"listener"})))
 
 
 @router.put("/tracks/{track_id}/rating")

@@ -49,25 +49,66 @@ export function live(handlers) {
   return source;
 }
 
-// Play events: kept in this browser until the server has them, sent in order, each with an id of its own.
-const KEY = "segue.events";
-let waiting = read();
+// Play events: kept in this browser until the server has them, sent in order, each with an id and with whose it is; each by a
+// key of its own, for tabs that write one list erase each other's. The order of the keys is that of time.
+const KEY = "segue.event.";
+const LIST = "segue.events"; // of older pages, all in one and nobody's: they are sent for who comes first
+const MOST = 500;
+const unkept = new Map(); // by key, what is not in the storage, or not yet: it lives as long as the page
+let listener = null; // until the server has said who
+let told = 0;
 let sending = false;
 
-function read() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY)) ?? [];
-  } catch {
-    return [];
-  }
+const keys = () => Object.keys(localStorage).filter((key) => key.startsWith(KEY)).sort();
+
+function hold(event) {
+  told += 1; // what one millisecond tells keeps its order as well
+  unkept.set(`${KEY}${event.played_at}.${String(told).padStart(6, "0")}.${event.event_id}`, event);
 }
 
 function keep() {
+  if (!listener) return;
   try {
-    localStorage.setItem(KEY, JSON.stringify(waiting.slice(-500)));
+    for (const [key, event] of unkept) {
+      localStorage.setItem(key, JSON.stringify({ ...event, listener }));
+      unkept.delete(key);
+    }
+    for (const key of keys().slice(0, -MOST)) localStorage.removeItem(key);
   } catch {
-    // A full or forbidden storage: the events live as long as the page.
+    // A full or forbidden storage: it is tried again with the next event.
   }
+}
+
+// What this listener's pages have told and the server has not, oldest first; another's wait until that one is back.
+function waiting() {
+  let kept = [];
+  try {
+    kept = keys().map((key) => [key, JSON.parse(localStorage.getItem(key))]).filter(([, event]) => event?.listener === listener);
+  } catch {
+    // No storage: what this page holds is all.
+  }
+  return [...unkept, ...kept].sort(([one], [other]) => (one < other ? -1 : 1));
+}
+
+function drop(key) {
+  unkept.delete(key);
+  try {
+    localStorage.removeItem(key);
+  } catch {
+    // It was not there.
+  }
+}
+
+export function listenAs(name) {
+  listener = name;
+  try {
+    for (const event of JSON.parse(localStorage.getItem(LIST)) ?? []) hold(event);
+    localStorage.removeItem(LIST);
+  } catch {
+    // No storage, so no list.
+  }
+  keep();
+  send();
 }
 
 export function randomId() {
@@ -85,7 +126,7 @@ const session = (() => {
 })();
 
 export function tell(event, track, position) {
-  waiting.push({
+  hold({
     event_id: randomId(),
     track_id: track.id,
     event,
@@ -98,18 +139,20 @@ export function tell(event, track, position) {
 }
 
 export async function send() {
-  if (sending) return;
+  if (sending || !listener) return;
   sending = true;
   try {
-    while (waiting.length) {
+    for (let next; (next = waiting()[0]); ) {
+      const [key, event] = next;
       try {
-        await post("events", waiting[0]);
+        await post("events", { ...event, listener });
       } catch (problem) {
+        // Somebody else has logged in, in another tab: this page is theirs now.
+        if (problem.status === 409) return location.reload();
         // What the server will never take must not hold up the rest; all else is tried again.
         if (![400, 404, 422].includes(problem.status)) break;
       }
-      waiting.shift();
-      keep();
+      drop(key);
     }
   } finally {
     sending = false;

@@ -1,6 +1,6 @@
 // The frame of the page: the bar, what comes next, the addresses, the keyboard.
 
-import { get, live, post, send } from "./api.js";
+import { get, listenAs, live, post, send } from "./api.js";
 import { Player } from "./player.js";
 import { button, clock, cover, h, icon, nothing, say, toast } from "./ui.js";
 import { makeViews } from "./views.js";
@@ -315,6 +315,7 @@ async function begin() {
     setTimeout(() => location.reload(), 4000);
     return;
   }
+  listenAs(session.user);
   mongo = session.mongo;
   notice();
   byId("foot").append(h("span", {}, `${session.tracks.toLocaleString("en")} tracks`), session.users ? h("span", {}, session.user) : "");

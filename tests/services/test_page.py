@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import struct
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -403,39 +403,151 @@ def test_an_app_password_is_made_and_taken_back(page, serving):
     wait_for(lambda: not get(serving.address, "1/validate-token", headers=token)["valid"])
 
 
-def log_in(page, password):
+def tell(page, track_id):
+    """Have the page tell that a track has begun."""
+    page.evaluate("id => import('/static/api.js').then((api) => api.tell('started', {id}, 0))", track_id)
+
+
+@pytest.fixture
+def another(chromium):
+    """A browser of its own: pages made of it are its tabs."""
+    context = chromium.new_context()
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+def tab(context, address):
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("#start")
+    return page
+
+
+def sent(context):
+    """What becomes of each play event that these pages send from now on."""
+    found = []
+
+    def see(answer):
+        if answer.url.endswith("/api/events"):
+            found.append((answer.status, answer.request.post_data_json["track_id"]))
+
+    context.on("response", see)
+    return found
+
+
+def test_plays_that_tabs_could_not_send_are_sent_by_the_next_in_order(serving, another):
+    """Also those that an older page kept, all in one list."""
+    another.route("**/api/events", lambda route: route.abort())
+    tabs = [tab(another, serving.address) for _ in range(2)]
+    for number, each in enumerate(tabs):
+        tell(each, f"t{number:02d}")
+    old = {"event_id": "of-old", "track_id": "t02", "event": "started", "played_at": "2026-01-01T00:00:00.000Z"}
+    tabs[0].evaluate("old => localStorage.setItem('segue.events', JSON.stringify([old]))", old)
+    for each in tabs:
+        each.close()
+    another.unroute("**/api/events")
+    taken = sent(another)
+    last = tab(another, serving.address)
+    until(last, "() => !Object.keys(localStorage).some((key) => key.startsWith('segue.event'))")
+    assert taken == [(202, "t02"), (202, "t00"), (202, "t01")]
+
+
+def test_without_storage_plays_live_as_long_as_the_page(serving, another):
+    another.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('forbidden'); }})")
+    another.route("**/api/events", lambda route: route.abort())
+    page = tab(another, serving.address)
+    for track_id in ("t00", "t01"):
+        tell(page, track_id)
+    another.unroute("**/api/events")
+    taken = sent(another)
+    page.evaluate("() => dispatchEvent(new Event('online'))")
+    wait_for(lambda: page.evaluate("true") and len(taken) == 2)
+    assert taken == [(202, "t00"), (202, "t01")]
+
+
+def test_of_many_plays_the_newest_are_kept_in_order(serving, another):
+    another.route("**/api/events", lambda route: route.abort())
+    page = tab(another, serving.address)
+    page.evaluate(
+        """import('/static/api.js').then((api) => {
+          for (let n = 0; n < 510; n += 1) api.tell("started", {id: `x${n}`}, 0);
+        })"""
+    )
+    kept = page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('segue.event.')).sort()")
+    ids = page.evaluate("keys => keys.map((key) => JSON.parse(localStorage[key]).track_id)", kept)
+    assert ids == [f"x{n}" for n in range(10, 510)]
+
+
+def log_in(page, password, name="anna"):
     page.wait_for_selector(".login form")
-    page.fill(".login [name=name]", "anna")
+    page.fill(".login [name=name]", name)
     page.fill(".login [name=password]", password)
     page.click(".login button")
 
 
-def test_with_users_the_page_asks_who_it_is_and_changes_the_password(page, serving, chromium):
-    page.evaluate("segue.pause()")
-    ledger = Ledger(serving.lake.root)  # as `segue user add anna` does
-    accounts = Accounts(ledger)
-    accounts.add("anna", "a good password")
-    try:
-        own = chromium.new_context().new_page()
-        own.set_default_timeout(PATIENCE)
-        own.goto(serving.address)
-        log_in(own, "a bad password")
-        own.wait_for_selector(".login .wrong:has-text('do not go together')")
-        assert not Axe().run(own).response["violations"]
-        log_in(own, "a good password")
-        own.wait_for_selector("#start")
-        go(own, "#/settings", "form [aria-label='New password']")
-        own.fill("[aria-label='Present password']", "a good password")
-        own.fill("[aria-label='New password']", "a better password")
-        own.get_by_role("button", name="Change").click()
-        own.wait_for_selector("#toast.shown:has-text('is changed')")
-        own.get_by_role("button", name="Log out").click()
-        log_in(own, "a better password")
-        own.wait_for_selector("#start, form [aria-label='New password']")
-        own.context.close()
-    finally:
-        accounts.remove("anna")
-        ledger.close()
+@pytest.fixture
+def users(page, serving):
+    """anna and bert; the page, which would be logged out, is elsewhere meanwhile."""
+    page.goto("about:blank")
+    with closing(Ledger(serving.lake.root)) as ledger:  # as `segue user add` does
+        accounts = Accounts(ledger)
+        for name in ("anna", "bert"):
+            accounts.add(name, "a good password", again=True)
+        yield
+        for name in ("anna", "bert"):
+            accounts.remove(name)
+    page.goto(serving.address)
+    page.wait_for_selector("#start")
+
+
+def test_with_users_the_page_asks_who_it_is_and_changes_the_password(serving, users, another):
+    own = another.new_page()
+    own.goto(serving.address)
+    log_in(own, "a bad password")
+    own.wait_for_selector(".login .wrong:has-text('do not go together')")
+    assert not Axe().run(own).response["violations"]
+    log_in(own, "a good password")
+    own.wait_for_selector("#start")
+    go(own, "#/settings", "form [aria-label='New password']")
+    own.fill("[aria-label='Present password']", "a good password")
+    own.fill("[aria-label='New password']", "a better password")
+    own.get_by_role("button", name="Change").click()
+    own.wait_for_selector("#toast.shown:has-text('is changed')")
+    own.get_by_role("button", name="Log out").click()
+    log_in(own, "a better password")
+    own.wait_for_selector("#start, form [aria-label='New password']")
+
+
+def history(page):
+    return page.evaluate("fetch('/api/history').then((a) => a.json()).then((rows) => rows.map((row) => row.track.id))")
+
+
+def log_out(page):
+    page.evaluate("fetch('/api/logout', {method: 'POST'})")
+    page.reload()
+
+
+def test_plays_wait_for_the_listener_whose_they_are(serving, users, another):
+    own = another.new_page()
+    own.goto(serving.address)
+    log_in(own, "a good password")
+    own.wait_for_selector("#start")
+    left_open = tab(another, serving.address)
+    another.route("**/api/events", lambda route: route.abort())
+    tell(own, "t03")
+    log_out(own)
+    another.unroute("**/api/events")
+    log_in(own, "a good password", "bert")
+    own.wait_for_selector("#start")
+    tell(own, "t04")
+    wait_for(lambda: "t04" in history(own))
+    assert history(own) == ["t04"]
+    left_open.wait_for_selector("#foot :text('bert')")  # anna's page has tried, with bert's cookie
+    log_out(own)
+    log_in(own, "a good password")
+    own.wait_for_selector("#start")
+    wait_for(lambda: history(own) == ["t03"])
 
 
 # --- when parts go away ---

@@ -174,6 +174,14 @@ def test_an_event_is_on_the_disk_before_it_is_accepted(client):
     assert client.get("/api/history?limit=500").json()[0]["event"] == "finished"
 
 
+def test_an_event_kept_for_another_listener_is_turned_away(client):
+    """A page that is left open while another logs in."""
+    sent = {"track_id": "t09", "event": "started", "listener": "bert"}
+    assert "expected an event of local" in problem(client.post("/api/events", json=sent), 409)
+    assert client.post("/api/events", json={**sent, "listener": "local"}).status_code == 202
+    assert [row["track"]["id"] for row in client.get("/api/history").json()].count("t09") == 1
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
     [
