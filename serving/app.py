@@ -61,7 +61,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     app.add_exception_handler(sqlite3.OperationalError, _full)
     app.add_exception_handler(Exception, _unexpected)
     app.get("/", include_in_schema=False)(_page)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", _Modules(directory=STATIC), name="static")
     return Guard(
         app,
         anyone=at.accounts.anyone,
@@ -74,6 +74,15 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     """Return an error as RFC 9457 has it."""
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse(content, status, headers, "application/problem+json")
+
+
+class _Modules(StaticFiles):
+    """The page's modules, asked about each time (304 where nothing is new): after an upgrade old ones do not fit the others."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        response = super().file_response(*given, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _page() -> Response:

@@ -257,6 +257,14 @@ def test_bodies_are_limited(client):
     assert problem(client.post("/api/events", content=b"{}", headers={**sent, "Content-Length": "-1"}), 400)
 
 
+def test_an_upgraded_page_is_seen_at_once_and_an_old_one_not_sent_again(client):
+    for path in ("/", "/static/main.js"):
+        first = client.get(path)
+        assert first.headers["cache-control"] == "no-cache"
+    again = client.get("/static/main.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
+
+
 def test_every_answer_has_the_headers(client):
     for path in ("/", "/static/main.js", "/api/state", "/api/nothing", "/rest/ping"):
         headers = client.get(path).headers
