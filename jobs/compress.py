@@ -40,10 +40,8 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     found = library.scan(arguments.library, lake.root)
     known = {row["path"]: row for row in lake.arrow(FILES).to_pylist() + lake.staged_arrow(FILES).to_pylist()}
     rejected = rejects.known(lake.arrow(REJECTS), "compress")
-    decided = {
-        "target_bit_rate": bit_rate,
-        "outcome": "rejected",
-    }  # of a file that crashes its worker this is all there is
+    # Of a file that crashes its worker this is all there is.
+    decided = {"target_bit_rate": bit_rate, "outcome": "rejected"}
     todo = [
         {**file, **decided, **rejects.attempt(file["path"], rejected)}
         for file in found.files

@@ -68,12 +68,13 @@ class Home:
 
     def library(self, given: str | None) -> str | None:
         """Return the absolute path of the folder of music: the one given now, else the environment's, else the last given."""
-        last = self.folder / "library.json"
-        if given is not None:
-            write_private(last, json.dumps(str(Path(given).expanduser().absolute())))
-        elif os.environ.get("SEGUE_LIBRARY"):
-            return os.environ["SEGUE_LIBRARY"]
-        return str(json.loads(last.read_text())) if last.exists() else None
+        last, named = self.folder / "library.json", given or os.environ.get("SEGUE_LIBRARY")
+        if not named:
+            return str(json.loads(last.read_text())) if last.exists() else None
+        folder = str(Path(named).expanduser().absolute())
+        if given:
+            write_private(last, json.dumps(folder))
+        return folder
 
     def secrets(self) -> dict[str, str]:
         """Return the passwords and keys, made at the first call."""

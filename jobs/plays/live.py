@@ -95,9 +95,9 @@ def file_name(topic_id: str, messages: Sequence[Message]) -> str:
         found = [m.offset for m in messages if m.partition == partition]
         ranges.append(f"{partition}.{min(found)}.{max(found)}")
     offsets = "-".join(ranges)
-    return (
-        f"{topic_id[:8]}-{offsets if len(offsets) <= _LONGEST_NAME else hashlib.sha256(offsets.encode()).hexdigest()}"
-    )
+    if len(offsets) > _LONGEST_NAME:
+        offsets = hashlib.sha256(offsets.encode()).hexdigest()
+    return f"{topic_id[:8]}-{offsets}"
 
 
 class Shelf:

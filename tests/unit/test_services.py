@@ -13,3 +13,5 @@ def test_the_folder_of_music_is_the_one_given_last(tmp_path, monkeypatch):
     assert home.library("here") == str(tmp_path / "here")
     monkeypatch.setenv("SEGUE_LIBRARY", "/by/the/environment")
     assert home.library(None) == "/by/the/environment" and home.library("/given") == "/given"
+    monkeypatch.setenv("SEGUE_LIBRARY", "here")  # Airflow's processes have another working folder
+    assert home.library(None) == str(tmp_path / "here")
