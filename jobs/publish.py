@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from jobs import mongo, progress, session, settings
 from jobs.machine import local
 from jobs.model import assign, atlas, registry
-from jobs.model.neighbours import neighbours, with_recording
+from jobs.model.neighbours import neighbours, similar_document, with_recording
 from jobs.music import documents
 from jobs.storage import Lake
 from jobs.tables import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
@@ -173,14 +173,3 @@ def _writer(uri: str, collection: str, document: Callable[[Any], mongo.Document]
             done.add(mongo.upsert(database[collection], (document(row) for row in rows)))
 
     return write
-
-
-def similar_document(row: Any) -> mongo.Document:
-    """Return the document of `similar`: a track's nearest by cosine, nearest first."""
-    return {
-        "_id": f"{row.model_version}:{row.track_id}",
-        "model_version": row.model_version,
-        "track_id": row.track_id,
-        "cluster": row.cluster,
-        "items": [{"track_id": i, "score": round(s, 6)} for i, s in zip(row.ids, row.scores, strict=True)],
-    }

@@ -47,6 +47,18 @@ def with_recording(embeddings: DataFrame, tracks: DataFrame) -> DataFrame:
     return known.withColumn("recording", F.first("track_id").over(same)).drop("recording_id")
 
 
+def similar_document(row: Any) -> dict[str, Any]:
+    """Return the document of `similar`: a track's nearest by cosine, nearest first."""
+    # Called on the workers, which import this module for it: publish.py would bring them MLflow, three seconds each.
+    return {
+        "_id": f"{row.model_version}:{row.track_id}",
+        "model_version": row.model_version,
+        "track_id": row.track_id,
+        "cluster": row.cluster,
+        "items": [{"track_id": i, "score": round(s, 6)} for i, s in zip(row.ids, row.scores, strict=True)],
+    }
+
+
 def _probe_pairs(embeddings: DataFrame, count: int, probes: int) -> list[tuple[int, int]]:
     """Return (cluster, cluster to search) for every cluster that has tracks."""
     dimensions = len(embeddings.first().embedding)
