@@ -274,7 +274,7 @@ def test_a_java_that_does_not_start_is_quoted(data: Path, monkeypatch: pytest.Mo
 
 
 def test_a_server_that_does_not_start_shows_the_end_of_its_log(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_JAVA_OPTIONS", [*local._JAVA_OPTIONS, "-XX:MaxMetaspaceSize=8m"])
+    monkeypatch.setattr(local, "_JAVA_OPTIONS", [*local._JAVA_OPTIONS, "-XX:MaxMetaspaceSize=6m"])
     with pytest.raises(StepError, match="its log .* ends: .*OutOfMemoryError") as caught:
         local.mongo(data).__enter__()
     assert "\n" not in str(caught.value)
