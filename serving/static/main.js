@@ -301,11 +301,9 @@ async function begin() {
   player.addEventListener("change", refresh);
   player.addEventListener("change", drawNext);
   player.addEventListener("tick", tick);
-  player.addEventListener("track", () => (drawNext(), say(`Playing ${player.track.title} by ${player.track.artist}`)));
   player.addEventListener("recommended", drawNext);
   player.addEventListener("problem", (event) => toast(event.detail));
   refresh();
-  player.setVolume(player.volume);
   try {
     Object.assign(session, await get("state"));
   } catch (problem) {
@@ -316,6 +314,8 @@ async function begin() {
     return;
   }
   listenAs(session.user);
+  player.listenAs(session.user);
+  player.addEventListener("track", () => (drawNext(), say(`Playing ${player.track.title} by ${player.track.artist}`)));
   mongo = session.mongo;
   notice();
   byId("foot").append(h("span", {}, `${session.tracks.toLocaleString("en")} tracks`), session.users ? h("span", {}, session.user) : "");

@@ -2,7 +2,7 @@
 
 import { audioUrl, coverUrl, post, tell } from "./api.js";
 
-const KEY = "segue.player";
+const KEY = "segue.player."; // and the listener's name: nobody sees another's queue
 const PRELOAD_S = 20;
 const REMEMBERED = 300; // ids of played tracks, which radio and recommendations leave out
 
@@ -23,10 +23,10 @@ export class Player extends EventTarget {
     this.volume = 1;
     this.muted = false;
     this.restored = 0; // seconds to begin at, after a reload
+    this.listener = null; // until the server has said who
     this.failures = 0;
     this.started = false; // whether "started" was told for what plays
     this.audios = [this.#audio(), this.#audio()];
-    this.#restore();
     this.#mediaKeys();
     addEventListener("pagehide", () => this.#save());
     setInterval(() => this.playing && this.#save(), 2000);
@@ -348,12 +348,20 @@ export class Player extends EventTarget {
 
   // --- what is remembered ---
 
+  listenAs(name) {
+    this.listener = name;
+    this.#restore();
+    this.setVolume(this.volume);
+    this.dispatchEvent(new Event("track"));
+  }
+
   #save() {
+    if (!this.listener) return;
     const { queue, at, played, radio, shuffle, repeat, volume } = this;
     const from = Math.max(0, at - 20);
     const kept = { queue: queue.slice(from, at + 200), at: at - from, played, radio, shuffle, repeat, volume, position: this.position };
     try {
-      localStorage.setItem(KEY, JSON.stringify(kept));
+      localStorage.setItem(KEY + this.listener, JSON.stringify(kept));
     } catch {
       // Nothing is remembered then.
     }
@@ -361,7 +369,8 @@ export class Player extends EventTarget {
 
   #restore() {
     try {
-      const kept = JSON.parse(localStorage.getItem(KEY));
+      localStorage.removeItem("segue.player"); // an older page's, and nobody's
+      const kept = JSON.parse(localStorage.getItem(KEY + this.listener));
       if (!kept) return;
       const { queue, at, played, radio, shuffle, repeat, volume, position } = kept;
       Object.assign(this, { queue, at, played, radio, shuffle, repeat, volume, restored: position || 0 });

@@ -550,6 +550,29 @@ def test_plays_wait_for_the_listener_whose_they_are(serving, users, another):
     wait_for(lambda: history(own) == ["t03"])
 
 
+QUEUE = "segue.queue.map((item) => item.track.id)"
+
+
+def test_a_queue_is_its_listeners_alone(serving, users, another):
+    own = another.new_page()
+    own.goto(serving.address)
+    log_in(own, "a good password")
+    own.wait_for_selector("#next .recommended .line")
+    own.evaluate("segue.play(segue.suggestions.slice(0, 2))")
+    queue = own.evaluate(QUEUE)
+    assert len(queue) == 2
+    log_out(own)
+    own.wait_for_selector(".login form")
+    assert own.evaluate(QUEUE) == [] and own.inner_text("#bar .what").startswith("Nothing playing")
+    log_in(own, "a good password", "bert")
+    own.wait_for_selector("#start")
+    assert own.evaluate(QUEUE) == [] and own.inner_text("#bar .what").startswith("Nothing playing")
+    log_out(own)
+    log_in(own, "a good password")
+    own.wait_for_selector("#start")
+    assert own.evaluate(QUEUE) == queue and not own.inner_text("#bar .what").startswith("Nothing playing")
+
+
 # --- when parts go away ---
 
 
