@@ -11,8 +11,8 @@ import soundfile
 from jobs import demo
 from jobs.__main__ import parse
 
-# Java's second compiler pays for itself after minutes of work; with tables of a dozen rows it is a third of what a Spark
-# session costs. For every Java that a test starts, unless who runs the tests says otherwise.
+# Java's second compiler pays for itself after minutes of work; with tables of a dozen rows it is a quarter of what a small
+# step costs. For every Java that a test starts, unless who runs the tests says otherwise.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
