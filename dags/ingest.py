@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG
 
-from jobs.orchestration.dagtools import alert, library_params, sharded, shards, step
+from jobs.orchestration.tasks import alert, library_params, sharded, shards, step
 
 with DAG(
     "ingest",

@@ -4,17 +4,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, chain
 
-from jobs.orchestration.dagtools import (
-    INGEST,
-    TRAIN,
-    alert,
-    anything_new,
-    library_params,
-    remember,
-    sharded,
-    shards,
-    step,
-)
+from jobs.orchestration.tasks import alert, anything_new, library_params, remember, sharded, shards, step
+from jobs.pipeline import INGEST, TRAIN
 
 with DAG(
     "nightly_refresh",

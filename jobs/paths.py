@@ -9,6 +9,10 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+# The repository (or site-packages, where Segue is installed), and the package `jobs` in it.
+PACKAGE = Path(__file__).resolve().parent
+ROOT = PACKAGE.parent
+
 _ESCAPED = re.compile(r"\\x[0-9a-f]{2}|\\\\")
 
 

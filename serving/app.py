@@ -16,14 +16,15 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from jobs.machine import broker
+from jobs.lake.storage import Lake
 from jobs.plays import spool
 from jobs.plays.producer import Producer
-from jobs.storage import Lake
-from serving import api, catalog, listenbrainz, subsonic
-from serving.guard import Guard
-from serving.house import House
-from serving.ledger import Ledger
+from jobs.runtime import embedded_kafka
+from serving import api, catalog, listenbrainz
+from serving.app_state import House
+from serving.db.database import Ledger
+from serving.middleware import Guard
+from serving.subsonic import router as subsonic
 
 log = logging.getLogger("segue")
 
@@ -34,7 +35,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     """Return the ASGI application over a lake; MongoDB and Kafka at these addresses, embedded ones for None."""
     root = Lake(lake)
     # The embedded broker may come later than we do, and elsewhere than before.
-    address = kafka or partial(broker.find, lake)
+    address = kafka or partial(embedded_kafka.find, lake)
     at = House(root, Ledger(lake), Producer(address, spool.plays(lake)), catalog.load(root))
 
     @asynccontextmanager

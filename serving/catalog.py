@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from jobs.lake.schemas import FILES, TRACKS
+from jobs.lake.storage import Lake
 from jobs.paths import to_path
-from jobs.storage import Lake
-from jobs.tables import FILES, TRACKS
-from serving.words import Index, fold
+from serving.search_index import Index, fold
 
 _COLUMNS = (
     *("track_id", "title", "artist", "album", "track_no", "year", "genre", "genres", "duration_s", "bit_rate"),

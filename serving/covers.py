@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jobs.music import audio, tagcopy
+from jobs.audio import decoding, tag_copy
 from serving.catalog import Track
 
 SIZES = (96, 300, 600, 1200)
@@ -58,8 +58,8 @@ class Covers:
 def embedded(file: Path) -> Image.Image | None:
     """Return the file's front cover, else its first picture, cut to a square; None where there is none that can be read."""
     try:
-        tagged = audio.open_tags(str(file))
-        found = tagcopy.pictures(tagged) if tagged is not None else []
+        tagged = decoding.open_tags(str(file))
+        found = tag_copy.pictures(tagged) if tagged is not None else []
     except Exception:  # noqa: BLE001 - mutagen lets many kinds through, and a cover is no reason to fail
         return None
     for picture in sorted(found, key=lambda each: each.type != 3):

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from jobs.plays.events import MAX_AHEAD
-from serving.accounts import User
+from serving.app_state import House
 from serving.catalog import Catalog, Track, fold
-from serving.guard import Refused
-from serving.house import House
+from serving.db.accounts import User
+from serving.middleware import Refused
 
 _KINDS = {"single": "finished", "import": "finished", "playing_now": "started"}
 _MOST = 1_000

@@ -2,9 +2,9 @@
 
 from fastapi.responses import FileResponse
 
+from serving.app_state import House
 from serving.catalog import Track
-from serving.guard import Refused
-from serving.house import House
+from serving.middleware import Refused
 
 _TYPES = {
     ".mp3": "audio/mpeg",

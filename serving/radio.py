@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow.compute as pc
 
-from jobs.recommender import catalogues, profiles, ranking
-from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, FEATURES, TOGETHER
+from jobs.lake.schemas import EMBEDDINGS, FEATURES, TOGETHER
+from jobs.lake.storage import Lake
+from jobs.recommender import item_catalog, profiles, ranking
 from serving.catalog import Catalog, Track
 
 # A mood is a sixth of the collection: those for which the sum of these, as ranks, is largest.
@@ -49,10 +49,10 @@ class Radio:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._lock = threading.Lock()
-        self._catalogue: tuple[str, catalogues.Catalogue] | None = None
+        self._catalogue: tuple[str, item_catalog.Catalogue] | None = None
         self._moods: tuple[str, dict[str, list[str]]] | None = None
 
-    def catalogue(self, catalog: Catalog, champion: str | None) -> catalogues.Catalogue:
+    def catalogue(self, catalog: Catalog, champion: str | None) -> item_catalog.Catalogue:
         """Return what can be played by the version `champion`, by the newest there is for None."""
         tables = [self._lake.version(table) for table in (EMBEDDINGS, TOGETHER)]
         mark = f"{[table and table.name for table in tables]} {catalog.version} {champion}"
@@ -61,7 +61,7 @@ class Radio:
                 self._catalogue = (mark, self._load(catalog, champion))
             return self._catalogue[1]
 
-    def _load(self, catalog: Catalog, champion: str | None) -> catalogues.Catalogue:
+    def _load(self, catalog: Catalog, champion: str | None) -> item_catalog.Catalogue:
         """As `catalogues.load`, from the tracks that are in memory anyway."""
         versions = self._lake.arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
         version = champion if champion and champion in versions else max(versions, key=int, default="")
@@ -71,8 +71,8 @@ class Radio:
         tracks = [catalog.by_id[ids[number]] for number in kept]
         flat = rows["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         vectors = flat.astype(np.float32).reshape(len(ids), -1)[kept] if ids else np.zeros((0, 1), np.float32)
-        return catalogues.with_together(
-            catalogues.Catalogue(
+        return item_catalog.with_together(
+            item_catalog.Catalogue(
                 model_version=version,
                 ids=np.array([track.track_id for track in tracks], dtype=str),
                 titles=np.array([track.title for track in tracks], dtype=object),
@@ -145,7 +145,7 @@ class Radio:
     def _ask(
         self,
         catalog: Catalog,
-        catalogue: catalogues.Catalogue,
+        catalogue: item_catalog.Catalogue,
         seeds: Iterable[Track],
         heard: Sequence[str],
         never: set[str],

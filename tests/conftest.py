@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs import demo
-from jobs.__main__ import parse
+from jobs.cli import parse
+from jobs.commands import demo
 
 # Java's second compiler pays for itself after minutes of work; with tables of a dozen rows it is a quarter of what a small
 # step costs. For every Java that a test starts, unless who runs the tests says otherwise.

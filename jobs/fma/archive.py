@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from jobs.errors import InputError, StepError
+from jobs.lake.storage import sync
 from jobs.paths import one_line
-from jobs.storage import sync
 
 # Text packs to a tenth, mp3 hardly at all; a bomb is a thousand times larger than its archive.
 _MOST_TIMES = 100

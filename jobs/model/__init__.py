@@ -1,1 +1,1 @@
-"""Features -> vectors, clusters, neighbours: the model, what it is worth, and where it is registered."""
+"""Features to embeddings, clusters and neighbours: training, metrics, registry."""

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from jobs.errors import InputError
+from jobs.lake.schemas import TRACKS
+from jobs.lake.storage import Lake
 from jobs.model.embedding import Embedder
-from jobs.storage import Lake
-from jobs.tables import TRACKS
 
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 

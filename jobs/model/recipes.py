@@ -8,7 +8,7 @@ were not fitted to labels, and ours moved by .01 when they were all made equal.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobs.tables import FMA_COLUMNS, STATISTICS, descriptor_columns, feature_columns
+from jobs.lake.schemas import FMA_COLUMNS, STATISTICS, descriptor_columns, feature_columns
 
 # Names the way from features to embedding, beside the recipe's own name; raise it when the way changes.
 VERSION = "2"

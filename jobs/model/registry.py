@@ -32,7 +32,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from jobs import settings
 from jobs.errors import InputError, StepError
 from jobs.model.embedding import Embedder
-from jobs.model.evaluation import Clusters
+from jobs.model.metrics import Clusters
 
 # Its INFO lines tell of database tables and code paths, in the middle of the progress display.
 for _name in ("mlflow", "alembic"):

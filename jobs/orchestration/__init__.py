@@ -1,1 +1,1 @@
-"""What Airflow needs of us: the DAGs' parts, the executor, what a night has to do."""
+"""What the DAGs are made of: tasks, change detection, the executor."""

@@ -1,8 +1,8 @@
 """Airflow's LocalExecutor, made to outlive kill -9 of its parts: AIRFLOW__CORE__EXECUTOR=jobs.orchestration.executor.Executor.
 
-Two things that Airflow 3.3 leaves undone, each seen (tests/soak/kills.py): a worker that is killed takes the lock of the queue
-that it waited at, and the slot of its task, with it, so that tasks stay queued for good beside a scheduler that says it
-is healthy; and what a killed scheduler had started lives on, idle workers without end, a running task beside its retry.
+Airflow 3.3 leaves two faults, both seen with tests/faults/process_kills.py. A killed worker keeps the lock of the task
+queue, so tasks stay queued for ever beside a scheduler that reports healthy. The children of a killed scheduler live on:
+idle workers, and a running task beside its retry.
 """
 
 import ctypes

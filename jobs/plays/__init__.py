@@ -1,1 +1,1 @@
-"""What people play: events on their way through Kafka, PLAYS, and what the stream does with them."""
+"""Play events as data: events, topics, spool, producer, the table PLAYS."""

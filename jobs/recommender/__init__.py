@@ -1,1 +1,1 @@
-"""What to play next: a listener's profile, what goes together, and lists with their reasons."""
+"""Profiles, item similarity, ranking and offline evaluation."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jobs.recommender import profiles
-from jobs.recommender.catalogues import Catalogue
+from jobs.recommender.item_catalog import Catalogue
 
 # Items of a list, and tracks of a profile that ask (of the short and of the long term each).
 LIST, _SEEDS = 30, 10

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from serving.api import listening, people, state, tracks, upnext
-from serving.api.common import PROBLEMS
+from serving.api import accounts, plays, recommendations, status, tracks
+from serving.api.dependencies import PROBLEMS
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
-for part in (state, tracks, upnext, listening, people):
+for part in (status, tracks, recommendations, plays, accounts):
     router.include_router(part.router)

@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 
-from serving import models as m
-from serving.api.common import House_, Limit, Me, Offset, TrackId
+from serving import schemas as m
+from serving.api.dependencies import House_, Limit, Me, Offset, TrackId
 from serving.catalog import fold
 from serving.covers import SIZES
-from serving.guard import Refused
 from serving.media import file_response
+from serving.middleware import Refused
 
 router = APIRouter()
 

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from serving.accounts import User
-from serving.house import House
-from serving.subsonic.shelves import Shelves
+from serving.app_state import House
+from serving.db.accounts import User
+from serving.subsonic.library_view import Shelves
 
 VERSION = "1.16.1"
 _NAMESPACE = "http://subsonic.org/restapi"

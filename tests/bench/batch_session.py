@@ -21,10 +21,12 @@ from unittest import mock
 
 import psutil
 
-from jobs import catalog, compress, extract, rejects, session, workers
-from jobs.music import library
-from jobs.storage import Lake
-from jobs.tables import FEATURES, TRACKS
+from jobs.lake import rejects
+from jobs.lake.schemas import FEATURES, TRACKS
+from jobs.lake.storage import Lake
+from jobs.library import scan
+from jobs.spark import file_tasks, session
+from jobs.steps import catalog, compress, extract
 
 BIT_RATE = 64_000
 
@@ -34,17 +36,17 @@ log = logging.getLogger("bench")
 class Clocked:
     """A function of a row that reports the seconds of each call to `add`."""
 
-    def __init__(self, function: workers.Function, add: Callable[[float], Any]) -> None:
+    def __init__(self, function: file_tasks.Function, add: Callable[[float], Any]) -> None:
         self.function, self.add = function, add
 
-    def __call__(self, row: workers.Row) -> workers.Row:
+    def __call__(self, row: file_tasks.Row) -> file_tasks.Row:
         begun = time.perf_counter()
         result = self.function(row)
         self.add(time.perf_counter() - begun)
         return result
 
 
-def both(row: workers.Row, scratch: str) -> workers.Row:
+def both(row: file_tasks.Row, scratch: str) -> file_tasks.Row:
     """Compress and extract one file, to nobody's use: after it a process has imported and compiled what it needs."""
     root = tempfile.mkdtemp(dir=scratch)
     source = {"path": row["path"], "size": os.path.getsize(row["path"])}
@@ -57,13 +59,13 @@ def both(row: workers.Row, scratch: str) -> workers.Row:
 class Pool:
     """The bare functions in plain processes, one per core; ready (imported, compiled) once it is made."""
 
-    def __init__(self, cores: int, row: workers.Row, scratch: str) -> None:
+    def __init__(self, cores: int, row: file_tasks.Row, scratch: str) -> None:
         context = multiprocessing.get_context("spawn")
         ready = context.Barrier(cores + 1)
         self._pool = context.Pool(cores, _prepare, (row, scratch, ready))
         ready.wait()
 
-    def run(self, function: workers.Function, rows: list[workers.Row], sizes: list[int]) -> dict[str, float]:
+    def run(self, function: file_tasks.Function, rows: list[file_tasks.Row], sizes: list[int]) -> dict[str, float]:
         """Run the function on every row, largest first; return the seconds it took, and the calls' own in all."""
         order = sorted(range(len(rows)), key=lambda i: -sizes[i])
         begun = time.perf_counter()
@@ -76,12 +78,12 @@ class Pool:
         self._pool.join()
 
 
-def _prepare(row: workers.Row, scratch: str, ready: Any) -> None:
+def _prepare(row: file_tasks.Row, scratch: str, ready: Any) -> None:
     both(row, scratch)
     ready.wait()
 
 
-def _seconds(function: workers.Function, row: workers.Row) -> float:
+def _seconds(function: file_tasks.Function, row: file_tasks.Row) -> float:
     took: list[float] = []
     result = Clocked(function, took.append)(row)
     if result.get("error"):
@@ -92,7 +94,7 @@ def _seconds(function: workers.Function, row: workers.Row) -> float:
 class Spark:
     """The steps themselves, in this process, on one session."""
 
-    def __init__(self, master: str, rows: list[workers.Row], scratch: str) -> None:
+    def __init__(self, master: str, rows: list[file_tasks.Row], scratch: str) -> None:
         self.master, self._rows, self._scratch = master, rows, scratch
 
     def warm_up(self) -> None:
@@ -100,7 +102,7 @@ class Spark:
         shutil.rmtree(Path(self._scratch, "warm-up"), ignore_errors=True)
         function = functools.partial(both, scratch=self._scratch)
         lake, sizes = Lake(Path(self._scratch, "warm-up")), [1] * len(self._rows)
-        workers.run(
+        file_tasks.run(
             self.master,
             lake,
             self._rows,
@@ -128,9 +130,9 @@ class Spark:
 def _clocks(master: str) -> Iterator[dict[str, float]]:
     """Clock the map over the files (`map`), its function (`busy`) and the commits (`commit`) of a step run inside."""
     times: dict[str, float] = {"commit": 0.0}
-    run = workers.run
+    run = file_tasks.run
 
-    def clocked_run(*arguments: Any, function: workers.Function, **named: Any) -> None:
+    def clocked_run(*arguments: Any, function: file_tasks.Function, **named: Any) -> None:
         busy = session.spark(master).sparkContext.accumulator(0.0)
         times["map_begun"] = time.perf_counter()
         run(*arguments, function=Clocked(function, busy.add), **named)
@@ -145,7 +147,7 @@ def _clocks(master: str) -> Iterator[dict[str, float]]:
         return clocked_commit
 
     commits = {name: clocked(getattr(Lake, name)) for name in ("commit", "commit_arrow")}
-    with mock.patch.object(workers, "run", clocked_run), mock.patch.multiple(Lake, **commits):
+    with mock.patch.object(file_tasks, "run", clocked_run), mock.patch.multiple(Lake, **commits):
         yield times
 
 
@@ -183,8 +185,7 @@ class Rounds:
             rows = lake.arrow(TRACKS, *extract._NEEDED, "bit_rate").to_pylist()
             return self._pool.run(extract.extract_file, rows, [row["duration_s"] * row["bit_rate"] for row in rows])
         rows = [
-            {**file, **rejects.attempt(file["path"], {})}
-            for file in library.scan(folder, self._scratch / "no lake").files
+            {**file, **rejects.attempt(file["path"], {})} for file in scan.scan(folder, self._scratch / "no lake").files
         ]
         with tempfile.TemporaryDirectory(dir=self._scratch) as root:
             function = functools.partial(compress.compress_file, audio_root=root, bit_rate=BIT_RATE, in_place=False)
@@ -235,7 +236,7 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _smallest(folder: str, count: int) -> Iterable[dict[str, Any]]:
-    return sorted(library.scan(folder, Path(folder, "no lake")).files, key=lambda file: file["size"])[:count]
+    return sorted(scan.scan(folder, Path(folder, "no lake")).files, key=lambda file: file["size"])[:count]
 
 
 def _clock(work: Callable[[], Any]) -> float:

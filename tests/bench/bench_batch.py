@@ -24,8 +24,8 @@ from peaks import ROLES, Peaks
 from rich.console import Console
 from rich.table import Table as Grid
 
-from jobs import session
-from jobs.music import library
+from jobs.library import scan
+from jobs.spark import session
 
 HERE = Path(__file__).resolve().parent
 STEPS = ("compress", "extract")
@@ -72,7 +72,7 @@ def prepare(folder: Path, tracks: int) -> list[Path]:
     if not folder.exists() or (folder / ".segue-demo.sha256").exists():
         command = [sys.executable, "-m", "jobs", "demo", "--out", str(folder), "--tracks", str(tracks)]
         subprocess.run(command, check=True, stdout=sys.stderr)
-    found = sorted(library.scan(str(folder), folder / "no lake").files, key=lambda file: -file["size"])
+    found = sorted(scan.scan(str(folder), folder / "no lake").files, key=lambda file: -file["size"])
     if len(found) < tracks:
         sys.exit(f"--library: expected {tracks} audio files in {folder}, found {len(found)}")
     step = len(found) / tracks

@@ -29,12 +29,12 @@ import soundfile
 import test_dsp
 from threadpoolctl import threadpool_limits
 
-from jobs import extract
-from jobs.music import audio
-from jobs.sound import dsp
-from jobs.sound.gather import Found, Group, Segment
-from jobs.sound.harmony import Chroma, Harmony
-from jobs.sound.timbre import Mel, Timbre
+from jobs.audio import decoding
+from jobs.dsp import features
+from jobs.dsp.accumulators import Found, Group, Segment
+from jobs.dsp.harmony import Chroma, Harmony
+from jobs.dsp.timbre import Mel, Timbre
+from jobs.steps import extract
 
 DATA = ROOT.parent / "shared" / "data" / "fma_small" / "000"
 DURATIONS_S = (1, 10, 30, 300, 900, 3_600, 14_400)
@@ -79,7 +79,7 @@ def synthetic(duration_s: float, seed: int = 0, rate: int = 44_100) -> np.ndarra
 
 def decode(path: str) -> tuple[np.ndarray, int]:
     """Return a file's samples as `extract` decodes them."""
-    decoder = audio.open_audio(path)
+    decoder = decoding.open_audio(path)
     return np.concatenate(list(decoder.blocks())), decoder.sample_rate
 
 
@@ -97,8 +97,8 @@ def ours(*groups: type[Group]) -> Callable[[str], Found]:
     """Return a function that decodes a file block by block and computes these groups."""
 
     def run(path: str) -> Found:
-        decoder = audio.open_audio(path)
-        return dsp.analyse(decoder.blocks, sample_rate=decoder.sample_rate, groups=groups or dsp.GROUPS)
+        decoder = decoding.open_audio(path)
+        return features.analyse(decoder.blocks, sample_rate=decoder.sample_rate, groups=groups or features.GROUPS)
 
     return run
 
@@ -199,10 +199,10 @@ def one_duration(duration_s: float) -> dict[str, float]:
             level = np.float32(0.6 + 0.4 * np.cos(start))
             yield level * loop[: int(duration_s * 44_100) - start]
 
-    dsp.warm_up()
+    features.warm_up()
     before = peak_mib()
     started = time.process_time()
-    dsp.features(blocks, sample_rate=44_100)
+    features.features(blocks, sample_rate=44_100)
     spent = time.process_time() - started
     return {"cpu_s": spent, "readings": readings, "peak": peak_mib(), "before": before}
 

@@ -24,8 +24,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.csv
 
-from jobs.fma import layout
-from jobs.tables import FMA_COLUMNS
+from jobs.fma import features_csv
+from jobs.lake.schemas import FMA_COLUMNS
 
 _BLOCK = 1_000
 
@@ -57,7 +57,7 @@ def write(path: Path, tracks: int) -> None:
     random = np.random.default_rng(7)
     scale = 10.0 ** random.integers(-3, 4, len(FMA_COLUMNS))
     with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(layout.header())
+        csv.writer(file, lineterminator="\n").writerows(features_csv.header())
         for start, end in blocks(tracks):
             numbers = (random.normal(size=(end - start, len(FMA_COLUMNS))) * scale).astype(np.float32)
             text = (",".join(f"{x:.10e}" for x in row) for row in numbers.tolist())
@@ -118,7 +118,7 @@ def reader(path: Path) -> pyarrow.csv.CSVStreamingReader:
     kinds = {"track_id": pa.int64(), **dict.fromkeys(FMA_COLUMNS, pa.float32())}
     return pyarrow.csv.open_csv(
         path,
-        read_options=pyarrow.csv.ReadOptions(skip_rows=layout.HEADER_ROWS, column_names=names, block_size=2**22),
+        read_options=pyarrow.csv.ReadOptions(skip_rows=features_csv.HEADER_ROWS, column_names=names, block_size=2**22),
         convert_options=pyarrow.csv.ConvertOptions(column_types=kinds),
     )
 

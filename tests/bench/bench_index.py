@@ -30,7 +30,7 @@ import psutil
 from sklearn.cluster import MiniBatchKMeans
 
 from jobs.model.embedding import nearest_cluster, unit
-from jobs.model.index import Index, calibrate
+from jobs.model.ivf_index import Index, calibrate
 
 DIMENSIONS, SUBSPACE, QUERIES, TURNS = 96, 12, 500, 5
 

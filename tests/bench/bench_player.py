@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs import mongo, recommend
-from jobs.machine import broker, local, stream_status
-from tests import browser, planted_lake
+from jobs.online import mongo
+from jobs.runtime import embedded_kafka, embedded_mongo, stream_status
+from jobs.steps import recommend
+from tests import browser, synthetic_lake
 from tests.services.player import free_port, healthy, open_page, publish, start, stop, until, wait_for
 
 # Seconds without a change after which the next play is begun: whatever changes then is its doing.
@@ -42,7 +43,7 @@ def run(plays: int) -> tuple[list[float], list[float]]:
     """Return the seconds of each track that ended, and of each that was skipped."""
     ended, skipped = [], []
     with ExitStack() as stack:
-        lake = planted_lake.make(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake", seconds=20.0)
+        lake = synthetic_lake.make(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake", seconds=20.0)
         address = serve(stack, lake)
         program = stack.enter_context(browser.chromium())[1]
         page = open_page(program, address, scripts=[_WATCH])
@@ -62,8 +63,8 @@ def run(plays: int) -> tuple[list[float], list[float]]:
 
 def serve(stack: ExitStack, lake) -> str:
     """Start all that `segue up` starts of it; return the player's address."""
-    uri = stack.enter_context(local.mongo_at(None, lake.root))
-    stack.enter_context(broker.kafka_at(None, lake.root))
+    uri = stack.enter_context(embedded_mongo.mongo_at(None, lake.root))
+    stack.enter_context(embedded_kafka.kafka_at(None, lake.root))
     with mongo.database(uri) as database:
         publish(database, lake)
     recommend.main(Namespace(lake=str(lake.root), mongo=uri, master="local[1]"))

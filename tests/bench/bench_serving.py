@@ -29,12 +29,12 @@ import psutil
 import pyarrow as pa
 import soundfile
 
-from jobs import mongo
-from jobs.machine import local
-from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, FILES, TRACKS
-from serving.accounts import Accounts
-from serving.ledger import Ledger
+from jobs.lake.schemas import EMBEDDINGS, FILES, TRACKS
+from jobs.lake.storage import Lake
+from jobs.online import mongo
+from jobs.runtime import embedded_mongo
+from serving.db.accounts import Accounts
+from serving.db.database import Ledger
 
 LISTENERS, FILES_OF_AUDIO, SECONDS_OF_AUDIO = 400, 20, 90
 HEADERS = {"Content-Type": "application/json"}
@@ -79,7 +79,7 @@ def plant(folder: Path, count: int) -> list[str]:
     accounts.add("admin", "the password of the bench", admin=True)
     secrets = [accounts.add_client(f"listener{number}", "bench").secret for number in range(LISTENERS)]
     ledger.close()
-    with local.mongo(folder / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.mongo(folder / "mongo") as uri, mongo.database(uri) as database:
         mongo.upsert(database["recommendations"], (_list(f"listener{n}", rng, count) for n in range(LISTENERS)))
         mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "tracks": count, "digest": ""}])
     return secrets
@@ -219,7 +219,7 @@ def main() -> None:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         begun = time.perf_counter()
-        with local.mongo(folder / "mongo"):  # outside the server's core
+        with embedded_mongo.mongo(folder / "mongo"):  # outside the server's core
             command = [
                 str(Path(sys.executable).with_name("segue")),
                 "serve",

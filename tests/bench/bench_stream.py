@@ -25,12 +25,12 @@ from typing import Any
 
 import psutil
 
-from jobs import mongo
-from jobs.machine import broker, embedded, local, stream_status
+from jobs.lake.schemas import TRACKS
+from jobs.lake.storage import Lake
+from jobs.online import mongo
 from jobs.plays import spool
 from jobs.plays.producer import Producer
-from jobs.storage import Lake
-from jobs.tables import TRACKS
+from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server, stream_status
 
 # Of all events so many a second are looked for in the store: looking costs the store, too.
 LOOKED_FOR = 25
@@ -90,7 +90,7 @@ def main() -> None:
         shutil.copytree(
             arguments.lake, lake, symlinks=True, ignore=shutil.ignore_patterns("*.alive", "kafka", "stream")
         )
-        with broker.kafka_at(None, lake) as address, local.mongo(lake / "mongo") as uri:
+        with embedded_kafka.kafka_at(None, lake) as address, embedded_mongo.mongo(lake / "mongo") as uri:
             process = start(lake)
             try:
                 measure(lake, address, uri, process.pid, arguments)
@@ -208,7 +208,10 @@ def percentile(values: list[float], q: int) -> float:
 def memory(lake: Path, pid: int) -> list[int]:
     """Return MiB (PSS) of the stream with its JVM, of the broker, of the store."""
     stream = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    others = [embedded.state(broker.KAFKA, lake / "kafka")[1], embedded.state(local.MONGO, lake / "mongo")[1]]
+    others = [
+        embedded_server.state(embedded_kafka.KAFKA, lake / "kafka")[1],
+        embedded_server.state(embedded_mongo.MONGO, lake / "mongo")[1],
+    ]
     groups = [stream, *([psutil.Process(number)] for number in others)]
     return [sum(map(_pss, group)) >> 20 for group in groups]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs import session
-from jobs.machine import java, package
+from jobs.runtime import java, py_files
+from jobs.spark import session
 from tests.services.conftest import rows, steps
-from tests.services.test_local import wait_until
+from tests.services.test_embedded_mongo import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -106,7 +106,7 @@ def test_a_cluster_makes_the_rows_of_one_machine(tmp_path, demo_library, cluster
     """The same lake path for both: tables hold absolute paths."""
     lake, zipped = tmp_path / "lake", tmp_path / "segue.zip"
     commands = [["compress", "--library", str(demo_library(6))], ["catalog"], ["extract"]]
-    package.write(zipped)
+    py_files.write(zipped)
     submit(lake, commands, cluster, "cluster.conf", "--py-files", str(zipped))
     found = rows(lake)
     lake.rename(tmp_path / "lake of the cluster")

@@ -10,10 +10,10 @@ from airflow.serialization.encoders import encode_timetable
 from airflow.timetables import trigger
 from airflow.timetables.base import TimeRestriction
 
-from jobs.__main__ import COMMANDS
+from jobs.cli import COMMANDS
 from tests.dags.conftest import ROOT
 
-TRAIN = ["recordings", "embed", "cluster", "evaluate", "promote", "publish", "recommend"]
+TRAIN = ["deduplicate", "embed", "cluster", "evaluate", "promote", "publish", "recommend"]
 INGEST = ["shards", "compress", "catalog", "extract"]
 TASKS = {"ingest": INGEST, "train": TRAIN, "nightly_refresh": ["anything_new", *INGEST, *TRAIN, "remember"]}
 
@@ -24,7 +24,7 @@ SUBMIT = [
 ARGUMENTS = {
     "compress": ["--library=/music", "--bitrate=96k", "--in-place"],
     "promote": ["--gate"],
-    **dict.fromkeys(("catalog", "extract", "recordings", "embed", "cluster", "evaluate", "publish", "recommend"), []),
+    **dict.fromkeys(("catalog", "extract", "deduplicate", "embed", "cluster", "evaluate", "publish", "recommend"), []),
 }
 
 
@@ -89,7 +89,7 @@ def test_what_is_submitted_to_spark(bag, step):
     dag = bag.dags["nightly_refresh"]
     task = dag.get_task(step)
     if task.is_mapped:
-        from jobs.orchestration.dagtools import SegueStep, _options
+        from jobs.orchestration.tasks import SegueStep, _options
 
         task = SegueStep(**{**_options(step, True), "task_id": "unmapped"})
     task.render_template_fields({"params": {"library": "/music", "bitrate": "96k", "in_place": True}})

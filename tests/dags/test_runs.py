@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.machine import java
-from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, FEATURES
+from jobs.lake.schemas import EMBEDDINGS, FEATURES
+from jobs.lake.storage import Lake
+from jobs.runtime import java
 from tests.services.conftest import documents
 
 BIN = str(Path(sys.executable).parent)

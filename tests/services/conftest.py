@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jobs import mongo, tables
-from jobs.machine import local
-from jobs.storage import Lake
+from jobs.lake import schemas
+from jobs.lake.storage import Lake
+from jobs.online import mongo
+from jobs.runtime import embedded_mongo
 
 SEGUE = str(Path(sys.executable).with_name("segue"))
 
@@ -33,7 +34,7 @@ def segue(lake: Path, *arguments: str, status: int = 0) -> subprocess.CompletedP
 
 def steps(lake: Path, *commands: list[str]) -> None:
     """Run commands of `segue` in one process, so in one JVM: its start is most of what a small step takes."""
-    program = "import json, sys; from jobs.__main__ import main; sys.exit(any(map(main, json.loads(sys.argv[1]))))"
+    program = "import json, sys; from jobs.cli import main; sys.exit(any(map(main, json.loads(sys.argv[1]))))"
     command = [sys.executable, "-c", program, json.dumps(commands)]
     done = subprocess.run(command, env=environment(lake), capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -42,7 +43,7 @@ def steps(lake: Path, *commands: list[str]) -> None:
 def rows(lake: Path) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, sorted by key; without the one column that tells the time of a run."""
     found = {}
-    for table in tables.ALL:
+    for table in schemas.ALL:
         names = [name for name in table.names if name != "first_seen"]
         ordered = Lake(lake).arrow(table, *names).sort_by([(name, "ascending") for name in table.key])
         found[table.name] = ordered.to_pylist()
@@ -57,7 +58,7 @@ def portable(lake: Path, *names: str) -> Any:
 
 def documents(lake: Path) -> dict[str, dict[str, Any]]:
     """Every document of the embedded MongoDB by collection and _id; without the one field that tells the time."""
-    with local.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return {
             name: {
                 document["_id"]: {**document, "published_at": None, "as_of": None, "marks": None}

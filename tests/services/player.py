@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from jobs import mongo
-from jobs.model import atlas
-from jobs.tables import EMBEDDINGS
+from jobs.lake.schemas import EMBEDDINGS
+from jobs.model import layout_2d
+from jobs.online import mongo
 from tests.services.conftest import SEGUE, environment
 
 # Milliseconds that a machine under load may take over what takes milliseconds.
@@ -34,7 +34,7 @@ def publish(database, lake):
     champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "planted"}
     champion["published_at"] = datetime.now(UTC)
     mongo.upsert(database["settings"], [champion])
-    atlas.bring(database, lake, "1", "planted")
+    layout_2d.bring(database, lake, "1", "planted")
 
 
 def recommend(database, *track_ids):

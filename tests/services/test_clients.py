@@ -8,17 +8,17 @@ from xml.etree import ElementTree
 import libsonic
 import pytest
 
-from jobs import mongo
-from jobs.machine import embedded, local
-from serving.ledger import Ledger
-from serving.playlists import Playlists
-from tests import planted_lake
+from jobs.online import mongo
+from jobs.runtime import embedded_mongo, embedded_server
+from serving.db.database import Ledger
+from serving.db.playlists import Playlists
+from tests import synthetic_lake
 from tests.services.player import free_port, get, healthy, publish, start, stop, wait_for
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    return planted_lake.make(tmp_path_factory.mktemp("clients") / "lake")
+    return synthetic_lake.make(tmp_path_factory.mktemp("clients") / "lake")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def services(lake):
     process = start(lake.root, "serving", "serve", "--port", str(port))
     try:
         wait_for(lambda: (healthy(address) or {}).get("mongo"))
-        with mongo.database(embedded.state(local.MONGO, lake.root / "mongo")[0]) as database:
+        with mongo.database(embedded_server.state(embedded_mongo.MONGO, lake.root / "mongo")[0]) as database:
             publish(database, lake)
         yield address
     finally:

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from jobs.fma import layout
-from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, TRACKS
+from jobs.fma import features_csv
+from jobs.lake.schemas import EMBEDDINGS, TRACKS
+from jobs.lake.storage import Lake
 from tests.services.conftest import documents, rows, segue, steps
 
 REAL = {
@@ -62,7 +62,7 @@ def test_broken_metadata_changes_nothing(lake, recordings, tmp_path):
 def test_tracks_without_a_model_stay_beside_those_with_one(lake, tmp_path):
     """Imported features make a model of some tracks; publish shows these and keeps the others' documents."""
     numbers = {key: ",".join(str((int(key) * (i + 3)) % 17) for i in range(518)) for key in ("2", "3", "5", "10", "20")}
-    header = "".join(",".join(row) + "\n" for row in layout.header())
+    header = "".join(",".join(row) + "\n" for row in features_csv.header())
     (tmp_path / "features.csv").write_text(header + "".join(f"{key},{text}\n" for key, text in numbers.items()))
     steps(
         lake,

@@ -12,12 +12,12 @@ from axe_playwright_python.sync_playwright import Axe
 from filelock import FileLock
 from kafka import KafkaConsumer
 
-from jobs import mongo
-from jobs.machine import broker, embedded, local
+from jobs.online import mongo
 from jobs.plays import topics
-from serving.accounts import Accounts
-from serving.ledger import Ledger
-from tests import browser, planted_lake
+from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server
+from serving.db.accounts import Accounts
+from serving.db.database import Ledger
+from tests import browser, synthetic_lake
 from tests.services.player import (
     PATIENCE,
     free_port,
@@ -57,15 +57,15 @@ class Serving:
         wait_for(lambda: (healthy(self.address) or {}).get("mongo"))
 
     def start_kafka(self):
-        address = self.kafka.enter_context(broker.kafka_at(None, self.lake.root))
+        address = self.kafka.enter_context(embedded_kafka.kafka_at(None, self.lake.root))
         topics.ensure(address)
 
     def kill(self, program):
         """kill -9 of an embedded server."""
-        os.kill(embedded.state(program, self.lake.root / program.name)[1], signal.SIGKILL)
+        os.kill(embedded_server.state(program, self.lake.root / program.name)[1], signal.SIGKILL)
 
     def database(self):
-        return mongo.database(embedded.state(local.MONGO, self.lake.root / "mongo")[0])
+        return mongo.database(embedded_server.state(embedded_mongo.MONGO, self.lake.root / "mongo")[0])
 
     def close(self):
         stop(self.process)
@@ -74,7 +74,7 @@ class Serving:
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    return planted_lake.make(tmp_path_factory.mktemp("page") / "lake", seconds=8.0)
+    return synthetic_lake.make(tmp_path_factory.mktemp("page") / "lake", seconds=8.0)
 
 
 @pytest.fixture(scope="module")
@@ -590,7 +590,7 @@ def test_without_mongodb_the_page_says_so_and_plays_on_from_the_last_copy(page, 
     assert len(before) > 5
     play(page, "t32", "t33")
     with FileLock(serving.lake.root / "mongo" / "mongo.lock"):  # serving would start it again within two seconds
-        serving.kill(local.MONGO)
+        serving.kill(embedded_mongo.MONGO)
         page.wait_for_selector("#notice:not([hidden]):has-text('MongoDB')")
         assert (healthy(serving.address)["mongo"], healthy(serving.address)["ok"]) == (False, True)
         end(page)
@@ -616,7 +616,7 @@ def send(serving, number):
 def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page, serving):
     page.evaluate("segue.pause()")
     wait_for(lambda: healthy(serving.address)["kafka"])
-    serving.kill(broker.KAFKA)
+    serving.kill(embedded_kafka.KAFKA)
     for number in range(20):
         send(serving, number)
     health = healthy(serving.address)
@@ -624,7 +624,7 @@ def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page,
     with away(page):
         stop(serving.process, signal.SIGKILL)
         page.wait_for_selector("#notice:not([hidden]):has-text('does not answer')")
-        with local.mongo_at(None, serving.lake.root) as uri, mongo.database(uri) as database:
+        with embedded_mongo.mongo_at(None, serving.lake.root) as uri, mongo.database(uri) as database:
             recommend(database, "t30", "t31")  # while nobody listens
         serving.start()
         page.wait_for_selector("#notice", state="hidden")
@@ -636,7 +636,7 @@ def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page,
     wait_for(lambda: healthy(serving.address)["kafka"])
     consumer = KafkaConsumer(
         topics.PLAYS,
-        bootstrap_servers=broker.find(serving.lake.root),
+        bootstrap_servers=embedded_kafka.find(serving.lake.root),
         auto_offset_reset="earliest",
         group_id=None,
         consumer_timeout_ms=1000,

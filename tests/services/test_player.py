@@ -9,24 +9,25 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaConsumer
 
-from jobs import mongo, recommend
-from jobs.machine import broker, local, stream_status
+from jobs.online import mongo
 from jobs.plays import topics
-from tests import browser, planted_lake
+from jobs.runtime import embedded_kafka, embedded_mongo, stream_status
+from jobs.steps import recommend
+from tests import browser, synthetic_lake
 from tests.services.player import PATIENCE, free_port, healthy, open_page, publish, start, stop, until, wait_for
 
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory):
-    return planted_lake.make(tmp_path_factory.mktemp("player") / "lake", seconds=8.0)
+    return synthetic_lake.make(tmp_path_factory.mktemp("player") / "lake", seconds=8.0)
 
 
 @pytest.fixture(scope="module")
 def services(lake):
     """The address of the player, with MongoDB, Kafka and the stream behind it."""
     with ExitStack() as stack:
-        uri = stack.enter_context(local.mongo_at(None, lake.root))
-        stack.enter_context(broker.kafka_at(None, lake.root))
+        uri = stack.enter_context(embedded_mongo.mongo_at(None, lake.root))
+        stack.enter_context(embedded_kafka.kafka_at(None, lake.root))
         with mongo.database(uri) as database:
             publish(database, lake)
         recommend.main(Namespace(lake=str(lake.root), mongo=uri, master="local[1]"))
@@ -55,7 +56,7 @@ def sent(lake):
     """Return a function that gives the events in Kafka so far, oldest first."""
     consumer = KafkaConsumer(
         topics.PLAYS,
-        bootstrap_servers=broker.find(lake.root),
+        bootstrap_servers=embedded_kafka.find(lake.root),
         auto_offset_reset="earliest",
         group_id=None,
         consumer_timeout_ms=300,

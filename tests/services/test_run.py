@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobs.lake.schemas import FEATURE_COLUMNS, FEATURES
+from jobs.lake.storage import Lake
 from jobs.model import registry
-from jobs.storage import Lake
-from jobs.tables import FEATURE_COLUMNS, FEATURES
 from tests.services.conftest import documents, rows, segue, steps
 
 

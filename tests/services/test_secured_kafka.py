@@ -15,11 +15,11 @@ from kafka import KafkaProducer
 from kafka.admin import UserScramCredentialUpsertion
 
 from jobs.errors import InputError, StepError
-from jobs.machine import broker, embedded, local
-from jobs.plays import history, spool, topics
+from jobs.lake.storage import Lake
+from jobs.plays import play_log, spool, topics
 from jobs.plays.producer import Producer
-from jobs.storage import Lake
-from tests import planted_lake
+from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server
+from tests import synthetic_lake
 from tests.services.conftest import SEGUE, environment
 
 USER, PASSWORD = "segue", 'a "long" \\ word'
@@ -34,7 +34,7 @@ _JAAS = (
     f'user_{USER}="{_QUOTED}" username="{USER}" password="{_QUOTED}";'
 )
 
-SECURED = broker._SETTINGS.replace("PLAINTEXT://", "SASL_SSL://") + "\n".join(
+SECURED = embedded_kafka._SETTINGS.replace("PLAINTEXT://", "SASL_SSL://") + "\n".join(
     [
         "",
         "listener.security.protocol.map=CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL",
@@ -76,16 +76,18 @@ def certificate(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory):
     """A lake, the address of a secured broker over it, and the environment that opens it."""
-    lake = planted_lake.make(tmp_path_factory.mktemp("secured") / "lake", seconds=0.1)
+    lake = synthetic_lake.make(tmp_path_factory.mktemp("secured") / "lake", seconds=0.1)
     ca = certificate(lake.root / "kafka")
     given = {"PROTOCOL": "SASL_SSL", "CA": str(ca), "MECHANISM": "PLAIN", "USER": USER, "PASSWORD": PASSWORD}
     opened = {f"SEGUE_KAFKA_{name}": value for name, value in given.items()}
-    program = embedded.Program("kafka", "Kafka", "kafka", broker._options, broker._serve, lambda address: True)
+    program = embedded_server.Program(
+        "kafka", "Kafka", "kafka", embedded_kafka._options, embedded_kafka._serve, lambda address: True
+    )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(broker, "_SETTINGS", SECURED)
+        patched.setattr(embedded_kafka, "_SETTINGS", SECURED)
         for name, value in opened.items():
             patched.setenv(name, value)
-        with embedded.running(program, lake.root / "kafka") as address:
+        with embedded_server.running(program, lake.root / "kafka") as address:
             with topics.admin(address) as client:
                 user = UserScramCredentialUpsertion(USER, SCRAM, PASSWORD)
                 assert client.alter_user_scram_credentials([user]) == {USER: None}
@@ -113,15 +115,15 @@ def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
     raw.close()
     lines = tmp_path / "listens.jsonl"
     lines.write_text("".join(json.dumps(line) + "\n" for line in listened(at, "Song A of 1", "Song B of 1", "Other")))
-    brought = segue(lake, address, opened, "listens", "--user", "rob", str(lines))
+    brought = segue(lake, address, opened, "import-plays", "--user", "rob", str(lines))
     assert "3 listens, 2 sent, 0 there already, 1 unmatched, most of them Artist 1 - Other" in brought.stdout, brought
-    with local.mongo(lake.root / "mongo"):
+    with embedded_mongo.mongo(lake.root / "mongo"):
         done = segue(lake, address, opened, "stream", "--until-empty")
     assert done.returncode == 0, done.stderr
     assert "5 plays, 1 rejected" in done.stdout
-    found = {(row["user_id"], row["track_id"]) for row in history.read(lake).to_pylist()}
+    found = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
     assert found == {("ann", "t00"), ("ann", "t01"), ("ann", "t02"), ("rob", "t05"), ("rob", "t06")}
-    again = segue(lake, address, opened, "listens", "--user", "rob", str(lines))
+    again = segue(lake, address, opened, "import-plays", "--user", "rob", str(lines))
     assert "3 listens, 0 sent, 2 there already, 1 unmatched" in again.stdout, again
 
 
@@ -134,10 +136,10 @@ def test_a_mechanism_that_sends_no_password_gets_through_too(secured, monkeypatc
         event = {"event_id": "scram", "user_id": "eve", "track_id": "t09", "event": "finished"}
         producer.send(event | {"played_at": datetime.now(UTC) - timedelta(minutes=1)})
         assert producer.flush(30)
-    with local.mongo(lake.root / "mongo"):
+    with embedded_mongo.mongo(lake.root / "mongo"):
         done = segue(lake, address, opened, "stream", "--until-empty")
     assert done.returncode == 0, done.stderr
-    found = {(row["user_id"], row["track_id"]) for row in history.read(lake).to_pylist()}
+    found = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
     assert ("eve", "t09") in found
 
 

@@ -20,17 +20,17 @@ import pyarrow as pa
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from jobs import mongo
-from jobs.machine import broker, embedded, local, stream_status
+from jobs.lake.schemas import EMBEDDINGS, TRACKS
+from jobs.lake.storage import Lake
 from jobs.model.embedding import unit
-from jobs.plays import history, simulate, spool, topics
+from jobs.online import mongo
+from jobs.plays import play_log, simulator, spool, topics
 from jobs.plays.producer import Producer
 from jobs.recommender import profiles
-from jobs.storage import Lake
-from jobs.tables import EMBEDDINGS, TRACKS
-from tests import planted
+from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server, stream_status
+from tests import synthetic_features
 from tests.services.conftest import SEGUE, environment
-from tests.services.test_local import wait_until
+from tests.services.test_embedded_mongo import wait_until
 
 KILLS = int(os.environ.get("SEGUE_KILLS", "3"))
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -41,15 +41,15 @@ def embed(lake: Path, version: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     tracks = Lake(lake).arrow(TRACKS, "track_id").sort_by("track_id")["track_id"].to_pylist()
     vectors = unit(
-        np.eye(planted.GENRES)[np.arange(len(tracks)) % planted.GENRES]
-        + 0.1 * rng.standard_normal((len(tracks), planted.GENRES))
+        np.eye(synthetic_features.GENRES)[np.arange(len(tracks)) % synthetic_features.GENRES]
+        + 0.1 * rng.standard_normal((len(tracks), synthetic_features.GENRES))
     )
     rows = [
         {
             "model_version": version,
             "track_id": track_id,
             "embedding": vector.tolist(),
-            "cluster": number % planted.GENRES,
+            "cluster": number % synthetic_features.GENRES,
         }
         for number, (track_id, vector) in enumerate(zip(tracks, vectors, strict=True))
     ]
@@ -59,18 +59,18 @@ def embed(lake: Path, version: str, seed: int) -> None:
 
 
 def champion(lake: Path, version: str) -> None:
-    with local.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         mongo.upsert(database["settings"], [{"_id": "champion", "model_version": version, "digest": version}])
 
 
 def store(lake: Path) -> dict[str, dict[str, mongo.Document]]:
-    with local.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         names = ("plays", "profiles", "recommendations", "feedback")
         return {name: {document["_id"]: document for document in database[name].find()} for name in names}
 
 
 def of(lake: Path, collection: str, key: str) -> mongo.Document | None:
-    with local.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return database[collection].find_one({"_id": key})
 
 
@@ -116,10 +116,10 @@ class Streaming:
 def lake(tmp_path_factory):
     """A lake with planted tracks and a model, its broker and its store running."""
     folder = tmp_path_factory.mktemp("stream") / "lake"
-    planted.write(Lake(folder))
+    synthetic_features.write(Lake(folder))
     embed(folder, "1", seed=1)
     champion(folder, "1")
-    with broker.kafka_at(None, folder), local.mongo(folder / "mongo"):
+    with embedded_kafka.kafka_at(None, folder), embedded_mongo.mongo(folder / "mongo"):
         yield folder
 
 
@@ -157,7 +157,7 @@ def rejected(address: str) -> list[tuple[bytes, str]]:
 
 
 def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, streaming):
-    address = broker.find(lake)
+    address = embedded_kafka.find(lake)
     streaming.start()
     assert wait_until(streaming.ready, 90)
     with Producer(address, spool.plays(lake)) as producer:
@@ -173,7 +173,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
     assert (tracks["001"]["started"], tracks["001"]["finished"]) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
     # Numbers 1, 6, 11 ... are of one planted genre: those not heard yet come first, the disliked one never.
-    assert {int(item["track_id"]) % planted.GENRES for item in items[:4]} == {1}
+    assert {int(item["track_id"]) % synthetic_features.GENRES for item in items[:4]} == {1}
     assert "011" not in {item["track_id"] for item in items} and items[0]["reason"].startswith("sounds like artist ")
 
     largest = b"y" * (topics.MAX_MESSAGE - 200)
@@ -202,15 +202,17 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
         "track_id: expected a track of TRACKS",
     ]
     streaming.stop()
-    assert {row["event_id"] for row in history.read(Lake(lake)).to_pylist()} == set(store(lake)["plays"])
+    assert {row["event_id"] for row in play_log.read(Lake(lake)).to_pylist()} == set(store(lake)["plays"])
 
 
 def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, streaming, tmp_path):
     """The same messages of the same topic by an undisturbed stream into another lake: the same documents, bit for bit."""
-    address, chance = broker.find(lake), random.Random(8)
-    tracks = [f"{number:03d}" for number in range(planted.GENRES * planted.EACH)]
-    genres = [number % planted.GENRES for number in range(len(tracks))]
-    made = list(simulate.plays(tracks, genres, [30.0] * len(tracks), users=12, events=300 * KILLS, seed=3, begin=BEGIN))
+    address, chance = embedded_kafka.find(lake), random.Random(8)
+    tracks = [f"{number:03d}" for number in range(synthetic_features.GENRES * synthetic_features.EACH)]
+    genres = [number % synthetic_features.GENRES for number in range(len(tracks))]
+    made = list(
+        simulator.plays(tracks, genres, [30.0] * len(tracks), users=12, events=300 * KILLS, seed=3, begin=BEGIN)
+    )
     victims = ["driver", "broker", "store"] * (KILLS // 3) + chance.sample(["driver", "broker", "store"], KILLS % 3)
     chance.shuffle(victims)
     streaming.start()
@@ -245,7 +247,7 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
     assert wanted <= set(expected["plays"])
     assert found == expected
     order = [("event_id", "ascending")]
-    assert history.read(Lake(lake)).sort_by(order).equals(history.read(Lake(other)).sort_by(order))
+    assert play_log.read(Lake(lake)).sort_by(order).equals(play_log.read(Lake(other)).sort_by(order))
     assert len(rejected(address)) == 6  # told once, though two streams have met them
 
 
@@ -254,13 +256,13 @@ def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
         streaming.kill()
         streaming.start()
         return
-    program, folder = (broker.KAFKA, "kafka") if victim == "broker" else (local.MONGO, "mongo")
+    program, folder = (embedded_kafka.KAFKA, "kafka") if victim == "broker" else (embedded_mongo.MONGO, "mongo")
     # The one before may be dead still; the stream starts it again.
-    assert wait_until(lambda: _revived(streaming) and embedded.is_running(program, lake / folder), 60)
-    os.kill(embedded.state(program, lake / folder)[1], signal.SIGKILL)
+    assert wait_until(lambda: _revived(streaming) and embedded_server.is_running(program, lake / folder), 60)
+    os.kill(embedded_server.state(program, lake / folder)[1], signal.SIGKILL)
     if victim == "broker":  # what `segue up` does: its program looks, and starts it again
         time.sleep(0.5)
-        with broker.kafka_at(None, lake):
+        with embedded_kafka.kafka_at(None, lake):
             pass
 
 

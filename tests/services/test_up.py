@@ -15,10 +15,10 @@ from http.client import HTTPException
 import psutil
 import pytest
 
-from jobs.machine import processes, services
-from jobs.tables import EMBEDDINGS
-from serving.accounts import Accounts
-from serving.ledger import Ledger
+from jobs.lake.schemas import EMBEDDINGS
+from jobs.runtime import processes, supervisor
+from serving.db.accounts import Accounts
+from serving.db.database import Ledger
 from tests.services.conftest import portable, rows, segue, steps
 
 # Seconds: a run of the DAGs takes two to three minutes here, and a retry waits one.
@@ -40,7 +40,7 @@ def music(demo_library, tmp_path_factory):
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, music):
     """The services over an empty lake, up."""
-    home = services.Home(tmp_path_factory.mktemp("up") / "lake")
+    home = supervisor.Home(tmp_path_factory.mktemp("up") / "lake")
     try:
         segue(home.lake, "up", "--library", str(music))
         yield home
@@ -239,7 +239,7 @@ def test_down_leaves_nothing_even_after_kill_9(home):
     assert processes.processes(home) == []
     assert not [process for process in before if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     for name in ("airflow", "mlflow"):
-        assert services.free_port(ports[name], 0, set()) == ports[name]
+        assert supervisor.free_port(ports[name], 0, set()) == ports[name]
     assert "start them with `segue up`" in segue(home.lake, "status", status=1).stderr
     segue(home.lake, "down")
 

@@ -10,8 +10,9 @@ import imageio_ffmpeg
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import catalog, compress, extract, session
-from jobs.storage import Lake
+from jobs.lake.storage import Lake
+from jobs.spark import session
+from jobs.steps import catalog, compress, extract
 
 MASTER = "local[2]"
 

@@ -5,9 +5,10 @@ import mutagen
 import pytest
 from mutagen.id3 import UFID
 
-from jobs.fma import facts, layout, reading
-from jobs.music import duplicates
-from jobs.tables import FEATURES, FILES, GENRES, METADATA, REJECTS, TRACKS
+from jobs.commands import fma_import
+from jobs.fma import features_csv, track_metadata
+from jobs.lake.schemas import FEATURES, FILES, GENRES, METADATA, REJECTS, TRACKS
+from jobs.library import duplicates
 
 
 def hashed(path):
@@ -149,7 +150,7 @@ def test_the_genre_tree_in_tracks(spark):
     cases = {"deep": [3], "several": [2, 4], "both": [3, 1], "unknown": [99], "none": []}
     rows = [dict.fromkeys(METADATA.names) | {"track_id": k, "track_genres": v} for k, v in cases.items()]
     metadata = spark.createDataFrame([tuple(row.values()) for row in rows], METADATA.spark_schema())
-    found = {row.track_id: row for row in facts.facts(metadata, genres).collect()}
+    found = {row.track_id: row for row in track_metadata.facts(metadata, genres).collect()}
     summary = {key: (row.genre, row.top_genre, row.genres, row.genre_parents) for key, row in found.items()}
     assert summary == {
         "deep": ("Rock", "Rock", ["Oi"], ["Punk", "Rock"]),
@@ -163,11 +164,11 @@ def test_the_genre_tree_in_tracks(spark):
 
 def test_imported_features_need_no_audio(step, table, fma, lake, tmp_path):
     numbers = ",".join(["1.5"] * 518)
-    header = "".join(",".join(row) + "\n" for row in layout.header())
+    header = "".join(",".join(row) + "\n" for row in features_csv.header())
     (tmp_path / "features.csv").write_text(header + f"2,{numbers}\n20,{numbers}\n4711,{numbers}\n")
     step("compress")
     step("catalog", metadata=str(fma))
-    reading.bring(lake, reading.FeatureFile(tmp_path / "features.csv", layout.FEATURES_CSV, lenient=False))
+    fma_import.bring(lake, fma_import.FeatureFile(tmp_path / "features.csv", features_csv.FEATURES_CSV, lenient=False))
     assert step("catalog")["tracks"] == 3
     found = {row["track_id"]: row for row in table(TRACKS)}
     assert (found["20"]["title"], found["20"]["source"], found["20"]["duration_s"]) == ("Spiritual Level", "fma", 311)

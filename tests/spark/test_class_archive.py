@@ -6,7 +6,7 @@ from pathlib import Path
 import pyspark
 import pytest
 
-from jobs.machine import java
+from jobs.runtime import java
 
 JARS = Path(pyspark.__file__).parent / "jars"
 

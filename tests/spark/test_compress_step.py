@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import InputError
+from jobs.lake.schemas import FEATURES, FILES, REJECTS, TRACKS
 from jobs.paths import to_path, to_text
-from jobs.tables import FEATURES, FILES, REJECTS, TRACKS
 
 STEPS = ("compress", "catalog", "extract")
 

@@ -1,8 +1,8 @@
 import numpy as np
 
-from jobs import extract
-from jobs.sound import dsp
-from jobs.tables import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS
+from jobs.dsp import features
+from jobs.lake.schemas import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS
+from jobs.steps import extract
 
 
 def run_all(step, **options):
@@ -41,7 +41,7 @@ def test_what_the_features_are_of_is_what_is_played(step, song, table):
     expected, duration, rate = extract.describe(track["audio_path"])
     assert track["audio_path"].endswith(".mp3") and (row["duration_s"], row["sample_rate"]) == (duration, rate)
     np.testing.assert_allclose(values(row), expected, rtol=1e-5)
-    assert row["feature_version"] == dsp.FEATURE_VERSION
+    assert row["feature_version"] == features.FEATURE_VERSION
 
 
 def test_a_track_that_cannot_be_described_is_rejected_and_tried_again_only_on_demand(step, song, table, lake):

@@ -10,10 +10,10 @@ import pyarrow.parquet
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import cluster, embed
 from jobs.errors import InputError, StepError
-from jobs.storage import Lake
-from jobs.tables import EMBEDDED_COLUMNS, FEATURE_COLUMNS, FEATURE_VERSION, FEATURES, PROJECTIONS, TRACKS, VECTORS
+from jobs.lake.schemas import EMBEDDED_COLUMNS, FEATURE_COLUMNS, FEATURE_VERSION, FEATURES, PROJECTIONS, TRACKS, VECTORS
+from jobs.lake.storage import Lake
+from jobs.steps import cluster, embed
 
 OLD = "basic-1"
 OLD_COLUMNS = EMBEDDED_COLUMNS[OLD]

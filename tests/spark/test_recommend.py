@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from jobs import recommend
+from jobs.lake.schemas import PLAYS
 from jobs.model.embedding import unit
-from jobs.plays import simulate
-from jobs.recommender import catalogues, foretell, together
-from jobs.tables import PLAYS
+from jobs.plays import simulator
+from jobs.recommender import collaborative, item_catalog, offline_evaluation
+from jobs.steps import recommend
 
 NOW = datetime(2026, 11, 1, 20, 0, tzinfo=UTC)
 
@@ -23,12 +23,12 @@ def plays(*heard, event="finished"):
     return rows
 
 
-def catalogue(groups: int, each: int, noise: float) -> catalogues.Catalogue:
+def catalogue(groups: int, each: int, noise: float) -> item_catalog.Catalogue:
     """Tracks of groups that lie around one axis each; group n's are n, n + groups, ..."""
     count = groups * each
     genres, ids = np.arange(count) % groups, np.array([f"{number:04d}" for number in range(count)])
     random = np.random.default_rng(5).standard_normal((count, groups))
-    return catalogues.Catalogue(
+    return item_catalog.Catalogue(
         model_version="1",
         ids=ids,
         titles=ids,
@@ -51,7 +51,9 @@ def test_who_has_heard_what_counts_once_and_only_what_was_heard_or_liked(spark):
         ("eve", "0002"),
     ]
     tracks = catalogue(3, 2, 0.1)
-    found = {row["track_id"]: row for row in recommend.links(tracks, pairs, together.Recipe(sound=0.0)).to_pylist()}
+    found = {
+        row["track_id"]: row for row in recommend.links(tracks, pairs, collaborative.Recipe(sound=0.0)).to_pylist()
+    }
     assert {track: row["listeners"] for track, row in found.items()} == {"0000": 2, "0001": 1, "0002": 1}
     assert found["0000"]["others"] == ["0001"] and found["0002"]["others"] == []
 
@@ -63,7 +65,7 @@ def figures(spark):
     found = []
     for tracks, users, events in worlds:
         for seed in (1, 2):
-            made = simulate.plays(
+            made = simulator.plays(
                 tracks.ids.tolist(),
                 tracks.clusters.tolist(),
                 [30.0] * len(tracks.ids),
@@ -72,8 +74,10 @@ def figures(spark):
                 seed=seed,
                 begin=NOW,
             )
-            before, after = foretell.split(list(made))
-            found.append(foretell.judged(tracks, before, foretell.asked(tracks.places, before, after), spark))
+            before, after = offline_evaluation.split(list(made))
+            found.append(
+                offline_evaluation.judged(tracks, before, offline_evaluation.asked(tracks.places, before, after), spark)
+            )
     return found
 
 
@@ -86,5 +90,5 @@ def test_the_hybrid_foretells_clearly_more_than(figures, system):
 
 def test_the_split_is_by_time():
     rows = [{"played_at": NOW + timedelta(minutes=n), "event_id": str(n)} for n in (3, 1, 2, 0, 4)]
-    before, after = foretell.split(rows)
+    before, after = offline_evaluation.split(rows)
     assert [r["event_id"] for r in before] == ["0", "1", "2", "3"] and [r["event_id"] for r in after] == ["4"]

@@ -6,18 +6,20 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import mongo, recommend, storage
-from jobs.machine import local
-from jobs.orchestration import night
-from jobs.plays import history, journal, simulate
-from jobs.recommender import catalogues, foretell, profiles, together
-from jobs.storage import Lake
-from jobs.tables import PLAYS, RECOMMENDATIONS, TOGETHER
-from tests import planted_lake
+from jobs.lake import append_table, storage
+from jobs.lake.schemas import PLAYS, RECOMMENDATIONS, TOGETHER
+from jobs.lake.storage import Lake
+from jobs.online import mongo
+from jobs.orchestration import change_detection
+from jobs.plays import play_log, simulator
+from jobs.recommender import collaborative, item_catalog, offline_evaluation, profiles
+from jobs.runtime import embedded_mongo
+from jobs.steps import recommend
+from tests import synthetic_lake
 from tests.spark.conftest import MASTER
 from tests.spark.test_recommend import NOW
 
-CHOICE = foretell.Choice(together.Recipe(), catalogues.Blend(4.0, 64.0, 0.0))
+CHOICE = offline_evaluation.Choice(collaborative.Recipe(), item_catalog.Blend(4.0, 64.0, 0.0))
 SHOWN = ("profiles", "recommendations", "settings")
 
 
@@ -28,17 +30,17 @@ class Killed(BaseException):
 @pytest.fixture(scope="module")
 def before(tmp_path_factory):
     """A lake with plays that the stream has added, and with a champion, but without a night since; its store runs."""
-    lake = planted_lake.make(tmp_path_factory.mktemp("recommend") / "lake", seconds=0.05)
+    lake = synthetic_lake.make(tmp_path_factory.mktemp("recommend") / "lake", seconds=0.05)
     ids = [f"t{number:02d}" for number in range(40)]
     groups = [number // 5 for number in range(40)]
-    made = simulate.plays(ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5)
+    made = simulator.plays(ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5)
     plays = [{**play, "origin": "plays-0@x", "offset": offset} for offset, play in enumerate(made)]
     heard = {play["user_id"]: profiles.empty(play["user_id"]) for play in plays}
     for play in plays:
         profiles.apply(heard[play["user_id"]], play, play["origin"], play["offset"])
     for start in range(0, len(plays), 100):
-        history.journal(lake).append(f"x-0.{start}", history.rows(plays[start : start + 100]))
-    with local.mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
+        play_log.journal(lake).append(f"x-0.{start}", play_log.rows(plays[start : start + 100]))
+    with embedded_mongo.mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
         yield lake, uri, database, list(heard.values())
 
 
@@ -46,7 +48,9 @@ def before(tmp_path_factory):
 def fresh(before, tmp_path, monkeypatch):
     """Return a function that brings lake and store back to where they were, and the arguments of a run over them."""
     lake, uri, database, heard = before
-    monkeypatch.setattr(foretell, "choose", lambda *_: CHOICE)  # chosen elsewhere; here it would take the time
+    monkeypatch.setattr(
+        offline_evaluation, "choose", lambda *_: CHOICE
+    )  # chosen elsewhere; here it would take the time
 
     def reset(name):
         copy = Lake(tmp_path / name)
@@ -68,21 +72,21 @@ def state(lake, database):
     for each in shown["settings"].values():
         for name in ("marks", "made_from", "learned_from"):
             each.pop(name, None)
-    return {**tables, "plays": history.read(lake).to_pylist(), **shown}
+    return {**tables, "plays": play_log.read(lake).to_pylist(), **shown}
 
 
 def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fresh, monkeypatch):
     database = before[2]
     whole, arguments = fresh("whole")
-    assert night.has_work(arguments.lake, {}) and len(history.journal(whole).live()) == 3
+    assert change_detection.has_work(arguments.lake, {}) and len(play_log.journal(whole).live()) == 3
     counts = recommend.main(arguments)
     assert (counts["plays"], counts["new plays"], counts["lists"]) == (300, 300, 5)
-    assert history.journal(whole).live() == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
+    assert play_log.journal(whole).live() == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
     expected = state(whole, database)
     pairs = recommend._some(recommend.heard(whole.read(spark, PLAYS)))
     monkeypatch.setattr(recommend, "_some", lambda _: pairs)  # the same each time, and most of the time
 
-    writes = [(mongo, "upsert"), (storage, "_point"), (Lake, "commit_arrow"), (journal.Journal, "commit")]
+    writes = [(mongo, "upsert"), (storage, "_point"), (Lake, "commit_arrow"), (append_table.Journal, "commit")]
     left = 0
 
     def killing(write):
@@ -109,7 +113,7 @@ def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fre
                 pass
         recommend.main(arguments)
         assert state(lake, database) == expected, killed_after
-        assert history.journal(lake).live() == []
+        assert play_log.journal(lake).live() == []
     assert killed_after > 8
 
 

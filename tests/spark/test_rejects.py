@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from jobs import rejects
-from jobs.tables import FILES, REJECTS
+from jobs.lake import rejects
+from jobs.lake.schemas import FILES, REJECTS
 
 MONDAY, TUESDAY = datetime(2026, 11, 16, 8, tzinfo=UTC), datetime(2026, 11, 17, 8, tzinfo=UTC)
 ATTEMPTED = FILES.plus(*rejects.ATTEMPT)

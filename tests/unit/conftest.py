@@ -10,7 +10,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from jobs.music import audio
+from jobs.audio import decoding
 
 CODECS = {
     ".mp3": ["-c:a", "libmp3lame", "-b:a", "192k"],
@@ -90,8 +90,8 @@ def _sleeping(folder: Path) -> str:
 def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Put a program that only sleeps in FFmpeg's place, with a limit of a second; return what its process is called."""
     program = _sleeping(tmp_path)
-    monkeypatch.setattr(audio, "ffmpeg_path", lambda: program)
-    monkeypatch.setattr(audio, "FFMPEG_LIMIT_S", 0.5)
+    monkeypatch.setattr(decoding, "ffmpeg_path", lambda: program)
+    monkeypatch.setattr(decoding, "FFMPEG_LIMIT_S", 0.5)
     return "sleep 1234.5"
 
 

@@ -56,7 +56,7 @@ def test_nothing_but_volumes_is_written_to_and_every_path_is_in_the_image():
         "/opt/segue/dags",
         "/opt/segue/segue.zip",
     }
-    assert "python -m jobs.machine.package /opt/segue/segue.zip" in DOCKERFILE
+    assert "python -m jobs.runtime.py_files /opt/segue/segue.zip" in DOCKERFILE
     copied = re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE)
     listed = (ROOT / ".dockerignore").read_text().splitlines()
     for path in " ".join(copied).split():

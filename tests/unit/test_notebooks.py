@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.storage import Lake
-from tests import planted
+from jobs.lake.storage import Lake
+from tests import synthetic_features
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -37,7 +37,7 @@ def run(notebook: Path, **environment: str) -> list[dict[str, Any]]:
 def test_it_defines_nothing(notebook: Path) -> None:
     defining = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
     assert not [node for node in ast.walk(ast.parse(code_of(notebook))) if isinstance(node, defining)]
-    assert "from jobs import" in code_of(notebook)
+    assert "from jobs." in code_of(notebook)
 
 
 def test_the_features_of_real_clips() -> None:
@@ -49,11 +49,11 @@ def test_the_features_of_real_clips() -> None:
 
 
 def test_choosing_k_and_listening(tmp_path: Path) -> None:
-    planted.write(Lake(tmp_path), audio=tmp_path / "tone.wav")
+    synthetic_features.write(Lake(tmp_path), audio=tmp_path / "tone.wav")
     soundfile.write(tmp_path / "tone.wav", np.sin(np.arange(22_050) / 10), 22_050)
     outputs = run(NOTEBOOKS / "clusters.ipynb", SEGUE_LAKE=str(tmp_path))
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     assert pages.count("<audio") == 6
     found = outputs[-1]["data"]["text/plain"]  # the ten nearest of a track: the seven others of its genre come first
-    assert found.count("genre 0") == planted.EACH - 1
+    assert found.count("genre 0") == synthetic_features.EACH - 1

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.__main__ import COMMANDS, parse
+from jobs.cli import COMMANDS, parse
 from jobs.errors import InputError
 from jobs.settings import lake_path, model_page
 
@@ -27,7 +27,7 @@ def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as ended:
         parse([command, "--help"])
     assert ended.value.code == 0
-    assert COMMANDS[command][0] in " ".join(capsys.readouterr().out.split())
+    assert COMMANDS[command].summary in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_models_page_opens_at_training():

@@ -1,0 +1,1 @@
+"""One audio file: decoding, transcoding, tags, fingerprint."""

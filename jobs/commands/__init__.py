@@ -1,0 +1,1 @@
+"""Every `segue` command that is not a pipeline step."""

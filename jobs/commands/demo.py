@@ -1,0 +1,99 @@
+"""The demo library: clips of made-up music in eight styles, for a first run without a collection of one's own.
+
+Everything is played by jobs.studio from fixed seeds: the same files, byte for byte, on every run on one machine. Clips
+that are already there are left alone: a killed run goes on where it stopped, and a second one changes nothing.
+"""
+
+import argparse
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import numpy as np
+
+from jobs import progress
+from jobs.demo import encode, manifest
+from jobs.demo.clips import Clip, clip
+from jobs.demo.styles import STYLES
+from jobs.errors import InputError, StepError
+
+TRACKS = 60
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the step's arguments."""
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the clips to")
+    parser.add_argument("--tracks", type=int, default=TRACKS, metavar="N", help="number of clips (default %(default)s)")
+
+
+def main(arguments: argparse.Namespace) -> dict[str, int]:
+    """Write the clips that are not there yet; return the counts of `tracks`, `written` and `kept`."""
+    if arguments.tracks < 1:
+        raise InputError(f"expected --tracks of at least 1, found {arguments.tracks}")
+    out = _folder(arguments.out)
+    manifest.sweep(out)
+    book = manifest.Ledger(out)
+    clips = [clip(number) for number in range(arguments.tracks)]
+    missing = [entry for entry in clips if not book.holds(entry.path)]
+    if missing:
+        _write_missing(out, missing, book)
+    book.close()
+    return {"tracks": len(clips), "written": len(missing), "kept": len(clips) - len(missing)}
+
+
+def _folder(out: Path) -> Path:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"expected a folder as --out, found a file: {out}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"expected an --out that can be created, found: {error.strerror}: {out}") from error
+    return out
+
+
+def write(out: Path, entry: Clip) -> str:
+    """Play one clip, put its file in place and return the file's SHA-256 in hex."""
+    path = out / entry.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stereo = STYLES[entry.style].play(np.random.default_rng(entry.seed), entry.tone)
+    manifest.replace(path, lambda part: encode.record(stereo, entry, part))
+    return manifest.sha256(path)
+
+
+def _write_missing(out: Path, missing: list[Clip], book: manifest.Ledger) -> None:
+    done = 0
+    with progress.display(), progress.watch("demo", len(missing), lambda: done):
+        for entry, digest in _write_all(out, missing):
+            book.add(entry.path, digest)
+            done += 1
+
+
+def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
+    """Write the clips on every core; yield each with its SHA-256 as it is done."""
+    # A fork server, since the caller may have threads (the embedded services', the progress bar's) that a fork would
+    # cut in half; and its workers must not outlive a killed run.
+    workers, context = min(os.cpu_count() or 1, len(clips)), get_context("forkserver")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+    try:
+        futures: dict[Future[str], Clip] = {pool.submit(write, out, entry): entry for entry in clips}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise StepError("expected every worker to finish, found one killed; run `segue demo` again to go on") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """End this worker with the run that started it; else a killed run would leave it waiting for work for ever."""
+
+    def watch() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

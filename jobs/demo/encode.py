@@ -1,0 +1,121 @@
+"""A played clip as a file: encoded by FFmpeg, tagged and given its sleeve by mutagen, the same bytes every time.
+
+FFmpeg and the muxers would write dates, versions and random stream numbers; `bitexact` asks them not to.
+"""
+
+import base64
+import subprocess
+from pathlib import Path
+
+import ffmpeg
+import numpy as np
+from mutagen.flac import FLAC, Picture
+from mutagen.id3 import APIC, TALB, TCON, TDRC, TIT2, TPE1, TRCK
+from mutagen.mp3 import MP3
+from mutagen.mp4 import MP4, MP4Cover
+from mutagen.oggopus import OggOpus
+from mutagen.oggvorbis import OggVorbis
+from mutagen.wave import WAVE
+
+from jobs.errors import StepError
+from jobs.audio import decoding
+from jobs.demo.albums import TRACKS
+from jobs.demo.clips import Clip
+from jobs.demo.covers import SIZE, sleeve
+from jobs.demo.styles import STYLES
+from jobs.demo.synth import SAMPLE_RATE
+
+# By extension: FFmpeg's muxer and its options. A rate that is missing is the clip's own.
+_FORMATS: dict[str, tuple[str, dict[str, str]]] = {
+    ".mp3": ("mp3", {"c:a": "libmp3lame", "compression_level": "7"}),  # a third faster than LAME's own choice
+    ".ogg": ("ogg", {"c:a": "libvorbis", "q:a": "6"}),
+    ".opus": ("opus", {"c:a": "libopus", "b:a": "144k"}),
+    ".m4a": ("ipod", {"c:a": "aac", "b:a": "192k"}),
+    ".flac": ("flac", {"c:a": "flac"}),
+    ".wav": ("wav", {"c:a": "pcm_s16le"}),
+}
+
+_BITEXACT = {"fflags": "+bitexact", "flags:a": "+bitexact", "map_metadata": "-1", "threads": "1"}
+
+_FRONT_COVER = 3
+
+
+def record(stereo: np.ndarray, clip: Clip, target: Path) -> None:
+    """Write samples, float32, shape (2, n), -1 to 1, to `target` in the clip's format with its tags and its sleeve.
+
+    The format follows the clip's path, not the target's name. Raises StepError where FFmpeg fails.
+    """
+    extension = clip.path.suffix
+    _encode(stereo, target, extension, clip.bit_rate)
+    picture = sleeve(clip.style, clip.album.artist, clip.album.title)
+    if extension in (".mp3", ".wav"):
+        _tag_id3(MP3(target) if extension == ".mp3" else WAVE(target), clip, picture)
+    elif extension == ".m4a":
+        _tag_mp4(MP4(target), clip, picture)
+    else:
+        kind = {".flac": FLAC, ".ogg": OggVorbis, ".opus": OggOpus}[extension]
+        _tag_vorbis(kind(target), clip, picture)
+
+
+def _encode(stereo: np.ndarray, target: Path, extension: str, bit_rate: int) -> None:
+    muxer, options = _FORMATS[extension]
+    if extension == ".mp3":
+        options = {**options, "b:a": str(bit_rate)}
+    source = ffmpeg.input("pipe:0", f="s16le", ar=SAMPLE_RATE, ac=2)
+    output = ffmpeg.output(source, f"file:{target}", f=muxer, **options, **_BITEXACT).global_args("-v", "error")
+    command = output.overwrite_output().compile(cmd=decoding.ffmpeg_path())
+    samples = np.round(stereo.T * 32767).astype("<i2").tobytes()
+    try:
+        subprocess.run(
+            command, input=samples, check=True, stderr=subprocess.PIPE, timeout=decoding.FFMPEG_LIMIT_S,
+            preexec_fn=decoding.die_with_parent,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise StepError(f"expected FFmpeg to be done within {decoding.FFMPEG_LIMIT_S:.0f} s, found it at work") from None
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise StepError(f"expected FFmpeg to write {target}, found: {lines[0]}") from error
+
+
+def _tag_id3(file: MP3 | WAVE, clip: Clip, picture: bytes) -> None:
+    if file.tags is None:
+        file.add_tags()
+    for frame, value in (
+        (TIT2, clip.title),
+        (TPE1, clip.album.artist),
+        (TALB, clip.album.title),
+        (TCON, STYLES[clip.style].genre),
+        (TDRC, str(clip.album.year)),
+        (TRCK, f"{clip.track + 1}/{TRACKS}"),
+    ):
+        file.tags.add(frame(encoding=3, text=value))
+    file.tags.add(APIC(encoding=3, mime="image/jpeg", type=_FRONT_COVER, desc="", data=picture))
+    file.save()
+
+
+def _tag_mp4(file: MP4, clip: Clip, picture: bytes) -> None:
+    file["\xa9nam"], file["\xa9ART"], file["\xa9alb"] = clip.title, clip.album.artist, clip.album.title
+    file["\xa9gen"], file["\xa9day"] = STYLES[clip.style].genre, str(clip.album.year)
+    file["trkn"] = [(clip.track + 1, TRACKS)]
+    file["covr"] = [MP4Cover(picture, MP4Cover.FORMAT_JPEG)]
+    file.save()
+
+
+def _tag_vorbis(file: FLAC | OggVorbis | OggOpus, clip: Clip, picture: bytes) -> None:
+    file.update(
+        title=clip.title,
+        artist=clip.album.artist,
+        album=clip.album.title,
+        genre=STYLES[clip.style].genre,
+        date=str(clip.album.year),
+        tracknumber=str(clip.track + 1),
+    )
+    cover = Picture()
+    cover.data, cover.type, cover.mime = picture, _FRONT_COVER, "image/jpeg"
+    cover.width = cover.height = SIZE
+    cover.depth = 24
+    if isinstance(file, FLAC):
+        file.add_picture(cover)
+    else:  # Ogg has no place of its own for a picture: it goes into a comment, in base 64
+        file["metadata_block_picture"] = base64.b64encode(cover.write()).decode("ascii")
+    file.save()

@@ -1,0 +1,28 @@
+"""The styles by name, in the order in which the demo library takes them in turn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.demo import acoustic, electronic
+
+
+@dataclass(frozen=True)
+class Style:
+    """A genre as its tag says it, and the function (generator, tone) that plays it: stereo float32, shape (2, n)."""
+
+    genre: str
+    play: Callable[[np.random.Generator, float], np.ndarray]
+
+
+STYLES = {
+    "ambient": Style("Ambient", electronic.ambient),
+    "chiptune": Style("Chiptune", electronic.chiptune),
+    "house": Style("House", electronic.house),
+    "waltz": Style("Folk", acoustic.waltz),
+    "drum_and_bass": Style("Drum & Bass", electronic.drum_and_bass),
+    "swing": Style("Jazz", acoustic.swing),
+    "dub": Style("Dub", electronic.dub),
+    "march": Style("Brass Band", acoustic.march),
+}

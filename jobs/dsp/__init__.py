@@ -1,0 +1,1 @@
+"""Signal to features: arrays in, arrays out. No files, no Spark."""

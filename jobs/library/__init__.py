@@ -1,0 +1,1 @@
+"""The tables FILES and TRACKS: from a folder of music to track rows."""

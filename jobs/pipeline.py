@@ -1,0 +1,114 @@
+"""The pipeline, declared once: the console, `segue run`, the DAGs and the docs read this list.
+
+Only the standard library is imported here, so that Airflow parses the DAGs quickly.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One stage of the batch: `segue <name>`, module `jobs.steps.<name>`, Airflow's task id."""
+
+    name: str
+    # One line for `segue --help`.
+    summary: str
+    # One or two sentences for Airflow's page.
+    description: str
+    # Tables and stores; lower case where it is no table of the lake.
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    # Airflow ends a task that takes longer.
+    max_hours: float = 2
+    # Arguments of Airflow's task, Jinja templates.
+    airflow_arguments: tuple[str, ...] = ()
+
+
+STEPS = (
+    Step(
+        name="compress",
+        summary="compress new and changed files with FFmpeg",
+        description="Compress one shard of new and changed files with FFmpeg. Unusable files are recorded in REJECTS.",
+        reads=("music",),
+        writes=("FILES",),
+        max_hours=24,
+        airflow_arguments=(
+            "--library={{ params.library }}",
+            "--bitrate={{ params.bitrate }}",
+            "{{ '--in-place' if params.in_place else '--no-in-place' }}",
+        ),
+    ),
+    Step(
+        name="catalog",
+        summary="read tags and metadata into TRACKS: ids, titles, artists, genres",
+        description="Read the tags of every file into TRACKS; rows of deleted files are removed.",
+        reads=("FILES", "METADATA"),
+        writes=("TRACKS",),
+    ),
+    Step(
+        name="extract",
+        summary="compute the audio features of new tracks with librosa",
+        description="Compute the audio features of tracks without any, with librosa on Spark.",
+        reads=("TRACKS",),
+        writes=("FEATURES", "REJECTS"),
+        max_hours=48,
+    ),
+    Step(
+        name="deduplicate",
+        summary="find tracks that are the same recording, by acoustic fingerprint",
+        description="Find tracks that are the same recording, by acoustic fingerprint (Chromaprint).",
+        reads=("TRACKS",),
+        writes=("FINGERPRINTS", "PAIRS"),
+    ),
+    Step(
+        name="embed",
+        summary="fit the embedder and compute one vector per track",
+        description="Fit the embedder (standardization, PCA) and compute one vector per track.",
+        reads=("FEATURES", "TRACKS"),
+        writes=("PROJECTIONS", "VECTORS"),
+    ),
+    Step(
+        name="cluster",
+        summary="train K-Means over a grid of k and register the model in MLflow",
+        description="Train K-Means over a grid of k, one MLflow run each, and register the best model. "
+        "Skipped where the same data and settings have a model already.",
+        reads=("VECTORS",),
+        writes=("EMBEDDINGS",),
+        max_hours=6,
+    ),
+    Step(
+        name="evaluate",
+        summary="measure the model beside the champion and the baselines, in MLflow",
+        description="Measure the model beside the champion and the baselines; all metrics go to its MLflow run.",
+        reads=("FEATURES", "EMBEDDINGS", "PLAYS"),
+        writes=("EVALUATION",),
+    ),
+    Step(
+        name="promote",
+        summary="make the challenger champion if it passes the quality gate",
+        description="The quality gate: the challenger becomes champion unless its metrics are worse.",
+        reads=("EVALUATION",),
+        writes=("CHAMPION",),
+        airflow_arguments=("--gate",),
+    ),
+    Step(
+        name="publish",
+        summary="write tracks, neighbours and the champion to MongoDB",
+        description="Write tracks and neighbours to MongoDB; the pointer to the champion is switched last.",
+        reads=("TRACKS", "EMBEDDINGS", "PAIRS"),
+        writes=("MONGODB",),
+    ),
+    Step(
+        name="recommend",
+        summary="compute item similarity from plays, and recommendations for every user",
+        description="Compute item similarities from all plays, then recommendations for every user and the default list.",
+        reads=("PLAYS", "EMBEDDINGS"),
+        writes=("PLAYS", "TOGETHER", "RECOMMENDATIONS"),
+    ),
+)
+
+BY_NAME = {step.name: step for step in STEPS}
+
+# The DAG `ingest` runs these, `train` the rest; `nightly_refresh` runs all.
+INGEST = ("compress", "catalog", "extract")
+TRAIN = tuple(step.name for step in STEPS if step.name not in INGEST)

@@ -1,0 +1,1 @@
+"""Processes of this machine: Java, the embedded Kafka and MongoDB, the services of `segue up`."""

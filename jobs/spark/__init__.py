@@ -1,0 +1,1 @@
+"""The Spark session, and functions mapped over files on its workers."""

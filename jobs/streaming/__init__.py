@@ -1,0 +1,1 @@
+"""The Structured Streaming query over play events: micro-batches and reconciliation."""

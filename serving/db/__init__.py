@@ -1,0 +1,1 @@
+"""The accounts database (SQLite): users, sessions, feedback, playlists."""

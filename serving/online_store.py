@@ -1,0 +1,224 @@
+"""What MongoDB shows (recommendations, similar tracks, the map, the champion), and the last good copy of it while it is away.
+
+One thread keeps the connection, and looks for all listeners together whether their recommendations have changed: MongoDB's
+change streams would need a replica set, which the embedded server is not.
+"""
+
+import logging
+import math
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from jobs.errors import InputError, StepError
+from jobs.online import mongo
+from jobs.runtime import embedded_mongo
+from serving.db.feedback import Listeners
+
+log = logging.getLogger("segue")
+
+# Seconds for which a document is believed without asking again.
+_FRESH_S = {"recommendations": 1.0, "settings": 2.0, "similar": 60.0, "map": 600.0}
+
+# Documents kept; a list of recommendations is some 4 KB.
+_KEPT = 5_000
+
+# Seconds between two looks: at who has just played something, at everyone who listens, at MongoDB itself.
+_HOT_S, _ALL_S, _RETRY_S = 0.25, 3.0, 1.0
+
+# Seconds after an event of a listener in which the recommendations are expected to change.
+_HOT_FOR_S = 30.0
+
+_TIMEOUT_S = 2.0
+
+Document = dict[str, Any]
+
+# When what was not fetched yet was fetched: the clock may begin with the machine, so that its 0 is no long time ago.
+_NEVER: tuple[float, Document | None] = (-math.inf, None)
+
+
+class Projection:
+    """MongoDB as serving reads it; every method is safe to call from any thread and none raises where it is away."""
+
+    def __init__(
+        self, uri: str | None, lake: Path, listeners: Listeners, changed: Callable[[str | None, Document], None]
+    ) -> None:
+        """Connect in the background. `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB."""
+        self.online = False
+        self._uri, self._lake, self._feedback, self._changed = uri, lake, listeners, changed
+        self._database: Database[Document] | None = None
+        self._kept: OrderedDict[tuple[str, str], tuple[float, Document | None]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._listeners: dict[str, int] = {}
+        self._hot: dict[str, float] = {}
+        self._seen: dict[str, Any] = {}
+        self._ended = threading.Event()
+        self._first = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="mongo", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Let go of MongoDB."""
+        self._ended.set()
+        self._thread.join(15)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the first connection, at most so long; return whether there is one."""
+        self._first.wait(seconds)
+        return self.online
+
+    # --- reading ---
+
+    def read(self, collection: str, document_id: str) -> Document | None:
+        """Return one document, not older than the collection's `_FRESH_S` where MongoDB answers, else as last seen."""
+        with self._lock:
+            at, document = self._kept.get((collection, document_id), _NEVER)
+        database = self._database
+        if database is None or time.monotonic() - at < _FRESH_S[collection]:
+            return document
+        try:
+            document = database[collection].find_one({"_id": document_id})
+        except PyMongoError:
+            return document
+        self._keep_copy(collection, document_id, document)
+        return document
+
+    def kept(self, collection: str, document_id: str) -> tuple[bool, Document | None]:
+        """Return whether a copy is fresh enough to be believed without asking, and the copy: never waits."""
+        with self._lock:
+            at, document = self._kept.get((collection, document_id), _NEVER)
+        return self._database is None or time.monotonic() - at < _FRESH_S[collection], document
+
+    def _keep_copy(self, collection: str, document_id: str, document: Document | None) -> None:
+        with self._lock:
+            self._kept[collection, document_id] = (time.monotonic(), document)
+            self._kept.move_to_end((collection, document_id))
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+
+    def champion(self) -> str | None:
+        """Return the version of the model that is online."""
+        document = self.read("settings", "champion")
+        return str(document["model_version"]) if document else None
+
+    def similar(self, track_id: str) -> list[Document]:
+        """Return a track's nearest, `{track_id, score}`, nearest first; empty where nothing is known."""
+        version = self.champion()
+        document = self.read("similar", f"{version}:{track_id}") if version else None
+        return document["items"] if document else []
+
+    # --- who listens ---
+
+    def listen(self, user_id: str, seen: str | None) -> None:
+        """Look for changes of this listener's recommendations from now on; `seen` is the mark of those that are shown."""
+        with self._lock:
+            if seen is not None:
+                self._seen.setdefault(user_id, seen)
+            self._listeners[user_id] = self._listeners.get(user_id, 0) + 1
+
+    def leave(self, user_id: str) -> None:
+        """Take back one `listen`."""
+        with self._lock:
+            self._listeners[user_id] = self._listeners.get(user_id, 1) - 1
+            if self._listeners[user_id] <= 0:
+                del self._listeners[user_id]
+                self._seen.pop(user_id, None)
+
+    def expect(self, user_id: str) -> None:
+        """Look more often for a while: the listener has just done something."""
+        with self._lock:
+            self._hot[user_id] = time.monotonic() + _HOT_FOR_S
+
+    # --- the thread ---
+
+    def _keep(self) -> None:
+        while not self._ended.is_set():
+            try:
+                with (
+                    embedded_mongo.mongo_at(self._uri, self._lake) as uri,
+                    mongo.database(uri, timeout_s=_TIMEOUT_S) as database,
+                ):
+                    self._database = database
+                    self._tell_state(True)
+                    self._watch(database)
+            except (StepError, InputError, PyMongoError, OSError, sqlite3.Error) as error:
+                if self.online or not self._first.is_set():
+                    log.warning("MongoDB is away, what was read before is served: %s", str(error)[:200])
+            finally:
+                self._database = None
+            self._tell_state(False)
+            self._first.set()
+            self._ended.wait(_RETRY_S)
+
+    def _tell_state(self, online: bool) -> None:
+        changed, self.online = self.online != online, online
+        if online:
+            self._first.set()
+        if changed and not self._ended.is_set():
+            self._changed(None, {"mongo": online})
+
+    def _watch(self, database: Database[Document]) -> None:
+        everyone_at, likes_there, in_spell = 0.0, False, False
+        while not self._ended.wait(_HOT_S):
+            now = time.monotonic()
+            with self._lock:
+                listeners = set(self._listeners)
+                self._hot = {name: until for name, until in self._hot.items() if until > now}
+                hot = listeners & set(self._hot)
+            if now - everyone_at > _ALL_S:
+                everyone_at, hot = now, listeners
+                database.client.admin.command("ping")
+            try:
+                if hot:
+                    self._look(database, hot)
+                if not likes_there:
+                    self._project_all(database)
+                    likes_there = True
+                self._project(database)
+                in_spell = False
+            except sqlite3.Error as error:  # a full or locked file: no reason to let go of MongoDB
+                if not in_spell:
+                    log.warning("the accounts' file could not be read or written, tried again soon: %s", error)
+                in_spell = True
+
+    def _look(self, database: Database[Document], names: Iterable[str]) -> None:
+        wanted = list(names)
+        found = database["recommendations"].find(
+            {"_id": {"$in": wanted}}, {"as_of": 1, "model_version": 1, "offsets": 1}
+        )
+        marks = {document["_id"]: mark(document) for document in found}
+        changed = [name for name, value in marks.items() if self._seen.get(name) != value]
+        for name in changed:
+            document = database["recommendations"].find_one({"_id": name})
+            self._keep_copy("recommendations", name, document)
+            if document:
+                self._changed(name, document)
+            self._seen[name] = marks[name]  # last: what could not be told is told at the next look
+
+    def _project(self, database: Database[Document]) -> None:
+        while waiting := self._feedback.pending():
+            mongo.upsert(database["feedback"], waiting)
+            self._feedback.told(waiting)
+
+    def _project_all(self, database: Database[Document]) -> None:
+        """A store that was rebuilt from nothing has lost the likes."""
+        with suppress(PyMongoError):
+            if not database["feedback"].find_one():
+                self._feedback.tell_all()
+
+
+def mark(document: Document) -> str:
+    """Return what tells two versions of a listener's recommendations apart; the id of their event."""
+    # None of somebody whose only events were repetitions.
+    at = int(document["as_of"].timestamp() * 1_000_000) if document["as_of"] else 0
+    # A play that was made before another one, and came after it, changes the list but not its time.
+    plays = sum((document.get("offsets") or {}).values())
+    return f"{document.get('model_version')}-{at}-{plays}"

@@ -1,0 +1,42 @@
+"""Whose app password a call carries: as Subsonic's token (MD5 of password and salt), as a plain password, or as an API key."""
+
+import hashlib
+import hmac
+
+from fastapi import Request
+
+from serving.app_state import House
+from serving.db.accounts import User
+from serving.subsonic.protocol import BAD_KEY, CONFLICTING, WRONG, Query, SubsonicError
+
+
+def log_in(house: House, query: Query, request: Request) -> User:
+    """Return whose app password the call carries; failed calls are counted against guessing."""
+    client = request.client.host if request.client else ""
+    key = query.text("apiKey", "")
+    if key:
+        if query.text("u", ""):
+            raise SubsonicError(CONFLICTING, "expected an API key without a user name, found both")
+        user = house.accounts.client_of(key)
+        if user is None:
+            house.login_limit.take(f"from {client}")
+            raise SubsonicError(BAD_KEY, "expected an API key that Segue has made, found another")
+        return user
+    name = query.text("u")
+    token, salt, password = query.text("t", ""), query.text("s", ""), query.text("p", "")
+    if password.startswith("enc:"):
+        try:
+            password = bytes.fromhex(password[4:]).decode()
+        except ValueError:
+            password = ""
+    for each in house.accounts.clients(name):
+        expected = hashlib.md5((each.secret + salt).encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+        given, right = (token.lower(), expected) if token else (password, each.secret)
+        if hmac.compare_digest(given.encode("utf-8", "replace"), right.encode()):
+            found = house.accounts.client_of(each.secret)
+            if found is not None:
+                return found
+    house.login_limit.take(f"from {client}")
+    raise SubsonicError(
+        WRONG, "expected a user's name and an app password of the user's (made on the page, in Settings)"
+    )

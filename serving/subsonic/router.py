@@ -1,0 +1,91 @@
+"""The OpenSubsonic API under /rest, as far as real players need it: what they scrobble feeds the stream.
+
+https://opensubsonic.netlify.app/docs/ says what each method gives; errors are Subsonic's own, with status 200.
+"""
+
+from typing import Any
+from urllib.parse import parse_qs
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+
+from jobs.errors import InputError
+from serving.middleware import Refused
+from serving.subsonic import album_lists, browsing, media_retrieval, playlists, system
+from serving.subsonic.authentication import log_in
+from serving.subsonic.protocol import (
+    CLIENT_TOO_OLD,
+    GENERIC,
+    METHODS,
+    NOT_FOUND,
+    SERVER_TOO_OLD,
+    VERSION,
+    Call,
+    Query,
+    SubsonicError,
+    wrap,
+)
+
+# Each registers the methods of its theme.
+PARTS = (system, browsing, album_lists, playlists, media_retrieval)
+
+# Parameters of one call; a playlist may have half as many tracks.
+_MOST = 10_000
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.api_route("/rest/{name}", methods=["GET", "POST", "HEAD"])
+async def rest(request: Request, name: str) -> Response:
+    """Answer one call, in XML, or in JSON where `f=json` asks for it."""
+    values = _parameters(request.url.query)
+    if request.method == "POST":
+        for key, more in _parameters((await request.body()).decode("utf-8", "replace")).items():
+            values.setdefault(key, []).extend(more)
+    return await run_sync(_answer, request, name.removesuffix(".view"), Query(values))
+
+
+def _parameters(text: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST)
+    except ValueError:
+        raise Refused(400, f"expected at most {_MOST} parameters, found more") from None
+
+
+@router.options("/rest/{name}")
+async def preflight(name: str) -> Response:
+    """Let the page of a web client ask; it carries an app password, and our cookie opens nothing here."""
+    return Response(status_code=204, headers={"Access-Control-Max-Age": "86400"})
+
+
+def _answer(request: Request, name: str, query: Query) -> Response:
+    try:
+        if name == "getOpenSubsonicExtensions":  # asked before a login
+            return wrap(query, system.extensions())
+        _check_version(query.text("v", VERSION))
+        user = log_in(request.app.state.house, query, request)
+        if name not in METHODS:
+            raise SubsonicError(GENERIC, f"expected a method that Segue has, found {ascii(name)[:40]}")
+        found = METHODS[name](Call(request.app.state.house, user, query, name))
+        return found if isinstance(found, Response) else wrap(query, found)
+    except SubsonicError as error:
+        return _failed(query, error.code, str(error))
+    except InputError as error:
+        return _failed(query, GENERIC, str(error))
+    except Refused as refused:
+        if refused.status_code == 429:
+            raise
+        return _failed(query, NOT_FOUND if refused.status_code == 404 else GENERIC, str(refused))
+
+
+def _failed(query: Query, code: int, text: str) -> Response:
+    error: dict[str, Any] = {"code": code, "message": text}
+    return wrap(query, {"error": error}, status="failed")
+
+
+def _check_version(text: str) -> None:
+    """A version differs in its first number where the two could not talk; missing or odd ones are forgiven."""
+    major = text.partition(".")[0]
+    if major.isascii() and major.isdecimal() and major != VERSION[0]:
+        code = SERVER_TOO_OLD if int(major[:9]) > int(VERSION[0]) else CLIENT_TOO_OLD
+        raise SubsonicError(code, f"expected a client of version {VERSION}, found {text[:20]}")

@@ -1,0 +1,96 @@
+"""What must hold once everything is quiet: each line a question, and what was found wrong; none means that all is well."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from jobs.lake import schemas
+from jobs.lake.schemas import PLAYS
+from jobs.lake.storage import Lake
+from jobs.online import mongo
+from jobs.plays import play_log
+from jobs.recommender import profiles
+from jobs.runtime import embedded_mongo
+from serving.db.accounts import Accounts
+from serving.db.database import Ledger
+from serving.db.feedback import Listeners
+from tests.faults.simulated_clients import Promises
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> bool:
+    """Ask twice a second until it is true; False where it was not in time."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return found
+
+
+def heard(lake: Path) -> set[str]:
+    """The ids of PLAYS."""
+    return set(play_log.read(Lake(lake), "event_id")["event_id"].to_pylist())
+
+
+def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield each question with what is wrong, "" where nothing is."""
+    plays = play_log.read(Lake(lake))
+    ids = set(plays["event_id"].to_pylist())
+    lost, strange = promises.accepted - ids, ids - set(promises.sent)
+    yield "every accepted event is in PLAYS", _few(lost)
+    yield "nothing is in PLAYS that nobody sent", _few(strange)
+    kept = Counter(Lake(lake).arrow(PLAYS, "event_id")["event_id"].to_pylist())
+    yield "each once in its version by day", _few({event_id for event_id, count in kept.items() if count > 1})
+    with embedded_mongo.mongo_at(uri, lake) as address, mongo.database(address) as database:
+        there = {name: {d["_id"]: d for d in database[name].find()} for name in ("plays", "profiles", "feedback")}
+    yield "MongoDB's plays are those of PLAYS", _few(ids ^ set(there["plays"]))
+    there["profiles"] = {user: profiles.from_document(each) for user, each in there["profiles"].items()}
+    expected = _profiles(lake, plays.to_pylist())
+    yield (
+        "profiles are those computed from PLAYS alone",
+        _few({user for user in {*expected, *there["profiles"]} if expected.get(user) != there["profiles"].get(user)}),
+    )
+    found = Counter[tuple[str, str, str]]()
+    for user, profile in there["profiles"].items():
+        for track in profile["tracks"]:
+            found += Counter(
+                {(user, track["track_id"], kind): track[kind] for kind in ("started", "finished", "skipped")}
+            )
+    told = Counter(
+        {k: n for k, n in promises.count(ids & set(promises.sent)).items() if k[2] not in ("liked", "disliked")}
+    )
+    yield (
+        "profiles count what the listeners did",
+        _few({str(key) for key in {*found, *told} if found[key] != told[key]}),
+    )
+    yield "likes in MongoDB are those of the accounts", _few(_likes(lake, there["feedback"]))
+    unreadable = set()
+    for table in schemas.ALL:
+        try:
+            Lake(lake).arrow(table)
+        except Exception as error:
+            unreadable.add(f"{table.name}: {error}")
+    yield "every table can be read", _few(unreadable)
+
+
+def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Profile]:
+    offsets = dict(play_log.last_offsets(Lake(lake)))
+    made = {user: profiles.empty(user) for user in offsets}
+    for play in plays:
+        profiles.add(made[play["user_id"]], play)
+    for user, profile in made.items():
+        profile["offsets"] = offsets[user]
+    return made
+
+
+def _likes(lake: Path, feedback: dict[str, mongo.Document]) -> set[str]:
+    with closing(Ledger(lake)) as file:
+        names, ratings = [name for name, _ in Accounts(file).names()], Listeners(file).ratings
+        said = {f"{user}:{track}": liked for user in names for track, liked in ratings(user).items()}
+    shown = {key: document["liked"] for key, document in feedback.items()}
+    return {key for key in {*said, *shown} if said.get(key) != shown.get(key)}
+
+
+def _few(found: set[str]) -> str:
+    return f"{len(found)}: {', '.join(sorted(found)[:5])}" if found else ""

@@ -1,0 +1,120 @@
+"""`segue describe`: the table, JSON and picture of one file, and what it refuses."""
+
+import json
+import re
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import soundfile
+
+from jobs.cli import main
+from jobs.commands import describe_plot
+from jobs.lake.schemas import FEATURE_COLUMNS, FEATURE_SIZES
+from jobs.steps import extract
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    time = np.arange(4 * 22_050) / 22_050
+    notes = np.where(time % 2 < 1, 440.0, 660.0)
+    path = tmp_path_factory.mktemp("music") / "a [song] $1.wav"
+    soundfile.write(path, 0.5 * np.sin(2 * np.pi * notes * time) * np.exp(-6 * (time % 0.5)), 22_050)
+    return path
+
+
+def test_the_table_names_every_feature(song: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["describe", str(song)]) == 0
+    printed = capsys.readouterr().out
+    assert "a [song] $1.wav" in printed.replace("\n", "")
+    assert float(re.search(r"([\d.]+) beats per minute", printed)[1]) == pytest.approx(120, rel=0.01)
+    for label in ("chroma_cqt 12", "mfcc 20", "spectral_centroid", "tonnetz 06", "mfcc_delta 20"):
+        assert sum(line.startswith(label + " ") for line in printed.splitlines()) == 1
+    rows = printed.split("\n\n")[1].splitlines()[1:]
+    assert len(rows) == sum(FEATURE_SIZES.values())
+    assert all(len(row) <= 80 and "…" not in row for row in rows)
+
+
+def test_json_holds_what_extract_stores(song: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["describe", str(song), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["duration_s"], found["sample_rate"]) == (4.0, 22_050)
+    flat = [v for feature in found["features"].values() for numbers in feature.values() for v in numbers]
+    flat += [v for numbers in found["descriptors"].values() for v in numbers]
+    values, _, _ = extract.describe(str(song))
+    assert len(flat) == len(FEATURE_COLUMNS)
+    np.testing.assert_allclose(flat, values, rtol=1e-6)
+
+
+def test_a_picture(song: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "looks.png"
+    assert main(["describe", str(song), "--picture", str(out)]) == 0
+    assert str(out) in capsys.readouterr().out
+    pixels = matplotlib.image.imread(out)
+    assert pixels.shape[:2] == (1_080, 1_440)
+    assert pixels.std() > 0.1
+    # Drawn again over itself, and nothing is left beside it.
+    assert main(["describe", str(song), "--picture", str(out)]) == 0
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_what_the_picture_shows(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {}
+
+    def paint(seen: dict, descriptors: dict, **_: object) -> object:
+        shown.update(seen)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(describe_plot, "paint", paint)
+    monkeypatch.setattr(describe_plot, "COLUMNS", 50)
+    assert main(["describe", str(song), "--picture", str(song.with_name("x.png"))]) == 130
+    assert shown["mel"].shape == (128, 50)
+    assert shown["chroma"].shape == (12, 50)
+    # The first second is an A, the second one an E.
+    assert shown["chroma"][:, 3].argmax() == 9
+    assert shown["chroma"][:, 18].argmax() == 4
+    assert len(shown["strength"]) == 1 + 4 * 22_050 // 512
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["nowhere.mp3"], "expected an audio file, found nothing at .*nowhere.mp3"),
+        (["text.mp3"], "text.mp3: expected audio"),
+        (["song.wav", "--picture", "song.wav"], r"expected a name that ends in .png, .svg, .pdf"),
+        (["song.wav", "--picture", "link.png"], "the audio itself"),
+        (["song.wav", "--picture", "none/a.png"], "expected a folder that exists"),
+    ],
+)
+def test_what_is_refused(
+    song: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    reason: str,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.mp3").write_text("hello")
+    content = song.read_bytes()
+    (tmp_path / "song.wav").write_bytes(content)
+    (tmp_path / "link.png").hardlink_to(tmp_path / "song.wav")
+    assert main(["describe", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(reason, error)
+    assert (tmp_path / "song.wav").read_bytes() == content
+
+
+def test_it_knows_no_lake(song: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["describe", str(song), "--lake", "x"])
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_pooling_averages() -> None:
+    rows = np.arange(20, dtype=np.float32).reshape(2, 10)
+    np.testing.assert_allclose(describe_plot.pooled(rows, 5), rows.reshape(2, 5, 2).mean(axis=2))
+    np.testing.assert_array_equal(describe_plot.pooled(rows, 100), rows)
+    assert describe_plot.pooled(rows, 3).shape == (2, 3)

@@ -1,0 +1,83 @@
+"""What the lake does by Arrow alone; `tests/spark/test_lake_storage.py` has the rest."""
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from jobs.lake import storage
+from jobs.lake.storage import Lake
+from jobs.lake.schemas import VECTORS
+
+
+def batch(*ids):
+    rows = [{"projection_id": "p", "track_id": track_id, "embedding": [1.0, 0.0]} for track_id in ids]
+    return pa.RecordBatch.from_pylist(rows, schema=VECTORS.arrow_schema())
+
+
+def ids(batches):
+    return [track_id for found in batches for track_id in found.column("track_id").to_pylist()]
+
+
+def test_batches_become_the_table_in_their_order(tmp_path):
+    lake = Lake(tmp_path)
+    lake.commit_arrow(VECTORS, iter([batch("b", "a"), batch(), batch("c")]))
+    assert ids(lake.batches(VECTORS)) == ["b", "a", "c"] == lake.arrow(VECTORS)["track_id"].to_pylist()
+
+
+def test_many_files_keep_the_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(storage, "_ROWS_PER_FILE", 4)
+    names = [f"{number:03d}" for number in range(50)]
+    lake = Lake(tmp_path)
+    lake.commit_arrow(VECTORS, (batch(*names[start : start + 3]) for start in range(0, 50, 3)))
+    assert len(list(lake.version(VECTORS).glob("*.parquet"))) == 9  # groups of three rows, two of them to a file
+    assert ids(lake.batches(VECTORS)) == names == lake.arrow(VECTORS)["track_id"].to_pylist()
+    assert lake.rows(VECTORS) == 50
+
+
+def test_a_table_may_be_made_of_itself_and_become_empty(tmp_path):
+    lake = Lake(tmp_path)
+    lake.commit_arrow(VECTORS, [batch("a", "b")])
+    lake.commit_arrow(VECTORS, (found.slice(1) for found in lake.batches(VECTORS)))
+    assert ids(lake.batches(VECTORS)) == ["b"]
+    lake.commit_arrow(VECTORS, [])
+    assert ids(lake.batches(VECTORS)) == [] and lake.version(VECTORS).name == "v000003"
+
+
+def test_a_commit_that_fails_leaves_the_table_and_the_staged_parts(tmp_path):
+    def broken():
+        yield batch("c")
+        raise OSError("the disk has gone")
+
+    lake = Lake(tmp_path)
+    lake.commit_arrow(VECTORS, [batch("a")])
+    stage(lake, "1", "s")
+    with pytest.raises(OSError, match="the disk has gone"):
+        lake.commit_arrow(VECTORS, broken())
+    assert ids(lake.batches(VECTORS)) == ["a"] and ids(lake.staged_batches(VECTORS)) == ["s"]
+    lake.commit_arrow(VECTORS, [batch("b")])
+    assert ids(lake.batches(VECTORS)) == ["b"] and ids(lake.staged_batches(VECTORS)) == []
+
+
+def test_a_lake_that_is_reached_by_a_link_keeps_the_version_before(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "lake").symlink_to(tmp_path / "disk")
+    lake = Lake(tmp_path / "lake")
+    for name in "abc":
+        lake.commit_arrow(VECTORS, [batch(name)])
+    assert sorted(path.name for path in (tmp_path / "disk" / "VECTORS").glob("v*")) == ["v000002", "v000003"]
+
+
+def test_the_last_staged_part_comes_first(tmp_path):
+    lake = Lake(tmp_path)
+    for name in ("000001", "000002", "000010"):
+        stage(lake, name, name)
+    assert ids(lake.staged_batches(VECTORS)) == ["000010", "000002", "000001"]
+
+
+def stage(lake, part, *track_ids):
+    def write(folder):
+        (lake.root / folder).mkdir()
+        pyarrow.parquet.write_table(pa.Table.from_batches([batch(*track_ids)]), f"{folder}/part-0.parquet")
+
+    lake.stage(VECTORS, part, write)

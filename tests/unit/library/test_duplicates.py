@@ -1,0 +1,120 @@
+"""Two encodings of one recording are found; everything else, and everything doubtful, stays apart."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from jobs.audio import decoding
+from jobs.lake.schemas import PAIRS
+from jobs.library import duplicates
+
+RANDOM = np.random.default_rng(8)
+
+
+def frames(count):
+    return RANDOM.integers(0, 2**32, count, dtype=np.uint32)
+
+
+def flipped(fingerprint, share):
+    bits = RANDOM.random((len(fingerprint), 32)) < share
+    return fingerprint ^ (bits * 2 ** np.arange(32)).sum(axis=1).astype(np.uint32)
+
+
+def test_the_share_of_bits_that_differ():
+    one = frames(200)
+    assert duplicates.bit_errors(one, one) == 0
+    assert duplicates.bit_errors(one, ~one) > 0.4
+    assert duplicates.bit_errors(one, frames(200)) > 0.4
+    assert duplicates.bit_errors(one, flipped(one, 0.1)) == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 20])
+def test_one_may_begin_later(cut):
+    one = frames(300)
+    assert duplicates.bit_errors(one, one[cut:]) == duplicates.bit_errors(one[cut:], one) == 0
+    assert duplicates.bit_errors(one[:-cut], one[cut:]) == 0
+
+
+def test_a_part_is_not_the_whole():
+    one = frames(300)
+    assert duplicates.bit_errors(one, np.concatenate([one[:150], frames(150)])) > duplicates.MOST_BIT_ERRORS
+
+
+def test_what_is_too_short_or_plain_has_no_share():
+    assert duplicates.bit_errors(frames(19), frames(300)) is None
+    assert duplicates.bit_errors(np.full(300, 7, np.uint32), np.full(300, 7, np.uint32)) is None
+
+
+def test_candidates_have_frames_in_common_and_last_alike():
+    plain = [frames(200) for _ in range(30)]
+    plain[1] = np.where(np.arange(200) % 20, plain[1], plain[0])  # ten frames are the same
+    plain[3] = plain[2]
+    plain[5] = np.where(np.arange(200) % 80, plain[5], plain[4])  # three are
+    durations = np.full(30, 100.0)
+    durations[3] = 103.0
+    assert duplicates.candidates(plain, durations) == [(0, 1)]
+    assert duplicates.candidates([], np.empty(0)) == []
+    assert duplicates.candidates([frames(0), frames(0)], np.zeros(2)) == []
+
+
+def test_candidates_are_those_of_a_look_at_every_pair():
+    some = [(RANDOM.zipf(1.3, RANDOM.integers(0, 120)) % 5000).astype(np.uint32) for _ in range(90)]
+    durations = RANDOM.choice([30.0, 31.0, 33.0, 200.0, 201.9, 205.0], 90)
+    expected = []
+    for i, j in itertools.combinations(range(90), 2):
+        one, other = (set(each.tolist()) for each in (some[i], some[j]))
+        near = abs(durations[i] - durations[j]) <= max(2.0, 0.01 * max(durations[i], durations[j]))
+        if near and len(one & other) >= max(4, 0.02 * min(len(one), len(other))):
+            expected.append((i, j))
+    assert len(expected) > 100 and duplicates.candidates(some, durations) == expected
+
+
+def test_what_everybody_has_is_no_sign():
+    """Silence at the beginning of many tracks."""
+    silence = frames(30)
+    some = [np.concatenate([silence, frames(100)]) for _ in range(120)]
+    assert duplicates.candidates(some, np.full(120, 60.0)) == []
+
+
+def test_pairs_are_judged():
+    one, other = frames(200), frames(200)
+    half = np.concatenate([one[:100], other[100:]])
+    rows = duplicates.pairs(["c", "b", "a"], [one, flipped(one, 0.05), half], np.full(3, 25.0))
+    assert [(row["content_hash"], row["other_hash"], row["same"]) for row in rows if row["same"]] == [("b", "c", 1)]
+    assert {(row["content_hash"], row["other_hash"]) for row in rows} >= {
+        ("a", "c"),
+        ("b", "c"),
+    }  # half of it is not it
+
+
+def test_groups_join_what_is_linked():
+    rows = [("a", "b", 1), ("b", "c", 1), ("d", "e", 0), ("x", "y", 1)]
+    pairs = [{"content_hash": a, "other_hash": b, "same": same} for a, b, same in rows]
+    table = pa.Table.from_pylist(pairs, schema=PAIRS.arrow_schema())
+    assert duplicates.groups(table) == {"a": "a", "b": "a", "c": "a", "x": "x", "y": "x"}
+    assert duplicates.groups(table.slice(0, 0)) == {}
+
+
+def test_two_bit_rates_of_one_sound(sound):
+    """Pink noise: the hardest there is."""
+    paths = sound("good.ogg", seconds=15.0), sound("poor.mp3", "-b:a", "48k", seconds=15.0)
+    good, poor = (duplicates.fingerprint(str(path)) for path in paths)
+    assert len(good) > 90 and duplicates.bit_errors(good, poor) <= duplicates.MOST_BIT_ERRORS
+
+
+def test_what_does_not_decode_has_no_frames():
+    assert len(duplicates.fingerprint_track({"audio_path": "/nowhere.mp3"})["fingerprint"]) == 0
+
+
+def test_the_pairs_among_the_real_recordings(recordings):
+    """Each of librosa's recordings is there at two sampling and bit rates; nothing else may be a pair."""
+    paths = sorted((recordings / "music" / "librosa-data").glob("*.ogg")) + sorted(recordings.glob("fma_small/*/*.mp3"))
+    prints = [duplicates.fingerprint(str(path)) for path in paths]
+    durations = np.array([decoding.read_header(str(path)).duration_s for path in paths])
+    names = [str(path) for path in paths]
+    found = {(a["content_hash"], a["other_hash"]) for a in duplicates.pairs(names, prints, durations) if a["same"]}
+    twice = {(name, name.replace(".hq.ogg", ".ogg")) for name in names if ".hq." in name}
+    assert found == {pair for pair in twice if "bird-whistling" not in pair[0]}  # a second of bird
+    assert len(found) == 13

@@ -1,0 +1,73 @@
+"""When FILES may be brought up to date: what becomes of its rows is in tests/spark/test_compress_step.py."""
+
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from jobs.errors import StepError
+from jobs.lake.schemas import FILES
+from jobs.lake.storage import Lake
+from jobs.library import files_table, scan
+from jobs.spark import session
+
+
+class Goes(Exception):
+    """What a commit that goes on comes to: Spark."""
+
+
+@pytest.fixture
+def lake(tmp_path, monkeypatch):
+    """A lake whose FILES has a row of each of two files, and one of them staged; the library is beside it."""
+
+    def spark(_):
+        raise Goes
+
+    monkeypatch.setattr(session, "spark", spark)
+    (tmp_path / "music").mkdir()
+    for name in ("a.flac", "b.flac"):
+        (tmp_path / "music" / name).write_bytes(b"x")
+    lake = Lake(tmp_path / "lake")
+    rows = pa.Table.from_pylist(scan_music(lake).files, schema=FILES.arrow_schema())
+    lake.commit_arrow(FILES, rows.to_batches())
+    stage(lake, rows.slice(0, 1))
+    return lake
+
+
+def scan_music(lake):
+    return scan.scan(str(lake.root.parent / "music"), lake.root)
+
+
+def stage(lake, rows):
+    def write(folder):
+        pa.parquet.write_to_dataset(rows, folder)
+
+    lake.stage(FILES, f"{rows.num_rows}", write)
+
+
+@pytest.mark.parametrize("root", ["gone", "empty"])
+def test_a_library_whose_disk_is_away_is_not_one_whose_files_were_deleted(lake, root):
+    found = scan_music(lake)
+    shutil.rmtree(found.root)
+    if root == "empty":  # where the disk was mounted
+        found.root.mkdir()
+    with pytest.raises(StepError, match="expected the 2 files that were in .*, found none of them any more; bring its"):
+        files_table.commit("local", lake, found, step="compress")
+    assert lake.rows(FILES) == 2 and lake.staged_arrow(FILES).num_rows == 1
+
+
+def test_one_file_that_was_deleted_is_no_fault(lake):
+    found = scan_music(lake)
+    (found.root / "a.flac").unlink()
+    with pytest.raises(Goes):
+        files_table.commit("local", lake, found, step="compress")
+
+
+def test_in_place_all_may_have_new_names(lake):
+    found = scan_music(lake)
+    for path in list(found.root.iterdir()):
+        path.rename(path.with_suffix(".mp3"))
+    stage(lake, pa.Table.from_pylist(scan_music(lake).files, schema=FILES.arrow_schema()))
+    with pytest.raises(Goes):
+        files_table.commit("local", lake, found, step="compress")

@@ -1,0 +1,45 @@
+import errno
+import os
+
+import pytest
+
+from jobs.audio import decoding
+from jobs.errors import StepError
+from jobs.library import listing
+
+FILE = {"path": "/m/a.mp3", "size": 1, "mtime_ns": 2, "ctime_ns": 3}
+LISTED = {**FILE, "outcome": "listed", "target_bit_rate": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "retry", "listed"),
+    [
+        ({}, True, True),
+        ({"size": 9}, False, False),
+        ({"outcome": "rejected"}, False, True),
+        ({"outcome": "rejected"}, True, False),
+        # By compress, which has decoded it; here its header would do, and the tracks come and go with every other run.
+        ({"outcome": "rejected", "target_bit_rate": 64_000}, True, True),
+    ],
+)
+def test_what_need_not_be_listed_again(change, retry, listed):
+    assert listing.is_listed(FILE, {**LISTED, **change}, retry) == listed
+
+
+def test_a_new_file_is_not_listed():
+    assert not listing.is_listed(FILE, None, False)
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_file(tone, monkeypatch):
+    def away(path):
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    path = tone("a.wav")
+    assert listing.list_file({"path": str(path)})["outcome"] == "listed"
+    monkeypatch.setattr(decoding, "check_file", away)
+    with pytest.raises(StepError, match="found at .*/a.wav: Transport endpoint is not connected"):
+        listing.list_file({"path": str(path)})
+
+
+def test_a_file_that_is_gone_has_no_row(tmp_path):
+    assert listing.list_file({"path": str(tmp_path / "a.mp3")}) is None

@@ -1,0 +1,30 @@
+import pyarrow as pa
+import pytest
+
+from jobs.lake.schemas import FILES
+from jobs.lake.storage import Lake
+from jobs.library import scan
+from jobs.orchestration import change_detection
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "work"),
+    [
+        (lambda music: None, False),
+        (lambda music: (music / "new.mp3").write_bytes(b"x"), True),
+        (lambda music: (music / "b.mp3").write_bytes(b"another"), True),
+        (lambda music: (music / "b.mp3").unlink(), True),
+    ],
+)
+def test_what_changes_while_a_night_is_at_work_is_the_next_ones(tmp_path, meanwhile, work):
+    music, lake = tmp_path / "music", Lake(tmp_path / "lake")
+    music.mkdir()
+    for name in ("a.mp3", "b.mp3"):
+        (music / name).write_bytes(b"x")
+    params = {"library": str(music), "bitrate": "64k", "in_place": False}
+    rows = pa.Table.from_pylist(scan.scan(str(music), lake.root).files, schema=FILES.arrow_schema())
+    elsewhere = pa.Table.from_pylist([{"path": "/other/c.mp3"}], schema=FILES.arrow_schema())
+    lake.commit_arrow(FILES, [*rows.to_batches(), *elsewhere.to_batches()])
+    meanwhile(music)  # compress is done, the steps after it are not
+    change_detection.remember(str(lake.root), params)
+    assert change_detection.has_work(str(lake.root), params) == work

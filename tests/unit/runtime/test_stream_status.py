@@ -1,0 +1,61 @@
+"""How the stream is, as it tells people and Prometheus."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from jobs.runtime import stream_status
+
+FIGURES = {"plays": 40, "rejected": 2, "repeated": 1, "repaired": 0, "latency_s": {"p50": 0.3, "p95": 0.8}}
+# As Spark tells it: offsets as JSON, of the last batch and of what the broker has.
+PROGRESS = {
+    "numInputRows": 10,
+    "processedRowsPerSecond": 12.34,
+    "batchDuration": 250,
+    "sources": [{"endOffset": '{"plays": {"0": 7, "1": 3}}', "latestOffset": '{"plays": {"0": 12, "1": 3}}'}],
+}
+
+
+@pytest.fixture
+def lake(tmp_path):
+    (tmp_path / "stream").mkdir()
+    return tmp_path
+
+
+def test_a_stream_that_never_ran_says_nothing(lake):
+    assert stream_status.line(lake) == stream_status.prometheus(lake) == ""
+    assert not stream_status.is_alive(lake)
+
+
+def test_what_waits_in_kafka_is_the_sum_over_the_partitions(lake):
+    stream_status.write(lake, FIGURES, PROGRESS)
+    assert stream_status.line(lake) == "40 heard, 2 rejected, 5 waiting, p95 0.800 s from broker to list"
+
+
+def test_prometheus_reads_it(lake):
+    stream_status.write(lake, FIGURES, PROGRESS)
+    families = text_string_to_metric_families(stream_status.prometheus(lake))
+    samples = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+    assert samples["segue_stream_plays_total",] == 40 and samples["segue_stream_lag",] == 5
+    assert samples["segue_stream_events_per_second",] == 12.3 and samples["segue_stream_batch_seconds",] == 0.25
+    assert samples["segue_stream_up",] == 1
+    assert samples["segue_stream_latency_seconds", "0.50"] == 0.3
+    assert samples["segue_stream_latency_seconds", "0.95"] == 0.8
+
+
+@pytest.mark.parametrize("change", [{"pid": 0}, {"at": 0.0}])
+def test_a_stream_that_has_ended_or_is_silent_is_not_alive(lake, change):
+    stream_status.write(lake, FIGURES, None)
+    assert stream_status.is_alive(lake)
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    file = lake / "stream" / "status.json"
+    found = json.loads(file.read_text())
+    assert found["pid"] == os.getpid() and found["at"] <= time.time()
+    file.write_text(json.dumps(found | (change if "at" in change else {"pid": ended.pid})))
+    assert not stream_status.is_alive(lake)

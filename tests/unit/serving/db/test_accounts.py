@@ -1,0 +1,87 @@
+"""Users, sessions and app passwords in the lake."""
+
+import sqlite3
+import stat
+
+import pytest
+
+from jobs.errors import InputError
+from serving.db.accounts import Accounts
+from serving.db.database import Ledger
+
+
+@pytest.fixture
+def accounts(tmp_path):
+    ledger = Ledger(tmp_path)
+    yield Accounts(ledger)
+    ledger.close()
+
+
+def test_a_session_needs_the_right_password(accounts):
+    accounts.add("anna", "a good password", admin=True)
+    assert accounts.login("anna", "another one") is accounts.login("nobody", "a good password") is None
+    token = accounts.login("anna", "a good password")
+    assert accounts.user_of(token).name == "anna" and accounts.user_of(token).admin
+    assert accounts.user_of(token + "x") is None
+    accounts.logout(token)
+    assert accounts.user_of(token) is None
+
+
+def test_neither_password_nor_session_is_on_the_disk(accounts, tmp_path):
+    accounts.add("anna", "a good password")
+    token = accounts.login("anna", "a good password")
+    folder = tmp_path / "accounts"
+    written = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert b"a good password" not in written and token.encode() not in written and b"$argon2id$" in written
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("name", ["", "Anna", "a b", "../x", "local", "a" * 65, "-x"])
+def test_names_that_cannot_be(accounts, name):
+    with pytest.raises(InputError, match="expected a name"):
+        accounts.add(name, "a good password")
+
+
+def test_a_name_is_taken_once_and_a_password_has_a_length(accounts):
+    accounts.add("anna", "a good password")
+    with pytest.raises(InputError, match="nobody has"):
+        accounts.add("anna", "another password")
+    with pytest.raises(InputError, match="8 to 200 characters, found 3"):
+        accounts.add("bert", "abc")
+
+
+def test_a_new_password_ends_every_session_and_a_removed_user_all(accounts):
+    accounts.add("anna", "a good password")
+    token = accounts.login("anna", "a good password")
+    accounts.set_password("anna", "a better password")
+    assert accounts.user_of(token) is None
+    secret = accounts.add_client("anna", "phone").secret
+    assert accounts.client_of(secret).name == "anna"
+    accounts.remove("anna")
+    assert accounts.client_of(secret) is None and not accounts.anyone()
+
+
+def test_a_removed_name_is_not_given_to_somebody_else(accounts):
+    """Likes and plays are kept under it."""
+    accounts.add("anna", "a good password")
+    accounts.remove("anna")
+    with pytest.raises(InputError, match="nobody has had, found 'anna'.*--again"):
+        accounts.add("anna", "another password")
+    accounts.add("anna", "another password", again=True)
+    assert accounts.is_password("anna", "another password")
+    accounts.add("bert", "a good password")
+
+
+def test_one_listeners_client_is_not_anothers_to_remove(accounts):
+    made = accounts.add_client("anna", "phone")
+    assert not accounts.remove_client("bert", made.client_id)
+    assert accounts.remove_client("anna", made.client_id) and accounts.clients("anna") == []
+
+
+def test_accounts_survive_a_process_that_ends_without_closing(tmp_path):
+    ledger = Ledger(tmp_path)
+    Accounts(ledger).add("anna", "a good password")
+    copy = sqlite3.connect(tmp_path / "accounts" / "accounts.db")  # as another process sees it, the first never closed
+    assert copy.execute("SELECT name FROM users").fetchall() == [("anna",)]
+    ledger.close()

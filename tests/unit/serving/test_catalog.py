@@ -1,0 +1,68 @@
+"""Search, the collection in memory, and which files can be read."""
+
+import pytest
+
+from serving import catalog
+from serving.search_index import Index, fold
+from tests import synthetic_lake
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    return synthetic_lake.make(tmp_path_factory.mktemp("catalog") / "lake")
+
+
+@pytest.fixture(scope="module")
+def found(lake):
+    return catalog.load(lake)
+
+
+def test_fold_takes_case_accents_and_punctuation_away():
+    assert fold("Beyoncé – “Déjà Vu”!") == "beyonce deja vu"
+    assert fold("СЕВЕР") == "север"
+
+
+def test_every_word_of_a_query_begins_a_word():
+    index = Index([(2.0, ["the long night", "a longer day", "lonely"]), (1.0, ["moon", "long", "x"])])
+    assert list(index.search("long")) == [0, 1]  # the whole word in the weighty field first
+    assert list(index.search("lo")) == [2, 0, 1]  # a field of one word says more
+    assert list(index.search("long moon")) == [0]
+    assert list(index.search("ong")) == []
+    assert list(index.search("")) == [0, 1, 2]
+    assert list(index.search("!!!")) == []
+
+
+def test_title_artist_album_and_genre_are_searched(found):
+    assert [track.track_id for track in found.search("artist 3")] == [f"t{n}" for n in range(15, 20)]
+    assert {track.artist for track in found.search("album 2")} == {"Artist 2"}
+    assert {track.genre for track in found.search("tech")} == {"Techno"}
+    assert found.search("song c of 4")[0].track_id == "t22"
+    assert found.search("nothing like it") == []
+
+
+def test_albums_and_artists_keep_their_order_and_ids(lake, found):
+    again = catalog.load(lake)
+    assert len(found.albums) == len(found.artists) == synthetic_lake.ARTISTS
+    assert found.albums.keys() == again.albums.keys() and found.artists.keys() == again.artists.keys()
+    for album in found.albums.values():
+        assert [track.track_no for track in album.tracks] == [1, 2, 3, 4, 5]
+
+
+def test_nothing_outside_the_lake_and_the_library_can_be_read(found, tmp_path):
+    import dataclasses
+
+    track = found.by_id["t00"]
+    assert found.audio_file(track).name == "t00.wav"
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    link = found.roots[0] / "link.wav"
+    link.symlink_to(secret)
+    for path in (secret, "/etc/passwd", link, found.roots[0] / ".." / ".." / "x", found.roots[0], "gone.wav"):
+        assert found.audio_file(dataclasses.replace(track, audio_path=str(path))) is None
+    link.unlink()
+
+
+def test_the_start_list_has_an_artist_once_before_any_twice(found):
+    first = catalog.spread(found.tracks, 8)
+    assert len({track.artist for track in first}) == 8
+    assert len(catalog.spread(found.tracks, 100)) == 40

@@ -1,0 +1,86 @@
+"""The hub of server-sent events: everyone gets their own, a slow reader the latest."""
+
+import asyncio
+
+from serving import event_stream
+from serving.event_stream import Hub, message
+
+
+async def reader(hub, user, first=()):
+    stream = hub.stream(user, list(first), opened=lambda: None, closed=lambda: None)
+    assert (await anext(stream)).startswith(b"retry:")
+    return stream
+
+
+def told(text):
+    return message("recommendations", {"n": text}, f"id-{text}")
+
+
+def test_a_message_has_an_id_that_a_browser_sends_back():
+    assert told(1) == b'id: id-1\nevent: recommendations\ndata: {"n":1}\n\n'
+    assert message("state", {"mongo": False}) == b'event: state\ndata: {"mongo":false}\n\n'
+
+
+def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
+    async def run():
+        hub = Hub(asyncio.get_running_loop())
+        anna, bert = await reader(hub, "anna", [b"first"]), await reader(hub, "bert")
+        assert await anext(anna) == b"first"
+        waiting = asyncio.create_task(anext(bert))
+        asyncio.create_task(asyncio.sleep(0))
+        mine = asyncio.create_task(anext(anna))
+        await asyncio.sleep(0)
+        hub.tell("anna", "recommendations", {"n": 1}, "id-1")
+        assert await mine == told(1)
+        assert not waiting.done()
+        hub.tell(None, "state", {"mongo": True})
+        assert await waiting == message("state", {"mongo": True})
+        await anna.aclose()
+        await bert.aclose()
+        assert hub.open == 0 and not hub._streams
+
+    asyncio.run(run())
+
+
+def test_what_was_seen_before_the_connection_was_cut_does_not_come_again():
+    async def run():
+        hub = Hub(asyncio.get_running_loop())
+        stream = hub.stream("anna", [], seen="id-1", opened=lambda: None, closed=lambda: None)
+        await anext(stream)
+        following = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        for number in (1, 2, 2, 3):
+            hub._tell("anna", (f"id-{number}", told(number)))
+        assert [await following, await anext(stream)] == [told(2), told(3)]
+        await stream.aclose()
+
+    asyncio.run(run())
+
+
+def test_who_is_logged_out_hears_no_more(monkeypatch):
+    monkeypatch.setattr(event_stream, "_HEARTBEAT_S", 0.01)
+
+    async def run():
+        hub, allowed = Hub(asyncio.get_running_loop()), [True, False]
+        stream = hub.stream("anna", [], allowed=lambda: allowed.pop(0), opened=lambda: None, closed=lambda: None)
+        assert [text async for text in stream] == [b"retry: 1500\n\n", b": still here\n\n"]
+        assert hub.open == 0
+
+    asyncio.run(run())
+
+
+def test_a_slow_reader_misses_the_oldest_only():
+    async def run():
+        hub = Hub(asyncio.get_running_loop())
+        stream = hub.stream("anna", [], opened=lambda: None, closed=lambda: None)
+        await anext(stream)
+        first = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        for number in range(30):
+            hub._tell("anna", (f"id-{number}", told(number)))
+        got = [await first, *[await anext(stream) for _ in range(7)]]
+        assert got[-1] == told(29) and len(set(got)) == 8
+        hub.close()
+        assert [text async for text in stream] == []
+
+    asyncio.run(run())
