@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG
 
-from jobs.orchestration.tasks import alert, library_params, sharded, shards, step
+from jobs.orchestration.tasks import alert, library_params, sharded_step, shards, step
 
 with DAG(
     "ingest",
@@ -19,4 +19,4 @@ Press ▶, say where the music is, and its new and changed files are compressed,
 what it waits for.
 """,
 ):
-    sharded("compress", shards()) >> step("catalog") >> step("extract")
+    sharded_step("compress", shards()) >> step("catalog") >> step("extract")

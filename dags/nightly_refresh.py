@@ -4,7 +4,15 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, chain
 
-from jobs.orchestration.tasks import alert, anything_new, library_params, remember, sharded, shards, step
+from jobs.orchestration.tasks import (
+    alert,
+    has_new_data,
+    library_params,
+    record_state,
+    sharded_step,
+    shards,
+    step,
+)
 from jobs.pipeline import INGEST, TRAIN
 
 with DAG(
@@ -32,4 +40,4 @@ rest. A night that fails, or is not done after six hours, is told in `lake/logs/
     # FEATURES is not announced: `train` would do the same again.
     new = shards()
     rest = [step(name, outlets=name != "extract") for name in (*INGEST[1:], *TRAIN)]
-    chain(anything_new(), new, sharded("compress", new), *rest, remember())
+    chain(has_new_data(), new, sharded_step("compress", new), *rest, record_state())

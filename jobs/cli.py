@@ -3,7 +3,6 @@
 import argparse
 import errno
 import importlib
-import json
 import logging
 import os
 import re
@@ -19,7 +18,8 @@ from typing import Any
 
 from jobs import pipeline, progress, settings
 from jobs.errors import InputError, StepError
-from jobs.lake.storage import Lake
+from jobs.lake.storage import open_lake
+from jobs.progress import StepResult
 from jobs.runtime import task_watchdog
 from jobs.spark import session
 
@@ -37,7 +37,10 @@ class Command:
 
 def _command(module: str, summary: str, *, writes_lake: bool = False, has_addresses: bool = True) -> Command:
     return Command(
-        summary=summary, module=f"jobs.commands.{module}", writes_lake=writes_lake, has_addresses=has_addresses
+        summary=summary,
+        module=f"jobs.commands.{module}",
+        writes_lake=writes_lake,
+        has_addresses=has_addresses,
     )
 
 
@@ -55,7 +58,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "rollback": _command("rollback", "restore the previous champion at once", writes_lake=True),
     },
     "services": {
-        "up": _command("up", "start player, stream, Airflow, MLflow and the embedded services on this machine"),
+        "up": _command(
+            "up", "start player, stream, Airflow, MLflow and the embedded services on this machine"
+        ),
         "status": _command("status", "show which services are up, and the latest alerts"),
         "down": _command("down", "stop the services"),
         "serve": _command("serve", "serve the player, its API and the APIs of other players"),
@@ -63,49 +68,57 @@ GROUPS: dict[str, dict[str, Command]] = {
         "user": _command("user", "add, list, change and remove users"),
     },
     "data": {
-        "import-plays": _command("import_plays", "import a history of ListenBrainz, Last.fm or Spotify as play events"),
+        "import-plays": _command(
+            "import_plays", "import a history of ListenBrainz, Last.fm or Spotify as play events"
+        ),
         "produce": _command("produce", "send play events to Kafka, from a file or of simulated users"),
         "demo": _command("demo", "write the demo library: 60 short pieces of music", has_addresses=False),
-        "describe": _command("describe", "show one file's features: a table, JSON or a plot", has_addresses=False),
+        "describe": _command(
+            "describe", "show one file's features: a table, JSON or a plot", has_addresses=False
+        ),
         "sample": _command(
             "sample", "make a smaller library, stratified by genre, split by artist", has_addresses=False
         ),
-        "fma": _command("fma", "the Free Music Archive: download, import, export, baselines", has_addresses=False),
+        "fma": _command(
+            "fma", "the Free Music Archive: download, import, export, baselines", has_addresses=False
+        ),
     },
 }
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 # What is said of a full disk: by the system, which Spark repeats deep in a page of Java, and by SQLite.
-_FULL = (os.strerror(errno.ENOSPC), "database or disk is full")
+_DISK_FULL_MESSAGES = (os.strerror(errno.ENOSPC), "database or disk is full")
 
 # One of our own lines, said on one of Spark's workers.
-_OURS = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re.MULTILINE)
+_WORKER_ERROR = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re.MULTILINE)
 
 # Bytes without which whatever fails does so for that reason, whatever it says: a store that is gone, a worker that has ended.
-_ROOM = 1 << 20
+_MIN_FREE_BYTES = 1 << 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0 done, 1 could not be done, 2 bad input."""
     arguments = parse(argv)
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr
+    )
     logging.getLogger("segue").setLevel(logging.INFO)
-    if (task := settings.task()) is not None:
-        task_watchdog.hold(task)
+    if (task := settings.airflow_task_pid()) is not None:
+        task_watchdog.end_with_task(task)
     try:
         with progress.display():
-            counts = _run(arguments)
+            result = _run(arguments)
     except KeyboardInterrupt:
         print(f"segue {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
         return 130
     except Exception as error:
-        print(f"segue {arguments.command}: {_told(error, arguments)}", file=sys.stderr)
+        print(f"segue {arguments.command}: {error_message(error, arguments)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    if getattr(arguments, "counts", None):
-        Path(arguments.counts).write_text(json.dumps(counts))
-    if counts:
-        print(f"{arguments.command}: {progress.summary(counts)}")
+    if getattr(arguments, "summary_json", None):
+        Path(arguments.summary_json).write_text(result.to_json())
+    if result.summary():
+        print(f"{arguments.command}: {result.summary()}")
     return 0
 
 
@@ -140,13 +153,16 @@ def _command_list() -> str:
     return "\n".join(lines) + "segue COMMAND --help shows a command's options."
 
 
-def _told(error: Exception, arguments: argparse.Namespace) -> str:
+def error_message(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the one line that the console gets."""
     if isinstance(error, InputError):
         return str(error)
-    free = _free(arguments)
-    said = _OURS.findall(str(error)) if not isinstance(error, StepError) else [str(error)]
-    if any(words in str(error) for words in _FULL) or min(free.values(), default=_ROOM) < _ROOM:
+    free = _free_bytes(arguments)
+    said = _WORKER_ERROR.findall(str(error)) if not isinstance(error, StepError) else [str(error)]
+    if (
+        any(words in str(error) for words in _DISK_FULL_MESSAGES)
+        or min(free.values(), default=_MIN_FREE_BYTES) < _MIN_FREE_BYTES
+    ):
         shown = ", ".join(f"{count >> 20} MiB at {place}" for place, count in free.items())
         also = f" (found first: {said[-1][:200]})" if said else ""
         return f"expected room on the disk, found it full ({shown}); free some, and the same command goes on{also}"
@@ -161,7 +177,7 @@ def _told(error: Exception, arguments: argparse.Namespace) -> str:
     return f"unexpected {type(error).__name__}: {first[:200]}; the whole of it: {_save_traceback()}"
 
 
-def _free(arguments: argparse.Namespace) -> dict[str, int]:
+def _free_bytes(arguments: argparse.Namespace) -> dict[str, int]:
     """Return the bytes that are free where the command writes."""
     free = {}
     with suppress(OSError):  # the lake is not there yet
@@ -183,12 +199,12 @@ def _save_traceback() -> Path:
     return Path(name)
 
 
-def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+def _run(arguments: argparse.Namespace) -> StepResult:
     command = COMMANDS[arguments.command]
     module: Any = importlib.import_module(command.module)
     if not command.writes_lake:
         return module.main(arguments)
-    lake = Lake(settings.lake_path(arguments.lake))
-    session.log_to(lake.root / "logs" / "spark.log")
+    lake = open_lake(arguments)
+    session.redirect_stderr_to(lake.root / "logs" / "spark.log")
     with lake.locked():
         return module.main(arguments)

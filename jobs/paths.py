@@ -27,12 +27,12 @@ def to_path(text: str) -> str:
     return _ESCAPED.sub(lambda m: "\\" if m[0] == "\\\\" else chr(0xDC00 + int(m[0][2:], 16)), text)
 
 
-def one_line(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     """Return the text with control characters escaped, so that a name with a newline cannot break a log line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def private(folder: Path) -> Path:
+def make_private_dir(folder: Path) -> Path:
     """Make a folder that its owner alone can enter, whatever the files in it allow; return it."""
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(PermissionError):  # another's folder: the owner has decided

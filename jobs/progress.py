@@ -1,15 +1,24 @@
 """How far a step is: one rich display on a terminal, a log line now and then elsewhere."""
 
+import json
 import logging
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 log = logging.getLogger("segue")
 
@@ -17,6 +26,23 @@ log = logging.getLogger("segue")
 _LOG_EVERY_S, _LOOK_EVERY_S = 10.0, 0.3
 
 _display: Progress | None = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a command did: counts for its summary line and for Airflow, and the model version it made or used."""
+
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    model_version: str | None = None
+
+    def summary(self) -> str:
+        """Return the command's summary line."""
+        version = {} if self.model_version is None else {"model version": self.model_version}
+        return summary({**self.counts, **version})
+
+    def to_json(self) -> str:
+        """Return the result as JSON: {"counts": {...}, "model_version": ...}."""
+        return json.dumps({"counts": dict(self.counts), "model_version": self.model_version})
 
 
 def summary(counts: Mapping[str, Any]) -> str:
@@ -34,14 +60,16 @@ def display() -> Iterator[None]:
         yield
         return
     columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description:<10}"), BarColumn(30))
-    with Progress(*columns, MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)) as _display:
+    with Progress(
+        *columns, MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)
+    ) as _display:
         try:
             yield
         finally:
             _display = None
 
 
-def finished(name: str, seconds: float) -> None:
+def log_finished(name: str, seconds: float) -> None:
     """Say that `name` is done, where no display shows it."""
     if _display is None:
         log.info("%s: done after %.0f s", name, seconds)
@@ -63,7 +91,9 @@ def watch(name: str, total: int, count: Callable[[], int] | None = None) -> Iter
             elif time.monotonic() - logged >= _LOG_EVERY_S:
                 logged = time.monotonic()
                 rate = done / (logged - started)
-                log.info("%s: %d of %d (%.1f/s)", name, done, total, rate) if count else log.info("%s: at work", name)
+                log.info("%s: %d of %d (%.1f/s)", name, done, total, rate) if count else log.info(
+                    "%s: at work", name
+                )
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()

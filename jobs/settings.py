@@ -46,10 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("SEGUE_MASTER", "local[*]"),
         help="Spark master (SEGUE_MASTER, default local[*]: every core of this machine)",
     )
-    parser.add_argument("--counts", metavar="FILE", help="write what the step did to FILE as well, as JSON")
+    parser.add_argument(
+        "--summary-json", type=Path, metavar="FILE", help="also write the summary to FILE, as JSON"
+    )
 
 
-def dag_defaults() -> dict[str, str]:
+def dag_settings() -> dict[str, str]:
     """Return what the DAGs are told by who starts Airflow; all of it can be empty.
 
     `library` is the folder of music of nightly_refresh, `spark_conf` the file's name in spark_conf/, `py_files` the zip
@@ -59,12 +61,12 @@ def dag_defaults() -> dict[str, str]:
     return {name.lower(): os.environ.get(f"SEGUE_{name}", "") for name in names}
 
 
-def task() -> int | None:
+def airflow_task_pid() -> int | None:
     """Return the process of the Airflow task that has submitted this job, None where none has."""
     return int(os.environ[_TASK]) if _TASK in os.environ else None
 
 
-def begin_task() -> None:
+def export_task_pid() -> None:
     """Tell the jobs that this process will submit that it is their task."""
     os.environ[_TASK] = str(os.getpid())
 
@@ -96,7 +98,7 @@ def mlflow_database(lake: Path) -> Path:
     return lake / "mlflow" / "mlflow.db"
 
 
-def model_page(server: str, version: str | None = None) -> str:
+def mlflow_model_url(server: str, version: str | None = None) -> str:
     """Return where MLflow shows the model, or a version of it; it opens at training, not at language models."""
     path = "/#/models/segue" if version is None else f"/#/models/segue/versions/{version}"
     return f"{server}{path}?workflowType=machine_learning"

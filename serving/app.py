@@ -21,9 +21,9 @@ from jobs.plays import spool
 from jobs.plays.producer import Producer
 from jobs.runtime import embedded_kafka
 from serving import api, catalog, listenbrainz
-from serving.app_state import House
-from serving.db.database import Ledger
-from serving.middleware import Guard
+from serving.app_state import AppState
+from serving.db.database import Database
+from serving.middleware import SecurityMiddleware
 from serving.subsonic import router as subsonic
 
 log = logging.getLogger("segue")
@@ -31,17 +31,17 @@ log = logging.getLogger("segue")
 STATIC = Path(__file__).parent / "static"
 
 
-def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
+def create_app(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     """Return the ASGI application over a lake; MongoDB and Kafka at these addresses, embedded ones for None."""
     root = Lake(lake)
     # The embedded broker may come later than we do, and elsewhere than before.
-    address = kafka or partial(embedded_kafka.find, lake)
-    at = House(root, Ledger(lake), Producer(address, spool.plays(lake)), catalog.load(root))
+    address = kafka or partial(embedded_kafka.find_embedded, lake)
+    at = AppState(root, Database(lake), Producer(address, spool.spool_dir(lake)), catalog.load(root))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         at.open(mongo, asyncio.get_running_loop())
-        await asyncio.to_thread(at.projection.wait, 10.0)
+        await asyncio.to_thread(at.online_store.wait_connected, 10.0)
         yield
         await asyncio.to_thread(at.close)
 
@@ -54,7 +54,7 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.house = at
+    app.state.app_state = at
     for each in (api, subsonic, listenbrainz):
         app.include_router(each.router)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -63,15 +63,17 @@ def create(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     app.add_exception_handler(Exception, _unexpected)
     app.get("/", include_in_schema=False)(_page)
     app.mount("/static", _Modules(directory=STATIC), name="static")
-    return Guard(
+    return SecurityMiddleware(
         app,
-        anyone=at.accounts.anyone,
-        refuse=lambda refused: problem(refused.status_code, str(refused), dict(refused.headers or {})),
-        seen=at.seen,
+        anyone=at.accounts.has_users,
+        refuse=lambda refused: problem_response(
+            refused.status_code, str(refused), dict(refused.headers or {})
+        ),
+        seen=at.record_request,
     )
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
     """Return an error as RFC 9457 has it."""
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse(content, status, headers, "application/problem+json")
@@ -95,23 +97,25 @@ def _invalid(_: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "json_invalid":
-        return problem(400, "body: expected JSON, found something else")
+        return problem_response(400, "body: expected JSON, found something else")
     expected = first["msg"].removeprefix("Input should be ").removeprefix("String should ")
-    return problem(422, f"{where}: expected {expected}, found {ascii(first.get('input'))[:80]}")
+    return problem_response(422, f"{where}: expected {expected}, found {ascii(first.get('input'))[:80]}")
 
 
 def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), dict(error.headers or {}))
+    return problem_response(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
 def _full(_: Request, error: Exception) -> Response:
     log.error("the accounts' file could not be written: %s", error)
-    return problem(507, "expected room on the disk of the lake, found that a change could not be kept")
+    return problem_response(
+        507, "expected room on the disk of the lake, found that a change could not be kept"
+    )
 
 
 def _unexpected(_: Request, error: Exception) -> Response:
-    return problem(500, "a defect of Segue's; its log has the rest")
+    return problem_response(500, "a defect of Segue's; its log has the rest")
 
 
 Application = Callable[..., Any]

@@ -17,10 +17,21 @@ import numpy as np
 from jobs.lake.schemas import FILES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.paths import to_path
-from serving.search_index import Index, fold
+from serving.search_index import PrefixIndex, normalize_text
 
 _COLUMNS = (
-    *("track_id", "title", "artist", "album", "track_no", "year", "genre", "genres", "duration_s", "bit_rate"),
+    *(
+        "track_id",
+        "title",
+        "artist",
+        "album",
+        "track_no",
+        "year",
+        "genre",
+        "genres",
+        "duration_s",
+        "bit_rate",
+    ),
     *("audio_path", "recording_id"),
 )
 
@@ -46,9 +57,9 @@ class Track:
     album_id: str
 
 
-def key(kind: str, *names: str) -> str:
+def stable_id(kind: str, *names: str) -> str:
     """Return an id made of names: stable over restarts and rebuilds, whatever is added."""
-    return f"{kind}-{hashlib.sha256(chr(0).join(map(fold, names)).encode()).hexdigest()[:16]}"
+    return f"{kind}-{hashlib.sha256(chr(0).join(map(normalize_text, names)).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ class Catalog:
     albums: dict[str, Album] = field(init=False)
     artists: dict[str, tuple[Album, ...]] = field(init=False)
     genres: list[tuple[str, int]] = field(init=False)
-    index: Index = field(init=False)
+    index: PrefixIndex = field(init=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__  # frozen, and made of itself
@@ -90,7 +101,7 @@ class Catalog:
         """Return the tracks that a query finds in title, artist, album and genres, best first; all for an empty one."""
         return [self.tracks[number] for number in self.index.search(query)]
 
-    def known(self, ids: Iterable[str]) -> list[Track]:
+    def by_ids(self, ids: Iterable[str]) -> list[Track]:
         """Return the tracks of those ids that can be played, in order."""
         return [self.by_id[each] for each in ids if each in self.by_id]
 
@@ -104,7 +115,7 @@ class Catalog:
         return real if real.is_file() and any(real.is_relative_to(root) for root in self.roots) else None
 
 
-def version(lake: Lake) -> str:
+def lake_version(lake: Lake) -> str:
     """Return what changes when TRACKS does, the name of its version's folder; empty before the first."""
     folder = lake.version(TRACKS)
     return folder.name if folder else ""
@@ -112,13 +123,22 @@ def version(lake: Lake) -> str:
 
 def load(lake: Lake) -> Catalog:
     """Read the collection, without the tracks that have no audio."""
-    found = version(lake)
-    columns = lake.arrow(TRACKS, *_COLUMNS).to_pydict()
+    found = lake_version(lake)
+    columns = lake.read_arrow(TRACKS, *_COLUMNS).to_pydict()
     rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
     tracks = tuple(_track(row) for row in rows if row[_COLUMNS.index("audio_path")])
-    libraries = lake.arrow(FILES, "library")["library"].unique().to_pylist()
+    libraries = lake.read_arrow(FILES, "library")["library"].unique().to_pylist()
     roots = [lake.root / "audio", *(Path(name) for name in libraries if name)]
-    ordered = sorted(tracks, key=lambda t: (fold(t.artist), fold(t.album), t.track_no or 0, fold(t.title), t.track_id))
+    ordered = sorted(
+        tracks,
+        key=lambda t: (
+            normalize_text(t.artist),
+            normalize_text(t.album),
+            t.track_no or 0,
+            normalize_text(t.title),
+            t.track_id,
+        ),
+    )
     return Catalog(found, tuple(ordered), tuple(root.resolve() for root in roots))
 
 
@@ -135,8 +155,8 @@ def _track(row: tuple[Any, ...]) -> Track:
         bit_rate=int(values["bit_rate"] or 0),
         audio_path=to_path(values["audio_path"]),
         recording_id=values["recording_id"] or values["track_id"],
-        artist_id=sys.intern(key("ar", texts["artist"])),
-        album_id=sys.intern(key("al", texts["artist"], texts["album"] or texts["title"])),
+        artist_id=sys.intern(stable_id("ar", texts["artist"])),
+        album_id=sys.intern(stable_id("al", texts["artist"], texts["album"] or texts["title"])),
     )
 
 
@@ -145,27 +165,31 @@ def _albums(tracks: tuple[Track, ...]) -> dict[str, Album]:
     for track in tracks:
         grouped.setdefault(track.album_id, []).append(track)
     return {
-        album_id: Album(album_id, group[0].album or group[0].title, group[0].artist, group[0].artist_id, tuple(group))
+        album_id: Album(
+            album_id, group[0].album or group[0].title, group[0].artist, group[0].artist_id, tuple(group)
+        )
         for album_id, group in grouped.items()
     }
 
 
-def _index(tracks: tuple[Track, ...]) -> Index:
-    return Index(
+def _index(tracks: tuple[Track, ...]) -> PrefixIndex:
+    return PrefixIndex(
         [
-            (4.0, [fold(track.title) for track in tracks]),
-            (3.0, [fold(track.artist) for track in tracks]),
-            (2.0, [fold(track.album) for track in tracks]),
-            (1.0, [fold(" ".join((track.genre, *track.genres))) for track in tracks]),
+            (4.0, [normalize_text(track.title) for track in tracks]),
+            (3.0, [normalize_text(track.artist) for track in tracks]),
+            (2.0, [normalize_text(track.album) for track in tracks]),
+            (1.0, [normalize_text(" ".join((track.genre, *track.genres))) for track in tracks]),
         ]
     )
 
 
-def spread(tracks: Iterable[Track], count: int) -> list[Track]:
+def one_per_artist(tracks: Iterable[Track], count: int) -> list[Track]:
     """Return `count` tracks, one of each artist before a second of any; the same for the same tracks."""
     order = np.random.default_rng(0)
     grouped: dict[str, list[Track]] = {}
     for track in tracks:
         grouped.setdefault(track.artist, []).append(track)
-    turns = [(place, order.random(), track) for group in grouped.values() for place, track in enumerate(group)]
+    turns = [
+        (place, order.random(), track) for group in grouped.values() for place, track in enumerate(group)
+    ]
     return [track for _, _, track in sorted(turns, key=lambda turn: turn[:2])[:count]]

@@ -21,7 +21,7 @@ SIZES = (96, 300, 600, 1200)
 _KEPT = 32 * 2**20
 
 # A picture of more points than this is not decoded: a small file can claim a large one.
-_MOST_POINTS = 40_000_000
+_MAX_POINTS = 40_000_000
 
 # Hues of the drawn covers, degrees: pairs that go together, none of them mud.
 _HUES = ((255, 320), (200, 265), (335, 20), (170, 225), (15, 45), (280, 345), (140, 190), (225, 290))
@@ -43,7 +43,7 @@ class Covers:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        picture = (embedded(file) if file else None) or drawn(track)
+        picture = (embedded_cover(file) if file else None) or generated_cover(track)
         out = io.BytesIO()
         picture.resize((points, points), Image.Resampling.LANCZOS).save(out, "JPEG", quality=82)
         with self._lock:
@@ -55,7 +55,7 @@ class Covers:
         return out.getvalue()
 
 
-def embedded(file: Path) -> Image.Image | None:
+def embedded_cover(file: Path) -> Image.Image | None:
     """Return the file's front cover, else its first picture, cut to a square; None where there is none that can be read."""
     try:
         tagged = decoding.open_tags(str(file))
@@ -65,7 +65,7 @@ def embedded(file: Path) -> Image.Image | None:
     for picture in sorted(found, key=lambda each: each.type != 3):
         try:
             image = Image.open(io.BytesIO(picture.data))
-            if image.width * image.height > _MOST_POINTS:
+            if image.width * image.height > _MAX_POINTS:
                 continue
             image.draft("RGB", (SIZES[-1], SIZES[-1]))
             side = min(image.size)
@@ -76,7 +76,7 @@ def embedded(file: Path) -> Image.Image | None:
     return None
 
 
-def drawn(track: Track) -> Image.Image:
+def generated_cover(track: Track) -> Image.Image:
     """Draw a cover: two hues by the artist, hills of light by the album, and the initials."""
     artist = hashlib.sha256(track.artist.encode()).digest()
     album = hashlib.sha256(f"{track.artist}\0{track.album or track.title}".encode()).digest()
@@ -84,7 +84,10 @@ def drawn(track: Track) -> Image.Image:
     random = np.random.default_rng(list(album[:8]))
     side = 600
     y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
-    colours = [_rgb(hue + random.uniform(-12, 12), 0.62, light) for hue, light in zip(hues, (0.34, 0.55), strict=True)]
+    colours = [
+        _rgb(hue + random.uniform(-12, 12), 0.62, light)
+        for hue, light in zip(hues, (0.34, 0.55), strict=True)
+    ]
     angle = random.uniform(0, 2 * np.pi)
     mix = 0.5 + 0.5 * np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2.2 + random.uniform(0, 3))
     image = colours[0] * (1 - mix[..., None]) + colours[1] * mix[..., None]

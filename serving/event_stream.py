@@ -16,7 +16,7 @@ _BEHIND = 8
 _Message = tuple[str | None, bytes]
 
 
-class Hub:
+class EventHub:
     """The open streams of every listener. Used from the event loop alone, but for `tell`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -24,12 +24,14 @@ class Hub:
         self._streams: dict[str, set[asyncio.Queue[_Message | None]]] = {}
         self.open = 0
 
-    def tell(self, user_id: str | None, kind: str, data: Any, event_id: str | None = None) -> None:
+    def publish(self, user_id: str | None, kind: str, data: Any, event_id: str | None = None) -> None:
         """Send a message to one listener's streams, or (None) to all; from any thread."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, user_id, (event_id, message(kind, data, event_id)))
+            self._loop.call_soon_threadsafe(
+                self._publish, user_id, (event_id, sse_event(kind, data, event_id))
+            )
 
-    def _tell(self, user_id: str | None, told: _Message) -> None:
+    def _publish(self, user_id: str | None, told: _Message) -> None:
         everyone = self._streams.values() if user_id is None else [self._streams.get(user_id, set())]
         for queue in [queue for queues in everyone for queue in queues]:
             if queue.full():
@@ -85,7 +87,7 @@ class Hub:
                 del self._streams[user_id]
 
 
-def message(kind: str, data: Any, event_id: str | None = None) -> bytes:
+def sse_event(kind: str, data: Any, event_id: str | None = None) -> bytes:
     """Return one event as it goes over the wire."""
     head = f"id: {event_id}\n" if event_id else ""
     return f"{head}event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

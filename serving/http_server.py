@@ -14,13 +14,13 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # Seconds for a whole request, its body included: 2 MiB of listens over a slow line.
-REQUEST_S = 60.0
+REQUEST_TIMEOUT_S = 60.0
 
 # Seconds that a client may leave unread what it was sent. A browser that pauses asks for the rest again, by Range.
-STALLED_S = 120.0
+IDLE_TIMEOUT_S = 120.0
 
 # Bytes of a request's line and headers; a playlist of 1,000 tracks comes in the line.
-MOST_HEAD = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 
 # Seconds that open streams get to end when the server is told to.
 _GRACE_S = 2
@@ -30,23 +30,23 @@ _GRACE_S = 2
 _FILES = 65_536
 
 
-def listen(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
     """Return a socket that listens; OSError where the address is taken or none. What it accepts inherits its limits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     listening = socket.create_server((host, port), backlog=2048)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; the kernel ends what is not read in time
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(STALLED_S * 1000))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(IDLE_TIMEOUT_S * 1000))
     return listening
 
 
-def make(application: Any, *, behind_tls: bool = False) -> uvicorn.Server:
+def build_server(application: Any, *, behind_tls: bool = False) -> uvicorn.Server:
     """Return a server of the application; `behind_tls` believes a proxy on this machine who asks, and how."""
     return uvicorn.Server(
         uvicorn.Config(
             application,
-            http=Impatient,
+            http=TimeoutProtocol,
             ws="none",
             log_level="warning",
             access_log=False,
@@ -58,7 +58,7 @@ def make(application: Any, *, behind_tls: bool = False) -> uvicorn.Server:
     )
 
 
-class Impatient(HttpToolsProtocol):
+class TimeoutProtocol(HttpToolsProtocol):
     """uvicorn's connection, which is closed when a request takes longer than REQUEST_S or has a head over MOST_HEAD."""
 
     _timer: asyncio.TimerHandle | None = None
@@ -79,8 +79,8 @@ class Impatient(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head:
             self._head += len(data)
-            if self._head > MOST_HEAD:
-                self._refuse(431, f"expected at most {MOST_HEAD} bytes before the body, found more")
+            if self._head > MAX_HEADER_BYTES:
+                self._refuse(431, f"expected at most {MAX_HEADER_BYTES} bytes before the body, found more")
 
     def on_message_begin(self) -> None:
         """Begin to count time and bytes of another request."""
@@ -104,7 +104,9 @@ class Impatient(HttpToolsProtocol):
 
     def _wait(self) -> None:
         self._stop()
-        self._timer = self.loop.call_later(REQUEST_S, self._refuse, 408, f"expected a request within {REQUEST_S:g} s")
+        self._timer = self.loop.call_later(
+            REQUEST_TIMEOUT_S, self._refuse, 408, f"expected a request within {REQUEST_TIMEOUT_S:g} s"
+        )
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -121,6 +123,8 @@ class Impatient(HttpToolsProtocol):
             problem = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
             body = json.dumps(problem).encode()
             head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\n"
-            head += f"content-length: {len(body)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+            head += (
+                f"content-length: {len(body)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+            )
             self.transport.write(head.encode() + body)
         self.transport.close()

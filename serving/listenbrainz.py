@@ -8,57 +8,60 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from jobs.plays.events import MAX_AHEAD
-from serving.app_state import House
-from serving.catalog import Catalog, Track, fold
+from jobs.plays.events import MAX_CLOCK_SKEW
+from serving.app_state import AppState
+from serving.catalog import Catalog, Track, normalize_text
 from serving.db.accounts import User
-from serving.middleware import Refused
+from serving.middleware import RequestError
 
 _KINDS = {"single": "finished", "import": "finished", "playing_now": "started"}
 _MOST = 1_000
 
 router = APIRouter(prefix="/1", include_in_schema=False)
 
-Token = Annotated[str | None, Header()]
+TokenHeader = Annotated[str | None, Header()]
 
 
 @router.get("/validate-token")
-def validate(request: Request, authorization: Token = None, token: str | None = None) -> dict[str, Any]:
+def validate_token(
+    request: Request, authorization: TokenHeader = None, token: str | None = None
+) -> dict[str, Any]:
     """Say whose token it is."""
-    house: House = request.app.state.house
+    house: AppState = request.app.state.app_state
     try:
-        user = house.listener(cookie=None, authorization=authorization or f"Token {token}")
-    except Refused:
+        user = house.authenticate(cookie=None, authorization=authorization or f"Token {token}")
+    except RequestError:
         return {"code": 200, "message": "Token invalid.", "valid": False}
     return {"code": 200, "message": "Token valid.", "valid": True, "user_name": user.name}
 
 
 @router.post("/submit-listens")
-async def submit(request: Request, authorization: Token = None) -> Response:
+async def submit_listens(request: Request, authorization: TokenHeader = None) -> Response:
     """Take listens; those of tracks that the collection does not have are counted and left out."""
-    house: House = request.app.state.house
-    user = house.listener(cookie=None, authorization=authorization or "Token")
+    house: AppState = request.app.state.app_state
+    user = house.authenticate(cookie=None, authorization=authorization or "Token")
     try:
         given = await request.json()
     except (ValueError, RecursionError):
-        raise Refused(400, "body: expected JSON, found something else") from None
+        raise RequestError(400, "body: expected JSON, found something else") from None
     taken, unknown = await run_sync(_take, house, user, given)
     return JSONResponse({"status": "ok", "taken": taken, "unknown": unknown})
 
 
-def _take(house: House, user: User, given: Any) -> tuple[int, int]:
+def _take(house: AppState, user: User, given: Any) -> tuple[int, int]:
     kind = given.get("listen_type") if isinstance(given, dict) else None
     listens = given.get("payload") if isinstance(given, dict) else None
     if kind not in _KINDS or not isinstance(listens, list) or not 1 <= len(listens) <= _MOST:
-        raise Refused(
-            400, f"expected listen_type (one of {', '.join(_KINDS)}) and payload, a list of 1 to {_MOST} listens"
+        raise RequestError(
+            400,
+            f"expected listen_type (one of {', '.join(_KINDS)}) and payload, a list of 1 to {_MOST} listens",
         )
-    house.event_limit.take(user.name, min(len(listens), house.event_limit.burst))
+    house.event_limit.consume(user.name, min(len(listens), house.event_limit.burst))
     matched = [(_match(house.catalog, listen), listen) for listen in listens]
     # All are looked at before the first is taken: what is refused has changed nothing.
     events = [_event(user, kind, track, listen) for track, listen in matched if track is not None]
     for event in events:
-        house.accept(user, event, count=False)
+        house.accept_play(user, event, count=False)
     return len(events), len(listens) - len(events)
 
 
@@ -75,10 +78,10 @@ def _time(listen: dict[str, Any]) -> str:
         if not isinstance(given, int) or isinstance(given, bool):
             raise ValueError
         at = datetime.fromtimestamp(given, UTC)
-        if at > datetime.now(UTC) + MAX_AHEAD:
+        if at > datetime.now(UTC) + MAX_CLOCK_SKEW:
             raise ValueError
     except (ValueError, OverflowError, OSError):
-        raise Refused(
+        raise RequestError(
             400, f"listened_at: expected seconds since 1970, not to come, found {ascii(given)[:40]}"
         ) from None
     return at.isoformat()
@@ -96,8 +99,18 @@ def _id(user: User, listen: dict[str, Any]) -> str:
 def _match(catalog: Catalog, listen: Any) -> Track | None:
     """Return the track of these names: the artist's and the title, the album's where several have both."""
     names = listen.get("track_metadata") if isinstance(listen, dict) else None
-    if not isinstance(names, dict) or not all(isinstance(names.get(n), str) for n in ("artist_name", "track_name")):
-        raise Refused(400, "track_metadata: expected artist_name and track_name, found something else")
-    artist, title, album = (fold(str(names.get(n) or "")[:300]) for n in ("artist_name", "track_name", "release_name"))
-    found = [t for t in catalog.search(f"{title} {artist}") if (fold(t.title), fold(t.artist)) == (title, artist)]
-    return next((track for track in found if fold(track.album) == album), found[0] if found else None)
+    if not isinstance(names, dict) or not all(
+        isinstance(names.get(n), str) for n in ("artist_name", "track_name")
+    ):
+        raise RequestError(400, "track_metadata: expected artist_name and track_name, found something else")
+    artist, title, album = (
+        normalize_text(str(names.get(n) or "")[:300]) for n in ("artist_name", "track_name", "release_name")
+    )
+    found = [
+        t
+        for t in catalog.search(f"{title} {artist}")
+        if (normalize_text(t.title), normalize_text(t.artist)) == (title, artist)
+    ]
+    return next(
+        (track for track in found if normalize_text(track.album) == album), found[0] if found else None
+    )

@@ -2,9 +2,9 @@
 
 from fastapi.responses import FileResponse
 
-from serving.app_state import House
+from serving.app_state import AppState
 from serving.catalog import Track
-from serving.middleware import Refused
+from serving.middleware import RequestError
 
 _TYPES = {
     ".mp3": "audio/mpeg",
@@ -24,10 +24,10 @@ def content_type(suffix: str) -> str:
     return _TYPES.get(suffix.lower(), "application/octet-stream")
 
 
-def file_response(house: House, track: Track) -> FileResponse:
+def file_response(house: AppState, track: Track) -> FileResponse:
     """Return the track's file, or the Range of it that is asked for; Refused (404) where it is gone."""
     file = house.catalog.audio_file(track)
     if file is None:
-        raise Refused(404, f"expected the file of {track.title!r}, found it gone")
+        raise RequestError(404, f"expected the file of {track.title!r}, found it gone")
     headers = {"Cache-Control": "private, max-age=3600"}
     return FileResponse(file, media_type=content_type(file.suffix), headers=headers)

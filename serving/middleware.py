@@ -20,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "testclient")
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "testserver")
 
 # Bytes of a body; ListenBrainz's clients send up to 1,000 listens at once.
-_LARGEST, _LARGEST_IMPORT = 64 * 1024, 2 * 1024 * 1024
+_MAX_BODY_BYTES, _MAX_IMPORT_BYTES = 64 * 1024, 2 * 1024 * 1024
 _IMPORT = "/1/submit-listens"
 
 CSP = "; ".join(
@@ -56,7 +56,7 @@ _CLIENT_HEADERS = [
 ]
 
 
-class Refused(HTTPException):
+class RequestError(HTTPException):
     """A request that is turned away: status, and the line that says why."""
 
     def __init__(self, status: int, expected: str, headers: dict[str, str] | None = None) -> None:
@@ -66,14 +66,14 @@ class Refused(HTTPException):
         return str(self.detail)
 
 
-class Buckets:
+class TokenBucketLimiter:
     """At most `burst` at once and `rate` a second for each key; the keys that were idle longest are forgotten."""
 
     def __init__(self, rate: float, burst: int, keys: int = 20_000) -> None:
         self.rate, self.burst, self._keys = rate, burst, keys
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, key: str, count: int = 1) -> None:
+    def consume(self, key: str, count: int = 1) -> None:
         """Count a request; Refused (429) where there were too many."""
         now = time.monotonic()
         level, at = self._levels.get(key, (float(self.burst), now))
@@ -84,15 +84,19 @@ class Buckets:
             self._levels.popitem(last=False)
         if level < count:
             wait = max(1, round((count - level) / self.rate))
-            raise Refused(
-                429, f"expected fewer requests, found too many; try again in {wait} s", {"Retry-After": str(wait)}
+            raise RequestError(
+                429,
+                f"expected fewer requests, found too many; try again in {wait} s",
+                {"Retry-After": str(wait)},
             )
 
 
-class Guard:
+class SecurityMiddleware:
     """The outermost layer."""
 
-    def __init__(self, app: Any, *, anyone: Callable[[], bool], refuse: Callable[[Refused], Any], seen: Any) -> None:
+    def __init__(
+        self, app: Any, *, anyone: Callable[[], bool], refuse: Callable[[RequestError], Any], seen: Any
+    ) -> None:
         """`anyone` tells whether there are users, `refuse` makes the answer to a Refused, `seen(status, seconds)` counts."""
         self.app, self.anyone, self.refuse, self.seen = app, anyone, refuse, seen
 
@@ -115,12 +119,12 @@ class Guard:
 
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            if not self.anyone():
+            if not self.has_users():
                 _check_local(scope, headers)
             _check_origin(scope, headers)
             limited = _limited(scope, headers, receive)
             await self.app(scope, limited, answer)
-        except Refused as refused:
+        except RequestError as refused:
             if status == 0:
                 await self.refuse(refused)(scope, receive, answer)
         except ClientDisconnect:
@@ -133,9 +137,14 @@ def _check_local(scope: Scope, headers: dict[str, str]) -> None:
     """Without users only this machine is served, and only by its own names: a foreign page's name may lead here as well."""
     client = scope.get("client")
     host = urlsplit("//" + headers.get("host", "")).hostname if _is_host(headers.get("host", "")) else None
-    if (client is not None and client[0] not in _LOOPBACK) or host not in _LOCAL_HOSTS or "x-forwarded-for" in headers:
-        raise Refused(
-            403, "expected a user to have been added (`segue user add NAME`) before others than this machine are served"
+    if (
+        (client is not None and client[0] not in _LOOPBACK)
+        or host not in _LOCAL_HOSTS
+        or "x-forwarded-for" in headers
+    ):
+        raise RequestError(
+            403,
+            "expected a user to have been added (`segue user add NAME`) before others than this machine are served",
         )
 
 
@@ -154,17 +163,19 @@ def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
     host = headers.get("host", "")
     foreign_origin = origin is not None and origin.partition("://")[2] != host
     if site not in (None, "same-origin", "none") or (site is None and foreign_origin):
-        raise Refused(403, "expected a request from Segue's own page, found one from another site")
+        raise RequestError(403, "expected a request from Segue's own page, found one from another site")
 
 
 def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
     """Return `receive`, but Refused (413) as soon as a body is larger than any request's has to be."""
-    most = _LARGEST_IMPORT if scope["path"] == _IMPORT else _LARGEST
+    most = _MAX_IMPORT_BYTES if scope["path"] == _IMPORT else _MAX_BODY_BYTES
     length = headers.get("content-length", "0")
     if not length.isdecimal():
-        raise Refused(400, "expected a Content-Length that is a number")
+        raise RequestError(400, "expected a Content-Length that is a number")
     if int(length) > most:
-        raise Refused(413, f"expected at most {most} bytes, found {length[:20]}", {"Connection": "close"})
+        raise RequestError(
+            413, f"expected at most {most} bytes, found {length[:20]}", {"Connection": "close"}
+        )
     read = 0
 
     async def limited() -> MutableMapping[str, Any]:
@@ -172,7 +183,7 @@ def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive
         message = await receive()
         read += len(message.get("body", b""))
         if read > most:
-            raise Refused(413, f"expected at most {most} bytes, found more", {"Connection": "close"})
+            raise RequestError(413, f"expected at most {most} bytes, found more", {"Connection": "close"})
         return message
 
     return limited

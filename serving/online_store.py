@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 from jobs.errors import InputError, StepError
 from jobs.online import mongo
 from jobs.runtime import embedded_mongo
-from serving.db.feedback import Listeners
+from serving.db.feedback import FeedbackStore
 
 log = logging.getLogger("segue")
 
@@ -32,7 +32,7 @@ _FRESH_S = {"recommendations": 1.0, "settings": 2.0, "similar": 60.0, "map": 600
 _KEPT = 5_000
 
 # Seconds between two looks: at who has just played something, at everyone who listens, at MongoDB itself.
-_HOT_S, _ALL_S, _RETRY_S = 0.25, 3.0, 1.0
+_ACTIVE_POLL_S, _IDLE_POLL_S, _RETRY_S = 0.25, 3.0, 1.0
 
 # Seconds after an event of a listener in which the recommendations are expected to change.
 _HOT_FOR_S = 30.0
@@ -42,22 +42,26 @@ _TIMEOUT_S = 2.0
 Document = dict[str, Any]
 
 # When what was not fetched yet was fetched: the clock may begin with the machine, so that its 0 is no long time ago.
-_NEVER: tuple[float, Document | None] = (-math.inf, None)
+_NOT_FETCHED: tuple[float, Document | None] = (-math.inf, None)
 
 
-class Projection:
+class OnlineStore:
     """MongoDB as serving reads it; every method is safe to call from any thread and none raises where it is away."""
 
     def __init__(
-        self, uri: str | None, lake: Path, listeners: Listeners, changed: Callable[[str | None, Document], None]
+        self,
+        uri: str | None,
+        lake: Path,
+        listeners: FeedbackStore,
+        changed: Callable[[str | None, Document], None],
     ) -> None:
         """Connect in the background. `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB."""
         self.online = False
         self._uri, self._lake, self._feedback, self._changed = uri, lake, listeners, changed
         self._database: Database[Document] | None = None
-        self._kept: OrderedDict[tuple[str, str], tuple[float, Document | None]] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str], tuple[float, Document | None]] = OrderedDict()
         self._lock = threading.Lock()
-        self._listeners: dict[str, int] = {}
+        self._subscribers: dict[str, int] = {}
         self._hot: dict[str, float] = {}
         self._seen: dict[str, Any] = {}
         self._ended = threading.Event()
@@ -70,7 +74,7 @@ class Projection:
         self._ended.set()
         self._thread.join(15)
 
-    def wait(self, seconds: float) -> bool:
+    def wait_connected(self, seconds: float) -> bool:
         """Wait for the first connection, at most so long; return whether there is one."""
         self._first.wait(seconds)
         return self.online
@@ -80,7 +84,7 @@ class Projection:
     def read(self, collection: str, document_id: str) -> Document | None:
         """Return one document, not older than the collection's `_FRESH_S` where MongoDB answers, else as last seen."""
         with self._lock:
-            at, document = self._kept.get((collection, document_id), _NEVER)
+            at, document = self._cache.get((collection, document_id), _NOT_FETCHED)
         database = self._database
         if database is None or time.monotonic() - at < _FRESH_S[collection]:
             return document
@@ -91,18 +95,18 @@ class Projection:
         self._keep_copy(collection, document_id, document)
         return document
 
-    def kept(self, collection: str, document_id: str) -> tuple[bool, Document | None]:
+    def cached(self, collection: str, document_id: str) -> tuple[bool, Document | None]:
         """Return whether a copy is fresh enough to be believed without asking, and the copy: never waits."""
         with self._lock:
-            at, document = self._kept.get((collection, document_id), _NEVER)
+            at, document = self._cache.get((collection, document_id), _NOT_FETCHED)
         return self._database is None or time.monotonic() - at < _FRESH_S[collection], document
 
     def _keep_copy(self, collection: str, document_id: str, document: Document | None) -> None:
         with self._lock:
-            self._kept[collection, document_id] = (time.monotonic(), document)
-            self._kept.move_to_end((collection, document_id))
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            self._cache[collection, document_id] = (time.monotonic(), document)
+            self._cache.move_to_end((collection, document_id))
+            while len(self._cache) > _KEPT:
+                self._cache.popitem(last=False)
 
     def champion(self) -> str | None:
         """Return the version of the model that is online."""
@@ -117,22 +121,22 @@ class Projection:
 
     # --- who listens ---
 
-    def listen(self, user_id: str, seen: str | None) -> None:
+    def subscribe(self, user_id: str, seen: str | None) -> None:
         """Look for changes of this listener's recommendations from now on; `seen` is the mark of those that are shown."""
         with self._lock:
             if seen is not None:
                 self._seen.setdefault(user_id, seen)
-            self._listeners[user_id] = self._listeners.get(user_id, 0) + 1
+            self._subscribers[user_id] = self._subscribers.get(user_id, 0) + 1
 
-    def leave(self, user_id: str) -> None:
+    def unsubscribe(self, user_id: str) -> None:
         """Take back one `listen`."""
         with self._lock:
-            self._listeners[user_id] = self._listeners.get(user_id, 1) - 1
-            if self._listeners[user_id] <= 0:
-                del self._listeners[user_id]
+            self._subscribers[user_id] = self._subscribers.get(user_id, 1) - 1
+            if self._subscribers[user_id] <= 0:
+                del self._subscribers[user_id]
                 self._seen.pop(user_id, None)
 
-    def expect(self, user_id: str) -> None:
+    def poll_soon(self, user_id: str) -> None:
         """Look more often for a while: the listener has just done something."""
         with self._lock:
             self._hot[user_id] = time.monotonic() + _HOT_FOR_S
@@ -143,7 +147,7 @@ class Projection:
         while not self._ended.is_set():
             try:
                 with (
-                    embedded_mongo.mongo_at(self._uri, self._lake) as uri,
+                    embedded_mongo.mongo_uri(self._uri, self._lake) as uri,
                     mongo.database(uri, timeout_s=_TIMEOUT_S) as database,
                 ):
                     self._database = database
@@ -167,13 +171,13 @@ class Projection:
 
     def _watch(self, database: Database[Document]) -> None:
         everyone_at, likes_there, in_spell = 0.0, False, False
-        while not self._ended.wait(_HOT_S):
+        while not self._ended.wait(_ACTIVE_POLL_S):
             now = time.monotonic()
             with self._lock:
-                listeners = set(self._listeners)
+                listeners = set(self._subscribers)
                 self._hot = {name: until for name, until in self._hot.items() if until > now}
                 hot = listeners & set(self._hot)
-            if now - everyone_at > _ALL_S:
+            if now - everyone_at > _IDLE_POLL_S:
                 everyone_at, hot = now, listeners
                 database.client.admin.command("ping")
             try:
@@ -186,7 +190,9 @@ class Projection:
                 in_spell = False
             except sqlite3.Error as error:  # a full or locked file: no reason to let go of MongoDB
                 if not in_spell:
-                    log.warning("the accounts' file could not be read or written, tried again soon: %s", error)
+                    log.warning(
+                        "the accounts' file could not be read or written, tried again soon: %s", error
+                    )
                 in_spell = True
 
     def _look(self, database: Database[Document], names: Iterable[str]) -> None:
@@ -194,7 +200,7 @@ class Projection:
         found = database["recommendations"].find(
             {"_id": {"$in": wanted}}, {"as_of": 1, "model_version": 1, "offsets": 1}
         )
-        marks = {document["_id"]: mark(document) for document in found}
+        marks = {document["_id"]: revision(document) for document in found}
         changed = [name for name, value in marks.items() if self._seen.get(name) != value]
         for name in changed:
             document = database["recommendations"].find_one({"_id": name})
@@ -206,16 +212,16 @@ class Projection:
     def _project(self, database: Database[Document]) -> None:
         while waiting := self._feedback.pending():
             mongo.upsert(database["feedback"], waiting)
-            self._feedback.told(waiting)
+            self._feedback.mark_synced(waiting)
 
     def _project_all(self, database: Database[Document]) -> None:
         """A store that was rebuilt from nothing has lost the likes."""
         with suppress(PyMongoError):
             if not database["feedback"].find_one():
-                self._feedback.tell_all()
+                self._feedback.mark_all_pending()
 
 
-def mark(document: Document) -> str:
+def revision(document: Document) -> str:
     """Return what tells two versions of a listener's recommendations apart; the id of their event."""
     # None of somebody whose only events were repetitions.
     at = int(document["as_of"].timestamp() * 1_000_000) if document["as_of"] else 0

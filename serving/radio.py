@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow.compute as pc
 
-from jobs.lake.schemas import EMBEDDINGS, FEATURES, TOGETHER
+from jobs.lake.schemas import EMBEDDINGS, FEATURES, ITEM_SIMILARITIES
 from jobs.lake.storage import Lake
-from jobs.recommender import item_catalog, profiles, ranking
+from jobs.recommender import profiles, ranking
+from jobs.recommender.item_catalog import ItemCatalog, with_item_similarities
 from serving.catalog import Catalog, Track
 
 # A mood is a sixth of the collection: those for which the sum of these, as ranks, is largest.
@@ -27,17 +28,17 @@ MOODS: dict[str, dict[str, float]] = {
 _MOOD_SHARE = 6
 
 # Of what a radio starts from so many are asked about, drawn by its salt; and so many of what it has played last.
-_STARTS, _LATEST = 8, 4
+_MAX_SEEDS, _LATEST = 8, 4
 
 # One in so many tracks is left out by chance: the same radio is another each time.
 _LEFT_OUT = 3
 
 # An artist just heard has to wait for so many tracks, as long as there are others.
-_APART = 5
+_ARTIST_GAP = 5
 
 # Taken at a time of so many that the ranking gives: what follows is asked for by who has heard these. A list of ten or more
 # would hold one from elsewhere, to see whether it is liked, which is not what a radio is for.
-_AT_ONCE, _ASKED_FOR = 3, 9
+_BATCH, _ASKED_FOR = 3, 9
 
 # No clock: a radio's made-up listener began then, long before the first track, so that no start counts as just heard.
 _BEGAN, _HEARD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 3, 1, tzinfo=UTC)
@@ -49,30 +50,34 @@ class Radio:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._lock = threading.Lock()
-        self._catalogue: tuple[str, item_catalog.Catalogue] | None = None
+        self._catalogue: tuple[str, ItemCatalog] | None = None
         self._moods: tuple[str, dict[str, list[str]]] | None = None
 
-    def catalogue(self, catalog: Catalog, champion: str | None) -> item_catalog.Catalogue:
+    def item_catalog(self, catalog: Catalog, champion: str | None) -> ItemCatalog:
         """Return what can be played by the version `champion`, by the newest there is for None."""
-        tables = [self._lake.version(table) for table in (EMBEDDINGS, TOGETHER)]
+        tables = [self._lake.version(table) for table in (EMBEDDINGS, ITEM_SIMILARITIES)]
         mark = f"{[table and table.name for table in tables]} {catalog.version} {champion}"
         with self._lock:
             if self._catalogue is None or self._catalogue[0] != mark:
                 self._catalogue = (mark, self._load(catalog, champion))
             return self._catalogue[1]
 
-    def _load(self, catalog: Catalog, champion: str | None) -> item_catalog.Catalogue:
+    def _load(self, catalog: Catalog, champion: str | None) -> ItemCatalog:
         """As `catalogues.load`, from the tracks that are in memory anyway."""
-        versions = self._lake.arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
+        versions = self._lake.read_arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
         version = champion if champion and champion in versions else max(versions, key=int, default="")
-        rows = self._lake.arrow(EMBEDDINGS).filter(pc.field("model_version") == version).sort_by("track_id")
+        rows = (
+            self._lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == version).sort_by("track_id")
+        )
         ids = rows["track_id"].to_pylist()
-        kept = np.array([number for number, track_id in enumerate(ids) if track_id in catalog.by_id], dtype=int)
+        kept = np.array(
+            [number for number, track_id in enumerate(ids) if track_id in catalog.by_id], dtype=int
+        )
         tracks = [catalog.by_id[ids[number]] for number in kept]
         flat = rows["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         vectors = flat.astype(np.float32).reshape(len(ids), -1)[kept] if ids else np.zeros((0, 1), np.float32)
-        return item_catalog.with_together(
-            item_catalog.Catalogue(
+        return with_item_similarities(
+            ItemCatalog(
                 model_version=version,
                 ids=np.array([track.track_id for track in tracks], dtype=str),
                 titles=np.array([track.title for track in tracks], dtype=object),
@@ -82,10 +87,10 @@ class Radio:
                 clusters=rows["cluster"].to_numpy()[kept] if ids else np.zeros(0, dtype=int),
                 plays=np.zeros(len(tracks), dtype=int),
             ),
-            self._lake.arrow(TOGETHER).to_pylist(),
+            self._lake.read_arrow(ITEM_SIMILARITIES).to_pylist(),
         )
 
-    def mood(self, name: str) -> list[str]:
+    def mood_tracks(self, name: str) -> list[str]:
         """Return the ids of the tracks of a mood of MOODS, the most so first."""
         table = self._lake.version(FEATURES)
         mark = str(table)
@@ -96,7 +101,7 @@ class Radio:
 
     def _load_moods(self) -> dict[str, list[str]]:
         columns = sorted({column for weights in MOODS.values() for column in weights})
-        rows = self._lake.arrow(FEATURES, "track_id", *columns)
+        rows = self._lake.read_arrow(FEATURES, "track_id", *columns)
         ids = rows["track_id"].to_pylist()
         ranks = {}
         for column in columns:
@@ -109,7 +114,7 @@ class Radio:
             found[name] = [ids[row] for row in order] if ids else []
         return found
 
-    def next(
+    def next_tracks(
         self,
         catalog: Catalog,
         champion: str | None,
@@ -125,8 +130,10 @@ class Radio:
         Never one of `played` or `never` (track ids), never one recording twice; fewer where the collection has no more.
         The same arguments give the same tracks.
         """
-        catalogue = self.catalogue(catalog, champion)
-        known = sorted((t for t in seeds if t.track_id in catalogue.places), key=lambda t: _chance(salt, t.track_id))
+        catalogue = self.item_catalog(catalog, champion)
+        known = sorted(
+            (t for t in seeds if t.track_id in catalogue.index_of), key=lambda t: _chance(salt, t.track_id)
+        )
         gone = {*played, *never}
         if not known:
             return [track for track in catalog.tracks if track.track_id not in gone][:count]
@@ -135,17 +142,17 @@ class Radio:
             chosen = known[:count]  # a radio from a track begins with the track
         while len(chosen) < count:
             heard = [*played, *(track.track_id for track in chosen)]
-            wanted = min(_AT_ONCE, count - len(chosen))
-            found = self._ask(catalog, catalogue, known[:_STARTS], heard, never, wanted, salt)
+            wanted = min(_BATCH, count - len(chosen))
+            found = self._rank_next(catalog, catalogue, known[:_MAX_SEEDS], heard, never, wanted, salt)
             if not found:
                 break
             chosen += found
         return chosen
 
-    def _ask(
+    def _rank_next(
         self,
         catalog: Catalog,
-        catalogue: item_catalog.Catalogue,
+        catalogue: ItemCatalog,
         seeds: Iterable[Track],
         heard: Sequence[str],
         never: set[str],
@@ -153,28 +160,30 @@ class Radio:
         salt: int,
     ) -> list[Track]:
         """Return at most `count` of the nearest, by different artists; one just heard only where nobody else is left."""
-        profile = _listener(seeds, heard, salt)
+        profile = _synthetic_profile(seeds, heard, salt)
         gone = {*heard, *never}
-        artists = {track.artist_id for track in catalog.known(heard[-_APART:])}
-        waiting = {track.track_id for each in artists for album in catalog.artists[each] for track in album.tracks}
+        artists = {track.artist_id for track in catalog.by_ids(heard[-_ARTIST_GAP:])}
+        waiting = {
+            track.track_id for each in artists for album in catalog.artists[each] for track in album.tracks
+        }
         for exclude in (gone | waiting, gone):
             items = ranking.recommend(catalogue, profile, count=_ASKED_FOR, exclude=exclude)
             if not items:
-                forbidden = {catalogue.places[each] for each in exclude if each in catalogue.places}
-                items = ranking.curated(catalogue, _ASKED_FOR, forbidden)
-            found = catalog.known(item["track_id"] for item in items)
+                forbidden = {catalogue.index_of[each] for each in exclude if each in catalogue.index_of}
+                items = ranking.default_list(catalogue, _ASKED_FOR, forbidden)
+            found = catalog.by_ids(item["track_id"] for item in items)
             kept = [track for track in found if _chance(salt, track.track_id) % _LEFT_OUT] or found
             by_artist = {track.artist_id: track for track in reversed(kept)}
             if by_artist:
                 return list(reversed(by_artist.values()))[:count]
         return []
 
-    def path(
+    def path_between(
         self, catalog: Catalog, champion: str | None, start: Track, end: Track, count: int
     ) -> list[tuple[Track, float]]:
         """Return at most `count` tracks from `start` to `end`, each with its cosine to the one before."""
-        catalogue = self.catalogue(catalog, champion)
-        vectors, places = catalogue.vectors, catalogue.places
+        catalogue = self.item_catalog(catalog, champion)
+        vectors, places = catalogue.vectors, catalogue.index_of
         if start.track_id not in places or end.track_id not in places or count < 2:
             return []
         first, last = (vectors[places[track.track_id]] for track in (start, end))
@@ -190,13 +199,13 @@ class Radio:
         return list(zip((*chosen, end), cosines, strict=True))
 
 
-def _listener(seeds: Iterable[Track], heard: Sequence[str], salt: int) -> profiles.Profile:
+def _synthetic_profile(seeds: Iterable[Track], heard: Sequence[str], salt: int) -> profiles.Profile:
     """Return the profile of somebody who likes the seeds, and has heard the latest of `heard` to the end."""
-    profile = profiles.empty(f"radio {salt}")
+    profile = profiles.new_profile(f"radio {salt}")
     for track in seeds:
-        profiles.add(profile, _event(track.track_id, "liked", _BEGAN))
+        profiles.add_play(profile, _event(track.track_id, "liked", _BEGAN))
     for number, track_id in enumerate(heard[-_LATEST:]):
-        profiles.add(profile, _event(track_id, "finished", _HEARD + timedelta(minutes=3 * number)))
+        profiles.add_play(profile, _event(track_id, "finished", _HEARD + timedelta(minutes=3 * number)))
     return profile
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from jobs.plays.events import Kind
+from jobs.plays.events import EventType
 from serving.radio import MOODS
 
 # No control characters, no lone surrogates: ids are keys of MongoDB and of Kafka.
@@ -29,7 +29,7 @@ class Problem(BaseModel):
     detail: str
 
 
-class Given(BaseModel):
+class StrictModel(BaseModel):
     """What is sent to us: an unknown field is a mistake of the sender, and is said to be."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -57,7 +57,7 @@ class Tracks(BaseModel):
     items: list[TrackOut]
 
 
-class Recommended(BaseModel):
+class RecommendedTrack(BaseModel):
     """One recommended track: score and the reason in words."""
 
     rank: int
@@ -72,7 +72,7 @@ class Recommendations(BaseModel):
     personal: bool
     model_version: str | None
     as_of: str | None
-    items: list[Recommended]
+    items: list[RecommendedTrack]
 
 
 class Artist(BaseModel):
@@ -94,37 +94,41 @@ class AlbumOut(BaseModel):
     tracks: list[TrackOut]
 
 
-class PlayEvent(Given):
+class PlayEvent(StrictModel):
     """What a player has to say; the listener is who is logged in, and the time is now unless it is given."""
 
     track_id: Id
-    event: Kind
+    event: EventType
     event_id: Id | None = Field(None, description="of the player, so that sending it twice counts once")
     position_s: Seconds | None = None
     session_id: Id | None = None
-    played_at: Annotated[str, StringConstraints(max_length=40)] | None = Field(None, description="ISO 8601 with zone")
-    listener: Id | None = Field(None, description="whom the player took for its listener; 409 for another than asks")
+    played_at: Annotated[str, StringConstraints(max_length=40)] | None = Field(
+        None, description="ISO 8601 with zone"
+    )
+    listener: Id | None = Field(
+        None, description="whom the player took for its listener; 409 for another than asks"
+    )
 
 
-class Accepted(BaseModel):
+class EventAccepted(BaseModel):
     """The event is kept, and will reach Kafka."""
 
     event_id: str
 
 
-class Rating(Given):
+class Rating(StrictModel):
     """True likes, false dislikes, null takes either back."""
 
     liked: bool | None
 
 
-class Blocking(Given):
+class BlockRequest(StrictModel):
     """True: never play this artist to me."""
 
     blocked: bool
 
 
-class RadioWanted(Given):
+class RadioRequest(StrictModel):
     """Where a radio starts (one of the first four), and what it has played already, oldest first."""
 
     model_config = ConfigDict(
@@ -145,7 +149,7 @@ class RadioWanted(Given):
     salt: Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_whole)] = 0
 
 
-class Played(BaseModel):
+class HistoryItem(BaseModel):
     """One line of the listening history."""
 
     track: TrackOut
@@ -154,7 +158,7 @@ class Played(BaseModel):
     at: str
 
 
-class Named(BaseModel):
+class NamedCount(BaseModel):
     """A name and how many tracks have it."""
 
     name: str
@@ -178,11 +182,11 @@ class State(BaseModel):
     waiting: int = Field(description="play events that are kept, and not yet in Kafka")
     tracks: int
     model_version: str | None
-    genres: list[Named]
+    genres: list[NamedCount]
     moods: list[str]
 
 
-class Map(BaseModel):
+class CollectionMap(BaseModel):
     """The collection in two dimensions, -1 to 1; near is alike. All lists are as long as `ids`."""
 
     model_version: str | None
@@ -192,21 +196,21 @@ class Map(BaseModel):
     clusters: list[int]
 
 
-class Login(Given):
+class Login(StrictModel):
     """Name and password of a user."""
 
     name: Text
     password: Text
 
 
-class NewPassword(Given):
+class NewPassword(StrictModel):
     """A listener's own password: the present one, and what it is to be."""
 
     old: Text
     new: Text
 
 
-class NewUser(Given):
+class NewUser(StrictModel):
     """A user to be added."""
 
     name: Text
@@ -221,13 +225,13 @@ class UserOut(BaseModel):
     admin: bool
 
 
-class NewClient(Given):
+class NewAppPassword(StrictModel):
     """Which client an app password is for."""
 
     label: Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
-class ClientOut(BaseModel):
+class AppPasswordOut(BaseModel):
     """An app password; `secret` is shown once, when it is made."""
 
     id: str

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 # A word of a query beyond these is not looked at: nobody types so many, and each costs a look at the whole array.
-_MOST_WORDS = 8
+_MAX_WORDS = 8
 
 
-def fold(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Return the text as it is compared: no case, no accents, nothing but letters and digits between blanks."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c)).split())
 
 
-class Index:
+class PrefixIndex:
     """The words of documents 0..n-1, each of several fields with a weight; a whole word counts more than a beginning."""
 
     def __init__(self, fields: Sequence[tuple[float, Sequence[str]]]) -> None:
@@ -36,11 +36,13 @@ class Index:
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         total = int(self._starts[-1])
         self._documents = np.fromiter((d for word in self._words for d in entries[word]), np.int32, total)
-        self._weights = np.fromiter((w for word in self._words for w in entries[word].values()), np.float32, total)
+        self._weights = np.fromiter(
+            (w for word in self._words for w in entries[word].values()), np.float32, total
+        )
 
     def search(self, query: str) -> np.ndarray:
         """Return the documents in which every word of the query begins a word, best first; all of them for an empty one."""
-        words = list(dict.fromkeys(fold(query).split()))[:_MOST_WORDS]
+        words = list(dict.fromkeys(normalize_text(query).split()))[:_MAX_WORDS]
         if not words:
             return np.arange(self.size) if not query.strip() else np.zeros(0, np.int64)
         scores = np.ones(self.size, np.float32)

@@ -48,7 +48,9 @@ def tone(tmp_path: Path) -> Callable[..., Path]:
 
     def write(name: str, *, seconds: float = 3.0, frequency: float = 440.0, rate: int = 44_100) -> Path:
         time = np.arange(int(seconds * rate)) / rate
-        left = 0.4 * np.sin(2 * np.pi * frequency * time) * (0.6 + 0.4 * np.sign(np.sin(2 * np.pi * 2 * time)))
+        left = (
+            0.4 * np.sin(2 * np.pi * frequency * time) * (0.6 + 0.4 * np.sign(np.sin(2 * np.pi * 2 * time)))
+        )
         right = 0.3 * np.sin(2 * np.pi * 1.5 * frequency * time)
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from mutagen.mp3 import MP3, BitrateMode
 from mutagen.ogg import OggFileType
 from mutagen.wave import WAVE
 
-from jobs.errors import BadFile
+from jobs.errors import UnusableFile
 
 # What compress takes in; anything else in the library is listed and left alone.
 EXTENSIONS = frozenset((".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a", ".aac"))
@@ -83,25 +83,27 @@ def check_file(path: str) -> None:
     try:
         mode = os.stat(path).st_mode  # unlike os.path.exists, a disk that fails is no answer
     except FileNotFoundError:
-        raise BadFile("expected the file that was there a moment ago, found nothing") from None
+        raise UnusableFile("expected the file that was there a moment ago, found nothing") from None
     if stat.S_ISDIR(mode):
         os.listdir(path)  # a folder that cannot be walked says so
-        raise BadFile("expected a file, found a directory")
+        raise UnusableFile("expected a file, found a directory")
     if not stat.S_ISREG(mode):  # a pipe or a device would block the reader for ever
-        raise BadFile("expected a regular file, found something else (a pipe, a socket, a device)")
+        raise UnusableFile("expected a regular file, found something else (a pipe, a socket, a device)")
     with open(path, "rb") as file:
         start = file.read(len(_LFS_POINTER))
     if not start:
-        raise BadFile("expected audio, found an empty file")
+        raise UnusableFile("expected audio, found an empty file")
     if start == _LFS_POINTER:
-        raise BadFile("expected audio, found a Git LFS pointer; fetch the file itself with `git lfs pull`")
+        raise UnusableFile(
+            "expected audio, found a Git LFS pointer; fetch the file itself with `git lfs pull`"
+        )
 
 
 def read_header(path: str) -> Header:
     """Return what the file's headers say, by mutagen; BadFile where it is none of the known formats."""
     tagged = open_tags(path)
     if tagged is None or getattr(tagged, "info", None) is None:
-        raise BadFile(f"expected audio ({', '.join(sorted(EXTENSIONS))}), found {_looks_like(path)}")
+        raise UnusableFile(f"expected audio ({', '.join(sorted(EXTENSIONS))}), found {_looks_like(path)}")
     if isinstance(tagged, OggFileType):
         _check_ogg_end(path)
     info = tagged.info
@@ -116,8 +118,12 @@ def read_header(path: str) -> Header:
 def _is_guess(tagged: Any, path: str) -> bool:
     """Tell whether the length is no promise: ADTS has none, an MP3 without Xing or VBRI frame, a WAV from a pipe."""
     if isinstance(tagged, WAVE):
-        return bool(tagged.info.length * tagged.info.bitrate / 8 >= _WAV_UNKNOWN_BYTES > os.path.getsize(path))
-    return isinstance(tagged, AAC) or (isinstance(tagged, MP3) and tagged.info.bitrate_mode == BitrateMode.UNKNOWN)
+        return bool(
+            tagged.info.length * tagged.info.bitrate / 8 >= _WAV_UNKNOWN_BYTES > os.path.getsize(path)
+        )
+    return isinstance(tagged, AAC) or (
+        isinstance(tagged, MP3) and tagged.info.bitrate_mode == BitrateMode.UNKNOWN
+    )
 
 
 def _check_ogg_end(path: str) -> None:
@@ -129,10 +135,12 @@ def _check_ogg_end(path: str) -> None:
     page = end[max(0, end.rfind(b"OggS")) :]
     segments = page[_OGG_HEADER_BYTES - 1 : _OGG_HEADER_BYTES]
     whole = (
-        _OGG_HEADER_BYTES + segments[0] + sum(page[_OGG_HEADER_BYTES:][: segments[0]]) if segments else len(page) + 1
+        _OGG_HEADER_BYTES + segments[0] + sum(page[_OGG_HEADER_BYTES:][: segments[0]])
+        if segments
+        else len(page) + 1
     )
     if page.startswith(b"OggS") and whole > len(page):
-        raise BadFile("expected whole Ogg pages, found that the file ends inside one: truncated")
+        raise UnusableFile("expected whole Ogg pages, found that the file ends inside one: truncated")
 
 
 def open_tags(path: str) -> Any:
@@ -179,7 +187,7 @@ def _soundfile_blocks(path: str) -> Iterator[np.ndarray]:
             while len(block := file.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)):
                 yield _mono(block)
     except soundfile.LibsndfileError as error:
-        raise BadFile(f"expected audio that decodes, found: {error.error_string}") from error
+        raise UnusableFile(f"expected audio that decodes, found: {error.error_string}") from error
 
 
 def _mono(block: np.ndarray) -> np.ndarray:
@@ -210,7 +218,7 @@ def _ffmpeg_pipe(path: str) -> Iterator[Callable[[int], bytes]]:
         [*command, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,
+        preexec_fn=kill_on_parent_exit,
     )
     assert process.stdout is not None
     try:
@@ -227,7 +235,7 @@ def _read(descriptor: int, count: int) -> bytes:
     waiting.register(descriptor, select.POLLIN)
     while len(data) < count:
         if not waiting.poll(FFMPEG_LIMIT_S * 1000):
-            raise BadFile(f"expected FFmpeg to decode on, found it stuck for {FFMPEG_LIMIT_S:.0f} s")
+            raise UnusableFile(f"expected FFmpeg to decode on, found it stuck for {FFMPEG_LIMIT_S:.0f} s")
         if not (chunk := os.read(descriptor, count - len(data))):
             break
         data += chunk
@@ -238,7 +246,7 @@ def _au_header(read: Callable[[int], bytes], path: str) -> tuple[int, int]:
     """Read up to the first sample; return the sample rate and the number of channels."""
     header = read(24)
     if len(header) < 24:
-        raise BadFile(f"expected audio that decodes, found {_looks_like(path)}")
+        raise UnusableFile(f"expected audio that decodes, found {_looks_like(path)}")
     _, offset, _, _, rate, channels = struct.unpack(">6I", header)
     read(offset - 24)
     return int(rate), int(channels)
@@ -253,7 +261,9 @@ def decoded_duration(path: str) -> float:
 def check_duration(promised_s: float | None, decoded_s: float) -> None:
     """Raise BadFile where clearly less audio decodes than the header promises, as in a download that broke off."""
     if promised_s is not None and decoded_s < promised_s - max(_MISSING_S, _MISSING_SHARE * promised_s):
-        raise BadFile(f"expected {promised_s:.1f} s of audio as the header says, found {decoded_s:.1f} s: truncated")
+        raise UnusableFile(
+            f"expected {promised_s:.1f} s of audio as the header says, found {decoded_s:.1f} s: truncated"
+        )
 
 
 def ffmpeg_path() -> str:
@@ -261,6 +271,6 @@ def ffmpeg_path() -> str:
     return str(Path(imageio_ffmpeg.get_ffmpeg_exe()))
 
 
-def die_with_parent() -> None:
+def kill_on_parent_exit() -> None:
     """Ask Linux, in a child about to start, to kill it when its parent dies: no FFmpeg outlives a killed worker."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

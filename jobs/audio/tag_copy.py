@@ -21,7 +21,7 @@ _VORBIS_PICTURE = "metadata_block_picture"
 _MP4_FORMATS = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_PNG}
 
 
-def copy(old: Any, new: Any) -> None:
+def copy_tags(old: Any, new: Any) -> None:
     """Bring the tags of mutagen's file `old` (None where it has none) to `new`, which FFmpeg has tagged already."""
     if old is None or old.tags is None:
         return
@@ -45,12 +45,16 @@ def _copy_items(old: Any, new: Any) -> None:
         new[key] = old[key]
 
 
-_COPIES: dict[type, Callable[[Any, Any], None]] = {ID3: _copy_id3, MP4Tags: _copy_items, VCommentDict: _copy_items}
+_COPIES: dict[type, Callable[[Any, Any], None]] = {
+    ID3: _copy_id3,
+    MP4Tags: _copy_items,
+    VCommentDict: _copy_items,
+}
 
 
 def _translate(old: Any, new: Any) -> None:
     """Set title, artist, album, number, year and genres with all their values; the rest is what FFmpeg made of it."""
-    for names in tags.NAMES.values():
+    for names in tags.TAG_NAMES.values():
         id3, mp4, vorbis = names
         found = tags.values(old, names)
         if not found:
@@ -70,7 +74,9 @@ def pictures(tagged: Any) -> list[Picture]:
         found += [_picture(p.data, p.mime, int(p.type), p.desc) for p in tagged.tags.getall("APIC")]
     elif isinstance(tagged.tags, MP4Tags):
         mimes = {number: mime for mime, number in _MP4_FORMATS.items()}
-        found += [_picture(bytes(c), mimes.get(c.imageformat, "image/jpeg")) for c in tagged.tags.get("covr", [])]
+        found += [
+            _picture(bytes(c), mimes.get(c.imageformat, "image/jpeg")) for c in tagged.tags.get("covr", [])
+        ]
     elif isinstance(tagged.tags, VCommentDict):
         for text in tagged.tags.get(_VORBIS_PICTURE) or []:
             with suppress(Exception):  # mutagen lets struct.error and others through
@@ -89,7 +95,9 @@ def _add_pictures(new: Any, found: list[Picture]) -> None:
         for picture in found:
             while f"APIC:{picture.desc}" in new:  # ID3 tells pictures apart by their description
                 picture.desc += " "
-            new.add(APIC(encoding=3, mime=picture.mime, type=picture.type, desc=picture.desc, data=picture.data))
+            new.add(
+                APIC(encoding=3, mime=picture.mime, type=picture.type, desc=picture.desc, data=picture.data)
+            )
     elif isinstance(new, MP4Tags):
         covers = [MP4Cover(p.data, _MP4_FORMATS[p.mime]) for p in found if p.mime in _MP4_FORMATS]
         if covers:

@@ -12,7 +12,7 @@ from mutagen.mp4 import MP4Tags
 from jobs.audio import decoding
 
 # The names that ID3v2, MP4 and Vorbis comments have for the same things.
-NAMES = {
+TAG_NAMES = {
     "title": ("TIT2", "\xa9nam", "title"),
     "artist": ("TPE1", "\xa9ART", "artist"),
     "album": ("TALB", "\xa9alb", "album"),
@@ -43,8 +43,8 @@ def read_tags(path: str, library: str) -> dict[str, Any]:
     """Return TRACKS' columns title to genres, and recording_mbid, of a file below `library`; what nothing says is None."""
     tagged = decoding.open_tags(path)
     tags = tagged.tags if tagged is not None else None
-    found = {name: values(tags, names) if tags is not None else [] for name, names in NAMES.items()}
-    named = from_name(PurePath(path).relative_to(library))
+    found = {name: values(tags, names) if tags is not None else [] for name, names in TAG_NAMES.items()}
+    named = tags_from_path(PurePath(path).relative_to(library))
     genres = list(dict.fromkeys(found["genres"]))
     return {
         "title": _first(found["title"]) or named["title"],
@@ -104,7 +104,7 @@ def _number(text: str | None, least: int, most: int) -> int | None:
     return number if least <= number <= most else None
 
 
-def from_name(path: PurePath) -> dict[str, Any]:
+def tags_from_path(path: PurePath) -> dict[str, Any]:
     """Return title, artist, album and track_no as a path below the library tells them.
 
     `Artist/Album/07 Title.mp3`, `Artist/Title.mp3` and `Artist - Title.mp3` are understood; folders that are numbers, as

@@ -17,7 +17,7 @@ from mutagen.id3 import ID3, TXXX
 from mutagen.mp4 import MP4
 
 from jobs.audio import decoding, tag_copy
-from jobs.errors import BadFile
+from jobs.errors import UnusableFile
 
 # By extension of the source: the result's extension, FFmpeg's encoder and muxer.
 FORMATS = {
@@ -41,7 +41,7 @@ _MP4_MARK = f"----:org.segue:{_MARK}"
 
 
 @dataclass(frozen=True)
-class Mark:
+class EncoderTag:
     """What a compressed file says of its source: the SHA-256 in hex, and the bit rate it was brought to, bits/s."""
 
     content_hash: str
@@ -53,7 +53,9 @@ def result_extension(path: str) -> str:
     return FORMATS[os.path.splitext(path)[1].lower()][0]
 
 
-def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, promised_s: float | None) -> float:
+def transcode(
+    source: str, target: str, *, bit_rate: int, content_hash: str, promised_s: float | None
+) -> float:
     """Encode `source` to the file `target` at `bit_rate` bits/s and return its duration in seconds, decoded.
 
     Raises BadFile, and leaves no target, where FFmpeg fails or hangs, where less is decoded than `promised_s` (the
@@ -62,10 +64,12 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, pro
     try:
         encoded_s = _encode(source, target, bit_rate, promised_s)
         decoding.check_duration(promised_s, encoded_s)
-        _tag(source, target, Mark(content_hash, bit_rate))
+        _tag(source, target, EncoderTag(content_hash, bit_rate))
         decoded_s = decoding.decoded_duration(target)
         if abs(decoded_s - encoded_s) > _PADDING_S:
-            raise BadFile(f"expected {encoded_s:.2f} s of audio after compression, found {decoded_s:.2f} s")
+            raise UnusableFile(
+                f"expected {encoded_s:.2f} s of audio after compression, found {decoded_s:.2f} s"
+            )
     except BaseException:
         if os.path.lexists(target):
             os.unlink(target)
@@ -94,13 +98,19 @@ def _ffmpeg(
     # ffmpeg-python hashes its arguments as UTF-8, which a file's name need not be: the names come in afterwards.
     names = {"SOURCE": f"file:{source}", "TARGET": f"file:{target}"}
     output = ffmpeg.output(ffmpeg.input("SOURCE")["a:0"], "TARGET", threads=1, **options).overwrite_output()
-    words = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1").compile(cmd=decoding.ffmpeg_path())
+    words = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1").compile(
+        cmd=decoding.ffmpeg_path()
+    )
     command = [names.get(word, word) for word in words]
     limit = decoding.FFMPEG_LIMIT_S + (promised_s or os.path.getsize(source) / _LEAST_BYTES_PER_S) / 10
     try:
-        return subprocess.run(command, capture_output=True, timeout=limit, preexec_fn=decoding.die_with_parent)
+        return subprocess.run(
+            command, capture_output=True, timeout=limit, preexec_fn=decoding.kill_on_parent_exit
+        )
     except subprocess.TimeoutExpired:
-        raise BadFile(f"expected FFmpeg to be done within {limit:.0f} s, found it still at work") from None
+        raise UnusableFile(
+            f"expected FFmpeg to be done within {limit:.0f} s, found it still at work"
+        ) from None
 
 
 def _complaint(stderr: bytes) -> Exception:
@@ -112,15 +122,17 @@ def _complaint(stderr: bytes) -> Exception:
     for full in (errno.ENOSPC, errno.EDQUOT):
         if any(line.rstrip(")").endswith(os.strerror(full)) for line in lines):
             return OSError(full, os.strerror(full))
-    return BadFile(f"expected audio that FFmpeg can read, found: {lines[0] if lines else 'nothing in it'}")
+    return UnusableFile(
+        f"expected audio that FFmpeg can read, found: {lines[0] if lines else 'nothing in it'}"
+    )
 
 
-def _tag(source: str, target: str, mark: Mark) -> None:
+def _tag(source: str, target: str, mark: EncoderTag) -> None:
     """Bring over every tag and picture, and mark the result."""
     tagged = mutagen.File(target)
     if tagged.tags is None:
         tagged.add_tags()
-    tag_copy.copy(decoding.open_tags(source), tagged)
+    tag_copy.copy_tags(decoding.open_tags(source), tagged)
     value = f"{mark.content_hash} {mark.target_bit_rate}"
     if isinstance(tagged.tags, ID3):
         tagged.tags.add(TXXX(encoding=3, desc=_MARK, text=value))
@@ -131,14 +143,14 @@ def _tag(source: str, target: str, mark: Mark) -> None:
     tagged.save()
 
 
-def read_mark(path: str) -> Mark | None:
+def read_encoder_tag(path: str) -> EncoderTag | None:
     """Return the mark of a file that Segue compressed, None for any other file."""
     tagged = decoding.open_tags(path)
     value = _mark_value(tagged) if tagged is not None and tagged.tags is not None else None
     if value is None:
         return None
     content_hash, _, target = value.partition(" ")
-    return Mark(content_hash, int(target)) if len(content_hash) == 64 and target.isdigit() else None
+    return EncoderTag(content_hash, int(target)) if len(content_hash) == 64 and target.isdigit() else None
 
 
 def _mark_value(tagged: Any) -> str | None:

@@ -20,29 +20,36 @@ from jobs.demo import encode, manifest
 from jobs.demo.clips import Clip, clip
 from jobs.demo.styles import STYLES
 from jobs.errors import InputError, StepError
+from jobs.progress import StepResult
 
-TRACKS = 60
+DEFAULT_TRACKS = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the step's arguments."""
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the clips to")
-    parser.add_argument("--tracks", type=int, default=TRACKS, metavar="N", help="number of clips (default %(default)s)")
+    parser.add_argument(
+        "--tracks",
+        type=int,
+        default=DEFAULT_TRACKS,
+        metavar="N",
+        help="number of clips (default %(default)s)",
+    )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, int]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Write the clips that are not there yet; return the counts of `tracks`, `written` and `kept`."""
     if arguments.tracks < 1:
         raise InputError(f"expected --tracks of at least 1, found {arguments.tracks}")
     out = _folder(arguments.out)
-    manifest.sweep(out)
-    book = manifest.Ledger(out)
+    manifest.remove_leftovers(out)
+    book = manifest.Manifest(out)
     clips = [clip(number) for number in range(arguments.tracks)]
-    missing = [entry for entry in clips if not book.holds(entry.path)]
+    missing = [entry for entry in clips if not book.is_current(entry.path)]
     if missing:
         _write_missing(out, missing, book)
     book.close()
-    return {"tracks": len(clips), "written": len(missing), "kept": len(clips) - len(missing)}
+    return StepResult({"tracks": len(clips), "written": len(missing), "kept": len(clips) - len(missing)})
 
 
 def _folder(out: Path) -> Path:
@@ -55,16 +62,16 @@ def _folder(out: Path) -> Path:
     return out
 
 
-def write(out: Path, entry: Clip) -> str:
+def write_clip(out: Path, entry: Clip) -> str:
     """Play one clip, put its file in place and return the file's SHA-256 in hex."""
     path = out / entry.path
     path.parent.mkdir(parents=True, exist_ok=True)
     stereo = STYLES[entry.style].play(np.random.default_rng(entry.seed), entry.tone)
-    manifest.replace(path, lambda part: encode.record(stereo, entry, part))
+    manifest.replace(path, lambda part: encode.encode_clip(stereo, entry, part))
     return manifest.sha256(path)
 
 
-def _write_missing(out: Path, missing: list[Clip], book: manifest.Ledger) -> None:
+def _write_missing(out: Path, missing: list[Clip], book: manifest.Manifest) -> None:
     done = 0
     with progress.display(), progress.watch("demo", len(missing), lambda: done):
         for entry, digest in _write_all(out, missing):
@@ -79,11 +86,13 @@ def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
     workers, context = min(os.cpu_count() or 1, len(clips)), get_context("forkserver")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
     try:
-        futures: dict[Future[str], Clip] = {pool.submit(write, out, entry): entry for entry in clips}
+        futures: dict[Future[str], Clip] = {pool.submit(write_clip, out, entry): entry for entry in clips}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
-        raise StepError("expected every worker to finish, found one killed; run `segue demo` again to go on") from error
+        raise StepError(
+            "expected every worker to finish, found one killed; run `segue demo` again to go on"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from jobs.dsp import tonality
-from jobs.errors import BadFile, InputError
+from jobs.errors import InputError, UnusableFile
 from jobs.lake.schemas import (
     DESCRIPTORS,
     FEATURE_COLUMNS,
@@ -22,10 +22,11 @@ from jobs.lake.schemas import (
     descriptor_columns,
     feature_columns,
 )
-from jobs.paths import one_line, to_text
+from jobs.paths import escape_control_chars, to_text
+from jobs.progress import StepResult
 from jobs.steps import extract
 
-PICTURES = (".png", ".svg", ".pdf")
+IMAGE_EXTENSIONS = (".png", ".svg", ".pdf")
 
 # Of the table, in a file or a pipe; and the order in which its columns are read.
 _WIDTH = 80
@@ -40,25 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument(
         "--picture",
         metavar="OUT.png",
-        help=f"draw mel spectrogram, chroma, onsets and tempo into this file ({', '.join(PICTURES)})",
+        help=f"draw mel spectrogram, chroma, onsets and tempo into this file ({', '.join(IMAGE_EXTENSIONS)})",
     )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Describe the file in the form asked for; raise InputError where it cannot be described."""
     path = os.path.abspath(os.path.expanduser(arguments.file))
     if not os.path.exists(path):
-        raise InputError(f"expected an audio file, found nothing at {one_line(to_text(path))}")
+        raise InputError(f"expected an audio file, found nothing at {escape_control_chars(to_text(path))}")
     picture = _picture_path(arguments.picture, path) if arguments.picture else None
     try:
-        values, duration, sample_rate = extract.describe(path)
-        found = nested(values)
+        values, duration, sample_rate = extract.extract_file_features(path)
+        found = to_nested(values)
         if picture is not None:
             from jobs.commands import describe_plot  # a second of importing matplotlib
 
-            describe_plot.draw(path, found, duration_s=duration, sample_rate=sample_rate, out=picture)
-    except BadFile as error:
-        raise InputError(f"{one_line(to_text(path))}: {error}") from error
+            describe_plot.plot_file(path, found, duration_s=duration, sample_rate=sample_rate, out=picture)
+    except UnusableFile as error:
+        raise InputError(f"{escape_control_chars(to_text(path))}: {error}") from error
     about = {
         "path": to_text(path),
         "duration_s": round(duration, 3),
@@ -71,22 +72,26 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
         print(json.dumps({**about, **found}, indent=1))
     else:
         _print(about, found)
-    return {}
+    return StepResult()
 
 
 def _picture_path(given: str, audio: str) -> Path:
     """Return where the picture goes; InputError where that is no picture's name, or would overwrite the audio."""
     path = Path(given).expanduser().absolute()
-    if path.suffix.lower() not in PICTURES:
-        raise InputError(f"--picture: expected a name that ends in {', '.join(PICTURES)}, found {given!r}")
+    if path.suffix.lower() not in IMAGE_EXTENSIONS:
+        raise InputError(
+            f"--picture: expected a name that ends in {', '.join(IMAGE_EXTENSIONS)}, found {given!r}"
+        )
     if not path.parent.is_dir():
         raise InputError(f"--picture: expected a folder that exists, found none at {path.parent}")
     if path.is_dir() or (path.exists() and path.samefile(audio)):
-        raise InputError(f"--picture: expected a file of its own, found {given!r}, the audio itself or a folder")
+        raise InputError(
+            f"--picture: expected a file of its own, found {given!r}, the audio itself or a folder"
+        )
     return path
 
 
-def nested(values: np.ndarray) -> dict[str, dict[str, Any]]:
+def to_nested(values: np.ndarray) -> dict[str, dict[str, Any]]:
     """Return features (in the order of FEATURE_COLUMNS) as {"features": {name: {statistic: numbers}}, "descriptors"}."""
     by_column = {c: float(f"{v:.7g}") for c, v in zip(FEATURE_COLUMNS, values.tolist(), strict=True)}
     return {
@@ -102,8 +107,10 @@ def _print(about: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
-    console.print(Text(one_line(about["path"]), style="bold"))
-    console.print(f"{about['duration_s']} s at {about['sample_rate']} Hz, features {about['feature_version']}")
+    console.print(Text(escape_control_chars(about["path"]), style="bold"))
+    console.print(
+        f"{about['duration_s']} s at {about['sample_rate']} Hz, features {about['feature_version']}"
+    )
     console.print(summary(found["descriptors"]) + "\n")
     grid = Grid("feature", *_SHOWN, box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
     for column in grid.columns:
@@ -115,7 +122,9 @@ def _print(about: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
         for number in range(size):
             label = name if size == 1 else f"{name} {number + 1:02d}"
             grid.add_row(
-                label, *(_short(statistics[shown][number]) for shown in _SHOWN), end_section=number + 1 == size
+                label,
+                *(_short(statistics[shown][number]) for shown in _SHOWN),
+                end_section=number + 1 == size,
             )
     console.print(grid)
     console.print("\nmfcc_covariance and tempogram: with --json")

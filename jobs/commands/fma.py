@@ -2,14 +2,21 @@
 
 import argparse
 import importlib
-from typing import Any
+
+from jobs.progress import StepResult
 
 # The command's own commands: the module of each, and what it does.
 _COMMANDS = {
     "download": ("jobs.fma.download", "download and unpack its archives"),
-    "import": ("jobs.commands.fma_import", "take features.csv or echonest.csv into FEATURES, without any audio"),
+    "import": (
+        "jobs.commands.fma_import",
+        "take features.csv or echonest.csv into FEATURES, without any audio",
+    ),
     "export": ("jobs.commands.fma_export", "write FEATURES as a features.csv"),
-    "baselines": ("jobs.commands.fma_baselines", "FMA's published genre baselines, from features.csv and tracks.csv"),
+    "baselines": (
+        "jobs.commands.fma_baselines",
+        "FMA's published genre baselines, from features.csv and tracks.csv",
+    ),
 }
 
 
@@ -21,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         importlib.import_module(module).add_arguments(command)
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Run one of the commands."""
     module, _ = _COMMANDS[arguments.fma_command]
-    counts: dict[str, Any] = importlib.import_module(module).main(arguments)
-    return counts
+    result: StepResult = importlib.import_module(module).main(arguments)
+    return result

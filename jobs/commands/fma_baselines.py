@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jobs.errors import InputError
+from jobs.progress import StepResult
 
 # A subset holds those before it.
 SUBSETS = ("small", "medium", "large")
@@ -20,25 +21,29 @@ _NEAREST = 200
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--metadata", type=Path, required=True, metavar="DIR", help="with features.csv and tracks.csv")
+    parser.add_argument(
+        "--metadata", type=Path, required=True, metavar="DIR", help="with features.csv and tracks.csv"
+    )
     parser.add_argument("--subset", choices=SUBSETS, default="medium", help="of FMA (default medium)")
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Return the accuracies, beside the numbers of tracks learned from and judged."""
     features = _read(arguments.metadata / "features.csv", 3)
     tracks = _read(arguments.metadata / "tracks.csv", 2)
-    return protocol(features, tracks, arguments.subset)
+    return StepResult(genre_baselines(features, tracks, arguments.subset))
 
 
 def _read(file: Path, headers: int) -> pd.DataFrame:
     try:
         return pd.read_csv(file, index_col=0, header=list(range(headers)), low_memory=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"--metadata: expected FMA's {file.name}, found {str(error).splitlines()[0]}") from error
+        raise InputError(
+            f"--metadata: expected FMA's {file.name}, found {str(error).splitlines()[0]}"
+        ) from error
 
 
-def protocol(features: pd.DataFrame, tracks: pd.DataFrame, subset: str) -> dict[str, Any]:
+def genre_baselines(features: pd.DataFrame, tracks: pd.DataFrame, subset: str) -> dict[str, Any]:
     """Return the accuracies on features.csv and tracks.csv as read with their headers; InputError for other tables."""
     needed = [("set", "subset"), ("set", "split"), ("track", "genre_top")]
     if missing := [".".join(name) for name in needed if name not in tracks.columns]:
@@ -64,7 +69,9 @@ def protocol(features: pd.DataFrame, tracks: pd.DataFrame, subset: str) -> dict[
     return found
 
 
-def _accuracy(learn: pd.DataFrame, told: np.ndarray, judge: pd.DataFrame, truth: np.ndarray, method: str) -> float:
+def _accuracy(
+    learn: pd.DataFrame, told: np.ndarray, judge: pd.DataFrame, truth: np.ndarray, method: str
+) -> float:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

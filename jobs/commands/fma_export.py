@@ -3,7 +3,6 @@
 import argparse
 import csv
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -11,8 +10,9 @@ import pyarrow.csv
 from jobs import progress, settings
 from jobs.errors import InputError, StepError
 from jobs.fma.features_csv import header
-from jobs.lake.schemas import EMBEDDED_COLUMNS, FEATURES, FMA_COLUMNS, newest_version
-from jobs.lake.storage import Lake
+from jobs.lake.schemas import FEATURES, FMA_COLUMNS, MODEL_INPUT_COLUMNS, newest_feature_version
+from jobs.lake.storage import Lake, open_lake
+from jobs.progress import StepResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,24 +22,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     settings.add_arguments(parser)
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Write the file, there whole or not at all; return the counts."""
-    lake = Lake(settings.lake_path(arguments.lake))
+    lake = open_lake(arguments)
     out = arguments.out.expanduser().absolute()
     if out.is_dir() or not out.parent.is_dir():
         raise InputError(f"--out: expected a file in a folder that exists, found {out}")
-    found = sorted(set(lake.arrow(FEATURES, "feature_version")["feature_version"].to_pylist()))
+    found = sorted(set(lake.read_arrow(FEATURES, "feature_version")["feature_version"].to_pylist()))
     if not found:
-        raise StepError("expected rows in FEATURES, found none; run `segue extract` or `segue fma import` first")
-    version = arguments.feature_version or newest_version(found)
-    if version not in found or version not in EMBEDDED_COLUMNS or not set(EMBEDDED_COLUMNS[version]) & set(FMA_COLUMNS):
+        raise StepError(
+            "expected rows in FEATURES, found none; run `segue extract` or `segue fma import` first"
+        )
+    version = arguments.feature_version or newest_feature_version(found)
+    if (
+        version not in found
+        or version not in MODEL_INPUT_COLUMNS
+        or not set(MODEL_INPUT_COLUMNS[version]) & set(FMA_COLUMNS)
+    ):
         raise InputError(
             f"--feature-version: expected one with FMA's features, of {', '.join(found)}, found {version!r}"
         )
-    return {"tracks": write(lake, version, out), "columns": len(FMA_COLUMNS)}
+    return StepResult({"tracks": export_features(lake, version, out), "columns": len(FMA_COLUMNS)})
 
 
-def write(lake: Lake, version: str, out: Path) -> int:
+def export_features(lake: Lake, version: str, out: Path) -> int:
     """Write a version's 518 features, some rows at a time; return the number of tracks."""
     part = out.with_name(f".{out.name}.part")
     rows = 0
@@ -47,8 +53,8 @@ def write(lake: Lake, version: str, out: Path) -> int:
         csv.writer(file, lineterminator="\n").writerows(header())
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     columns = ["track_id", *FMA_COLUMNS]
-    with part.open("ab") as file, progress.watch("export", lake.rows(FEATURES), lambda: rows):
-        for batch in lake.batches(FEATURES):
+    with part.open("ab") as file, progress.watch("export", lake.count_rows(FEATURES), lambda: rows):
+        for batch in lake.iter_batches(FEATURES):
             batch = batch.filter(pc.equal(batch.column("feature_version"), version)).select(columns)
             pyarrow.csv.write_csv(batch, file, options)
             rows += len(batch)

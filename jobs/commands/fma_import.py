@@ -16,9 +16,10 @@ from jobs.errors import InputError
 from jobs.fma.features_csv import ECHONEST_CSV, FEATURES_CSV, HEADER_ROWS, Layout, read_header
 from jobs.lake import rejects
 from jobs.lake.schemas import FEATURES, TRACKS
-from jobs.lake.storage import Lake
+from jobs.lake.storage import Lake, open_lake
 from jobs.library import tracks_table
-from jobs.paths import one_line
+from jobs.paths import escape_control_chars
+from jobs.progress import StepResult
 from jobs.spark import session
 
 # Bytes read at a time: 500 rows of features.csv, which are 10 MB once parsed.
@@ -27,32 +28,40 @@ _BLOCK_BYTES = 4 * 2**20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--features", type=Path, metavar="FILE", help="features.csv: becomes the version fma-librosa")
-    parser.add_argument("--echonest", type=Path, metavar="FILE", help="echonest.csv: becomes the version fma-echonest")
+    parser.add_argument(
+        "--features", type=Path, metavar="FILE", help="features.csv: becomes the version fma-librosa"
+    )
+    parser.add_argument(
+        "--echonest", type=Path, metavar="FILE", help="echonest.csv: becomes the version fma-echonest"
+    )
     parser.add_argument("--lenient", action="store_true", help="leave out broken records, and count them")
     settings.add_arguments(parser)
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Replace the versions' rows of FEATURES by the files', and add their tracks to TRACKS; return the counts."""
     given = [(arguments.features, FEATURES_CSV), (arguments.echonest, ECHONEST_CSV)]
     wanted = [(path.expanduser().absolute(), layout) for path, layout in given if path is not None]
     if not wanted:
         raise InputError("expected --features FILE or --echonest FILE, found neither")
-    lake = Lake(settings.lake_path(arguments.lake))
-    session.log_to(lake.root / "logs" / "spark.log")
+    lake = open_lake(arguments)
+    session.redirect_stderr_to(lake.root / "logs" / "spark.log")
     counts: dict[str, Any] = {}
     with lake.locked():
         for path, layout in wanted:
             if not path.is_file():
                 raise InputError(f"expected a csv file, found none at {path}")
             csv = FeatureFile(path, layout, lenient=arguments.lenient)
-            bring(lake, csv)
-            counts |= {f"rows of {layout.version}": len(csv.ids), "rejected": len(csv.faults), "left out": csv.left_out}
+            load_features(lake, csv)
+            counts |= {
+                f"rows of {layout.version}": len(csv.ids),
+                "rejected": len(csv.faults),
+                "left out": csv.left_out,
+            }
         pa.default_memory_pool().release_unused()  # Spark needs it now
-        tracks_table.update(arguments.master, lake)
-        counts["tracks"] = lake.rows(TRACKS)
-    return counts
+        tracks_table.update_tracks(arguments.master, lake)
+        counts["tracks"] = lake.count_rows(TRACKS)
+    return StepResult(counts)
 
 
 class FeatureFile:
@@ -70,7 +79,9 @@ class FeatureFile:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield track_id and the layout's columns, float32; InputError with file and line at a broken record."""
         positions = {
-            f"c{i}": self.layout.columns[name] for i, name in enumerate(self.names) if name in self.layout.columns
+            f"c{i}": self.layout.columns[name]
+            for i, name in enumerate(self.names)
+            if name in self.layout.columns
         }
         try:
             with self.path.open("rb") as file:
@@ -94,7 +105,10 @@ class FeatureFile:
             parse_options=pyarrow.csv.ParseOptions(invalid_row_handler=self._skip if self.lenient else None),
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=["track_id", *columns],
-                column_types={"track_id": pa.string() if self.lenient else pa.int64(), **dict.fromkeys(columns, kind)},
+                column_types={
+                    "track_id": pa.string() if self.lenient else pa.int64(),
+                    **dict.fromkeys(columns, kind),
+                },
                 strings_can_be_null=True,
             ),
         )
@@ -108,11 +122,13 @@ class FeatureFile:
         ids = [str(number) for number in batch.column("track_id").to_pylist()]
         values = {column: _numbers(batch.column(place)) for place, column in positions.items()}
         whole = np.logical_and.reduce([np.isfinite(column) for column in values.values()])
-        taken = np.array([self._take(track_id, bool(fine)) for track_id, fine in zip(ids, whole, strict=True)], bool)
+        taken = np.array(
+            [self._accept_row(track_id, bool(fine)) for track_id, fine in zip(ids, whole, strict=True)], bool
+        )
         named = {"track_id": pa.array(ids), **{name: pa.array(column) for name, column in values.items()}}
         return pa.RecordBatch.from_pydict(named).filter(pa.array(taken))
 
-    def _take(self, track_id: str, fine: bool) -> bool:
+    def _accept_row(self, track_id: str, fine: bool) -> bool:
         if not track_id.isdecimal() or track_id in self.ids:
             if not self.lenient:
                 line = HEADER_ROWS + 1 + len(self.ids) + len(self.faults)
@@ -139,22 +155,26 @@ def _numbers(column: pa.Array) -> np.ndarray:
 
 def _line(error: str) -> str:
     """Return Arrow's message with its `Row #7` as `line 7`."""
-    text = one_line(error.split("\n")[0])
+    text = escape_control_chars(error.split("\n")[0])
     place = text.partition("Row #")[2].partition(":")[0]
-    return f"line {place or 'unknown'}: {text.rpartition(f'Row #{place}: ')[2][:160] if place else text[:160]}"
+    return (
+        f"line {place or 'unknown'}: {text.rpartition(f'Row #{place}: ')[2][:160] if place else text[:160]}"
+    )
 
 
-def bring(lake: Lake, csv: FeatureFile) -> None:
+def load_features(lake: Lake, csv: FeatureFile) -> None:
     """Make the version's rows of FEATURES those of the file, in bounded memory, and REJECTS its faults."""
-    rows = lake.arrow(TRACKS, "track_id", "content_hash").to_pylist()
+    rows = lake.read_arrow(TRACKS, "track_id", "content_hash").to_pylist()
     hashes = {row["track_id"]: row["content_hash"] for row in rows}
     total = csv.path.stat().st_size
     with progress.watch(f"{csv.path.name}, MiB", total >> 20, lambda: csv.bytes_read >> 20):
-        lake.commit_arrow(FEATURES, merged(lake.batches(FEATURES), csv, lambda track_id: hashes.get(track_id)))
-    rejects.settle(lake, csv.faults, step=f"import {csv.layout.version}", untouched=frozenset())
+        lake.commit_arrow(
+            FEATURES, merge_features(lake.iter_batches(FEATURES), csv, lambda track_id: hashes.get(track_id))
+        )
+    rejects.replace_faults(lake, csv.faults, step=f"import {csv.layout.version}", untouched=frozenset())
 
 
-def merged(
+def merge_features(
     old: Iterator[pa.RecordBatch], csv: FeatureFile, content_hash: Callable[[str], str | None]
 ) -> Iterator[pa.RecordBatch]:
     """Yield FEATURES' rows of the other versions, then the file's, with the content_hash that TRACKS has, or is to have."""
@@ -166,7 +186,9 @@ def merged(
         known = {
             "track_id": batch.column("track_id"),
             "feature_version": pa.array([csv.layout.version] * len(ids), pa.string()),
-            "content_hash": pa.array([content_hash(i) or tracks_table.silent_hash(i) for i in ids], pa.string()),
+            "content_hash": pa.array(
+                [content_hash(i) or tracks_table.no_audio_hash(i) for i in ids], pa.string()
+            ),
             **{name: batch.column(name) for name in csv.layout.columns.values()},
         }
         arrays = [known[f.name] if f.name in known else pa.nulls(len(ids), f.type) for f in schema]

@@ -22,12 +22,12 @@ from typing import Any
 import ijson
 import pyarrow.compute as pc
 
-from jobs import settings
 from jobs.errors import InputError, StepError
 from jobs.lake.schemas import TRACKS
-from jobs.lake.storage import Lake
+from jobs.lake.storage import open_lake
 from jobs.plays import play_log, spool, topics
 from jobs.plays.producer import Producer
+from jobs.progress import StepResult
 from jobs.runtime import embedded_kafka
 
 # Spotify counts a stream from here on; less is a skip, unless the track was over.
@@ -42,12 +42,12 @@ _FLUSH_S = 600
 _SAMPLE, _COUNTED = 200, 20_000
 
 # Guests and remarks that one service writes and the other does not: of the title to its end, and of the artist.
-_REMARK = re.compile(
+_VERSION_SUFFIX = re.compile(
     r"""(?ix) \s* [-\u2013(\[] \s*
     ( (\d{4}\s+)? (digital(ly)?\s+)? re-?master(ed)? | feat\b | ft\b | featuring\b | with\s | mono\b | stereo\b
     | (\d{4}\s+)? (mono|stereo|single|album|original) \s+ (version|mix|edit)\b | bonus\s+track\b | explicit\b ) .* $"""
 )
-_GUEST = re.compile(r"(?i)\s+[(\[]?(feat|ft|featuring)\b\.?\s.*$")
+_FEATURED_ARTIST = re.compile(r"(?i)\s+[(\[]?(feat|ft|featuring)\b\.?\s.*$")
 
 
 @dataclass(frozen=True)
@@ -77,47 +77,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", help="whose history it is, where the files do not say or say another name")
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Send an event for each listen that matches a track; return the counts."""
-    lake = Lake(settings.lake_path(arguments.lake))
-    known = Known(lake.arrow(TRACKS, "track_id", "artist", "title", "recording_mbid").to_pylist())
+    lake = open_lake(arguments)
+    known = TrackMatcher(lake.read_arrow(TRACKS, "track_id", "artist", "title", "recording_mbid").to_pylist())
     if not known:
         raise StepError(f"expected tracks in {lake.root}, found none; run `segue run` first")
     files = [Path(name).expanduser() for name in arguments.files]
     for file in files:  # before anything is sent
-        next(read(file), None)
+        next(read_history(file), None)
     whose = pc.field("user_id") == arguments.user if arguments.user else None
-    there = frozenset(play_log.journal(lake).read("event_id", where=whose)["event_id"].to_pylist())
-    result = Result(dict.fromkeys(("listens", "sent", "there already", "unmatched"), 0))
-    with embedded_kafka.kafka_at(arguments.kafka, lake.root) as address:
-        topics.ensure(address)
-        with Producer(address, spool.plays(lake.root)) as producer:
+    there = frozenset(play_log.play_table(lake).read("event_id", where=whose)["event_id"].to_pylist())
+    result = ImportResult(dict.fromkeys(("listens", "sent", "there already", "unmatched"), 0))
+    with embedded_kafka.kafka_address(arguments.kafka, lake.root) as address:
+        topics.ensure_topics(address)
+        with Producer(address, spool.spool_dir(lake.root)) as producer:
             for file in files:
-                for made in matched(read(file), arguments.user, known, there, result):
+                for made in to_events(read_history(file), arguments.user, known, there, result):
                     producer.send(made)
             if not producer.flush(_FLUSH_S):
-                raise StepError(f"expected Kafka at {address} to take all, found {producer.waiting} events waiting")
-    told = result.told()
+                raise StepError(
+                    f"expected Kafka at {address} to take all, found {producer.pending} events waiting"
+                )
+    told = result.top_unmatched()
     (lake.root / "unmatched.json").write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     most = {"most of them": f"{told[0]['artist']} - {told[0]['title']}"} if told else {}
-    return {**result.counts, **most}
+    return StepResult({**result.counts, **most})
 
 
 @dataclass
-class Result:
+class ImportResult:
     """What has become of the listens: counts, and artist and title of those that matched nothing, with how many."""
 
     counts: dict[str, int]
     unmatched: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def told(self) -> list[dict[str, Any]]:
+    def top_unmatched(self) -> list[dict[str, Any]]:
         """Return the unmatched titles that were listened to most."""
         found = sorted(self.unmatched.items(), key=lambda pair: (-pair[1], pair[0]))[:_SAMPLE]
         return [{"artist": artist, "title": title, "listens": count} for (artist, title), count in found]
 
 
-def matched(
-    listens: Iterable[Listen], user: str | None, known: "Known", there: Collection[str], result: Result
+def to_events(
+    listens: Iterable[Listen],
+    user: str | None,
+    known: "TrackMatcher",
+    there: Collection[str],
+    result: ImportResult,
 ) -> Iterator[dict[str, Any]]:
     """Yield the events to send of listens; `user` goes before what a file says, `there` are event_ids to leave out.
 
@@ -127,8 +133,8 @@ def matched(
         who = user or listen.user
         if who is None:
             raise InputError("--user: expected whose history it is, found no name in the files")
-        track_id = known.track(listen)
-        made = event(listen, who, track_id) if track_id else None
+        track_id = known.match(listen)
+        made = to_play_event(listen, who, track_id) if track_id else None
         result.counts["listens"] += 1
         if made is None:
             name = (listen.artist, listen.title)
@@ -140,7 +146,7 @@ def matched(
         result.counts[outcome] += 1
 
 
-class Known:
+class TrackMatcher:
     """The tracks by MusicBrainz's id of the recording, and by normalised artist and title.
 
     Of several the smallest id counts, so that a history is matched alike each time.
@@ -151,33 +157,37 @@ class Known:
         named = sorted(tracks, key=lambda row: row["track_id"], reverse=True)
         self._by_mbid = {row["recording_mbid"]: row["track_id"] for row in named if row.get("recording_mbid")}
         self._by_name = {
-            key(row["artist"], row["title"]): row["track_id"] for row in named if row["artist"] and row["title"]
+            match_key(row["artist"], row["title"]): row["track_id"]
+            for row in named
+            if row["artist"] and row["title"]
         }
 
     def __len__(self) -> int:
         return len(self._by_mbid) + len(self._by_name)
 
-    def track(self, listen: Listen) -> str | None:
+    def match(self, listen: Listen) -> str | None:
         """Return the id of the track that was listened to; None where there is none such."""
         for mbid in listen.mbids:
             if mbid.lower() in self._by_mbid:
                 return self._by_mbid[mbid.lower()]
-        return self._by_name.get(key(listen.artist, listen.title))
+        return self._by_name.get(match_key(listen.artist, listen.title))
 
 
-def key(artist: str, title: str) -> tuple[str, str]:
+def match_key(artist: str, title: str) -> tuple[str, str]:
     """Return what two spellings of one track have in common: letters and digits, no guests, no remarks of a remaster."""
     artist, title = (unicodedata.normalize("NFKC", text) for text in (artist, title))
-    artist = re.sub(r"^the\s|,\s*the$", "", _GUEST.sub("", artist).strip(), flags=re.I)
-    return _plain(artist), _plain(_GUEST.sub("", _REMARK.sub("", title)))
+    artist = re.sub(r"^the\s|,\s*the$", "", _FEATURED_ARTIST.sub("", artist).strip(), flags=re.I)
+    return _plain(artist), _plain(_FEATURED_ARTIST.sub("", _VERSION_SUFFIX.sub("", title)))
 
 
 def _plain(text: str) -> str:
-    letters = re.sub(r"\s&\s|\s\+\s", " and ", unicodedata.normalize("NFKD", text).casefold()).replace("&", "and")
+    letters = re.sub(r"\s&\s|\s\+\s", " and ", unicodedata.normalize("NFKD", text).casefold()).replace(
+        "&", "and"
+    )
     return "".join(c for c in letters if c.isalnum()) or text.casefold()
 
 
-def event(listen: Listen, user: str, track_id: str) -> dict[str, Any]:
+def to_play_event(listen: Listen, user: str, track_id: str) -> dict[str, Any]:
     """Return the play event of a listen."""
     told = f"{user}\n{listen.at.isoformat()}\n{track_id}"
     finished = listen.ended or listen.played_s is None or listen.played_s >= _PLAYED_S
@@ -191,16 +201,26 @@ def event(listen: Listen, user: str, track_id: str) -> dict[str, Any]:
     }
 
 
-def read(file: Path) -> Iterator[Listen]:
+def read_history(file: Path) -> Iterator[Listen]:
     """Yield the listens of a file, by its format; InputError where it is none of the three."""
     readers = {".jsonl": _listenbrainz, ".json": _spotify, ".csv": _lastfm, ".tsv": _lastfm}
     if file.suffix not in readers:
-        raise InputError(f"expected .jsonl (ListenBrainz), .csv or .tsv (Last.fm) or .json (Spotify), found {file}")
+        raise InputError(
+            f"expected .jsonl (ListenBrainz), .csv or .tsv (Last.fm) or .json (Spotify), found {file}"
+        )
     try:
         yield from readers[file.suffix](file)
     except OSError as error:
         raise InputError(f"expected a history, found {file}: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, csv.Error, ijson.JSONError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        csv.Error,
+        ijson.JSONError,
+    ) as error:
         said = " ".join(str(error).split())[:100]
         raise InputError(f"expected a history, found {file} with {type(error).__name__}: {said}") from error
 
@@ -215,7 +235,11 @@ def _listenbrainz(file: Path) -> Iterator[Listen]:
                 told, mapped = about.get("additional_info") or {}, about.get("mbid_mapping") or {}
                 mbids = tuple(m for m in (told.get("recording_mbid"), mapped.get("recording_mbid")) if m)
                 at = row["listened_at"] if "listened_at" in row else row["timestamp"]
-                when = datetime.fromtimestamp(int(at), UTC) if isinstance(at, int) else _time(str(at).rstrip("Z"))
+                when = (
+                    datetime.fromtimestamp(int(at), UTC)
+                    if isinstance(at, int)
+                    else _time(str(at).rstrip("Z"))
+                )
                 user = row.get("user_name") or row.get("user_id")
                 who = str(user) if user is not None else None
                 yield Listen(who, about["artist_name"], about["track_name"], when, mbids=mbids)
@@ -268,7 +292,9 @@ def _lastfm(file: Path) -> Iterator[Listen]:
 def _time(text: str) -> datetime:
     if re.fullmatch(r"\d+(\.\d+)?", text):
         seconds = float(text)
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds / 1000 if seconds > 1e11 else seconds)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(
+            seconds=seconds / 1000 if seconds > 1e11 else seconds
+        )
     for form in _DATES:
         try:
             return datetime.strptime(text, form).replace(tzinfo=UTC)

@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table as Grid
@@ -14,17 +13,20 @@ from rich.text import Text
 
 from jobs import pipeline, progress, settings
 from jobs.lake.schemas import REJECTS
-from jobs.lake.storage import Lake
+from jobs.lake.storage import open_lake
 from jobs.library import scan
-from jobs.paths import one_line, to_text
+from jobs.paths import escape_control_chars, to_text
+from jobs.progress import StepResult
 from jobs.steps import catalog, cluster, compress, embed, evaluate, promote
 
-_MAIN = {step.name: importlib.import_module(f"jobs.steps.{step.name}").main for step in pipeline.STEPS}
+_STEP_FUNCTIONS = {
+    step.name: importlib.import_module(f"jobs.steps.{step.name}").main for step in pipeline.STEPS
+}
 # A refusal of the gate ends no batch.
-_MAIN["promote"] = promote.run
+_STEP_FUNCTIONS["promote"] = promote.promote_as_step
 
 # Rejected files that the summary names; the table has them all.
-_SHOWN_REJECTS = 8
+_MAX_REJECTS_SHOWN = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,52 +39,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     promote.add_margin_argument(parser)
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Run every step and print a summary; the counts are in it."""
-    done: dict[str, dict[str, Any]] = {}
+    results: dict[str, StepResult] = {}
     seconds: dict[str, float] = {}
+    model_version = None
     started = time.monotonic()
-    arguments.model_version = None
-    arguments.no_mongo = True  # publish writes all of it
-    for name, step in _MAIN.items():
-        begun = time.monotonic()
-        done[name] = step(arguments)
-        seconds[name] = time.monotonic() - begun
-        progress.finished(name, seconds[name])
-        if name == "cluster":  # the version of these very tracks, which need not be the newest
-            arguments.model_version = done[name]["model version"]
-    _print(arguments, done, seconds, time.monotonic() - started)
-    return {}
+    for name, step in _STEP_FUNCTIONS.items():
+        step_started = time.monotonic()
+        # `publish` writes all of MongoDB, so `catalog` need not.
+        step_arguments = {**vars(arguments), "model_version": model_version, "no_mongo": True}
+        results[name] = step(argparse.Namespace(**step_arguments))
+        seconds[name] = time.monotonic() - step_started
+        progress.log_finished(name, seconds[name])
+        if name == "cluster":  # the version trained on these tracks, which need not be the newest
+            model_version = results[name].model_version
+    _print(arguments, results, seconds, time.monotonic() - started)
+    return StepResult()
 
 
 def _print(
-    arguments: argparse.Namespace, done: dict[str, dict[str, Any]], seconds: dict[str, float], total: float
+    arguments: argparse.Namespace, results: dict[str, StepResult], seconds: dict[str, float], total: float
 ) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    grid = Grid("step", "seconds", "what it did", box=None, pad_edge=False, header_style="bold")
+    grid = Grid("step", "seconds", "result", box=None, pad_edge=False, header_style="bold")
     grid.columns[1].justify = "right"
-    for name, counts in done.items():
-        grid.add_row(name, f"{seconds[name]:.1f}", progress.summary(counts))
-    grid.add_row("together", f"{total:.1f}", "", style="bold")
+    for name, result in results.items():
+        grid.add_row(name, f"{seconds[name]:.1f}", result.summary())
+    grid.add_row("total", f"{total:.1f}", "", style="bold")
     console.print(grid)
     _print_rejects(console, arguments)
     _print_next(console, arguments)
 
 
 def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
-    lake = Lake(settings.lake_path(arguments.lake))
-    prefix = scan.below(Path(arguments.library).expanduser().resolve())
-    rejected = lake.arrow(REJECTS).sort_by([("path", "ascending")]).to_pylist()
+    lake = open_lake(arguments)
+    prefix = scan.path_prefix(Path(arguments.library).expanduser().resolve())
+    rejected = lake.read_arrow(REJECTS).sort_by([("path", "ascending")]).to_pylist()
     rows = [row for row in rejected if row["path"].startswith(prefix)]
     if not rows:
         return
     console.print(
         f"\n{len(rows)} rejected (table REJECTS; they are tried again when they change, or with --retry-rejected):"
     )
-    for row in rows[:_SHOWN_REJECTS]:
-        console.print(Text(f"  {one_line(row['path'].removeprefix(prefix))} ({row['step']}): {one_line(row['error'])}"))
-    if len(rows) > _SHOWN_REJECTS:
-        console.print(f"  and {len(rows) - _SHOWN_REJECTS} more")
+    for row in rows[:_MAX_REJECTS_SHOWN]:
+        console.print(
+            Text(
+                f"  {escape_control_chars(row['path'].removeprefix(prefix))} ({row['step']}): {escape_control_chars(row['error'])}"
+            )
+        )
+    if len(rows) > _MAX_REJECTS_SHOWN:
+        console.print(f"  and {len(rows) - _MAX_REJECTS_SHOWN} more")
 
 
 def _print_next(console: Console, arguments: argparse.Namespace) -> None:
@@ -94,5 +101,7 @@ def _print_next(console: Console, arguments: argparse.Namespace) -> None:
 
     console.print("\nNext:")
     console.print(Text(f"  tables       {to_text(lake)}/*/current, Parquet"))
-    console.print(Text(f"  the model    {arguments.mlflow or 'in MLflow, started with Airflow by ' + command('up')}"))
+    console.print(
+        Text(f"  the model    {arguments.mlflow or 'in MLflow, started with Airflow by ' + command('up')}")
+    )
     console.print(Text(f"  more music   add files and run again, only what is new is done: {command('run')}"))

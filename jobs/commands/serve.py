@@ -2,10 +2,10 @@
 
 import argparse
 import logging
-from typing import Any
 
 from jobs import settings
 from jobs.errors import InputError, StepError
+from jobs.progress import StepResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Serve until told to end. InputError for a port that is taken."""
     from serving import app, http_server
 
@@ -33,16 +33,16 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             f"--lake: expected the folder of a lake, found none at {lake}; `segue run --library DIR` makes one"
         )
     try:
-        listening = http_server.listen(arguments.host, arguments.port)
+        listening = http_server.bind(arguments.host, arguments.port)
     except (OSError, OverflowError) as error:
         raise InputError(
             f"expected {arguments.host}:{arguments.port} to be free, found: {error}; name another --port"
         ) from error
-    made = http_server.make(
-        app.create(lake, mongo=arguments.mongo, kafka=arguments.kafka), behind_tls=arguments.behind_tls
+    made = http_server.build_server(
+        app.create_app(lake, mongo=arguments.mongo, kafka=arguments.kafka), behind_tls=arguments.behind_tls
     )
     logging.getLogger("segue").info("http://%s:%d", *listening.getsockname()[:2])
     made.run(sockets=[listening])
     if not made.started:
         raise StepError("expected the server to start, found it ended; the lines above say why")
-    return {}
+    return StepResult()

@@ -26,11 +26,11 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
-from jobs import settings
 from jobs.errors import InputError, StepError
-from jobs.lake.storage import Lake
+from jobs.lake.storage import Lake, open_lake
 from jobs.online import mongo
 from jobs.plays import events, play_log, topics
+from jobs.progress import StepResult
 from jobs.runtime import embedded_kafka, embedded_mongo, java, stream_status
 from jobs.spark import session
 from jobs.streaming import micro_batch, reconcile
@@ -38,7 +38,7 @@ from jobs.streaming import micro_batch, reconcile
 log = logging.getLogger("segue")
 
 # Seconds between two tries to reach a store that is away, its plays wait in Kafka; at most, where it is there and refuses.
-_RETRY_S, _RETRY_MOST_S = 1.0, 30.0
+_RETRY_S, _MAX_RETRY_S = 1.0, 30.0
 
 # What Spark does is to read Kafka. Four tries: a consumer gives up where the clock jumps while it waits.
 _MASTER = "local[2,4]"
@@ -59,27 +59,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until-empty", action="store_true", help="end when everything sent so far is done")
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Listen until SIGTERM or Ctrl-C; return the counts."""
     if arguments.most < 1:
         raise InputError(f"expected --most of at least 1 event, found {arguments.most}")
-    lake = Lake(settings.lake_path(arguments.lake))
-    session.log_to(lake.root / "logs" / "stream.log")
+    lake = open_lake(arguments)
+    session.redirect_stderr_to(lake.root / "logs" / "stream.log")
     with ExitStack() as stack:
-        stack.enter_context(_alone(lake))
+        stack.enter_context(_single_stream(lake))
         # A listener's vectors are few: a second thread would wait for the first, and take the core of the store.
         stack.enter_context(threadpool_limits(1))
-        address = stack.enter_context(embedded_kafka.kafka_at(arguments.kafka, lake.root))
-        topic_id = topics.ensure(address)
-        heard = stack.enter_context(Listener(lake, address, topic_id, arguments.mongo).opened())
-        spark = session.spark(_MASTER, settings="stream.conf", jars=[*java.jars("connector"), *java.jars("token")])
+        address = stack.enter_context(embedded_kafka.kafka_address(arguments.kafka, lake.root))
+        topic_id = topics.ensure_topics(address)
+        heard = stack.enter_context(BatchHandler(lake, address, topic_id, arguments.mongo).open())
+        spark = session.get_session(
+            _MASTER, settings="stream.conf", jars=[*java.jars("connector"), *java.jars("token")]
+        )
         query = _query(spark, heard, address, arguments, lake.root / "stream" / f"checkpoint-{topic_id}")
-        _wait(query, lambda: stream_status.write(lake.root, heard.figures(), query.lastProgress))
-        return heard.totals()
+        _wait(query, lambda: stream_status.write(lake.root, heard.status(), query.lastProgress))
+        return StepResult(heard.totals())
 
 
 @contextmanager
-def _alone(lake: Lake) -> Iterator[None]:
+def _single_stream(lake: Lake) -> Iterator[None]:
     """Hold the lake's place of the stream: two of them would each take every batch."""
     folder = lake.root / "stream"
     folder.mkdir(exist_ok=True)
@@ -91,11 +93,11 @@ def _alone(lake: Lake) -> Iterator[None]:
 
 
 def _query(
-    spark: SparkSession, heard: "Listener", address: str, arguments: argparse.Namespace, checkpoint: Path
+    spark: SparkSession, heard: "BatchHandler", address: str, arguments: argparse.Namespace, checkpoint: Path
 ) -> Any:
     frame = (
         spark.readStream.format("kafka")
-        .options(**topics.spark_options(address))
+        .options(**topics.spark_kafka_options(address))
         .option("subscribe", topics.PLAYS)
         .option("startingOffsets", json.dumps({topics.PLAYS: heard.starting_offsets()}))
         .option("maxOffsetsPerTrigger", arguments.most)
@@ -111,7 +113,9 @@ def _query(
             "octet_length(value) AS size",
         )
     )
-    writer = frame.writeStream.foreachBatch(heard).option("checkpointLocation", str(checkpoint)).queryName("plays")
+    writer = (
+        frame.writeStream.foreachBatch(heard).option("checkpointLocation", str(checkpoint)).queryName("plays")
+    )
     if arguments.until_empty:
         return writer.trigger(availableNow=True).start()
     # One batch after the other. With time between them Spark waits for a time of day: an hour, where the clock is put back
@@ -146,26 +150,26 @@ def _wait(query: Any, tell: Callable[[], None]) -> None:
         raise StepError(f"the stream has ended: {str(error)[:500]}")
 
 
-class Listener:
+class BatchHandler:
     """What takes the batches: holds the store, the producer of plays.rejected, the catalogue and the figures."""
 
     def __init__(self, lake: Lake, kafka: str, topic_id: str, mongo_uri: str | None) -> None:
         self._lake, self._kafka, self._topic_id, self._uri = lake, kafka, topic_id, mongo_uri
-        self._shelf = micro_batch.Shelf(lake)
+        self._shelf = micro_batch.CatalogCache(lake)
         self._store = ExitStack()
         self._database: Any = None
-        self._counts, self._latencies = micro_batch.Counts(), [0.0] * 0
+        self._counts, self._latencies = micro_batch.BatchStats(), [0.0] * 0
         self._rejecter: KafkaProducer | None = None
         self._upto: dict[str, int] = {}
         self._repaired = 0
 
     @contextmanager
-    def opened(self) -> Iterator["Listener"]:
+    def open(self) -> Iterator["BatchHandler"]:
         """Open store and rejects; close them at the end."""
         try:
-            self._upto = last_rejected(self._kafka)
+            self._upto = last_rejected_offsets(self._kafka)
             self._rejecter = KafkaProducer(
-                **topics.python_options(self._kafka), acks="all", max_request_size=2 * topics.MAX_MESSAGE
+                **topics.kafka_python_config(self._kafka), acks="all", max_request_size=2 * topics.MAX_MESSAGE
             )
             self._reopen()
             yield self
@@ -178,18 +182,20 @@ class Listener:
         """Connect to the store, wherever it is now, and bring it up to PLAYS: it may have lost what it was told."""
         self._store.close()
         self._store = ExitStack()
-        uri = self._store.enter_context(embedded_mongo.mongo_at(self._uri, self._lake.root))
+        uri = self._store.enter_context(embedded_mongo.mongo_uri(self._uri, self._lake.root))
         self._database = self._store.enter_context(mongo.database(uri))
-        repaired = reconcile.repair(self._database, self._shelf, self._lake)
+        repaired = reconcile.reconcile(self._database, self._shelf, self._lake)
         self._repaired += repaired
         if repaired:
-            log.warning("the store was behind PLAYS: %d listeners' profiles and lists made again from it", repaired)
+            log.warning(
+                "the store was behind PLAYS: %d listeners' profiles and lists made again from it", repaired
+            )
 
     def starting_offsets(self) -> dict[str, int]:
         """Return where a query without a checkpoint begins: behind what PLAYS has, else at what Kafka still has (-2)."""
-        reached = play_log.ends(self._lake)
+        reached = play_log.last_offset_by_partition(self._lake)
         return {
-            str(number): reached.get(micro_batch.origin(self._topic_id, number), -3) + 1
+            str(number): reached.get(micro_batch.source_partition(self._topic_id, number), -3) + 1
             for number in range(_partitions(self._kafka))
         }
 
@@ -199,12 +205,14 @@ class Listener:
         messages = _messages(batch.toArrow())
         if not messages:
             return
-        plays, rejected = micro_batch.split(messages, self._shelf.known(), self._topic_id)
+        plays, rejected = micro_batch.validate(messages, self._shelf.track_ids(), self._topic_id)
         self._reject(rejected)
-        micro_batch.keep(self._lake, self._topic_id, messages, plays)
-        self._with_store(lambda: micro_batch.apply(self._database, self._shelf, plays, self._counts))
+        micro_batch.append_plays(self._lake, self._topic_id, messages, plays)
+        self._with_store(lambda: micro_batch.apply_plays(self._database, self._shelf, plays, self._counts))
         now = datetime.now(UTC)
-        self._latencies = (self._latencies + [(now - m.timestamp).total_seconds() for m in messages])[-_LATENCIES:]
+        self._latencies = (self._latencies + [(now - m.timestamp).total_seconds() for m in messages])[
+            -_LATENCIES:
+        ]
         self._counts.events += len(plays)
         self._counts.rejected += len(rejected)
         self._counts.seconds["batch"] = time.monotonic() - begun
@@ -218,7 +226,7 @@ class Listener:
                 pause = _RETRY_S
                 log.warning("the store is away, its plays wait: %s", str(error)[:200])
             except PyMongoError as error:
-                pause = min(2 * pause, _RETRY_MOST_S)
+                pause = min(2 * pause, _MAX_RETRY_S)
                 log.error("the store refuses, its plays wait: %s", str(error)[:200])
             while True:
                 time.sleep(pause)
@@ -226,17 +234,19 @@ class Listener:
                     self._reopen()
                     break
 
-    def _reject(self, rejected: list[micro_batch.Rejected]) -> None:
+    def _reject(self, rejected: list[micro_batch.DeadLetter]) -> None:
         """Send bad messages to plays.rejected, but for those that a batch before a kill has sent."""
         assert self._rejecter is not None
         sent = []
         for each in rejected:
             message = each.message
-            place = micro_batch.origin(self._topic_id, message.partition)
+            place = micro_batch.source_partition(self._topic_id, message.partition)
             if message.offset > self._upto.get(place, -1):
                 self._upto[place] = message.offset
-                headers = micro_batch.rejection_headers(each, self._upto)
-                sent.append(self._rejecter.send(topics.REJECTED, value=self._whole(message), headers=headers))
+                headers = micro_batch.dead_letter_headers(each, self._upto)
+                sent.append(
+                    self._rejecter.send(topics.DEAD_LETTERS, value=self._whole(message), headers=headers)
+                )
         for future in sent:
             future.get(timeout=60)
 
@@ -249,7 +259,9 @@ class Listener:
             consumer.assign([place])
             consumer.seek(place, message.offset)
             found = next(iter(consumer), None)
-        if found is None or found.offset != message.offset:  # Kafka has given it up meanwhile, after its retention
+        if (
+            found is None or found.offset != message.offset
+        ):  # Kafka has given it up meanwhile, after its retention
             return message.value
         return bytes(found.value[: topics.MAX_REJECTED])
 
@@ -258,10 +270,14 @@ class Listener:
         counts = self._counts
         return {"plays": counts.events, "rejected": counts.rejected, "repeated": counts.repeated}
 
-    def figures(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """Return the figures that `stream_status` keeps."""
         ordered = sorted(self._latencies)
-        at = {q: ordered[min(len(ordered) - 1, len(ordered) * q // 100)] for q in (50, 95, 99)} if ordered else {}
+        at = (
+            {q: ordered[min(len(ordered) - 1, len(ordered) * q // 100)] for q in (50, 95, 99)}
+            if ordered
+            else {}
+        )
         return {
             **self.totals(),
             "repaired": self._repaired,
@@ -273,7 +289,9 @@ class Listener:
 def _messages(table: pa.Table) -> list[micro_batch.Message]:
     columns = [table[name].to_pylist() for name in ("partition", "offset", "timestamp", "value", "size")]
     return [
-        micro_batch.Message(partition, offset, at if at.tzinfo else at.replace(tzinfo=UTC), value or b"", size or 0)
+        micro_batch.Message(
+            partition, offset, at if at.tzinfo else at.replace(tzinfo=UTC), value or b"", size or 0
+        )
         for partition, offset, at, value, size in zip(*columns, strict=True)
     ]
 
@@ -281,9 +299,13 @@ def _messages(table: pa.Table) -> list[micro_batch.Message]:
 @contextmanager
 def _consumer(kafka: str) -> Iterator[KafkaConsumer]:
     try:
-        consumer = KafkaConsumer(**topics.python_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
+        consumer = KafkaConsumer(
+            **topics.kafka_python_config(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000
+        )
     except KafkaError as error:
-        raise StepError(f"--kafka: expected Kafka to answer at {kafka}, found {type(error).__name__}") from error
+        raise StepError(
+            f"--kafka: expected Kafka to answer at {kafka}, found {type(error).__name__}"
+        ) from error
     try:
         yield consumer
     finally:
@@ -295,10 +317,10 @@ def _partitions(kafka: str) -> int:
         return len(consumer.partitions_for_topic(topics.PLAYS) or ())
 
 
-def last_rejected(kafka: str) -> dict[str, int]:
+def last_rejected_offsets(kafka: str) -> dict[str, int]:
     """Return the last offset of each origin that plays.rejected has, as its last message says."""
     with _consumer(kafka) as consumer:
-        place = TopicPartition(topics.REJECTED, 0)
+        place = TopicPartition(topics.DEAD_LETTERS, 0)
         consumer.assign([place])
         end = consumer.end_offsets([place])[place]
         if end <= consumer.beginning_offsets([place])[place]:

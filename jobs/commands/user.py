@@ -8,6 +8,7 @@ from typing import Any
 
 from jobs import settings
 from jobs.errors import InputError
+from jobs.progress import StepResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--again", action="store_true", help="add: somebody who was removed, with the likes and plays of then"
     )
-    parser.add_argument("--label", default="client", help="client: what the app password is for (default %(default)s)")
+    parser.add_argument(
+        "--label", default="client", help="client: what the app password is for (default %(default)s)"
+    )
     parser.add_argument(
         "--password-file",
         metavar="FILE",
@@ -28,41 +31,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Do it; return the count of users. InputError for names and passwords that cannot be."""
     from serving.db.accounts import Accounts
-    from serving.db.database import Ledger
+    from serving.db.database import Database
 
     lake = settings.lake_path(arguments.lake)
     if not lake.is_dir():
         raise InputError(f"--lake: expected the folder of a lake, found none at {lake}")
     if arguments.action != "list" and not arguments.name:
         raise InputError(f"expected a name, as in `segue user {arguments.action} anna`, found none")
-    ledger = Ledger(lake)
+    ledger = Database(lake)
     try:
         return _act(Accounts(ledger), arguments)
     finally:
         ledger.close()
 
 
-def _act(accounts: Any, arguments: argparse.Namespace) -> dict[str, Any]:
-    from serving.db.accounts import check_name
+def _act(accounts: Any, arguments: argparse.Namespace) -> StepResult:
+    from serving.db.accounts import validate_name
 
     if arguments.action == "list":
-        for name, admin in accounts.names():
+        for name, admin in accounts.list_users():
             print(f"  {name}{'  admin' if admin else ''}")
     elif arguments.action == "add":
-        check_name(arguments.name)
-        accounts.add(arguments.name, _password(arguments.password_file), admin=arguments.admin, again=arguments.again)
+        validate_name(arguments.name)
+        accounts.add(
+            arguments.name, _password(arguments.password_file), admin=arguments.admin, again=arguments.again
+        )
     elif arguments.action == "password":
         accounts.set_password(arguments.name, _password(arguments.password_file))
     elif arguments.action == "remove":
         accounts.remove(arguments.name)
     else:
-        if arguments.name not in dict(accounts.names()):
+        if arguments.name not in dict(accounts.list_users()):
             raise InputError(f"expected the name of a user, found {arguments.name!r}")
-        print(f"  app password  {accounts.add_client(arguments.name, arguments.label).secret}")
-    return {"users": len(accounts.names())}
+        print(f"  app password  {accounts.add_app_password(arguments.name, arguments.label).secret}")
+    return StepResult({"users": len(accounts.list_users())})
 
 
 def _password(file: str | None) -> str:

@@ -4,16 +4,16 @@ import numpy as np
 
 from jobs.demo import drums, synth
 from jobs.demo.theory import Key, melody
-from jobs.demo.mixing import Stage, master, reverb
+from jobs.demo.mixing import Timeline, master, reverb
 
 
 def waltz(rng: np.random.Generator, tone: float) -> np.ndarray:
     """Three plucked strings in three-four time: a bass note and two strummed chords, a tune above them."""
     key = Key(int(rng.integers(12)), str(rng.choice(["major", "dorian", "harmonic"])))
     roots = [(0, 3, 4, 0, 5, 3, 4, 0), (0, 0, 3, 3, 4, 4, 0, 0), (0, 5, 3, 4, 0, 3, 4, 0)][rng.integers(3)] * 2
-    stage = Stage(rng.uniform(138, 168), 3 * len(roots), tail=2.0)
+    stage = Timeline(rng.uniform(138, 168), 3 * len(roots), tail=2.0)
     for bar, root in enumerate(roots):
-        low = key.within(root if bar % 2 == 0 else root + 4, 40)
+        low = key.note_in_octave(root if bar % 2 == 0 else root + 4, 40)
         stage.add("guitar", synth.pluck(low, 2.6 * stage.beat_s, 0.3), 3 * bar, 0.5)
         for beat in (1, 2):
             for string, midi in enumerate(key.chord(root, 55)):
@@ -33,11 +33,11 @@ def swing(rng: np.random.Generator, tone: float) -> np.ndarray:
     """A small jazz band: walking bass, ride and brushes, a piano that comments, a saxophone that leads."""
     key = Key(int(rng.integers(12)), str(rng.choice(["major", "mixolydian", "dorian"])))
     roots = [(1, 4, 0, 0), (0, 5, 1, 4), (3, 4, 2, 5), (0, 3, 1, 4)][rng.integers(4)] * 3
-    stage = Stage(rng.uniform(134, 172), 4 * len(roots), swing=0.64, tail=1.6)
+    stage = Timeline(rng.uniform(134, 172), 4 * len(roots), swing=0.64, tail=1.6)
     comments = [(0.0, 1.5), (1.5, 3.5), (0.5, 2.5), (1.0, 2.5)]
     for bar, root in enumerate(roots):
         following = roots[(bar + 1) % len(roots)]
-        walk = [key.within(root + third, 34) for third in (0, 2, 4)] + [key.within(following, 34) + 1]
+        walk = [key.note_in_octave(root + third, 34) for third in (0, 2, 4)] + [key.note_in_octave(following, 34) + 1]
         for beat, midi in enumerate(walk):  # the fourth beat leans on the next bar's root from above
             stage.add("rhythm", synth.upright(midi, 0.8 * stage.beat_s, tone), 4 * bar + beat, 0.55)
         for chord_beat in comments[rng.integers(len(comments))]:
@@ -65,10 +65,10 @@ def march(rng: np.random.Generator, tone: float) -> np.ndarray:
     """A brass band in the street: tubas on the beat, horns behind it, trumpets in thirds, snare and cymbals."""
     key = Key(int(rng.choice([10, 3, 5, 8])), "major")  # the flat keys that the instruments are built in
     roots = [(0, 0, 4, 0, 3, 0, 4, 0), (0, 3, 4, 0, 5, 3, 4, 0), (0, 4, 5, 3, 0, 3, 4, 0)][rng.integers(3)]
-    stage = Stage(rng.uniform(106, 122), 4 * len(roots), tail=1.8)
+    stage = Timeline(rng.uniform(106, 122), 4 * len(roots), tail=1.8)
     for bar, root in enumerate(roots):
         for beat in range(4):
-            low = key.within(root if beat % 2 == 0 else root + 4, 34)
+            low = key.note_in_octave(root if beat % 2 == 0 else root + 4, 34)
             stage.add("band", synth.brass(low, 0.6 * stage.beat_s, 0.1), 4 * bar + beat, 0.33, pan=0.1)
             for voice, midi in enumerate(key.chord(root, 55)):
                 horn = synth.brass(midi, 0.3 * stage.beat_s, 0.2)

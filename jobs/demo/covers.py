@@ -22,7 +22,7 @@ Painter = Callable[[ImageDraw.ImageDraw, Palette, np.random.Generator], None]
 
 
 @lru_cache(maxsize=8)
-def sleeve(style: str, artist: str, title: str) -> bytes:
+def draw_cover(style: str, artist: str, title: str) -> bytes:
     """Return an album's cover as a JPEG of SIZE by SIZE pixels: the same bytes for the same names."""
     rng = np.random.default_rng(zlib.crc32(f"{artist}/{title}".encode()))
     palette = _palette(style, rng)

@@ -8,18 +8,18 @@ import numpy as np
 
 from jobs.demo import drums, synth
 from jobs.demo.theory import Key, melody
-from jobs.demo.mixing import Stage, duck, echo, high_pass, low_pass, master, reverb
+from jobs.demo.mixing import Timeline, duck, echo, high_pass, low_pass, master, reverb
 
 
 def ambient(rng: np.random.Generator, tone: float) -> np.ndarray:
     """Slow chords that melt into each other, a few bells far away, no drums."""
     key = Key(int(rng.integers(12)), str(rng.choice(["lydian", "major", "dorian"])))
     roots = [(0, 4, 3, 0), (0, 5, 3, 4), (0, 2, 3, 1), (0, 3, 5, 4)][rng.integers(4)]
-    stage = Stage(rng.uniform(58, 70), 20, tail=3.5)
+    stage = Timeline(rng.uniform(58, 70), 20, tail=3.5)
     for bar, root in enumerate((*roots, 0)):
         for voice, midi in enumerate(key.chord(root, 55, 4)):
             stage.add("pad", synth.pad(midi, 3.9 * stage.beat_s, tone), 4 * bar, 0.3, pan=-0.75 + 0.5 * voice)
-        stage.add("pad", synth.pad(key.within(root, 36), 3.9 * stage.beat_s, 0.0), 4 * bar, 0.45)
+        stage.add("pad", synth.pad(key.note_in_octave(root, 36), 3.9 * stage.beat_s, 0.0), 4 * bar, 0.45)
     for note in melody(rng, key, (*roots, 0), [(-1, 1, 2), (-2, 2), (-1, 1, -1, 1), (-1, 3)], 69):
         late = float(rng.uniform(0, 0.2))
         stage.add(
@@ -33,7 +33,7 @@ def chiptune(rng: np.random.Generator, tone: float) -> np.ndarray:
     """A console's four voices: lead, echo and arpeggio on pulses, bass on a triangle, noise for drums."""
     key = Key(int(rng.integers(12)), str(rng.choice(["major", "minor", "mixolydian"])))
     roots = [(0, 4, 5, 3), (0, 5, 3, 4), (0, 6, 5, 4), (0, 3, 0, 4)][rng.integers(4)] * 3
-    stage = Stage(rng.uniform(138, 164), 4 * len(roots), tail=0.6)
+    stage = Timeline(rng.uniform(138, 164), 4 * len(roots), tail=0.6)
     sixteenth = 0.25 * stage.beat_s
     for bar, root in enumerate(roots):
         chord = key.chord(root, 60)
@@ -41,8 +41,8 @@ def chiptune(rng: np.random.Generator, tone: float) -> np.ndarray:
             arpeggio = synth.chip(chord[step % 3] + 12 * (step % 6 > 2), sixteenth, 0.0)
             stage.add("pulses", arpeggio, 4 * bar + step / 4, 0.14, pan=0.35)
         for eighth in range(8):
-            midi = key.within(root, 36) + 12 * (eighth % 2)
-            low = synth.wave("triangle", synth.hz(midi), round(1.8 * sixteenth * synth.SAMPLE_RATE))
+            midi = key.note_in_octave(root, 36) + 12 * (eighth % 2)
+            low = synth.wave("triangle", synth.midi_to_hz(midi), round(1.8 * sixteenth * synth.SAMPLE_RATE))
             stage.add("bass", low, 4 * bar + eighth / 2, 0.27)
     rhythms = [(1, 0.5, 0.5, 1, 1), (0.5, 0.5, 0.5, 0.5, 1, 1), (1.5, 0.5, 0.5, 0.5, 1), (1, 1, 2)]
     for note in melody(rng, key, roots, rhythms, 62):
@@ -58,7 +58,7 @@ def house(rng: np.random.Generator, tone: float) -> np.ndarray:
     """Four kicks to the bar, the hat between them, off-beat chords that the kick presses down."""
     key = Key(int(rng.integers(12)), str(rng.choice(["minor", "dorian"])))
     roots = [(0, 5, 2, 6), (0, 3, 5, 4), (0, 6, 5, 6), (0, 2, 3, 4)][rng.integers(4)] * 3
-    stage = Stage(rng.uniform(120, 127), 4 * len(roots), swing=0.5 + 0.04 * tone, tail=1.2)
+    stage = Timeline(rng.uniform(120, 127), 4 * len(roots), swing=0.5 + 0.04 * tone, tail=1.2)
     hits = [(0.5, 1.5, 2.75), (0.0, 0.75, 2.5), (0.5, 1.25, 2.5, 3.25)][rng.integers(3)]
     groove = [(0.5, 0.75, 1.5, 2.5, 3.5), (0.5, 1.5, 2.5, 3.25, 3.5), (0.75, 1.5, 2.25, 3.5)][rng.integers(3)]
     for bar, root in enumerate(roots):
@@ -67,7 +67,7 @@ def house(rng: np.random.Generator, tone: float) -> np.ndarray:
                 chord = synth.stab(midi, 0.4 * stage.beat_s, tone)
                 stage.add("keys", chord, 4 * bar + hit, 0.3, pan=-0.45 + 0.3 * voice)
         for step, beat in enumerate(groove):
-            midi = key.within(root, 33) + (12 if step == len(groove) - 1 else 0)
+            midi = key.note_in_octave(root, 33) + (12 if step == len(groove) - 1 else 0)
             stage.add("bass", synth.synth_bass(midi, 0.4 * stage.beat_s, tone), 4 * bar + beat, 0.3)
         if bar >= 4:
             for voice, midi in enumerate(key.chord(root, 69)):
@@ -97,12 +97,12 @@ def drum_and_bass(rng: np.random.Generator, tone: float) -> np.ndarray:
     """A broken beat at 174, under it long bass notes at half that pace, over it a cold pad."""
     key = Key(int(rng.integers(12)), str(rng.choice(["minor", "harmonic"])))
     roots = [(0, 0, 5, 5), (0, 0, 3, 4), (0, 0, 6, 5)][rng.integers(3)] * 4
-    stage = Stage(rng.uniform(170, 177), 4 * len(roots), tail=1.5)
+    stage = Timeline(rng.uniform(170, 177), 4 * len(roots), tail=1.5)
     kick, snare = _BREAKS[rng.integers(3)]
     calls = [((0, 1.5), (2.5, 1.0)), ((0, 2.5), (3.0, 0.5)), ((0, 0.75), (1.5, 2.0))][rng.integers(3)]
     for bar, root in enumerate(roots):
         for beat, beats in calls:
-            midi = key.within(root if beat == 0 else root + 4 * (bar % 2), 29)
+            midi = key.note_in_octave(root if beat == 0 else root + 4 * (bar % 2), 29)
             stage.add("bass", synth.reese(midi, beats * stage.beat_s, tone), 4 * bar + beat, 0.36)
         if bar % 2 == 0:
             for voice, midi in enumerate(key.chord(root, 62, 4)):
@@ -121,7 +121,7 @@ def dub(rng: np.random.Generator, tone: float) -> np.ndarray:
     """Two chords, a bass that leaves room, and an echo that fills it; the kick falls on the third beat only."""
     key = Key(int(rng.integers(12)), str(rng.choice(["minor", "dorian"])))
     roots = [(0, 0, 3, 3), (0, 0, 6, 6), (0, 3, 0, 4), (0, 4, 0, 4)][rng.integers(4)] * 2
-    stage = Stage(rng.uniform(124, 142), 4 * len(roots), swing=0.54, tail=3.0)
+    stage = Timeline(rng.uniform(124, 142), 4 * len(roots), swing=0.54, tail=3.0)
     riff = [
         ((0, 0), (1, 0), (1.5, 2), (2.5, 4)),
         ((0, 0), (0.5, 0), (2, 4), (3, 2)),
@@ -130,7 +130,7 @@ def dub(rng: np.random.Generator, tone: float) -> np.ndarray:
     for bar, root in enumerate(roots):
         for beat, third in riff:
             length = 0.8 * stage.beat_s
-            stage.add("bass", synth.deep_bass(key.within(root + third, 31), length, tone), 4 * bar + beat, 0.55)
+            stage.add("bass", synth.deep_bass(key.note_in_octave(root + third, 31), length, tone), 4 * bar + beat, 0.55)
         for beat in (1, 3):
             bus = "echo" if bar % 4 == 3 or rng.random() < 0.2 else "skank"
             for midi in key.chord(root, 57):

@@ -21,7 +21,7 @@ from jobs.errors import StepError
 from jobs.audio import decoding
 from jobs.demo.albums import TRACKS
 from jobs.demo.clips import Clip
-from jobs.demo.covers import SIZE, sleeve
+from jobs.demo.covers import SIZE, draw_cover
 from jobs.demo.styles import STYLES
 from jobs.demo.synth import SAMPLE_RATE
 
@@ -40,14 +40,14 @@ _BITEXACT = {"fflags": "+bitexact", "flags:a": "+bitexact", "map_metadata": "-1"
 _FRONT_COVER = 3
 
 
-def record(stereo: np.ndarray, clip: Clip, target: Path) -> None:
+def encode_clip(stereo: np.ndarray, clip: Clip, target: Path) -> None:
     """Write samples, float32, shape (2, n), -1 to 1, to `target` in the clip's format with its tags and its sleeve.
 
     The format follows the clip's path, not the target's name. Raises StepError where FFmpeg fails.
     """
     extension = clip.path.suffix
     _encode(stereo, target, extension, clip.bit_rate)
-    picture = sleeve(clip.style, clip.album.artist, clip.album.title)
+    picture = draw_cover(clip.style, clip.album.artist, clip.album.title)
     if extension in (".mp3", ".wav"):
         _tag_id3(MP3(target) if extension == ".mp3" else WAVE(target), clip, picture)
     elif extension == ".m4a":
@@ -68,7 +68,7 @@ def _encode(stereo: np.ndarray, target: Path, extension: str, bit_rate: int) -> 
     try:
         subprocess.run(
             command, input=samples, check=True, stderr=subprocess.PIPE, timeout=decoding.FFMPEG_LIMIT_S,
-            preexec_fn=decoding.die_with_parent,
+            preexec_fn=decoding.kill_on_parent_exit,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise StepError(f"expected FFmpeg to be done within {decoding.FFMPEG_LIMIT_S:.0f} s, found it at work") from None

@@ -16,7 +16,7 @@ from jobs.audio import decoding
 NAME = ".segue-demo.sha256"
 
 
-def recipe() -> str:
+def generator_hash() -> str:
     """Return what the clips' bytes depend on, as a hash: this package's sources, the libraries, FFmpeg, Python.
 
     The sources, not a number that somebody has to remember to raise.
@@ -45,7 +45,7 @@ def replace(path: Path, write: Callable[[Path], None]) -> None:
         part.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of runs that were killed."""
     for part in folder.rglob(".*.part"):
         owner = part.name.split(".")[-2]
@@ -63,11 +63,11 @@ def _runs(process: int) -> bool:
     return True
 
 
-class Ledger:
+class Manifest:
     """The ledger of one folder; what another recipe wrote there counts as not written."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.path, self.head = folder, folder / NAME, f"# segue demo {recipe()}"
+        self.folder, self.path, self.head = folder, folder / NAME, f"# segue demo {generator_hash()}"
         lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
         current = lines[:1] == [self.head]
         pairs = [line.split("  ", 1) for line in lines[1:] if current]
@@ -75,7 +75,7 @@ class Ledger:
         if not current:
             self._rewrite()
 
-    def holds(self, clip: PurePosixPath) -> bool:
+    def is_current(self, clip: PurePosixPath) -> bool:
         """Return whether the clip is there with every byte as it was written."""
         path = self.folder / clip
         return str(clip) in self.entries and path.is_file() and sha256(path) == self.entries[str(clip)]

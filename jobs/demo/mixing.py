@@ -18,7 +18,7 @@ LOUDNESS, PEAK = 0.14, 0.89
 _STROKES = {"X": 1.0, "x": 0.7, "o": 0.35}
 
 
-class Stage:
+class Timeline:
     """A timeline in beats with named buses, each a stereo array as long as the piece.
 
     `swing` is where the second eighth of a beat falls: 0.5 is straight, 0.66 swings. `tail` is what rings on, seconds.
@@ -32,7 +32,7 @@ class Stage:
     def __getitem__(self, bus: str) -> np.ndarray:
         return self.buses[bus]
 
-    def at(self, beat: float) -> int:
+    def sample_of_beat(self, beat: float) -> int:
         """Return the sample at which a beat falls, the swing applied."""
         whole, part = divmod(beat, 1)
         late = part * 2 * self.swing if part < 0.5 else self.swing + (part - 0.5) * 2 * (1 - self.swing)
@@ -40,7 +40,7 @@ class Stage:
 
     def add(self, bus: str, sound: np.ndarray, beat: float, gain: float = 1.0, pan: float = 0.0) -> None:
         """Mix a mono sound into a bus from `beat` on, at equal power wherever it is panned; the end is cut off."""
-        start = self.at(beat)
+        start = self.sample_of_beat(beat)
         sound = sound[: max(0, self.samples - start)]
         angle = (pan + 1) * np.pi / 4
         bus_samples = self.buses[bus][:, start : start + len(sound)]

@@ -20,7 +20,7 @@ _CYCLE = 2**14
 _HIGHEST = 16_000.0
 
 
-def hz(midi: float) -> float:
+def midi_to_hz(midi: float) -> float:
     """Return the frequency in hertz of a MIDI note, equal temperament, A4 = 440 Hz."""
     return 440.0 * 2.0 ** ((midi - 69) / 12)
 
@@ -100,7 +100,7 @@ def _count(length: float, release: float = 0.0) -> int:
 def _vibrato(midi: float, count: int, *, depth: float, rate: float = 5.2, delay: float = 0.25) -> np.ndarray:
     """Return a frequency in hertz per sample, swinging `depth` semitones once `delay` seconds have gone by."""
     t = seconds(count)
-    return hz(midi) * np.exp2(depth / 12 * np.clip((t - delay) * 4, 0, 1) * np.sin(2 * np.pi * rate * t))
+    return midi_to_hz(midi) * np.exp2(depth / 12 * np.clip((t - delay) * 4, 0, 1) * np.sin(2 * np.pi * rate * t))
 
 
 @note
@@ -108,7 +108,7 @@ def pad(midi: float, length: float, tone: float) -> np.ndarray:
     """A slow string machine: three saws a few cents apart, without their upper partials."""
     n = _count(length, 1.4)
     partials = 4 + round(8 * tone)
-    voices = [wave("saw", hz(midi + cents / 100), n, partials=partials) for cents in (-7, 1, 8)]
+    voices = [wave("saw", midi_to_hz(midi + cents / 100), n, partials=partials) for cents in (-7, 1, 8)]
     return sum(voices) / 3 * adsr(n, 0.9, 0.5, 0.8, 1.5)
 
 
@@ -116,7 +116,7 @@ def pad(midi: float, length: float, tone: float) -> np.ndarray:
 def bell(midi: float, length: float, tone: float) -> np.ndarray:
     """A soft glass bell: frequency modulation at an uneven ratio, ringing well past its length."""
     n = _count(length, 2.0)
-    t, f = seconds(n), hz(midi)
+    t, f = seconds(n), midi_to_hz(midi)
     index = (0.8 + 1.6 * tone) * decay(n, 0.35)
     return (
         np.sin(2 * np.pi * f * t + index * np.sin(2 * np.pi * 3.5 * f * t)) * decay(n, 0.5) * adsr(n, 0.004, 0, 1, 0.3)
@@ -136,9 +136,9 @@ def chip(midi: float, length: float, tone: float) -> np.ndarray:
 def electric_piano(midi: float, length: float, tone: float) -> np.ndarray:
     """A tine piano: FM at the note itself for the body, at fourteen times it for the hammer."""
     n = _count(length, 0.25)
-    t, f = seconds(n), 2 * np.pi * hz(midi)
+    t, f = seconds(n), 2 * np.pi * midi_to_hz(midi)
     body = np.sin(f * t + (0.5 + 1.2 * tone) * decay(n, 0.3) * np.sin(f * t))
-    tine = 0.14 * np.sin(14 * f * t) * decay(n, 0.04) if hz(midi) * 14 < _HIGHEST else 0.0
+    tine = 0.14 * np.sin(14 * f * t) * decay(n, 0.04) if midi_to_hz(midi) * 14 < _HIGHEST else 0.0
     return (0.85 * body + tine) * decay(n, 0.6) * adsr(n, 0.004, 0.05, 0.9, 0.2)
 
 
@@ -146,8 +146,8 @@ def electric_piano(midi: float, length: float, tone: float) -> np.ndarray:
 def stab(midi: float, length: float, tone: float) -> np.ndarray:
     """A house chord voice: two saws whose upper partials close within a tenth of a second."""
     n = _count(length, 0.12)
-    bright = wave("saw", hz(midi + 0.06), n, partials=16 + round(16 * tone))
-    dull = wave("saw", hz(midi - 0.06), n, partials=4)
+    bright = wave("saw", midi_to_hz(midi + 0.06), n, partials=16 + round(16 * tone))
+    dull = wave("saw", midi_to_hz(midi - 0.06), n, partials=4)
     return (0.6 * bright * decay(n, 0.09) + 0.4 * dull) * adsr(n, 0.004, 0.2, 0.5, 0.12)
 
 
@@ -155,7 +155,7 @@ def stab(midi: float, length: float, tone: float) -> np.ndarray:
 def synth_bass(midi: float, length: float, tone: float) -> np.ndarray:
     """An analogue bass: a bright saw that falls to its lowest partials, a sine an octave of weight below it."""
     n = _count(length, 0.03)
-    f = hz(midi)
+    f = midi_to_hz(midi)
     bright = wave("saw", f, n, partials=10 + round(20 * tone)) * decay(n, 0.07)
     return (0.45 * bright + 0.55 * wave("saw", f, n, partials=2)) * adsr(n, 0.003, 0.15, 0.7, 0.04)
 
@@ -164,23 +164,23 @@ def synth_bass(midi: float, length: float, tone: float) -> np.ndarray:
 def reese(midi: float, length: float, tone: float) -> np.ndarray:
     """A drum'n'bass bass: saws beating against each other over a clean sine."""
     n = _count(length, 0.05)
-    beating = wave("saw", hz(midi + 0.18), n, partials=14) - wave("saw", hz(midi - 0.18), n, partials=14)
+    beating = wave("saw", midi_to_hz(midi + 0.18), n, partials=14) - wave("saw", midi_to_hz(midi - 0.18), n, partials=14)
     sweep = 0.65 + 0.35 * np.sin(2 * np.pi * (0.5 + tone) * seconds(n))
-    return (0.38 * beating * sweep + 0.5 * wave("sine", hz(midi), n)) * adsr(n, 0.01, 0.1, 0.9, 0.06)
+    return (0.38 * beating * sweep + 0.5 * wave("sine", midi_to_hz(midi), n)) * adsr(n, 0.01, 0.1, 0.9, 0.06)
 
 
 @note
 def deep_bass(midi: float, length: float, tone: float) -> np.ndarray:
     """A dub bass: nearly a sine, felt more than heard."""
     n = _count(length, 0.04)
-    return wave("triangle", hz(midi), n, partials=3 + round(2 * tone)) * adsr(n, 0.012, 0.2, 0.8, 0.06)
+    return wave("triangle", midi_to_hz(midi), n, partials=3 + round(2 * tone)) * adsr(n, 0.012, 0.2, 0.8, 0.06)
 
 
 @note
 def skank(midi: float, length: float, tone: float) -> np.ndarray:
     """An off-beat organ: all drawbars, cut short."""
     n = _count(length, 0.04)
-    return wave("organ", hz(midi), n, partials=8) * adsr(n, 0.003, 0.06, 0.5 + 0.3 * tone, 0.04)
+    return wave("organ", midi_to_hz(midi), n, partials=8) * adsr(n, 0.003, 0.06, 0.5 + 0.3 * tone, 0.04)
 
 
 @note
@@ -190,19 +190,19 @@ def pluck(midi: float, length: float, tone: float) -> np.ndarray:
     `tone` is the plectrum's hardness. The whole number of samples in the line is put into tune by resampling.
     """
     n = _count(length, 0.5)
-    period = max(8, int(SAMPLE_RATE / hz(midi)) - 1)
+    period = max(8, int(SAMPLE_RATE / midi_to_hz(midi)) - 1)
     line = np.random.default_rng(round(midi * 64)).uniform(-1, 1, period)
     for _ in range(3 - round(2 * tone)):  # a softer plectrum: noise with its top averaged away
         line = (line + np.roll(line, 1)) / 2
     line -= line.mean()
-    damping = 0.5 * 0.9985 ** (440 / hz(midi)) * 0.9995
+    damping = 0.5 * 0.9985 ** (440 / midi_to_hz(midi)) * 0.9995
     rounds = []
     for _ in range(n // period + 3):
         rounds.append(line)
         before = np.concatenate((line[-1:], line[:-1]))
         line = damping * (line + before)
     string = np.concatenate(rounds)
-    step = hz(midi) * (period + 0.5) / SAMPLE_RATE  # averaging two neighbours delays by half a sample
+    step = midi_to_hz(midi) * (period + 0.5) / SAMPLE_RATE  # averaging two neighbours delays by half a sample
     sound = np.interp(np.arange(n) * step, np.arange(len(string)), string)
     return sound / np.abs(sound).max() * adsr(n, 0.001, 0, 1, 0.45)
 

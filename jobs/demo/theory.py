@@ -43,7 +43,7 @@ class Key:
         octave, step = divmod(degree, 7)
         return low + (self.tonic - low) % 12 + 12 * octave + MODES[self.mode][step]
 
-    def within(self, degree: int, low: int) -> int:
+    def note_in_octave(self, degree: int, low: int) -> int:
         """Return the MIDI number of a degree, folded into the octave from `low` up: for bass lines."""
         return low + (self.note(degree, low) - low) % 12
 
@@ -52,7 +52,7 @@ class Key:
 
         Folding keeps every voice near where it was in the chord before, as a pianist's hand does.
         """
-        return sorted(self.within(root + 2 * third, low) for third in range(size))
+        return sorted(self.note_in_octave(root + 2 * third, low) for third in range(size))
 
 
 def melody(

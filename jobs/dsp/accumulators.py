@@ -13,7 +13,7 @@ import numpy as np
 from jobs.dsp import spectral
 
 # (7, numbers) of a feature over the frames, (numbers,) of a descriptor.
-Found = dict[str, np.ndarray]
+FeatureMap = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Segment:
 
     magnitude: np.ndarray
     power: np.ndarray
-    said: np.ndarray
+    frame_stats: np.ndarray
     # One flag per sample that belongs to the frames.
     crossings: np.ndarray
 
@@ -31,7 +31,7 @@ class Segment:
 _BLOCK_BYTES = 2**20
 
 
-class Rows:
+class FrameBuffer:
     """Rows (frames, n) that come in pieces and are read column by column, never twice in memory."""
 
     def __init__(self) -> None:
@@ -59,36 +59,36 @@ class Rows:
         """Yield `count` columns from `start`."""
         return (self.column(number) for number in range(start, start + count))
 
-    def whole(self) -> np.ndarray:
+    def all(self) -> np.ndarray:
         """Return all rows, (frames, n)."""
         return np.concatenate(self._pieces)
 
 
-class Group:
+class FeatureAccumulator:
     """Features that are gathered together."""
 
     width = 0
 
-    def __init__(self, bank: spectral.Bank) -> None:
+    def __init__(self, bank: spectral.FilterBank) -> None:
         self.bank = bank
-        self.rows = Rows()
+        self.rows = FrameBuffer()
         # Whether the reading it has just heard was enough.
         self.complete = True
 
-    def hear(self, samples: np.ndarray, *, last: bool) -> None:
+    def add_samples(self, samples: np.ndarray, *, last: bool) -> None:
         """Take the next samples, of which the next segments are made."""
 
-    def add(self, segment: Segment) -> None:
+    def add_frames(self, segment: Segment) -> None:
         """Take the next segment."""
         raise NotImplementedError
 
-    def settle(self) -> None:
+    def end_pass(self) -> None:
         """Hear that the reading is over."""
 
-    def give_up(self) -> None:
+    def restart(self) -> None:
         """Forget the rows: the group gets another reading."""
-        self.rows, self.complete = Rows(), False
+        self.rows, self.complete = FrameBuffer(), False
 
-    def finish(self) -> Found:
+    def result(self) -> FeatureMap:
         """Return the features, once the signal has been heard to its end."""
         raise NotImplementedError

@@ -18,7 +18,7 @@ import numpy as np
 import soxr
 
 from jobs.dsp import kernels
-from jobs.dsp.spectral import HOP, N_CHROMA
+from jobs.dsp.spectral import HOP_LENGTH, N_CHROMA
 
 OCTAVES = 7
 BINS = OCTAVES * N_CHROMA
@@ -33,7 +33,7 @@ _SAMPLES = 65_536
 
 
 @dataclass(frozen=True)
-class Plan:
+class CqtPlan:
     """How librosa cuts the work at one sample rate and tuning."""
 
     # Bins whose pass band lies below half the sample rate; librosa refuses the signal if it is not all 84.
@@ -45,7 +45,7 @@ class Plan:
 
 
 @functools.lru_cache(maxsize=128)
-def plan(sample_rate: int, tuning: float) -> Plan:
+def cqt_plan(sample_rate: int, tuning: float) -> CqtPlan:
     """Return the plan for a sample rate (Hz) and a tuning (parts of a semitone)."""
     frequencies = FMIN * 2.0 ** (tuning / N_CHROMA) * 2.0 ** (np.arange(BINS) / N_CHROMA)
     _, _ = librosa_filters.wavelet_lengths(freqs=frequencies, sr=sample_rate)
@@ -53,9 +53,9 @@ def plan(sample_rate: int, tuning: float) -> Plan:
     bins = int(np.count_nonzero(cutoffs <= sample_rate / 2))
     octaves = -(-bins // N_CHROMA)
     spare = int(np.ceil(np.log2(sample_rate / 2 / cutoffs[bins - 1]))) - 2
-    twos = HOP.bit_length() - 1
+    twos = HOP_LENGTH.bit_length() - 1
     early = 2 ** min(max(spare, 0), max(twos - octaves + 1, 0))
-    return Plan(bins, early, _kernel(frequencies[bins - N_CHROMA : bins], sample_rate / early))
+    return CqtPlan(bins, early, _kernel(frequencies[bins - N_CHROMA : bins], sample_rate / early))
 
 
 # Relative bandwidth of a filter of 12 per octave: (r^2 - 1) / (r^2 + 1) with r a semitone; Q is its inverse.
@@ -67,7 +67,9 @@ def _kernel(frequencies: np.ndarray, sample_rate: float) -> np.ndarray:
     alpha = np.full(len(frequencies), _ALPHA)
     basis, lengths = librosa_filters.wavelet(freqs=frequencies, sr=sample_rate, alpha=alpha)
     size = basis.shape[1]
-    spectrum = np.fft.fft(basis * (lengths[:, np.newaxis] / size), axis=1)[:, : size // 2 + 1].astype(np.complex64)
+    spectrum = np.fft.fft(basis * (lengths[:, np.newaxis] / size), axis=1)[:, : size // 2 + 1].astype(
+        np.complex64
+    )
     spectrum = _sparse(spectrum) / np.sqrt(lengths)[:, np.newaxis]
     # sum_k B[k] D[k], with D the transform of the frame, as a sum over its samples.
     padded = np.zeros((len(spectrum), size), np.complex128)
@@ -89,14 +91,14 @@ class ConstantQ:
     """The constant-Q chroma of one signal, block after block."""
 
     def __init__(self, sample_rate: int, tuning: float) -> None:
-        found = plan(sample_rate, tuning)
-        self._early = _Halving(found.early) if found.early > 1 else None
+        found = cqt_plan(sample_rate, tuning)
+        self._early = _Decimator(found.early) if found.early > 1 else None
         self._octaves: list[_Octave] = []
-        hop = HOP // found.early
+        hop = HOP_LENGTH // found.early
         for end in range(found.bins, 0, -N_CHROMA):
             self._octaves.append(_Octave(found.kernel, hop, end))
             hop //= 2
-        self._halvings = [_Halving(2) for _ in self._octaves[1:]]
+        self._halvings = [_Decimator(2) for _ in self._octaves[1:]]
 
     def __call__(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray:
         """Take the next samples; return the chroma of the frames that are complete by now, (frames, 12).
@@ -118,7 +120,7 @@ class ConstantQ:
         return sum((octave.pull(ready) for octave in self._octaves), np.zeros((ready, N_CHROMA), np.float32))
 
 
-class _Halving:
+class _Decimator:
     """librosa.resample(orig_sr=ratio, target_sr=1, scale=True) of a stream of blocks."""
 
     def __init__(self, ratio: int) -> None:
@@ -130,7 +132,9 @@ class _Halving:
         self._taken, self._given = self._taken + len(samples), self._given + len(resampled)
         if last:  # fix_length: the length is the old one over the ratio, rounded up
             missing = -(-self._taken // self._ratio) - self._given
-            resampled = np.pad(resampled, (0, missing)) if missing > 0 else resampled[: len(resampled) + missing]
+            resampled = (
+                np.pad(resampled, (0, missing)) if missing > 0 else resampled[: len(resampled) + missing]
+            )
         # In float64, rounded once, as there: the rounding of loud low notes is as loud as a quiet passage's high ones.
         return (resampled / np.sqrt(1 / self._ratio)).astype(np.float32)
 
@@ -173,7 +177,9 @@ class _Octave:
         chroma = np.zeros((len(frames), N_CHROMA), np.float32)
         for start in range(0, len(frames), _FRAMES):
             end = start + _FRAMES
-            kernels.fold(frames[start:end].astype(np.float64) @ self._kernel, self._first, chroma[start:end])
+            kernels.fold_octaves(
+                frames[start:end].astype(np.float64) @ self._kernel, self._first, chroma[start:end]
+            )
         self._done.append(chroma)
 
     def pull(self, count: int) -> np.ndarray:

@@ -24,20 +24,20 @@ from itertools import chain
 import numpy as np
 
 from jobs.dsp import kernels, spectral
-from jobs.dsp.accumulators import Found, Group, Segment
-from jobs.dsp.harmony import Chroma, Harmony
-from jobs.dsp.spectral import HOP, N_FFT
+from jobs.dsp.accumulators import FeatureAccumulator, FeatureMap, Segment
+from jobs.dsp.harmony import ConstantQHarmony, StftChroma
+from jobs.dsp.spectral import HOP_LENGTH, N_FFT
 from jobs.dsp.timbre import Mel, Timbre
 from jobs.lake.schemas import DESCRIPTORS, FEATURE_SIZES, FEATURE_VERSION
 
-__all__ = ["FEATURE_VERSION", "GROUPS", "SignalError", "analyse", "features", "warm_up"]
+__all__ = ["FEATURE_VERSION", "GROUPS", "SignalError", "extract_groups", "extract_features", "warm_up"]
 
 Blocks = Callable[[], Iterator[np.ndarray]]
 
 # The first one never gives up.
-GROUPS: tuple[type[Group], ...] = (Mel, Timbre, Chroma, Harmony)
+GROUPS: tuple[type[FeatureAccumulator], ...] = (Mel, Timbre, StftChroma, ConstantQHarmony)
 
-OVERLAP = N_FFT - HOP
+OVERLAP = N_FFT - HOP_LENGTH
 # Frames computed at a time: their spectrum (2 MB in float64) stays in one core's cache.
 SEGMENT_FRAMES = 128
 
@@ -46,14 +46,14 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 400_000
 # Far above any real recording, and far below where float32 power overflows.
 MAX_PEAK = 1e6
 # float32 values that are kept of a signal at a time: 380 MB.
-KEPT_VALUES = 95_000_000
+MAX_BUFFERED_VALUES = 95_000_000
 
 
 class SignalError(ValueError):
     """The signal has no features; the message is one line: what was expected, what was found."""
 
 
-def features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
+def extract_features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
     """Return all features of one signal, float32, in the order of `tables.FEATURE_COLUMNS`, always finite.
 
     `blocks()` starts the decoding afresh and yields mono blocks, 1-D, of any lengths; it is called again only for long
@@ -77,30 +77,41 @@ def features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
     Raises SignalError for a signal that is empty, shorter than MIN_DURATION_S, silent throughout (every sample exactly
     0), not finite or beyond MAX_PEAK, and for a sample rate out of range.
     """
-    found = analyse(blocks, sample_rate=sample_rate)
+    found = extract_groups(blocks, sample_rate=sample_rate)
     return np.concatenate([found[name].ravel() for name in (*FEATURE_SIZES, *DESCRIPTORS)]).astype(np.float32)
 
 
-def analyse(blocks: Blocks, *, sample_rate: int, groups: Sequence[Callable[[spectral.Bank], Group]] = GROUPS) -> Found:
+def extract_groups(
+    blocks: Blocks,
+    *,
+    sample_rate: int,
+    groups: Sequence[Callable[[spectral.FilterBank], FeatureAccumulator]] = GROUPS,
+) -> FeatureMap:
     """Return the features of some groups by name: (7, numbers) each, (numbers,) for a descriptor."""
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
-        raise SignalError(f"expected a sample rate of {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, found {sample_rate}")
-    bank = spectral.bank(sample_rate)
-    waiting, found, frames = [group(bank) for group in groups], Found(), None
+        raise SignalError(
+            f"expected a sample rate of {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, found {sample_rate}"
+        )
+    bank = spectral.filter_bank(sample_rate)
+    waiting, found, frames = [group(bank) for group in groups], FeatureMap(), None
     while waiting:
         counted = _read(blocks(), bank, waiting)
         if frames not in (None, counted):
-            raise SignalError(f"expected {frames} frames in the second reading as in the first, found {counted}")
+            raise SignalError(
+                f"expected {frames} frames in the second reading as in the first, found {counted}"
+            )
         frames = counted
         again = [group for group in waiting if not group.complete]
         while waiting:
             group = waiting.pop(0)
-            found.update(group.finish() if group.complete else {})
+            found.update(group.result() if group.complete else {})
         waiting = again
     return found
 
 
-def _read(blocks: Iterable[np.ndarray], bank: spectral.Bank, groups: Sequence[Group]) -> int:
+def _read(
+    blocks: Iterable[np.ndarray], bank: spectral.FilterBank, groups: Sequence[FeatureAccumulator]
+) -> int:
     """Let the groups hear the signal once; those whose rows become too many give up. Return the number of frames."""
     hearing, frames = list(groups), 0
     for group in groups:
@@ -109,19 +120,19 @@ def _read(blocks: Iterable[np.ndarray], bank: spectral.Bank, groups: Sequence[Gr
     def overheard() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for block, crossings in _checked(blocks, bank.sample_rate):
             for group in hearing:
-                group.hear(block, last=False)
+                group.add_samples(block, last=False)
             yield block, crossings
         for group in hearing:
-            group.hear(np.zeros(0, np.float32), last=True)
+            group.add_samples(np.zeros(0, np.float32), last=True)
 
     for segment in _measured(_segments(overheard()), bank):
         frames += len(segment.power)
         for group in hearing:
-            group.add(segment)
-        while len(hearing) > 1 and frames * sum(group.width for group in hearing) > KEPT_VALUES:
-            hearing.pop().give_up()
+            group.add_frames(segment)
+        while len(hearing) > 1 and frames * sum(group.width for group in hearing) > MAX_BUFFERED_VALUES:
+            hearing.pop().restart()
     for group in groups:
-        group.settle()
+        group.end_pass()
     return frames
 
 
@@ -129,7 +140,7 @@ def warm_up() -> None:
     """Run the engine on one synthetic second: its loops are compiled, and kept on disk for every later process."""
     time = np.arange(44_100) / 44_100
     tone = np.sin(2 * np.pi * 440 * time).astype(np.float32)
-    features(lambda: iter([tone]), sample_rate=44_100)
+    extract_features(lambda: iter([tone]), sample_rate=44_100)
 
 
 def _checked(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -161,7 +172,7 @@ def _segments(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[
 
     A segment of k frames has (k + 3) * HOP samples, k <= SEGMENT_FRAMES; the next one overwrites it.
     """
-    size = SEGMENT_FRAMES * HOP + OVERLAP
+    size = SEGMENT_FRAMES * HOP_LENGTH + OVERLAP
     samples, crossings = np.empty(size, np.float32), np.empty(size, bool)
     padding = np.zeros(N_FFT // 2, np.float32), np.zeros(N_FFT // 2, bool)
     filled = 0
@@ -176,18 +187,20 @@ def _segments(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[
                 yield samples, crossings
                 samples[:OVERLAP], crossings[:OVERLAP] = samples[-OVERLAP:], crossings[-OVERLAP:]
                 filled = OVERLAP
-    whole = filled // HOP * HOP
+    whole = filled // HOP_LENGTH * HOP_LENGTH
     if whole > OVERLAP:
         yield samples[:whole], crossings[:whole]
 
 
-def _measured(segments: Iterable[tuple[np.ndarray, np.ndarray]], bank: spectral.Bank) -> Iterator[Segment]:
+def _measured(
+    segments: Iterable[tuple[np.ndarray, np.ndarray]], bank: spectral.FilterBank
+) -> Iterator[Segment]:
     """Yield what is said of each segment's frames."""
-    transform = spectral.Transform(bank.window, SEGMENT_FRAMES)
+    transform = spectral.STFT(bank.window, SEGMENT_FRAMES)
     magnitudes = np.empty((2, SEGMENT_FRAMES, N_FFT // 2 + 1), np.float32)
     for samples, crossings in segments:
         spectrum = transform(samples)
         magnitude, power = magnitudes[:, : len(spectrum)]
         said = np.empty((len(spectrum), 4), np.float32)
-        kernels.measure(spectrum, spectral.ROLL_PERCENT, magnitude, power, said)
+        kernels.frame_statistics(spectrum, spectral.ROLL_PERCENT, magnitude, power, said)
         yield Segment(magnitude, power, said, crossings)

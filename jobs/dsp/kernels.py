@@ -21,7 +21,7 @@ _CENS_STEPS = np.array([0.4, 0.2, 0.1, 0.05], np.float32)
 
 
 @_compiled
-def windowed(samples: np.ndarray, hop: int, window: np.ndarray, frames: np.ndarray) -> None:
+def frame_and_window(samples: np.ndarray, hop: int, window: np.ndarray, frames: np.ndarray) -> None:
     """Fill the frames (count, samples), float64, `hop` apart, each times the window."""
     for frame in range(len(frames)):
         for k in range(window.size):
@@ -29,7 +29,9 @@ def windowed(samples: np.ndarray, hop: int, window: np.ndarray, frames: np.ndarr
 
 
 @_compiled
-def measure(spectrum: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, said: np.ndarray) -> None:
+def frame_statistics(
+    spectrum: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, said: np.ndarray
+) -> None:
     """Fill M, M^2 and what is said of each frame, from the complex spectrum (frames, bins).
 
     said: (frames, 4), out: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and roll-off (the first
@@ -83,7 +85,7 @@ def _rolloff(magnitude: np.ndarray, wanted: float) -> int:
 
 
 @_compiled
-def pitches(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def piptrack(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the bin (with its fraction) and the level of each frame's maxima, by a parabola through three bins.
 
     levels: (frames, bins), M or M^2. A maximum lies in first <= bin < end, above `threshold` of its frame's largest.
@@ -118,7 +120,7 @@ def _largest(values: np.ndarray) -> float:
 
 
 @_compiled
-def fold(response: np.ndarray, first: int, chroma: np.ndarray) -> None:
+def fold_octaves(response: np.ndarray, first: int, chroma: np.ndarray) -> None:
     """Add the magnitudes of a constant-Q response to the pitch classes.
 
     response: (frames, 2 n), n real parts, then n imaginary ones; its bins are the n from number `first`, bin 0 is a C.
@@ -147,7 +149,7 @@ def normalised(chroma: np.ndarray, largest: bool) -> np.ndarray:
 
 
 @_compiled
-def quantised(chroma: np.ndarray) -> np.ndarray:
+def cens_quantize(chroma: np.ndarray) -> np.ndarray:
     """Return how many of 0.4, 0.2, 0.1, 0.05 of its frame's sum a chroma (frames, 12) exceeds, uint8."""
     shares = normalised(chroma, False)
     result = np.zeros(shares.shape, np.uint8)
@@ -159,7 +161,7 @@ def quantised(chroma: np.ndarray) -> np.ndarray:
 
 
 @_compiled
-def smoothed(chroma: np.ndarray, window: np.ndarray) -> np.ndarray:
+def cens_smooth(chroma: np.ndarray, window: np.ndarray) -> np.ndarray:
     """Return a quantised chroma (frames, 12) smoothed over time, each frame divided by its length, float32.
 
     The window has an odd length; beyond both ends the chroma is 0.

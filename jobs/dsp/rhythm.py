@@ -11,8 +11,8 @@ import scipy.ndimage
 
 from jobs.lake.schemas import DESCRIPTORS
 
-TEMPI = DESCRIPTORS["tempogram"][0]
-SLOWEST, FASTEST = 30.0, 300.0
+TEMPOGRAM_BPMS = DESCRIPTORS["tempogram"][0]
+MIN_BPM, MAX_BPM = 30.0, 300.0
 # Tempi looked at within each number of the tempogram: finer than a peak of the autocorrelation is wide.
 _FINE = 8
 
@@ -64,15 +64,17 @@ def autocorrelation(strength: np.ndarray, frame_rate: float) -> tuple[np.ndarray
 
 def tempogram(correlation: np.ndarray, lag_rate: float) -> np.ndarray:
     """Return the autocorrelation at 48 tempi, (48,), each the mean over its share of the octaves from 30 to 300."""
-    steps = (np.arange(TEMPI * _FINE) + 0.5) / (TEMPI * _FINE)
-    tempi = SLOWEST * (FASTEST / SLOWEST) ** steps
+    steps = (np.arange(TEMPOGRAM_BPMS * _FINE) + 0.5) / (TEMPOGRAM_BPMS * _FINE)
+    tempi = MIN_BPM * (MAX_BPM / MIN_BPM) ** steps
     values = np.interp(60 / tempi * lag_rate, np.arange(correlation.size), correlation, right=0)
-    return values.reshape(TEMPI, _FINE).mean(axis=1)
+    return values.reshape(TEMPOGRAM_BPMS, _FINE).mean(axis=1)
 
 
 def tempo(correlation: np.ndarray, lag_rate: float) -> float:
     """Return the tempo: the peak of the autocorrelation times how usual its tempo is; 0 where there is no peak."""
-    lags = np.arange(int(60 / FASTEST * lag_rate), min(int(60 / SLOWEST * lag_rate) + 1, correlation.size - 1))
+    lags = np.arange(
+        int(60 / MAX_BPM * lag_rate), min(int(60 / MIN_BPM * lag_rate) + 1, correlation.size - 1)
+    )
     peaks = lags[(correlation[lags] > correlation[lags - 1]) & (correlation[lags] >= correlation[lags + 1])]
     peaks = peaks[correlation[peaks] > 0]
     if peaks.size == 0:

@@ -20,7 +20,7 @@ from jobs.dsp import kernels
 from jobs.lake.schemas import FMA_SIZES
 
 N_FFT = 2048
-HOP = 512
+HOP_LENGTH = 512
 N_CHROMA = FMA_SIZES["chroma_stft"]
 N_MFCC = FMA_SIZES["mfcc"]
 
@@ -32,7 +32,7 @@ PITCH_FMIN, PITCH_FMAX, PITCH_THRESHOLD = 150.0, 4000.0, 0.1
 
 
 @dataclass(frozen=True)
-class Bank:
+class FilterBank:
     """What depends on the sample rate alone."""
 
     sample_rate: int
@@ -48,7 +48,7 @@ class Bank:
 
 
 @functools.lru_cache(maxsize=8)
-def bank(sample_rate: int) -> Bank:
+def filter_bank(sample_rate: int) -> FilterBank:
     """Return the window, the filters and the bands for one sample rate (Hz)."""
     frequencies = librosa.fft_frequencies(sr=sample_rate, n_fft=N_FFT)
     with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def bank(sample_rate: int) -> Bank:
         warnings.filterwarnings("ignore", message="Empty filters detected")
         mel = librosa_filters.mel(sr=sample_rate, n_fft=N_FFT)
     pitches = np.flatnonzero((frequencies >= PITCH_FMIN) & (frequencies < min(PITCH_FMAX, sample_rate / 2)))
-    return Bank(
+    return FilterBank(
         sample_rate=sample_rate,
         window=librosa_filters.get_window("hann", N_FFT, fftbins=True),
         mel=scipy.sparse.csr_array(mel),
@@ -79,7 +79,7 @@ def _contrast_bands(frequencies: np.ndarray) -> tuple[tuple[int, int, int], ...]
     return tuple(bands)
 
 
-class Transform:
+class STFT:
     """The short-time Fourier transform of stretches of signal that hold whole frames, at most max_frames each.
 
     In float64, as in librosa: the rounding of a float32 one is as loud as the empty bands of an MP3 (measured:
@@ -96,21 +96,23 @@ class Transform:
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         """Return the spectrum, complex128 (frames, bins), of (frames - 1) * HOP + N_FFT samples; the next overwrites it."""
-        count = (len(samples) - N_FFT) // HOP + 1
-        kernels.windowed(samples, HOP, self._window, self._frames[:count])
+        count = (len(samples) - N_FFT) // HOP_LENGTH + 1
+        kernels.frame_and_window(samples, HOP_LENGTH, self._window, self._frames[:count])
         self._transform.execute()  # of all rows: those beyond are left from before, and nobody's
         return self._spectrum[:count]
 
 
 def zero_crossing_rate(crossings: np.ndarray) -> np.ndarray:
     """Return zcr, (frames, 1), 0..1, from one flag per sample; a frame's first sample does not count."""
-    per_hop = np.count_nonzero(crossings.reshape(-1, HOP), axis=1)
-    hops = N_FFT // HOP
+    per_hop = np.count_nonzero(crossings.reshape(-1, HOP_LENGTH), axis=1)
+    hops = N_FFT // HOP_LENGTH
     per_frame = np.lib.stride_tricks.sliding_window_view(per_hop, hops).sum(axis=1)
-    return ((per_frame - crossings[: len(per_frame) * HOP : HOP]) / N_FFT).astype(np.float32)[:, np.newaxis]
+    return ((per_frame - crossings[: len(per_frame) * HOP_LENGTH : HOP_LENGTH]) / N_FFT).astype(np.float32)[
+        :, np.newaxis
+    ]
 
 
-def peaks_and_valleys(magnitude: np.ndarray, filters: Bank) -> np.ndarray:
+def peaks_and_valleys(magnitude: np.ndarray, filters: FilterBank) -> np.ndarray:
     """Return the means of the loudest and of the softest 2 % of M in each contrast band, (frames, 2 x bands)."""
     bands = len(filters.contrast)
     levels = np.empty((len(magnitude), 2 * bands), np.float32)
@@ -118,25 +120,28 @@ def peaks_and_valleys(magnitude: np.ndarray, filters: Bank) -> np.ndarray:
         bins = magnitude[:, first:end]
         if count > 1:
             bins = np.sort(bins, axis=1)
-            levels[:, band], levels[:, bands + band] = bins[:, -count:].mean(axis=1), bins[:, :count].mean(axis=1)
+            levels[:, band], levels[:, bands + band] = (
+                bins[:, -count:].mean(axis=1),
+                bins[:, :count].mean(axis=1),
+            )
         else:
             levels[:, band], levels[:, bands + band] = bins.max(axis=1), bins.min(axis=1)
     return levels
 
 
-def mel_decibels(power: np.ndarray, filters: Bank) -> np.ndarray:
+def mel_power_db(power: np.ndarray, filters: FilterBank) -> np.ndarray:
     """Return the mel spectrum, dB, before any cut, (frames, bands)."""
-    return decibels(filters.mel @ power.T).T
+    return power_to_db(filters.mel @ power.T).T
 
 
-def decibels(power: np.ndarray) -> np.ndarray:
+def power_to_db(power: np.ndarray) -> np.ndarray:
     """Return 10 log10 of values >= 0, those below MIN_POWER taken for it."""
     levels = np.log10(np.maximum(power, np.float32(MIN_POWER)))
     levels *= 10
     return levels
 
 
-def mfcc(mel: np.ndarray, floor: float, filters: Bank) -> np.ndarray:
+def mfcc(mel: np.ndarray, floor: float, filters: FilterBank) -> np.ndarray:
     """Return the MFCC, (frames, 20), of a mel spectrum in dB that is cut at the floor (dB)."""
     return np.maximum(mel, np.float32(floor)) @ filters.dct
 
@@ -152,19 +157,19 @@ def chroma(power: np.ndarray, filters: np.ndarray) -> np.ndarray:
     return kernels.normalised(power @ filters, True)
 
 
-class Tuning:
+class TuningEstimator:
     """How far a signal is off A 440, as librosa.estimate_tuning, from spectra that come in pieces.
 
     librosa interpolates every bin and then picks the peaks; here only the peaks are interpolated.
     """
 
-    def __init__(self, filters: Bank) -> None:
+    def __init__(self, filters: FilterBank) -> None:
         self._filters = filters
         self._found: list[tuple[np.ndarray, np.ndarray]] = []
 
     def add(self, spectrum: np.ndarray) -> None:
         """Take the next frames: M or M^2 (frames, bins), whatever librosa would estimate from."""
-        self._found.append(kernels.pitches(spectrum, *self._filters.pitches, PITCH_THRESHOLD))
+        self._found.append(kernels.piptrack(spectrum, *self._filters.pitches, PITCH_THRESHOLD))
 
     def estimate(self) -> float:
         """Return the tuning, -0.5..0.5 of a semitone; 0 without peaks."""

@@ -13,10 +13,10 @@ from jobs.dsp import kernels
 from jobs.lake.schemas import STATISTICS
 
 # A standard deviation below this part of the mean is rounding of float32 values (scipy.stats draws the line there too).
-CONSTANT = 1e-6
+CONSTANT_TOLERANCE = 1e-6
 
 
-def describe(rows: Iterable[np.ndarray]) -> np.ndarray:
+def summarize(rows: Iterable[np.ndarray]) -> np.ndarray:
     """Return the statistics of every row over its frames.
 
     rows: n of shape (frames,), finite, frames >= 1. Returns (7, n) float64 in the order of `STATISTICS`, in the unit of
@@ -30,7 +30,7 @@ def describe(rows: Iterable[np.ndarray]) -> np.ndarray:
 def _describe_row(row: np.ndarray) -> np.ndarray:
     low, high, mean, variance, third, fourth = kernels.moments(row)
     skew = kurtosis = 0.0
-    if variance > (CONSTANT * mean) ** 2:
+    if variance > (CONSTANT_TOLERANCE * mean) ** 2:
         skew, kurtosis = third / variance**1.5, fourth / variance**2 - 3
     found = {
         "kurtosis": kurtosis,
@@ -65,7 +65,7 @@ class Covariance:
         self._sum += values.sum(axis=0)
         self._products += values.T @ values
 
-    def triangle(self) -> np.ndarray:
+    def upper_triangle(self) -> np.ndarray:
         """Return mean((x - mean x)(y - mean y)) for x <= y, (n (n + 1) / 2,), row by row of the upper triangle."""
         mean = self._sum / self._frames
         covariance = self._products / self._frames - np.outer(mean, mean)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from jobs.errors import InputError, StepError
-from jobs.lake.storage import sync
-from jobs.paths import one_line
+from jobs.lake.storage import fsync
+from jobs.paths import escape_control_chars
 
 # Text packs to a tenth, mp3 hardly at all; a bomb is a thousand times larger than its archive.
-_MOST_TIMES = 100
+_MAX_COMPRESSION_RATIO = 100
 # Small archives may pack better than that: what is below this is no bomb whatever its ratio.
 _HARMLESS_BYTES = 64 * 2**20
 
@@ -21,29 +21,35 @@ _CHUNK_BYTES = 2**20
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def open_checked(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive and check its list of members; InputError naming the archive and the member it stumbled over."""
     try:
         with zipfile.ZipFile(path) as zipped:
             _check(path, zipped.infolist())
             yield zipped
     except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: expected a whole ZIP archive, found: {error}; download it again") from error
+        raise InputError(
+            f"{path}: expected a whole ZIP archive, found: {error}; download it again"
+        ) from error
 
 
 def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
-            raise InputError(f"{path}: expected files below one folder, found the path {one_line(member.filename)!r}")
+            raise InputError(
+                f"{path}: expected files below one folder, found the path {escape_control_chars(member.filename)!r}"
+            )
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise InputError(f"{path}: expected files only, found the link {one_line(member.filename)!r}")
+            raise InputError(
+                f"{path}: expected files only, found the link {escape_control_chars(member.filename)!r}"
+            )
     unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
-    if unpacked > max(_MOST_TIMES * packed, _HARMLESS_BYTES):
+    if unpacked > max(_MAX_COMPRESSION_RATIO * packed, _HARMLESS_BYTES):
         largest = max(members, key=lambda member: member.file_size)
         raise InputError(
-            f"{path}: expected at most {_MOST_TIMES} times its {packed:,} bytes, found {unpacked:,} "
-            f"(the largest is {one_line(largest.filename)!r} with {largest.file_size:,}): a ZIP bomb?"
+            f"{path}: expected at most {_MAX_COMPRESSION_RATIO} times its {packed:,} bytes, found {unpacked:,} "
+            f"(the largest is {escape_control_chars(largest.filename)!r} with {largest.file_size:,}): a ZIP bomb?"
         )
 
 
@@ -55,20 +61,20 @@ def unpack(path: Path, target: Path, *, unpacked: Callable[[int], None]) -> int:
     """
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    with opened(path) as zipped:
+    with open_checked(path) as zipped:
         members = [member for member in zipped.infolist() if not member.is_dir()]
-        check_room(target.parent, sum(member.file_size for member in members), "to unpack")
+        check_free_space(target.parent, sum(member.file_size for member in members), "to unpack")
         try:
             for member in members:
                 _unpack_member(zipped, member, part, unpacked)
             for folder, _, _ in os.walk(part):
-                sync(folder)
+                fsync(folder)
             tops = {PurePosixPath(member.filename).parts[0] for member in members}
             only = part / tops.pop() if len(tops) == 1 else part
             (only if only.is_dir() else part).replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    sync(target.parent)
+    fsync(target.parent)
     return len(members)
 
 
@@ -85,7 +91,7 @@ def _unpack_member(
         os.fsync(file.fileno())
 
 
-def check_room(folder: Path, needed: int, what: str) -> None:
+def check_free_space(folder: Path, needed: int, what: str) -> None:
     """Raise StepError where the disk of `folder` has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:

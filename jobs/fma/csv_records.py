@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from jobs.errors import InputError
-from jobs.paths import one_line
+from jobs.paths import escape_control_chars
 
 log = logging.getLogger("segue")
 
@@ -23,7 +23,7 @@ _ESCAPED = re.compile("[\udc80-\udcff]")
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
-class Problems:
+class ParseProblems:
     """What is wrong with a file: the first thing is an InputError; where `lenient`, all are counted, the first few logged."""
 
     def __init__(self, name: str, *, lenient: bool) -> None:
@@ -31,7 +31,7 @@ class Problems:
 
     def report(self, line: int, problem: str) -> None:
         """Say what was expected and found on a line."""
-        text = one_line(f"{self.name} line {line}: {problem}")
+        text = escape_control_chars(f"{self.name} line {line}: {problem}")
         if not self.lenient:
             raise InputError(f"{text}; --lenient takes the other records")
         self.count += 1
@@ -39,7 +39,7 @@ class Problems:
             log.warning("left out: %s", text)
 
 
-def records(stream: IO[bytes], problems: Problems) -> Iterator[tuple[int, list[str]]]:
+def iter_records(stream: IO[bytes], problems: ParseProblems) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, fields) of each record as wide as the first, UTF-8; line is where it begins, from 1.
 
     Records that are broken off, not UTF-8 or of another width are reported instead.
@@ -59,7 +59,9 @@ def records(stream: IO[bytes], problems: Problems) -> Iterator[tuple[int, list[s
         width = width or len(fields)
         broken = next(filter(_ESCAPED.search, fields), None) if problems.lenient else None
         if broken is not None:
-            problems.report(begin, f"expected UTF-8, found {broken.encode('utf-8', 'surrogateescape')[:40]!r}")
+            problems.report(
+                begin, f"expected UTF-8, found {broken.encode('utf-8', 'surrogateescape')[:40]!r}"
+            )
         elif fields and len(fields) != width:
             problems.report(begin, f"expected {width} fields, found {len(fields)}")
         elif fields:
@@ -67,7 +69,7 @@ def records(stream: IO[bytes], problems: Problems) -> Iterator[tuple[int, list[s
         begin = reader.line_num + 1
 
 
-def _report_broken(problems: Problems, begin: int, line: int, error: str) -> None:
+def _report_broken(problems: ParseProblems, begin: int, line: int, error: str) -> None:
     if "unexpected end of data" in error:
         problems.report(
             begin,
@@ -78,13 +80,15 @@ def _report_broken(problems: Problems, begin: int, line: int, error: str) -> Non
         problems.report(begin, f"expected a CSV record, found: {error} (line {line})")
 
 
-def _lines(stream: IO[bytes], problems: Problems) -> Iterator[str]:
+def _lines(stream: IO[bytes], problems: ParseProblems) -> Iterator[str]:
     """Yield the lines as text; a byte that is not UTF-8 is reported, or where lenient marks its record."""
     for number, line in enumerate(_bounded(stream, problems), 1):
         if number == 1:
             mark = next((name for start, name in _BYTE_ORDER_MARKS.items() if line.startswith(start)), None)
             if mark:
-                raise InputError(f"{problems.name} line 1: expected UTF-8, found {mark}; convert it with iconv")
+                raise InputError(
+                    f"{problems.name} line 1: expected UTF-8, found {mark}; convert it with iconv"
+                )
             line = line.removeprefix(b"\xef\xbb\xbf")
         try:
             yield line.decode()
@@ -98,13 +102,15 @@ def _lines(stream: IO[bytes], problems: Problems) -> Iterator[str]:
             yield line.decode("utf-8", "surrogateescape")
 
 
-def _bounded(stream: IO[bytes], problems: Problems) -> Iterator[bytes]:
+def _bounded(stream: IO[bytes], problems: ParseProblems) -> Iterator[bytes]:
     """Yield the lines; one too long for any record is an error before it fills the memory."""
     number = 0
     while line := stream.readline(_FIELD_BYTES):
         number += 1
         if len(line) == _FIELD_BYTES:
-            raise InputError(f"{problems.name} line {number}: expected text, found a line of more than 16 MiB")
+            raise InputError(
+                f"{problems.name} line {number}: expected text, found a line of more than 16 MiB"
+            )
         yield line
 
 

@@ -16,7 +16,7 @@ import urllib3
 from jobs import progress, settings
 from jobs.errors import InputError, StepError
 from jobs.fma import archive
-from jobs.paths import one_line
+from jobs.paths import escape_control_chars
 
 log = logging.getLogger("segue")
 
@@ -46,8 +46,8 @@ SUBSETS = {
 }
 
 # Attempts without a new byte until it is given up, and the first pause between them, seconds; it doubles each time.
-ATTEMPTS = 6
-PAUSE_S = 1.0
+MAX_ATTEMPTS = 6
+RETRY_PAUSE_S = 1.0
 
 # Seconds to wait for a connection, and for the next bytes.
 _TIMEOUT_S = (15, 60)
@@ -56,7 +56,7 @@ _CHUNK_BYTES = 2**20
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
-class _Broken(Exception):
+class _IncompleteDownload(Exception):
     """A transfer that went wrong in a way that another attempt may mend."""
 
 
@@ -65,26 +65,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subset", choices=list(SUBSETS), help="7, 22, 93 or 879 GiB of audio")
     parser.add_argument("--metadata", action="store_true", help="fma_metadata: 342 MiB, 1.4 GiB unpacked")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to unpack into")
-    parser.add_argument("--keep-archive", action="store_true", help="leave the ZIP files beside what is unpacked")
+    parser.add_argument(
+        "--keep-archive", action="store_true", help="leave the ZIP files beside what is unpacked"
+    )
     settings.add_fma_argument(parser)
 
 
 def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Download and unpack what was asked for and is not there yet; return the counts."""
-    wanted = [*([METADATA] if arguments.metadata else []), *([SUBSETS[arguments.subset]] if arguments.subset else [])]
+    wanted = [
+        *([METADATA] if arguments.metadata else []),
+        *([SUBSETS[arguments.subset]] if arguments.subset else []),
+    ]
     if not wanted:
         raise InputError("expected --subset small, medium, large or full, or --metadata, found neither")
     out = arguments.out.expanduser().absolute()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--out: expected a folder that can be written, found {out}: {error.strerror}") from error
+        raise InputError(
+            f"--out: expected a folder that can be written, found {out}: {error.strerror}"
+        ) from error
     missing = [each for each in wanted if not (out / each.name).exists()]
-    files = sum(_bring(each, out, arguments.fma_url.rstrip("/"), keep=arguments.keep_archive) for each in missing)
+    files = sum(
+        _download_and_verify(each, out, arguments.fma_url.rstrip("/"), keep=arguments.keep_archive)
+        for each in missing
+    )
     return {"archives": len(wanted), "unpacked now": len(missing), "files": files}
 
 
-def _bring(wanted: Archive, out: Path, base: str, *, keep: bool) -> int:
+def _download_and_verify(wanted: Archive, out: Path, base: str, *, keep: bool) -> int:
     """Download, check and unpack one archive; return its number of files."""
     path = out / wanted.file
     part = path.with_name(f"{path.name}.part")
@@ -93,7 +103,9 @@ def _bring(wanted: Archive, out: Path, base: str, *, keep: bool) -> int:
             fetch(f"{base}/{wanted.file}", part, wanted)
         part.replace(path)
     elif _sha1(path) != wanted.sha1:
-        raise InputError(f"{path}: expected the SHA-1 {wanted.sha1}, found another file; remove it and run this again")
+        raise InputError(
+            f"{path}: expected the SHA-1 {wanted.sha1}, found another file; remove it and run this again"
+        )
     done = 0
 
     def count(written: int) -> None:
@@ -119,7 +131,7 @@ def fetch(url: str, part: Path, wanted: Archive) -> None:
             before, broken = _size(part), None
             try:
                 _attempt(session, url, part, wanted)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, _Broken) as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError, _IncompleteDownload) as error:
                 broken = error
             grown = _size(part) > before
             # Whatever the server says of the length: it is all there when the SHA-1 says so.
@@ -131,13 +143,13 @@ def fetch(url: str, part: Path, wanted: Archive) -> None:
                     assembled = False
                 continue
             failures, assembled = 0 if grown else failures + 1, True
-            if failures == ATTEMPTS:
+            if failures == MAX_ATTEMPTS:
                 raise StepError(
-                    f"{url}: expected the rest after {_size(part):,} bytes, found in {ATTEMPTS} attempts: "
-                    f"{one_line(str(broken))[:200]}; the same command goes on from here"
+                    f"{url}: expected the rest after {_size(part):,} bytes, found in {MAX_ATTEMPTS} attempts: "
+                    f"{escape_control_chars(str(broken))[:200]}; the same command goes on from here"
                 ) from broken
             log.warning("%s: broken off after %d bytes, going on", url, _size(part))
-            time.sleep(PAUSE_S * 2**failures)
+            time.sleep(RETRY_PAUSE_S * 2**failures)
 
 
 def _refuse(url: str, part: Path, wanted: Archive, *, final: bool) -> None:
@@ -164,10 +176,12 @@ def _attempt(session: requests.Session, url: str, part: Path, wanted: Archive) -
         start = _start(response, have)
         if start not in (0, have):
             part.unlink(missing_ok=True)
-            raise _Broken(f"the server sends the bytes from {start:,} instead of those from {have:,}")
+            raise _IncompleteDownload(
+                f"the server sends the bytes from {start:,} instead of those from {have:,}"
+            )
         promised = start + int(response.headers.get("Content-Length") or 0)
         needed = max(promised, wanted.size if promised == start else 0)
-        archive.check_room(
+        archive.check_free_space(
             part.parent, int(needed * (1 + wanted.unpacks_to)) - start, f"for {wanted.file} and what is in it"
         )
         with part.open("ab" if start else "wb") as file:
@@ -175,7 +189,7 @@ def _attempt(session: requests.Session, url: str, part: Path, wanted: Archive) -
             while chunk := response.raw.read1(_CHUNK_BYTES):
                 if file.tell() == 0 and not chunk.startswith(b"PK"):
                     raise InputError(
-                        f"{url}: expected a ZIP archive, found {one_line(chunk[:40].decode('latin-1'))!r}; see --base-url"
+                        f"{url}: expected a ZIP archive, found {escape_control_chars(chunk[:40].decode('latin-1'))!r}; see --base-url"
                     )
                 file.write(chunk)
             file.flush()

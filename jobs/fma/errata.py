@@ -13,15 +13,15 @@ CLIP_S = 30.0
 _TOLERANCE_S = 1.0
 
 # MPEG-1 Layer III and below, bits per second.
-_LEAST_BIT_RATE, _MOST_BIT_RATE = 8_000, 448_000
+_MIN_BIT_RATE, _MAX_BIT_RATE = 8_000, 448_000
 
 # FMA's number of a file: its name but for leading zeros and the extension. Java reads it as Python does.
-NUMBER = r"(?:^|/)0*([0-9]+)\.[^./]+$"
+_TRACK_FILE = r"(?:^|/)0*([0-9]+)\.[^./]+$"
 
 
-def number(path: str) -> str | None:
+def track_number(path: str) -> str | None:
     """Return the track_id that a path's name stands for, None where it is no number."""
-    found = re.search(NUMBER, path)
+    found = re.search(_TRACK_FILE, path)
     return found[1] if found else None
 
 
@@ -32,7 +32,7 @@ def short_clips(files: Iterable[dict[str, Any]], metadata: dict[str, dict[str, A
     """
     found = {}
     for file in files:
-        row = metadata.get(number(file["path"]) or "")
+        row = metadata.get(track_number(file["path"]) or "")
         if row is None or row["track_duration"] is None or file["duration_s"] is None:
             continue
         expected = min(CLIP_S, row["track_duration"])
@@ -48,9 +48,9 @@ def wrong_bit_rates(files: Iterable[dict[str, Any]], metadata: dict[str, dict[st
     """Return by path which files' metadata gives a bit rate that no MP3 has; the files themselves are used."""
     found = {}
     for file in files:
-        row = metadata.get(number(file["path"]) or "")
+        row = metadata.get(track_number(file["path"]) or "")
         rate = row["track_bit_rate"] if row is not None else None
-        if row is not None and rate is not None and not _LEAST_BIT_RATE <= rate <= _MOST_BIT_RATE:
+        if row is not None and rate is not None and not _MIN_BIT_RATE <= rate <= _MAX_BIT_RATE:
             found[file["path"]] = (
                 f"expected a bit rate of 8,000 to 448,000 bits/s (tracks.csv line {row['line']}), found {rate:,}: not used, "
                 "the track is, with the bit rate of its file; a known fault, mdeff/fma issue 27"

@@ -44,7 +44,10 @@ def header() -> list[list[str]]:
     """Return the header rows of features.csv."""
     names = [list(row) for row in zip(*_FEATURE_NAMES, strict=True)]
     titles = ("feature", "statistics", "number")
-    return [*([title, *row] for title, row in zip(titles, names, strict=True)), ["track_id", *[""] * len(FMA_COLUMNS)]]
+    return [
+        *([title, *row] for title, row in zip(titles, names, strict=True)),
+        ["track_id", *[""] * len(FMA_COLUMNS)],
+    ]
 
 
 def read_header(path: Path, layout: Layout) -> list[tuple[str, str, str]]:

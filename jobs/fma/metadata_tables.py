@@ -11,9 +11,9 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from jobs.errors import InputError
-from jobs.fma.csv_records import Problems, records
-from jobs.fma.source import Source
-from jobs.lake.schemas import FMA_KINDS, GENRES, METADATA
+from jobs.fma.csv_records import ParseProblems, iter_records
+from jobs.fma.source import MetadataSource
+from jobs.lake.schemas import FMA_GENRES, FMA_KINDS, FMA_METADATA
 from jobs.lake.storage import Lake
 
 # What TRACKS needs; the other columns of tracks.csv may be missing.
@@ -39,26 +39,26 @@ _BATCH_ROWS = 2_500
 _INT32 = 2**31
 
 
-def bring(given: str, lake: Lake, *, lenient: bool) -> dict[str, int]:
+def load_metadata(given: str, lake: Lake, *, lenient: bool) -> dict[str, int]:
     """Make METADATA and GENRES those of a folder or archive; return the counts of records and of those left out.
 
     InputError with file and line for the first fault, and the tables stay as they are; `lenient` leaves the record out.
     """
-    source = Source(given)
-    genre_problems = Problems(source.shown("genres.csv"), lenient=lenient)
-    genres = pa.Table.from_pylist(read_genres(source, genre_problems), schema=GENRES.arrow_schema())
-    problems = Problems(source.shown("tracks.csv"), lenient=lenient)
+    source = MetadataSource(given)
+    genre_problems = ParseProblems(source.display_path("genres.csv"), lenient=lenient)
+    genres = pa.Table.from_pylist(read_genres(source, genre_problems), schema=FMA_GENRES.arrow_schema())
+    problems = ParseProblems(source.display_path("tracks.csv"), lenient=lenient)
     # What was read leniently counts as another file: read strictly, the same one has to be refused.
     digest = file_hash(source, "tracks.csv") + ("-lenient" if lenient else "")
-    if set(lake.arrow(METADATA, "file_hash")["file_hash"].to_pylist()) != {digest} or lenient:
-        lake.commit_arrow(METADATA, batches(source, problems, digest))
-    if not lake.arrow(GENRES).equals(genres):
-        lake.commit_arrow(GENRES, genres.to_batches())
-    found = {"metadata records": lake.rows(METADATA)}
+    if set(lake.read_arrow(FMA_METADATA, "file_hash")["file_hash"].to_pylist()) != {digest} or lenient:
+        lake.commit_arrow(FMA_METADATA, iter_metadata(source, problems, digest))
+    if not lake.read_arrow(FMA_GENRES).equals(genres):
+        lake.commit_arrow(FMA_GENRES, genres.to_batches())
+    found = {"metadata records": lake.count_rows(FMA_METADATA)}
     return {**found, "records left out": problems.count + genre_problems.count} if lenient else found
 
 
-def file_hash(source: Source, name: str) -> str:
+def file_hash(source: MetadataSource, name: str) -> str:
     """Return the SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
     with source.open(name) as stream:
@@ -67,11 +67,11 @@ def file_hash(source: Source, name: str) -> str:
     return digest.hexdigest()
 
 
-def batches(source: Source, problems: Problems, digest: str) -> Iterator[pa.RecordBatch]:
+def iter_metadata(source: MetadataSource, problems: ParseProblems, digest: str) -> Iterator[pa.RecordBatch]:
     """Yield METADATA of tracks.csv, some rows at a time; `digest` is the file's."""
-    schema, rows = METADATA.arrow_schema(), []
+    schema, rows = FMA_METADATA.arrow_schema(), []
     with source.open("tracks.csv") as stream:
-        for row in read_tracks(records(stream, problems), problems):
+        for row in read_tracks(iter_records(stream, problems), problems):
             rows.append({**row, "file_hash": digest})
             if len(rows) == _BATCH_ROWS:
                 yield pa.RecordBatch.from_pylist(rows, schema=schema)
@@ -79,7 +79,7 @@ def batches(source: Source, problems: Problems, digest: str) -> Iterator[pa.Reco
     yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
-def read_tracks(found: Iterator[tuple[int, list[str]]], problems: Problems) -> Iterator[dict[str, Any]]:
+def read_tracks(found: Iterator[tuple[int, list[str]]], problems: ParseProblems) -> Iterator[dict[str, Any]]:
     """Yield a row of METADATA for each record of tracks.csv, the three of its header first among them."""
     names = _header(found, problems)
     lines: dict[str, int] = {}
@@ -105,7 +105,7 @@ def read_tracks(found: Iterator[tuple[int, list[str]]], problems: Problems) -> I
         raise InputError(f"{problems.name}: expected records of tracks, found none")
 
 
-def _header(found: Iterator[tuple[int, list[str]]], problems: Problems) -> list[str]:
+def _header(found: Iterator[tuple[int, list[str]]], problems: ParseProblems) -> list[str]:
     """Return the column names, `group/name`; InputError where the header is not FMA's."""
     header = [fields for _, fields in (next(found, (0, [])) for _ in range(_HEADER_ROWS))]
     if not all(header) or header[2][0] != "track_id":
@@ -174,14 +174,16 @@ _EXPECTED = {
 }
 
 
-def read_genres(source: Source, problems: Problems) -> list[dict[str, Any]]:
+def read_genres(source: MetadataSource, problems: ParseProblems) -> list[dict[str, Any]]:
     """Return GENRES' rows of genres.csv, with the colours of raw_genres.csv where that is there."""
     colours = _colours(source) if source.has("raw_genres.csv") else {}
     rows: dict[int, dict[str, Any]] = {}
     with source.open("genres.csv") as stream:
-        found = records(stream, problems)
+        found = iter_records(stream, problems)
         names = next(found, (0, []))[1]
-        missing = [name for name in ("genre_id", "#tracks", "parent", "title", "top_level") if name not in names]
+        missing = [
+            name for name in ("genre_id", "#tracks", "parent", "title", "top_level") if name not in names
+        ]
         if missing:
             raise InputError(
                 f"{problems.name} line 1: expected the column {missing[0]}, found {','.join(names)[:80]!r}"
@@ -190,7 +192,9 @@ def read_genres(source: Source, problems: Problems) -> list[dict[str, Any]]:
         for line, fields in found:
             row = dict(zip(names, fields, strict=True))
             try:
-                number, tracks, parent, top = (_int(row[n]) for n in ("genre_id", "#tracks", "parent", "top_level"))
+                number, tracks, parent, top = (
+                    _int(row[n]) for n in ("genre_id", "#tracks", "parent", "top_level")
+                )
             except ValueError:
                 problems.report(line, f"expected whole numbers and a title, found {','.join(fields)[:60]!r}")
                 continue
@@ -223,10 +227,12 @@ def _reaches_root(number: int, rows: dict[int, dict[str, Any]]) -> bool:
     return False
 
 
-def _colours(source: Source) -> dict[int, str]:
-    problems = Problems(source.shown("raw_genres.csv"), lenient=True)  # a colour is no reason to stop
+def _colours(source: MetadataSource) -> dict[int, str]:
+    problems = ParseProblems(
+        source.display_path("raw_genres.csv"), lenient=True
+    )  # a colour is no reason to stop
     with source.open("raw_genres.csv") as stream:
-        found = records(stream, problems)
+        found = iter_records(stream, problems)
         names = next(found, (0, []))[1]
         rows = (dict(zip(names, fields, strict=True)) for _, fields in found)
         return {

@@ -10,7 +10,7 @@ from jobs.errors import InputError
 from jobs.fma import archive
 
 
-class Source:
+class MetadataSource:
     """The files of `--metadata`, by their bare names."""
 
     def __init__(self, given: str) -> None:
@@ -18,17 +18,19 @@ class Source:
         self.path = Path(given).expanduser().absolute()
         self._members: dict[str, str] = {}
         if self.path.is_file():
-            with archive.opened(self.path) as zipped:
+            with archive.open_checked(self.path) as zipped:
                 names = [member.filename for member in zipped.infolist() if not member.is_dir()]
             self._members = {name.rsplit("/", 1)[-1]: name for name in names}
         elif not self.path.is_dir():
-            raise InputError(f"--metadata: expected the folder fma_metadata or its archive, found nothing at {given}")
+            raise InputError(
+                f"--metadata: expected the folder fma_metadata or its archive, found nothing at {given}"
+            )
 
     def has(self, name: str) -> bool:
         """Tell whether the file is there."""
         return name in self._members if self._members else (self.path / name).is_file()
 
-    def shown(self, name: str) -> str:
+    def display_path(self, name: str) -> str:
         """Return how messages name the file."""
         return f"{self.path}/{name}"
 
@@ -45,4 +47,6 @@ class Source:
             with zipfile.ZipFile(self.path) as zipped, zipped.open(self._members[name]) as stream:
                 yield stream
         except zipfile.BadZipFile as error:
-            raise InputError(f"{self.shown(name)}: expected a whole archive, found: {error}") from error
+            raise InputError(
+                f"{self.display_path(name)}: expected a whole archive, found: {error}"
+            ) from error

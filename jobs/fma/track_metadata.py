@@ -7,16 +7,16 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 # Columns of TRACKS that metadata has the last word on, where it says anything.
-DESCRIBED = ("title", "artist", "album", "track_no", "year", "genre", "genres")
+SHARED_COLUMNS = ("title", "artist", "album", "track_no", "year", "genre", "genres")
 # Columns of TRACKS that only metadata has.
-OWN = ("top_genre", "genre_parents", "listens", "favourites", "licence", "split", "subset")
+FMA_ONLY_COLUMNS = ("top_genre", "genre_parents", "listens", "favourites", "licence", "split", "subset")
 
 
-def facts(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataFrame:
+def metadata_columns(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataFrame:
     """Return track_id, DESCRIBED, OWN and the untrimmed track's `fma_duration_s` for METADATA, given GENRES' rows."""
     titles = {row["genre_id"]: row["title"] for row in genres}
     tops = {row["genre_id"]: titles.get(row["top_id"]) for row in genres}
-    above = ancestors(genres)
+    above = genre_ancestors(genres)
     ids = F.coalesce(F.col("track_genres"), F.array().cast("array<int>"))
     tops_found = F.array_distinct(_known(_looked_up(tops, ids, "string")))
     top = F.coalesce(F.col("track_genre_top"), F.when(F.size(tops_found) == 1, F.element_at(tops_found, 1)))
@@ -42,7 +42,7 @@ def facts(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataFrame:
     )
 
 
-def ancestors(genres: list[dict[str, Any]]) -> dict[int, list[str]]:
+def genre_ancestors(genres: list[dict[str, Any]]) -> dict[int, list[str]]:
     """Return the titles of what each genre is below, nearest first; an id that GENRES does not know ends the way."""
     rows = {row["genre_id"]: row for row in genres}
 
@@ -61,7 +61,9 @@ def _looked_up(names: dict[int, Any], ids: Column, kind: str) -> Column:
     """Return an array of the names of an array of ids, null where there is none."""
     if not names:
         return F.transform(ids, lambda _: F.lit(None).cast(kind))
-    pairs = ((F.lit(key), F.array(*map(F.lit, v)) if isinstance(v, list) else F.lit(v)) for key, v in names.items())
+    pairs = (
+        (F.lit(key), F.array(*map(F.lit, v)) if isinstance(v, list) else F.lit(v)) for key, v in names.items()
+    )
     table = F.create_map(*chain(*pairs)).cast(f"map<int,{kind}>")
     return F.transform(ids, lambda number: F.try_element_at(table, number))
 
@@ -70,17 +72,17 @@ def _known(values: Column) -> Column:
     return F.filter(values, lambda value: value.isNotNull())
 
 
-def described(tracks: DataFrame, found: DataFrame) -> DataFrame:
+def apply_metadata(tracks: DataFrame, found: DataFrame) -> DataFrame:
     """Return tracks (TRACKS without its OWN columns) with all that `found` (facts) says of them."""
     said = found.select(
         "track_id",
         F.lit(True).alias("is_known"),
-        *(F.col(name).alias(f"fma_{name}") for name in (*DESCRIBED, *OWN)),
+        *(F.col(name).alias(f"fma_{name}") for name in (*SHARED_COLUMNS, *FMA_ONLY_COLUMNS)),
         "fma_duration_s",
     )
     joined = tracks.join(said, "track_id", "left")
-    columns = {name: F.coalesce(F.col(f"fma_{name}"), F.col(name)) for name in DESCRIBED}
-    columns |= {name: F.col(f"fma_{name}") for name in OWN}
+    columns = {name: F.coalesce(F.col(f"fma_{name}"), F.col(name)) for name in SHARED_COLUMNS}
+    columns |= {name: F.col(f"fma_{name}") for name in FMA_ONLY_COLUMNS}
     columns["duration_s"] = F.coalesce("duration_s", "fma_duration_s")
     columns["source"] = F.when(F.col("is_known"), F.lit("fma")).otherwise(F.lit("tags"))
     return joined.withColumns(columns)

@@ -37,10 +37,10 @@ _ROWS_PER_PIECE, _PIECES = 100_000, 500
 # How the folders of pieces begin.
 _SCRATCH = ".pieces-"
 
-Found = TypeVar("Found")
+AggregateResult = TypeVar("AggregateResult")
 
 
-class Journal:
+class AppendTable:
     """A lake's table by day with what was added since."""
 
     def __init__(self, lake: Lake, table: Table) -> None:
@@ -53,7 +53,7 @@ class Journal:
         saves: a hundred become one.
         """
         self._live.mkdir(parents=True, exist_ok=True)
-        storage.write_file(self._live / f"0-{name}.parquet", rows)
+        storage.write_parquet(self._live / f"0-{name}.parquet", rows)
         for level in range(2):
             small = sorted(self._live.glob(f"{level}-*.parquet"))
             if len(small) >= _MERGED_AT:
@@ -63,38 +63,38 @@ class Journal:
     def _merge(self, small: Sequence[Path], level: int) -> None:
         """Make one file of many. The larger one first: killed in between, rows are there twice, and a key counts once."""
         merged = hashlib.sha256("".join(file.name for file in small).encode()).hexdigest()[:16]
-        storage.write_file(self._live / f"{level}-{merged}.parquet", storage.read(self._table, small))
+        storage.write_parquet(self._live / f"{level}-{merged}.parquet", storage.read_parquet(self._table, small))
         for file in small:
             file.unlink(missing_ok=True)
 
-    def live(self) -> list[Path]:
+    def pending_files(self) -> list[Path]:
         """Return the files of rows that were appended since the current version."""
         return sorted(self._live.glob("[!.]*.parquet"))
 
-    def read_live(self, files: Sequence[Path]) -> pa.Table:
+    def read_pending(self, files: Sequence[Path]) -> pa.Table:
         """Return the rows of some of the appended files; those that are gone by now were merged or taken."""
         while True:
             try:
-                return storage.read(self._table, [file for file in files if file.exists()])
+                return storage.read_parquet(self._table, [file for file in files if file.exists()])
             except FileNotFoundError:  # merged between the look and the reading
                 continue
 
-    def days(self) -> list[str]:
+    def partitions(self) -> list[str]:
         """Return the days of the current version, in order."""
         version = self._lake.version(self._table)
         return sorted(day.name.removeprefix("day=") for day in version.glob("day=*")) if version else []
 
-    def read_days(self, days: Collection[str]) -> pa.Table:
+    def read_partitions(self, days: Collection[str]) -> pa.Table:
         """Return the rows of some days of the current version; other days are not read."""
         version = self._lake.version(self._table)
         folders = [version / f"day={day}" for day in sorted(days)] if version else []
-        return storage.read(self._table, storage.files(folders))
+        return storage.read_parquet(self._table, storage.parquet_files(folders))
 
     def read(self, *columns: str, where: pc.Expression | None = None) -> pa.Table:
         """Return rows of the current version, then of those appended since; a key may be there more than once."""
-        return self._all(lambda files: storage.read(self._table, files, columns, where))
+        return self._all(lambda files: storage.read_parquet(self._table, files, columns, where))
 
-    def largest(self, value: str, by: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
+    def max_by(self, value: str, by: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
         """Return for each combination of `by` the largest of a column, over all rows; held are the results alone."""
         schema, columns = self._table.arrow_schema(), [*by, value]
 
@@ -111,7 +111,7 @@ class Journal:
 
         return self._all(found)
 
-    def pieces(self, by: str, where: pc.Expression) -> Iterator[pa.Table]:
+    def iter_partitioned(self, by: str, where: pc.Expression) -> Iterator[pa.Table]:
         """Yield the chosen rows in pieces, in the order of the text column `by`: of every value all rows in one piece.
 
         Read twice, the second time put down in files, each from one value of `by` to another.
@@ -122,23 +122,23 @@ class Journal:
                 yield pyarrow.parquet.read_table(file)
                 file.unlink()
 
-    def sweep(self) -> None:
+    def remove_scratch(self) -> None:
         """Delete what a kill -9 amid `pieces` has left; nobody else may be at them."""
         for left in self._live.parent.glob(f"{_SCRATCH}*"):
             shutil.rmtree(left)
 
-    def _all(self, read: Callable[[Sequence[Path]], Found]) -> Found:
+    def _all(self, read: Callable[[Sequence[Path]], AggregateResult]) -> AggregateResult:
         for _ in range(10):  # files are merged, and taken into a version, meanwhile
             # Those first: taken into a version in between they are read twice, the other way round not at all.
-            live = self.live()
+            live = self.pending_files()
             try:
-                return read([*storage.files([self._lake.version(self._table)]), *live])
+                return read([*storage.parquet_files([self._lake.version(self._table)]), *live])
             except FileNotFoundError:
                 continue
         name = self._table.name
         raise StepError(f"expected the files of {name} to stay for a moment, found them replaced ten times")
 
-    def commit(self, days: Mapping[str, pa.Table], taken: Iterable[Path]) -> None:
+    def compact(self, days: Mapping[str, pa.Table], taken: Iterable[Path]) -> None:
         """Make a new version with these days' rows; the other days stay, by links. Then the taken live files go."""
         old = self._lake.version(self._table)
         with self._lake.new_version(self._table) as folder:

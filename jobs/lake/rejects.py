@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from jobs.lake.storage import Lake
 from jobs.lake.schemas import REJECTS, Column
 
-ATTEMPT = (
+ATTEMPT_COLUMNS = (
     Column("error", "string", "why the file was rejected; null where it was fine"),
     Column("tried_at", "timestamp", "of this attempt"),
     Column("rejected_at", "timestamp", "first_seen of its row in REJECTS, where it has one"),
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def known(rows: pa.Table, step: str) -> dict[str, dict[str, Any]]:
+def by_path(rows: pa.Table, step: str) -> dict[str, dict[str, Any]]:
     """Return the step's rows of REJECTS by path."""
     return {row["path"]: row for row in rows.to_pylist() if row["step"] == step}
 
 
-def attempt(path: str, rejected: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def new_attempt(path: str, rejected: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the columns of ATTEMPT for a file about to be tried."""
     now, row = datetime.now(UTC), rejected.get(path)
     if row is None:
@@ -50,13 +50,13 @@ def attempt(path: str, rejected: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def latest(attempted: DataFrame) -> DataFrame:
+def latest_attempts(attempted: DataFrame) -> DataFrame:
     """Return the last attempt of each path: a killed run may have staged one, and the file have changed since."""
     newest = Window.partitionBy("path").orderBy(F.col("tried_at").desc())
     return attempted.withColumn("nth", F.row_number().over(newest)).where("nth = 1").drop("nth")
 
 
-def merged(old: DataFrame, attempted: DataFrame, *, step: str) -> DataFrame:
+def merge_attempts(old: DataFrame, attempted: DataFrame, *, step: str) -> DataFrame:
     """Return REJECTS after `step` has tried the files of `attempted` (path, content_hash and ATTEMPT's columns).
 
     A file that is fine now leaves the table; one that fails again keeps its first_seen and counts one attempt more,
@@ -75,12 +75,12 @@ def merged(old: DataFrame, attempted: DataFrame, *, step: str) -> DataFrame:
     return untouched.select(REJECTS.names).unionByName(failed)
 
 
-def settle(lake: Lake, faults: dict[str, tuple[str, str]], *, step: str, untouched: Set[str]) -> None:
+def replace_faults(lake: Lake, faults: dict[str, tuple[str, str]], *, step: str, untouched: Set[str]) -> None:
     """Make the step's rows of REJECTS those of `faults` ((content_hash, error) by path), for faults found without trying.
 
     Rows of the paths in `untouched` stay, as do first_seen and attempts of a fault that is known already.
     """
-    rows = lake.arrow(REJECTS).to_pylist()
+    rows = lake.read_arrow(REJECTS).to_pylist()
     before = {row["path"]: row for row in rows if row["step"] == step}
     after = {path: row for path, row in before.items() if path in untouched}
     now = datetime.now(UTC)

@@ -73,11 +73,11 @@ class Table:
         """Return the Arrow schema, for workers and readers without Spark."""
         return pa.schema([(c.name, _TYPES[c.type][1]) for c in self.columns])
 
-    def plus(self, *columns: Column) -> "Table":
+    def with_columns(self, *columns: Column) -> "Table":
         """Return the same table with more columns, as a step's unsorted results have them."""
         return Table(self.name, self.key, (*self.columns, *columns))
 
-    def only(self, *names: str) -> "Table":
+    def select(self, *names: str) -> "Table":
         """Return the same table with some of its columns."""
         return Table(self.name, self.key, tuple(next(c for c in self.columns if c.name == name) for name in names))
 
@@ -151,7 +151,7 @@ ECHONEST_COLUMNS = tuple(f"echonest_{name}" for _, name in ECHONEST_FIELDS)
 # version's rows have null in the other ones. A key is a name, no quantity. What is made of them: `recipes.py`.
 # The two that begin with `fma-` are imported from the data set's own files, without audio.
 _BASIC = set(FMA_SIZES) - {"chroma_cens", "chroma_cqt", "tonnetz"}
-EMBEDDED_COLUMNS = {
+MODEL_INPUT_COLUMNS = {
     "fma-echonest": ECHONEST_COLUMNS,
     "fma-librosa": FMA_COLUMNS,
     "basic-1": _layout(sorted(_BASIC)),
@@ -160,13 +160,13 @@ EMBEDDED_COLUMNS = {
         *chain(*map(descriptor_columns, ("key_strength", "mfcc_covariance", "onset_density", "tempo", "tempogram"))),
     ),
 }
-FEATURE_VERSION = list(EMBEDDED_COLUMNS)[-1]
+FEATURE_VERSION = list(MODEL_INPUT_COLUMNS)[-1]
 
 
-def newest_version(versions: Iterable[str]) -> str | None:
+def newest_feature_version(versions: Iterable[str]) -> str | None:
     """Return the newest of the feature versions found in a table; None where this code knows none of them."""
     found = set(versions)
-    return next((version for version in reversed(EMBEDDED_COLUMNS) if version in found), None)
+    return next((version for version in reversed(MODEL_INPUT_COLUMNS) if version in found), None)
 
 
 FILES = Table(
@@ -261,7 +261,7 @@ _FMA_KINDS = {
 }
 FMA_KINDS = {name: kind for kind, names in _FMA_KINDS.items() for name in names.split()}
 
-METADATA = Table(
+FMA_METADATA = Table(
     "METADATA",
     ("track_id",),
     (
@@ -275,7 +275,7 @@ METADATA = Table(
     ),
 )
 
-GENRES = Table(
+FMA_GENRES = Table(
     "GENRES",
     ("genre_id",),
     (
@@ -301,7 +301,7 @@ REJECTS = Table(
     ),
 )
 
-PROJECTIONS = Table(
+EMBEDDERS = Table(
     "PROJECTIONS",
     ("projection_id", "array"),
     (
@@ -354,7 +354,7 @@ PLAYS = Table(
     ),
 )
 
-TOGETHER = Table(
+ITEM_SIMILARITIES = Table(
     "TOGETHER",
     ("track_id",),
     (
@@ -389,7 +389,7 @@ FINGERPRINTS = Table(
     ),
 )
 
-PAIRS = Table(
+DUPLICATE_PAIRS = Table(
     "PAIRS",
     ("content_hash", "other_hash"),
     (
@@ -406,7 +406,7 @@ PAIRS = Table(
     ),
 )
 
-ALL = (
-    *(FILES, TRACKS, FEATURES, REJECTS, METADATA, GENRES, FINGERPRINTS, PAIRS, PROJECTIONS, VECTORS, EMBEDDINGS),
-    *(PLAYS, TOGETHER, RECOMMENDATIONS),
+TABLES = (
+    *(FILES, TRACKS, FEATURES, REJECTS, FMA_METADATA, FMA_GENRES, FINGERPRINTS, DUPLICATE_PAIRS, EMBEDDERS, VECTORS, EMBEDDINGS),
+    *(PLAYS, ITEM_SIMILARITIES, RECOMMENDATIONS),
 )

@@ -6,6 +6,7 @@ lake/TRACKS/staged/<part>          finished parts of a step that is still at wor
 lake/PLAYS/...                     by day, and what was added since: jobs/lake/append_table.py
 """
 
+import argparse
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs import settings
 from jobs.errors import StepError
 from jobs.lake.schemas import Table
 
@@ -70,35 +72,35 @@ class Lake:
             return spark.createDataFrame([], schema)
         return spark.read.schema(schema).parquet(str(version)).select(table.names)
 
-    def arrow(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
+    def read_arrow(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
         """Return the table as it stands now without Spark, some columns of it or all: what planning a step needs."""
         return self._arrow(table, [self.version(table)], list(columns) or table.names, where)
 
-    def staged_arrow(self, table: Table, *columns: str) -> pa.Table:
+    def read_staged_arrow(self, table: Table, *columns: str) -> pa.Table:
         """Return some columns, or all, of the finished parts; `table` names the columns they were staged with."""
         return self._arrow(table, self._parts(table), list(columns) or table.names)
 
-    def batches(self, table: Table, *columns: str) -> Iterator[pa.RecordBatch]:
+    def iter_batches(self, table: Table, *columns: str) -> Iterator[pa.RecordBatch]:
         """Yield the table as it stands now, some columns of it or all, some rows at a time."""
         return _batches(table, [self.version(table)], list(columns) or None)
 
-    def staged_batches(self, table: Table) -> Iterator[pa.RecordBatch]:
+    def iter_staged_batches(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Yield the finished parts, the last one first; `table` names the columns they were staged with."""
         return _batches(table, self._parts(table)[::-1])
 
     def _arrow(
         self, table: Table, folders: Sequence[Path | None], columns: list[str], where: pc.Expression | None = None
     ) -> pa.Table:
-        return read(table, files(folders), columns, where)
+        return read_parquet(table, parquet_files(folders), columns, where)
 
-    def rows(self, table: Table) -> int:
+    def count_rows(self, table: Table) -> int:
         """Return the number of rows, read from the Parquet footers."""
         version = self.version(table)
-        return sum(pyarrow.parquet.read_metadata(file).num_rows for file in files([version]))
+        return sum(pyarrow.parquet.read_metadata(file).num_rows for file in parquet_files([version]))
 
-    def lacks(self, table: Table) -> set[str]:
+    def missing_columns(self, table: Table) -> set[str]:
         """Return the columns that the current version was written without: readers find null there."""
-        written = files([self.version(table)])
+        written = parquet_files([self.version(table)])
         return set(table.names) - set(pyarrow.parquet.read_schema(written[0]).names) if written else set()
 
     def commit(self, table: Table, frame: DataFrame) -> None:
@@ -167,12 +169,17 @@ class Lake:
         return sorted((self.root / table.name / "staged").glob("[!.]*"))
 
 
-def files(folders: Sequence[Path | None]) -> list[Path]:
+def open_lake(arguments: argparse.Namespace) -> Lake:
+    """Return the lake that `--lake` names."""
+    return Lake(settings.lake_path(arguments.lake))
+
+
+def parquet_files(folders: Sequence[Path | None]) -> list[Path]:
     """Return the Parquet files below folders, those of each in order."""
     return [file for folder in folders if folder is not None for file in sorted(folder.rglob("*.parquet"))]
 
 
-def read(
+def read_parquet(
     table: Table, files: Sequence[Path], columns: Sequence[str] = (), where: pc.Expression | None = None
 ) -> pa.Table:
     """Return the rows of files, one after the other, some columns of them or all."""
@@ -182,19 +189,19 @@ def read(
     return pyarrow.dataset.dataset([str(file) for file in files], schema=schema).to_table(names, filter=where)
 
 
-def write_file(path: Path, rows: pa.Table) -> None:
+def write_parquet(path: Path, rows: pa.Table) -> None:
     """Write one Parquet file, whole or not at all, and push it to the disk."""
     scratch = path.with_name(f".{path.name}")
     pyarrow.parquet.write_table(rows, scratch)
-    sync(scratch)
+    fsync(scratch)
     scratch.replace(path)
-    sync(path.parent)
+    fsync(path.parent)
 
 
 def _batches(
     table: Table, folders: Sequence[Path | None], columns: list[str] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    for file in files(folders):  # one after the other: the order of the parts matters
+    for file in parquet_files(folders):  # one after the other: the order of the parts matters
         dataset = pyarrow.dataset.dataset(file, schema=table.arrow_schema())
         yield from dataset.to_batches(columns=columns, batch_size=_ROWS_PER_GROUP)
 
@@ -246,10 +253,10 @@ def _check_types(table: Table, frame: DataFrame) -> None:
 def _flush(folder: Path) -> None:
     """Push the files of a folder to the disk, so that a power cut cannot leave a pointer to empty files."""
     for path in (*folder.rglob("*"), folder):
-        sync(path)
+        fsync(path)
 
 
-def sync(path: Path | str) -> None:
+def fsync(path: Path | str) -> None:
     """Push one file, or one folder's list of names, to the disk (fsync)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -264,4 +271,4 @@ def _point(pointer: Path, target: str) -> None:
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.replace(pointer)
-    sync(pointer.parent)
+    fsync(pointer.parent)

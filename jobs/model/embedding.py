@@ -32,7 +32,7 @@ CLIP = 3.0
 _BLOCK = 4_096
 
 # A component's standard deviation is taken for at least this part of the largest one's when it is divided by its root.
-_LEAST_DEVIATION = 0.02
+_MIN_DEVIATION = 0.02
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class FittedGroup:
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Return (tracks, c) of feature rows (tracks, n): of length root of the share, 0 for a track at the mean."""
-        return np.sqrt(self.share) * _directions(self.standardise(values) @ self.loadings)
+        return np.sqrt(self.share) * _directions(self.standardize(values) @ self.loadings)
 
-    def standardise(self, values: np.ndarray) -> np.ndarray:
+    def standardize(self, values: np.ndarray) -> np.ndarray:
         """Return (tracks, m): transformed, in standard deviations from the mean, cut at ±CLIP; 0 where not finite."""
         standard = (_transformed(values, self.parts) - self.mean) / self.scale
         return np.clip(np.nan_to_num(standard, nan=0.0), -CLIP, CLIP)
@@ -83,11 +83,13 @@ class Embedder:
         A track at the very centre of everything has no direction: it gets that of the first dimension. Without genres a
         recipe that uses them goes by the sound alone.
         """
-        return unit(self.network(self.project(values, genres)))
+        return l2_normalize(self.network(self.project(values, genres)))
 
     def project(self, values: np.ndarray, genres: Sequence[Sequence[str] | None] | None = None) -> np.ndarray:
         """Return y, the principal components (tracks, dimensions) before network and length."""
-        joined = join(self.groups, np.asarray(values, dtype=np.float64), genres, self.genres, self.genre_share)
+        joined = concat_groups(
+            self.groups, np.asarray(values, dtype=np.float64), genres, self.genres, self.genre_share
+        )
         return (joined - self.centre) @ self.loadings
 
     def network(self, projected: np.ndarray) -> np.ndarray:
@@ -110,7 +112,11 @@ class Embedder:
             "genre_share": self.genre_share,
             "layers": len(self.layers),
         }
-        found = {"structure": np.array(json.dumps(structure)), "centre": self.centre, "loadings": self.loadings}
+        found = {
+            "structure": np.array(json.dumps(structure)),
+            "centre": self.centre,
+            "loadings": self.loadings,
+        }
         for group in self.groups:
             found |= {f"{group.name}.{name}": getattr(group, name) for name in ("mean", "scale", "loadings")}
         for number, (weights, bias) in enumerate(self.layers):
@@ -131,7 +137,8 @@ class Embedder:
             for group in structure["groups"]
         )
         layers = tuple(
-            (arrays[f"layer{number}.weights"], arrays[f"layer{number}.bias"]) for number in range(structure["layers"])
+            (arrays[f"layer{number}.weights"], arrays[f"layer{number}.bias"])
+            for number in range(structure["layers"])
         )
         names = (tuple(structure["columns"]), groups, tuple(structure["genres"]), structure["genre_share"])
         return cls(structure["recipe"], *names, arrays["centre"], arrays["loadings"], layers)
@@ -144,13 +151,13 @@ def fit_group(
     transformed = np.nan_to_num(_transformed(values, parts))
     mean, scale = transformed.mean(axis=0), transformed.std(axis=0)
     scale = np.where(scale > 1e-9 * (1 + np.abs(mean)), scale, np.inf)  # a constant: standardised to 0
-    standard = FittedGroup(name, parts, share, mean, scale, np.eye(len(mean))).standardise(values)
-    components, deviations = principal(standard, len(mean))
-    halved = np.sqrt(np.maximum(deviations, _LEAST_DEVIATION * deviations.max(initial=0)))
+    standard = FittedGroup(name, parts, share, mean, scale, np.eye(len(mean))).standardize(values)
+    components, deviations = pca(standard, len(mean))
+    halved = np.sqrt(np.maximum(deviations, _MIN_DEVIATION * deviations.max(initial=0)))
     return FittedGroup(name, parts, share, mean, scale, components / halved)
 
 
-def join(
+def concat_groups(
     groups: Sequence[FittedGroup],
     values: np.ndarray,
     genres: Sequence[Sequence[str] | None] | None,
@@ -161,12 +168,14 @@ def join(
     pieces = [group.apply(values) for group in groups]
     if known:
         of = genres if genres is not None else [None] * len(values)
-        marks = np.array([[genre in (own if own is not None else ()) for genre in known] for own in of], dtype=float)
+        marks = np.array(
+            [[genre in (own if own is not None else ()) for genre in known] for own in of], dtype=float
+        )
         pieces.append(np.sqrt(genre_share) * _directions(marks.reshape(len(values), len(known))))
     return np.hstack(pieces) if pieces else np.zeros((len(values), 0))
 
 
-def principal(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def pca(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the components (n, c) of rows (tracks, n) and their standard deviations (c,), largest first, c <= count.
 
     Only components along which anything varies are returned; the sign is fixed, so two runs over the same tracks agree.
@@ -175,7 +184,7 @@ def principal(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     variances, components = np.linalg.eigh(deviations.T @ deviations / len(centred))
     order = np.argsort(-variances, kind="stable")[:count]
     order = order[variances[order] > 1e-10 * max(variances.max(initial=0), 1e-10)]
-    return fixed_signs(components[:, order]), np.sqrt(variances[order])
+    return fix_signs(components[:, order]), np.sqrt(variances[order])
 
 
 def _transformed(values: np.ndarray, parts: tuple[tuple[str, tuple[int, ...]], ...]) -> np.ndarray:
@@ -190,7 +199,7 @@ def _directions(vectors: np.ndarray) -> np.ndarray:
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def l2_normalize(vectors: np.ndarray) -> np.ndarray:
     """Return the rows of a (count, dimensions) array at length 1, float32; a zero row becomes the first axis."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     rows = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-12)
@@ -198,7 +207,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return rows.astype(np.float32)
 
 
-def fixed_signs(components: np.ndarray) -> np.ndarray:
+def fix_signs(components: np.ndarray) -> np.ndarray:
     """Return principal components (n, dimensions) with each one's largest entry positive.
 
     The sign of a component is arbitrary; fixing it makes two runs over the same tracks agree.

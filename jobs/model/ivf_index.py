@@ -11,10 +11,10 @@ import numpy as np
 from jobs.model.embedding import nearest_cluster
 
 # What the index must find of the ten nearest; the number of clusters probed is the least that does.
-RECALL = 0.98
+TARGET_RECALL = 0.98
 
 
-class Index:
+class IVFIndex:
     """Vectors in the order of their clusters, so that a probed cluster is one slice of memory."""
 
     def __init__(self, ids: np.ndarray, vectors: np.ndarray, centroids: np.ndarray, *, probes: int) -> None:
@@ -37,7 +37,9 @@ class Index:
         opened = order[: max(self.probes, enough)]
         rows = np.concatenate([np.arange(self._starts[c], self._starts[c + 1]) for c in opened])
         # One product per slice: gathering the rows first would copy them.
-        cosines = np.concatenate([self.vectors[self._starts[c] : self._starts[c + 1]] @ vector for c in opened])
+        cosines = np.concatenate(
+            [self.vectors[self._starts[c] : self._starts[c + 1]] @ vector for c in opened]
+        )
         wanted = min(count + len(exclude), len(rows))
         best = np.argpartition(-cosines, wanted - 1)[:wanted] if wanted else np.zeros(0, dtype=int)
         best = best[np.lexsort((self.ids[rows[best]], -cosines[best]))]
@@ -51,13 +53,18 @@ class Index:
 class Calibration:
     """How many clusters to probe, the recall@10 that this gave, and the share of all tracks that a search compared."""
 
-    probes: int
+    nprobe: int
     recall: float
-    share: float
+    scanned_fraction: float
 
 
-def calibrate(
-    centroids: np.ndarray, sizes: np.ndarray, queries: np.ndarray, neighbours: np.ndarray, *, recall: float = RECALL
+def calibrate_nprobe(
+    centroids: np.ndarray,
+    sizes: np.ndarray,
+    queries: np.ndarray,
+    neighbours: np.ndarray,
+    *,
+    recall: float = TARGET_RECALL,
 ) -> Calibration:
     """Return the least number of probes with which the exact neighbours of sampled tracks are found.
 
@@ -70,9 +77,13 @@ def calibrate(
     order = np.argsort(-cosines, axis=1, kind="stable")
     rank = np.argsort(order, axis=1)
     homes = nearest_cluster(queries, centroids)
-    flat = nearest_cluster(neighbours.reshape(-1, centroids.shape[1]), centroids).reshape(neighbours.shape[:2])
+    flat = nearest_cluster(neighbours.reshape(-1, centroids.shape[1]), centroids).reshape(
+        neighbours.shape[:2]
+    )
     opened_at = rank[homes[:, None], flat]
-    found = np.array([np.mean(opened_at < n) if opened_at.size else 1.0 for n in range(1, len(centroids) + 1)])
+    found = np.array(
+        [np.mean(opened_at < n) if opened_at.size else 1.0 for n in range(1, len(centroids) + 1)]
+    )
     probes = int(np.argmax(found >= recall)) + 1
     compared = sizes[order[homes][:, :probes]].sum(axis=1).mean() if len(homes) else sizes.sum()
     return Calibration(probes, float(found[probes - 1]), float(compared / max(sizes.sum(), 1)))

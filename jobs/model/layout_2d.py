@@ -20,7 +20,7 @@ _NEAREST = 5
 _BLOCK = 1_024
 
 
-def bring(database: Database[mongo.Document], lake: Lake, version: str, digest: str) -> int:
+def publish_map(database: Database[mongo.Document], lake: Lake, version: str, digest: str) -> int:
     """Make MongoDB show the map of `version`; return how many tracks were placed, 0 where it is there already.
 
     `digest` is of what is published: the same digest, the same map.
@@ -28,10 +28,10 @@ def bring(database: Database[mongo.Document], lake: Lake, version: str, digest: 
     before = database["settings"].find_one({"_id": "map"})
     if before and (before["model_version"], before["digest"]) == (version, digest):
         return 0
-    rows = lake.arrow(EMBEDDINGS).filter(pc.field("model_version") == version).sort_by("track_id")
+    rows = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == version).sort_by("track_id")
     ids, clusters = rows["track_id"].to_pylist(), rows["cluster"].to_pylist()
     vectors = np.array(rows["embedding"].to_pylist(), dtype=np.float32)
-    x, y = np.round(places(vectors), 4).T.tolist() if len(ids) else ([], [])
+    x, y = np.round(layout_2d(vectors), 4).T.tolist() if len(ids) else ([], [])
     parts = range(0, len(ids), _PART)
     documents = [
         {
@@ -44,13 +44,19 @@ def bring(database: Database[mongo.Document], lake: Lake, version: str, digest: 
         for number, start in enumerate(parts)
     ]
     mongo.upsert(database["map"], documents)
-    about = {"_id": "map", "model_version": version, "digest": digest, "parts": len(parts), "tracks": len(ids)}
+    about = {
+        "_id": "map",
+        "model_version": version,
+        "digest": digest,
+        "parts": len(parts),
+        "tracks": len(ids),
+    }
     mongo.upsert(database["settings"], [about])
     mongo.delete(database["map"], set(mongo.ids(database["map"])) - {each["_id"] for each in documents})
     return len(ids)
 
 
-def places(vectors: np.ndarray) -> np.ndarray:
+def layout_2d(vectors: np.ndarray) -> np.ndarray:
     """Return a place (n, 2) in -1..1 for vectors (n, d) of unit length; the same vectors, the same places."""
     if len(vectors) < 5:  # too few for t-SNE: a row
         return np.stack([np.linspace(-0.5, 0.5, len(vectors)), np.zeros(len(vectors))], axis=1)
@@ -70,7 +76,9 @@ def places(vectors: np.ndarray) -> np.ndarray:
 
 
 def _flat(vectors: np.ndarray) -> np.ndarray:
-    from sklearn.manifold import TSNE  # a second to import, and a step that has nothing to place does not need it
+    from sklearn.manifold import (
+        TSNE,
+    )  # a second to import, and a step that has nothing to place does not need it
 
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     model = TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=0)

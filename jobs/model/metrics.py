@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobs.model.embedding import nearest_cluster
-from jobs.model.nearest import probed
+from jobs.model.nearest import probe_matrix
 
 # Length of the lists that hubs, coverage and recall are measured on.
-LIST = 10
+K = 10
 # Ranks that average precision looks at: all of them in a small collection.
-DEPTH = 1_000
+MAP_DEPTH = 1_000
 
 
 @dataclass(frozen=True)
@@ -26,23 +26,23 @@ class Labels:
 
     genres: np.ndarray
     artists: np.ndarray
-    judged: np.ndarray
+    evaluated: np.ndarray
 
     def relevant(self, positions: np.ndarray) -> np.ndarray:
         """Return how many judged tracks have the genre of each and another artist; positions (q,)."""
-        genres, artists = self.genres[self.judged], self.artists[self.judged]
+        genres, artists = self.genres[self.evaluated], self.artists[self.evaluated]
         same = np.bincount(genres, minlength=self.genres.max(initial=-1) + 1)[self.genres[positions]]
         pairs, counts = np.unique(np.stack([genres, artists]), axis=1, return_counts=True)
         own = {(int(g), int(a)): int(count) for (g, a), count in zip(pairs.T, counts, strict=True)}
         # Without a known artist only the track itself is left out.
         mine = [
-            own[int(self.genres[p]), int(self.artists[p])] if self.artists[p] >= 0 else int(self.judged[p])
+            own[int(self.genres[p]), int(self.artists[p])] if self.artists[p] >= 0 else int(self.evaluated[p])
             for p in positions
         ]
         return np.asarray(same - np.array(mine, dtype=int))
 
 
-class Top:
+class TopK:
     """The best `depth` candidates of each query, over batches."""
 
     def __init__(self, queries: np.ndarray, depth: int) -> None:
@@ -66,10 +66,10 @@ class Clusters:
     """K-Means as the index: unit centroids (k, d), and how many clusters each search looks at."""
 
     centroids: np.ndarray
-    probes: int
+    nprobe: int
 
 
-class Trial:
+class RetrievalEvaluator:
     """One system's lists for the queries, and what they are worth."""
 
     def __init__(
@@ -77,14 +77,14 @@ class Trial:
     ) -> None:
         """Judge `queries` (q, d), which are the tracks `positions` (q,)."""
         self._queries, self._positions, self._labels, self._clusters = queries, positions, labels, clusters
-        self._asked = np.flatnonzero(labels.judged[positions] & (labels.genres[positions] >= 0))
+        self._asked = np.flatnonzero(labels.evaluated[positions] & (labels.genres[positions] >= 0))
         self._asked = self._asked[labels.relevant(positions[self._asked]) > 0]
-        self._near = Top(queries, LIST)
-        self._filtered = Top(queries[self._asked], min(DEPTH, len(labels.genres)))
-        self._found = Top(queries, LIST)
+        self._near = TopK(queries, K)
+        self._filtered = TopK(queries[self._asked], min(MAP_DEPTH, len(labels.genres)))
+        self._found = TopK(queries, K)
         if clusters:
             self._homes = nearest_cluster(queries, clusters.centroids)
-            self._searched = probed(clusters.centroids, clusters.probes)[self._homes]
+            self._searched = probe_matrix(clusters.centroids, clusters.nprobe)[self._homes]
             self._sums = np.zeros(clusters.centroids.shape)
             self._sizes = np.zeros(len(clusters.centroids), dtype=int)
 
@@ -95,7 +95,9 @@ class Trial:
         artists, asked = self._labels.artists, self._asked
         by = artists[self._positions[asked], None]
         same_artist = (by == artists[positions]) & (by >= 0)
-        self._filtered.add(vectors, positions, itself[asked] | same_artist | ~self._labels.judged[positions])
+        self._filtered.add(
+            vectors, positions, itself[asked] | same_artist | ~self._labels.evaluated[positions]
+        )
         if self._clusters:
             clusters = nearest_cluster(vectors, self._clusters.centroids)
             self._found.add(vectors, positions, itself | ~self._searched[:, clusters])
@@ -108,9 +110,9 @@ class Trial:
         if len(self._asked):
             found |= genre_metrics(self._filtered.positions, self._positions[self._asked], self._labels)
         if len(self._labels.genres) > 1:
-            found |= occurrence_metrics(self._near.positions, len(self._labels.genres))
+            found |= hubness_metrics(self._near.positions, len(self._labels.genres))
         if self._clusters and len(self._labels.genres) > 1:
-            found["recall_at_10"] = overlap(self._near.positions, self._found.positions)
+            found["recall_at_10"] = recall_at_k(self._near.positions, self._found.positions)
             found["share_scanned"] = float((self._searched @ self._sizes).mean() / self._sizes.sum())
             found["silhouette"] = silhouette(self._queries, self._homes, self._sums, self._sizes)
         return found
@@ -126,14 +128,16 @@ def genre_metrics(ranked: np.ndarray, positions: np.ndarray, labels: Labels) -> 
     hits = (labels.genres[ranked] == labels.genres[positions][:, None]) & listed
     found = {}
     for k in (1, 5, 10):
-        found[f"genre_precision_at_{k}"] = float(np.mean(hits[:, :k].sum(1) / np.maximum(listed[:, :k].sum(1), 1)))
+        found[f"genre_precision_at_{k}"] = float(
+            np.mean(hits[:, :k].sum(1) / np.maximum(listed[:, :k].sum(1), 1))
+        )
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
     possible = np.minimum(labels.relevant(positions), ranked.shape[1])
     found["genre_map"] = float(np.mean((precision * hits).sum(1) / possible))
     return found
 
 
-def occurrence_metrics(lists: np.ndarray, tracks: int) -> dict[str, float]:
+def hubness_metrics(lists: np.ndarray, tracks: int) -> dict[str, float]:
     """Return hubness and reach of lists (q, k): skew and maximum of how often a track is in one, share in any at all."""
     counts = np.bincount(lists[lists >= 0], minlength=tracks)
     return {
@@ -147,9 +151,9 @@ def k_occurrence_skew(vectors: np.ndarray) -> float:
     """Return the skew of how often each of unit vectors (n, d) is among another's LIST nearest; 0 for less than three."""
     if len(vectors) < 3:
         return 0.0
-    near = Top(vectors, min(LIST, len(vectors) - 1))
+    near = TopK(vectors, min(K, len(vectors) - 1))
     near.add(vectors, np.arange(len(vectors)), np.eye(len(vectors), dtype=bool))
-    return occurrence_metrics(near.positions, len(vectors))["k_occurrence_skew"]
+    return hubness_metrics(near.positions, len(vectors))["k_occurrence_skew"]
 
 
 def skewness(counts: np.ndarray) -> float:
@@ -159,7 +163,7 @@ def skewness(counts: np.ndarray) -> float:
     return float(np.mean(deviations**3) / spread**3) if spread > 1e-12 else 0.0
 
 
-def overlap(exact: np.ndarray, found: np.ndarray) -> float:
+def recall_at_k(exact: np.ndarray, found: np.ndarray) -> float:
     """Return the share of the exact lists (q, k) that the lists found hold: recall@k of an index."""
     sets = [(set(a[a >= 0].tolist()), set(b.tolist())) for a, b in zip(exact, found, strict=True)]
     return sum(len(a & b) for a, b in sets) / max(sum(len(a) for a, _ in sets), 1)
@@ -182,7 +186,7 @@ def silhouette(vectors: np.ndarray, homes: np.ndarray, sums: np.ndarray, sizes: 
     return float(np.divide(outside - inside, larger, out=np.zeros(len(own)), where=counted).mean())
 
 
-def euclidean(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def euclidean_as_dot(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both so that a larger dot product is a smaller Euclidean distance: q . c - |c|^2 / 2."""
     return (
         np.hstack([queries, np.ones((len(queries), 1))]),
@@ -190,12 +194,12 @@ def euclidean(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.ndarray, 
     )
 
 
-def play_metrics(ranked: np.ndarray, heard: Sequence[set[int]]) -> dict[str, float]:
+def ranking_metrics(ranked: np.ndarray, heard: Sequence[set[int]]) -> dict[str, float]:
     """Return recall and NDCG at 10 of recommendations (users, 10) against the tracks that each user heard afterwards."""
-    hits = np.array([[int(p in own) for p in row] for row, own in zip(ranked[:, :LIST], heard, strict=True)])
-    discounts = 1 / np.log2(np.arange(2, LIST + 2))
-    ideal = np.array([discounts[: min(len(own), LIST)].sum() for own in heard])
+    hits = np.array([[int(p in own) for p in row] for row, own in zip(ranked[:, :K], heard, strict=True)])
+    discounts = 1 / np.log2(np.arange(2, K + 2))
+    ideal = np.array([discounts[: min(len(own), K)].sum() for own in heard])
     return {
-        "plays_recall_at_10": float(np.mean(hits.sum(1) / [min(len(own), LIST) for own in heard])),
+        "plays_recall_at_10": float(np.mean(hits.sum(1) / [min(len(own), K) for own in heard])),
         "plays_ndcg_at_10": float(np.mean(hits @ discounts[: hits.shape[1]] / ideal)),
     }

@@ -9,7 +9,9 @@ CANDIDATES_PER_NEIGHBOUR = 20
 _BLOCK = 256
 
 
-def probes(centroids: np.ndarray, sizes: np.ndarray, *, wanted: int, least: int = 1) -> list[np.ndarray]:
+def nearest_clusters(
+    centroids: np.ndarray, sizes: np.ndarray, *, wanted: int, least: int = 1
+) -> list[np.ndarray]:
     """Return for each cluster the clusters to search, nearest first, itself included.
 
     `centroids` (k, d), `sizes` (k,) tracks per cluster. Clusters are added by cosine of the centroids until they hold
@@ -24,7 +26,7 @@ def probes(centroids: np.ndarray, sizes: np.ndarray, *, wanted: int, least: int 
     return [row[:count] for row, count in zip(order, counts, strict=True)]
 
 
-def probed(centroids: np.ndarray, count: int) -> np.ndarray:
+def probe_matrix(centroids: np.ndarray, count: int) -> np.ndarray:
     """Return for each cluster which clusters a search from it looks at, bool (k, k): the `count` nearest by cosine."""
     cosines = centroids @ centroids.T
     np.fill_diagonal(cosines, 2.0)  # itself first, also beside an equal centroid
@@ -34,8 +36,13 @@ def probed(centroids: np.ndarray, count: int) -> np.ndarray:
     return chosen
 
 
-def nearest(
-    queries: np.ndarray, query_ids: np.ndarray, candidates: np.ndarray, candidate_ids: np.ndarray, *, count: int
+def exact_nearest(
+    queries: np.ndarray,
+    query_ids: np.ndarray,
+    candidates: np.ndarray,
+    candidate_ids: np.ndarray,
+    *,
+    count: int,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return per query the ids and the cosines of its `count` nearest candidates, nearest first, exactly.
 

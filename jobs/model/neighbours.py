@@ -9,12 +9,12 @@ from pyspark.sql import functions as F
 
 from jobs.model import nearest
 
-NEIGHBOURS = 50
+N_NEIGHBOURS = 50
 
 _ROWS = "track_id string, cluster int, ids array<string>, scores array<float>"
 
 
-def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS, *, probes: int = 1) -> DataFrame:
+def neighbours(embeddings: DataFrame, count: int = N_NEIGHBOURS, *, probes: int = 1) -> DataFrame:
     """Return each track's `count` nearest (track_id, cluster, ids, scores), searched in the clusters nearest to its own.
 
     Those are `probes` clusters, or more where they hold too few tracks.
@@ -40,10 +40,12 @@ def neighbours(embeddings: DataFrame, count: int = NEIGHBOURS, *, probes: int = 
     return grouped.applyInArrow(_searcher(count), _ROWS)
 
 
-def with_recording(embeddings: DataFrame, tracks: DataFrame) -> DataFrame:
+def add_recording_column(embeddings: DataFrame, tracks: DataFrame) -> DataFrame:
     """Return embeddings with `recording`: of the tracks with one recording_id the first by name that has an embedding."""
     known = embeddings.join(tracks.select("track_id", "recording_id"), "track_id", "left")
-    same = Window.partitionBy(F.coalesce("recording_id", "track_id")).orderBy(F.length("track_id"), "track_id")
+    same = Window.partitionBy(F.coalesce("recording_id", "track_id")).orderBy(
+        F.length("track_id"), "track_id"
+    )
     return known.withColumn("recording", F.first("track_id").over(same)).drop("recording_id")
 
 
@@ -66,13 +68,19 @@ def _probe_pairs(embeddings: DataFrame, count: int, probes: int) -> list[tuple[i
     rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
     centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
-    searched = nearest.probes(centroids, np.array([row["size"] for row in rows]), wanted=count, least=probes)
-    return [(row.cluster, rows[other].cluster) for row, order in zip(rows, searched, strict=True) for other in order]
+    searched = nearest.nearest_clusters(
+        centroids, np.array([row["size"] for row in rows]), wanted=count, least=probes
+    )
+    return [
+        (row.cluster, rows[other].cluster)
+        for row, order in zip(rows, searched, strict=True)
+        for other in order
+    ]
 
 
 def _searcher(count: int) -> Any:
     def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
-        ids, scores = nearest.nearest(
+        ids, scores = nearest.exact_nearest(
             _matrix(queries["query"]),
             _ids(queries["query_recording"]),
             _matrix(candidates["embedding"]),

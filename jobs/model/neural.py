@@ -26,7 +26,7 @@ from jobs.model.embedding import Embedder
 
 Layers = tuple[tuple[np.ndarray, np.ndarray], ...]
 
-LEAST_TRACKS = 20
+MIN_TRACKS = 20
 # Epochs without a better validation loss before training ends.
 PATIENCE = 10
 # Of the contrastive softmax.
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--neural-seed", type=int, default=0, help="of weights and order (default 0)")
 
 
-def parameters(arguments: argparse.Namespace) -> dict[str, Any]:
+def parse_parameters(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments that decide what is learned, checked."""
     names = ("neural_labels", "learning_rate", "batch_size", "epochs", "width", "neural_seed")
     found = {name: getattr(arguments, name) for name in names}
@@ -69,7 +69,7 @@ def labels(
     Where a player does not say the session, it is the listener's day. InputError where too few tracks have any company.
     """
     wanted = {track_id for track_id, _ in keys}
-    rows = lake.arrow(TRACKS, "track_id", "genre").to_pylist()
+    rows = lake.read_arrow(TRACKS, "track_id", "genre").to_pylist()
     company: dict[str, set[str]] = {row["track_id"]: {row["genre"]} for row in rows if row["genre"]}
     if plays is not None:
         company = {}
@@ -77,29 +77,29 @@ def labels(
             if play["event"] in ("finished", "liked"):
                 session = play["session_id"] or f"{play['user_id']} {play['played_at']:%Y-%m-%d}"
                 company.setdefault(play["track_id"], set()).add(session)
-    of = folds(lake)
+    of = cv_folds(lake)
     found = {i: "|".join([of[i], *sorted(company[i])]) for i in sorted(company) if i in wanted and i in of}
-    if len(found) < LEAST_TRACKS:
+    if len(found) < MIN_TRACKS:
         kind = "genre" if plays is None else "plays"
         raise InputError(
-            f"--recipe neural: expected {kind} of at least {LEAST_TRACKS} tracks to learn from, found {len(found)}"
+            f"--recipe neural: expected {kind} of at least {MIN_TRACKS} tracks to learn from, found {len(found)}"
         )
     return found
 
 
-def folds(lake: Lake) -> dict[str, str]:
+def cv_folds(lake: Lake) -> dict[str, str]:
     """Return the fold of every track of TRACKS: its artist's, or its own where no artist is known."""
-    rows = lake.arrow(TRACKS, "track_id", "artist").to_pylist()
-    return {row["track_id"]: fold(row["artist"] or row["track_id"]) for row in rows}
+    rows = lake.read_arrow(TRACKS, "track_id", "artist").to_pylist()
+    return {row["track_id"]: cv_fold(row["artist"] or row["track_id"]) for row in rows}
 
 
-def fold(artist: str) -> str:
+def cv_fold(artist: str) -> str:
     """Return what the tracks of an artist are for: test (a fifth), stop (a tenth) or train."""
     number = hashlib.sha256(artist.encode()).digest()[0] % 10
     return "test" if number < 2 else "stop" if number == 2 else "train"
 
 
-def with_layers(embedder: Embedder, layers: Layers) -> Embedder:
+def add_network(embedder: Embedder, layers: Layers) -> Embedder:
     """Return the same embedder with a network behind it."""
     return dataclasses.replace(embedder, layers=layers)
 
@@ -114,8 +114,10 @@ def train(
     folds = np.array([labels.get(i, "none").split("|")[0] for i in ids])
     company = [frozenset(labels.get(i, "none").split("|")[1:]) for i in ids]
     learn, stop = np.flatnonzero(folds == "train"), np.flatnonzero(folds == "stop")
-    if len(learn) < LEAST_TRACKS // 2:
-        raise InputError(f"--recipe neural: expected {LEAST_TRACKS // 2} tracks to learn from, found {len(learn)}")
+    if len(learn) < MIN_TRACKS // 2:
+        raise InputError(
+            f"--recipe neural: expected {MIN_TRACKS // 2} tracks to learn from, found {len(learn)}"
+        )
     if len(stop) < 2:  # hardly any artists: the last tenth of what there is
         learn, stop = learn[: -max(len(learn) // 10, 2)], learn[-max(len(learn) // 10, 2) :]
     scale = float(np.sqrt(np.mean(projected**2))) or 1.0
@@ -140,7 +142,11 @@ def train(
 
 
 def _sklearn_epochs(
-    vectors: np.ndarray, company: list[frozenset[str]], learn: np.ndarray, stop: np.ndarray, a: argparse.Namespace
+    vectors: np.ndarray,
+    company: list[frozenset[str]],
+    learn: np.ndarray,
+    stop: np.ndarray,
+    a: argparse.Namespace,
 ) -> Any:
     """Yield layers, loss and validation loss after each epoch."""
     from sklearn.neural_network import MLPRegressor
@@ -155,7 +161,10 @@ def _sklearn_epochs(
         targets[i] = np.mean(own, axis=0) - vectors[i] if own else 0
     batch = min(a.batch_size, len(learn))
     model = MLPRegressor(
-        hidden_layer_sizes=(a.width,), learning_rate_init=a.learning_rate, batch_size=batch, random_state=a.neural_seed
+        hidden_layer_sizes=(a.width,),
+        learning_rate_init=a.learning_rate,
+        batch_size=batch,
+        random_state=a.neural_seed,
     )
     order = np.random.default_rng(a.neural_seed)
     for _ in range(a.epochs):
@@ -169,7 +178,11 @@ def _sklearn_epochs(
 
 
 def _torch_epochs(
-    vectors: np.ndarray, company: list[frozenset[str]], learn: np.ndarray, stop: np.ndarray, a: argparse.Namespace
+    vectors: np.ndarray,
+    company: list[frozenset[str]],
+    learn: np.ndarray,
+    stop: np.ndarray,
+    a: argparse.Namespace,
 ) -> Any:
     """Yield layers, loss and validation loss after each epoch."""
     import torch

@@ -4,11 +4,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from jobs.model.layout_2d import places
-from jobs.runtime.java import SHARE
+from jobs.model.layout_2d import layout_2d
+from jobs.runtime.java import SHARED_DIR
 
 # Its font list belongs to this installation, not into the user's home.
-os.environ.setdefault("MPLCONFIGDIR", str(SHARE / "matplotlib"))
+os.environ.setdefault("MPLCONFIGDIR", str(SHARED_DIR / "matplotlib"))
 
 import matplotlib
 import matplotlib.figure
@@ -23,7 +23,9 @@ def _figure(height: float = 4) -> tuple[Figure, Any]:
     return figure, figure.subplots()
 
 
-def grid_curve(silhouettes: dict[int, float], costs: dict[int, float], chosen: int, tracks: int) -> Figure:
+def plot_silhouette_by_k(
+    silhouettes: dict[int, float], costs: dict[int, float], chosen: int, tracks: int
+) -> Figure:
     """Draw silhouette and search cost over k; the chosen k, where silhouette - cost is largest, is marked."""
     figure, axes = _figure()
     ks = sorted(silhouettes)
@@ -39,7 +41,7 @@ def grid_curve(silhouettes: dict[int, float], costs: dict[int, float], chosen: i
     return figure
 
 
-def cluster_sizes(sizes: np.ndarray) -> Figure:
+def plot_cluster_sizes(sizes: np.ndarray) -> Figure:
     """Draw the number of tracks of each cluster, largest first."""
     figure, axes = _figure(3)
     axes.bar(range(len(sizes)), np.sort(sizes)[::-1], color=BLUE)
@@ -50,7 +52,9 @@ def cluster_sizes(sizes: np.ndarray) -> Figure:
     return figure
 
 
-def genre_clusters(genres: Sequence[str | None], clusters: np.ndarray, *, most: int = 24) -> Figure | None:
+def plot_genres_by_cluster(
+    genres: Sequence[str | None], clusters: np.ndarray, *, most: int = 24
+) -> Figure | None:
     """Draw how each genre is spread over the clusters, a row adding up to 1; None where no track has a genre.
 
     At most `most` genres, the commonest; clusters side by side by the genre that most of their tracks have.
@@ -78,12 +82,12 @@ def genre_clusters(genres: Sequence[str | None], clusters: np.ndarray, *, most: 
     return figure
 
 
-def collection_map(vectors: np.ndarray, genres: Sequence[str | None], clusters: np.ndarray) -> Figure:
+def plot_map(vectors: np.ndarray, genres: Sequence[str | None], clusters: np.ndarray) -> Figure:
     """Draw tracks (n, d) in two dimensions, t-SNE of their cosines: coloured by genre, or by cluster where none is known."""
     named = [genre for genre in genres if genre]
     names, counts = np.unique(named, return_counts=True) if named else (np.zeros(0, str), np.zeros(0))
     common = list(names[np.argsort(-counts, kind="stable")[:10]])
-    points = places(vectors)
+    points = layout_2d(vectors)
     figure, axes = _figure(5.5)
     if common:
         of = np.array([common.index(genre) if genre in common else len(common) for genre in genres])
@@ -103,7 +107,7 @@ def collection_map(vectors: np.ndarray, genres: Sequence[str | None], clusters: 
     return figure
 
 
-def loss_curves(training: Sequence[float], validation: Sequence[float]) -> Figure:
+def plot_loss_curves(training: Sequence[float], validation: Sequence[float]) -> Figure:
     """Draw the loss of each epoch on what is learned from and on what training stops by."""
     figure, axes = _figure()
     axes.plot(range(1, len(training) + 1), training, color=BLUE, label="training")

@@ -18,7 +18,7 @@ GENRE_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
-class Part:
+class FeaturePart:
     """Columns of FEATURES and what they become (a name of `transforms.TRANSFORMS`)."""
 
     transform: str
@@ -26,68 +26,73 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Group:
+class FeatureGroup:
     """One side of a sound: its parts side by side, and its weight (any positive number; the share is of the sum)."""
 
     name: str
     weight: float
-    parts: tuple[Part, ...]
+    parts: tuple[FeaturePart, ...]
 
 
 def _of(features: Iterable[str], statistics: Iterable[str]) -> tuple[str, ...]:
     statistics = tuple(statistics)
-    return tuple(c for feature in features for statistic in statistics for c in feature_columns(feature, statistic))
+    return tuple(
+        c for feature in features for statistic in statistics for c in feature_columns(feature, statistic)
+    )
 
 
 _SHAPES = ("spectral_bandwidth", "spectral_centroid", "spectral_rolloff", "rmse", "zcr")
 _CHROMA = ("chroma_cens", "chroma_cqt", "chroma_stft")
 
 _TIMBRE = (
-    Group(
+    FeatureGroup(
         "timbre",
         0.25,
         (
-            Part("as_is", _of(("mfcc", "spectral_contrast"), STATISTICS)),
-            Part("logarithm", _of(_SHAPES, ("max", "mean", "median", "std"))),
+            FeaturePart("as_is", _of(("mfcc", "spectral_contrast"), STATISTICS)),
+            FeaturePart("logarithm", _of(_SHAPES, ("max", "mean", "median", "std"))),
         ),
     ),
-    Group("covariance", 0.25, (Part("log_covariance", descriptor_columns("mfcc_covariance")),)),
-    Group(
+    FeatureGroup("covariance", 0.25, (FeaturePart("log_covariance", descriptor_columns("mfcc_covariance")),)),
+    FeatureGroup(
         "delta",
         0.15,
         (
-            Part("logarithm", _of(("mfcc_delta",), ("std",))),
-            Part("as_is", _of(("mfcc_delta",), ("kurtosis", "max", "min"))),
+            FeaturePart("logarithm", _of(("mfcc_delta",), ("std",))),
+            FeaturePart("as_is", _of(("mfcc_delta",), ("kurtosis", "max", "min"))),
         ),
     ),
-    Group(
+    FeatureGroup(
         "rhythm",
         0.2,
-        (Part("as_is", descriptor_columns("tempogram")), Part("logarithm", ("onset_density", "tempo"))),
+        (
+            FeaturePart("as_is", descriptor_columns("tempogram")),
+            FeaturePart("logarithm", ("onset_density", "tempo")),
+        ),
     ),
-    Group(
+    FeatureGroup(
         "chroma",
         0.15,
         (
             # The key is no part of how a piece sounds; how its notes are spread over the octave is.
-            Part("transposed", _of(_CHROMA, ("mean", "std"))),
-            Part("as_is", ("key_strength", *_of(("tonnetz",), ("std",)))),
+            FeaturePart("transposed", _of(_CHROMA, ("mean", "std"))),
+            FeaturePart("as_is", ("key_strength", *_of(("tonnetz",), ("std",)))),
         ),
     ),
 )
 
-RECIPES: dict[str, tuple[Group, ...]] = {
+RECIPES: dict[str, tuple[FeatureGroup, ...]] = {
     "timbre": _TIMBRE,
     "timbre+genre": _TIMBRE,
-    "fma518": (Group("fma518", 1.0, (Part("as_is", FMA_COLUMNS),)),),
+    "fma518": (FeatureGroup("fma518", 1.0, (FeaturePart("as_is", FMA_COLUMNS),)),),
     "neural": _TIMBRE,
 }
 
 # The recipes that read the tracks' genres, when they are applied.
-WITH_GENRE = frozenset({"timbre+genre"})
+GENRE_RECIPES = frozenset({"timbre+genre"})
 
 
-def groups(recipe: str, available: Iterable[str]) -> tuple[Group, ...]:
+def recipe_groups(recipe: str, available: Iterable[str]) -> tuple[FeatureGroup, ...]:
     """Return a recipe's groups with the columns that a feature version has; a group without any is left out.
 
     Features of another kind, which no recipe names (Echo Nest's), are one group together.
@@ -96,7 +101,9 @@ def groups(recipe: str, available: Iterable[str]) -> tuple[Group, ...]:
     known = set(available)
     found = []
     for group in RECIPES[recipe]:
-        parts = (Part(part.transform, tuple(c for c in part.columns if c in known)) for part in group.parts)
+        parts = (
+            FeaturePart(part.transform, tuple(c for c in part.columns if c in known)) for part in group.parts
+        )
         if kept := tuple(part for part in parts if part.columns):
-            found.append(Group(group.name, group.weight, kept))
-    return tuple(found) or (Group("everything", 1.0, (Part("as_is", available),)),)
+            found.append(FeatureGroup(group.name, group.weight, kept))
+    return tuple(found) or (FeatureGroup("everything", 1.0, (FeaturePart("as_is", available),)),)

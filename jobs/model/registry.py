@@ -46,7 +46,7 @@ EXPERIMENT = "segue"
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 # The aliases: what is to be online, what was trained last and may take its place, what a rollback goes back to; and what
 # one takes back, until it is over.
-CHAMPION, CHALLENGER, PREVIOUS, WITHDRAWN = "champion", "challenger", "previous", "withdrawn"
+CHAMPION, CHALLENGER, PREVIOUS, ROLLING_BACK = "champion", "challenger", "previous", "withdrawn"
 
 
 def connect(uri: str | None, lake: Path) -> str:
@@ -68,7 +68,9 @@ def connect(uri: str | None, lake: Path) -> str:
             mlflow.create_experiment(EXPERIMENT, at, _KIND)
         mlflow.set_experiment(EXPERIMENT)
     except MlflowException as error:
-        raise StepError(f"--mlflow: expected an MLflow server at {uri}, found: {str(error).splitlines()[0]}") from error
+        raise StepError(
+            f"--mlflow: expected an MLflow server at {uri}, found: {str(error).splitlines()[0]}"
+        ) from error
     return uri
 
 
@@ -100,7 +102,9 @@ def versions(**tags: str) -> list[ModelVersion]:
     """Return the registered versions that carry all these tags, newest first; none of a format before this one."""
     found = mlflow.MlflowClient().search_model_versions(f"name = '{MODEL}'")
     matching = [
-        v for v in found if "model_hash" in v.tags and all(v.tags.get(name) == value for name, value in tags.items())
+        v
+        for v in found
+        if "model_hash" in v.tags and all(v.tags.get(name) == value for name, value in tags.items())
     ]
     return sorted(matching, key=lambda version: -int(version.version))
 
@@ -117,10 +121,11 @@ def version(number: str | None) -> ModelVersion:
     return chosen
 
 
-def aliased(alias: str) -> ModelVersion | None:
+def version_by_alias(alias: str) -> ModelVersion | None:
     """Return the version that has this alias, None where none has."""
     number = next(
-        (m.aliases.get(alias) for m in mlflow.MlflowClient().search_registered_models(f"name = '{MODEL}'")), None
+        (m.aliases.get(alias) for m in mlflow.MlflowClient().search_registered_models(f"name = '{MODEL}'")),
+        None,
     )
     return next((v for v in versions() if number is not None and str(v.version) == str(number)), None)
 
@@ -144,7 +149,9 @@ def end_killed_runs(lake_id: str) -> int:
 
 
 @contextmanager
-def run(name: str, tags: dict[str, str], parameters: dict[str, Any], *, nested: bool = False) -> Iterator[str]:
+def start_run(
+    name: str, tags: dict[str, str], parameters: dict[str, Any], *, nested: bool = False
+) -> Iterator[str]:
     """Open a run and yield its id; it ends as failed where the block raises."""
     with mlflow.start_run(run_name=name, tags=tags, nested=nested) as opened:
         mlflow.log_params(parameters)
@@ -161,7 +168,7 @@ def log_metrics(**metrics: float) -> None:
     mlflow.log_metrics(metrics)
 
 
-def log_pictures(pictures: dict[str, Any]) -> None:
+def log_plots(pictures: dict[str, Any]) -> None:
     """Log figures in the open run, each as <name>.png; None is left out."""
     for name, picture in pictures.items():
         if picture is not None:
@@ -182,10 +189,12 @@ def log_table(name: str, rows: list[dict[str, Any]]) -> None:
 
 def model_hash(embedder: Embedder, clusters: Clusters) -> str:
     """Return the SHA-256 of every number that the model is made of: the same data and seed give the same one."""
-    digest = hashlib.sha256(f"{clusters.probes}".encode())
+    digest = hashlib.sha256(f"{clusters.nprobe}".encode())
     for name, array in sorted({**embedder.arrays(), "centroids": clusters.centroids}.items()):
         digest.update(f"{name} {array.shape} ".encode())
-        digest.update(str(array).encode() if array.dtype.kind == "U" else np.ascontiguousarray(array).tobytes())
+        digest.update(
+            str(array).encode() if array.dtype.kind == "U" else np.ascontiguousarray(array).tobytes()
+        )
     return digest.hexdigest()
 
 
@@ -203,7 +212,11 @@ def register(
 ) -> ModelVersion:
     """Log the model in the open run and register it as the next version of `segue`, its tags on it from the start."""
     parameters = folder / "parameters.npz"
-    arrays: dict[str, Any] = {**embedder.arrays(), "centroids": clusters.centroids, "probes": np.array(clusters.probes)}
+    arrays: dict[str, Any] = {
+        **embedder.arrays(),
+        "centroids": clusters.centroids,
+        "probes": np.array(clusters.nprobe),
+    }
     np.savez(parameters, **arrays)
     # The signature is given, an input example would say the same again.
     warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)
@@ -218,7 +231,9 @@ def register(
     )
     client = mlflow.MlflowClient()
     try:
-        client.create_registered_model(MODEL, description="Features of a track to its embedding and its cluster")
+        client.create_registered_model(
+            MODEL, description="Features of a track to its embedding and its cluster"
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -228,7 +243,10 @@ def register(
 def _packaged(folder: Path) -> Path:
     """Return a package `jobs` that holds just what the model needs, so that it loads where Segue is not installed."""
     package, here = folder / "jobs", Path(__file__).parent
-    for file in (here.parent / "__init__.py", *map(here.joinpath, ("__init__.py", "embedding.py", "transforms.py"))):
+    for file in (
+        here.parent / "__init__.py",
+        *map(here.joinpath, ("__init__.py", "embedding.py", "transforms.py")),
+    ):
         target = package / file.relative_to(here.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)
@@ -254,10 +272,12 @@ def load(version: ModelVersion) -> tuple[Embedder, Clusters]:
 def log_evaluation(version: ModelVersion, figures: dict[str, dict[str, float]], **tags: str) -> None:
     """Log each system's figures in the version's run as "<system>/<metric>"; the tags, written last, say it is done."""
     client = mlflow.MlflowClient()
-    points = [Metric(f"{s}/{metric}", value, 0, 0) for s, own in figures.items() for metric, value in own.items()]
+    points = [
+        Metric(f"{s}/{metric}", value, 0, 0) for s, own in figures.items() for metric, value in own.items()
+    ]
     client.log_batch(version.run_id, metrics=points)
     client.log_dict(version.run_id, figures, "evaluation.json")
-    tag(version, **tags)
+    set_tags(version, **tags)
 
 
 def evaluation(version: ModelVersion) -> dict[str, dict[str, float]]:
@@ -272,7 +292,7 @@ def _fresh(version: ModelVersion) -> ModelVersion:
     return mlflow.MlflowClient().get_model_version(MODEL, version.version)
 
 
-def tag(version: ModelVersion, **tags: str) -> None:
+def set_tags(version: ModelVersion, **tags: str) -> None:
     """Set tags on a version; an empty text takes the tag away."""
     client = mlflow.MlflowClient()
     for name, value in tags.items():
@@ -282,14 +302,14 @@ def tag(version: ModelVersion, **tags: str) -> None:
             client.delete_model_version_tag(MODEL, version.version, name)
 
 
-def challenge(version: str) -> None:
+def set_challenger(version: str) -> None:
     """Make `version` the challenger, unless it is the champion."""
     found = aliases()
     if found.get(CHAMPION) != version != found.get(CHALLENGER):
         mlflow.MlflowClient().set_registered_model_alias(MODEL, CHALLENGER, version)
 
 
-def crown(version: str) -> None:
+def set_champion(version: str) -> None:
     """Make `version` the champion, and the champion before it the one to roll back to: the alias moves in one step.
 
     A rollback that was under way is over then.
@@ -301,23 +321,23 @@ def crown(version: str) -> None:
         client.set_registered_model_alias(MODEL, CHAMPION, version)
     if found.get(CHALLENGER) == version:
         client.delete_registered_model_alias(MODEL, CHALLENGER)
-    if WITHDRAWN in found:
-        client.delete_registered_model_alias(MODEL, WITHDRAWN)
+    if ROLLING_BACK in found:
+        client.delete_registered_model_alias(MODEL, ROLLING_BACK)
 
 
-def uncrown() -> tuple[str, str]:
+def restore_previous() -> tuple[str, str]:
     """Make the previous champion the champion again; return (from, to). The gate will not let the other one back.
 
     Stopped at any line the next call goes on with the same two, until `crown` ends it. InputError where there is no
     previous one.
     """
     client, found = mlflow.MlflowClient(), aliases()
-    old = found.get(WITHDRAWN, found.get(CHAMPION))
+    old = found.get(ROLLING_BACK, found.get(CHAMPION))
     new = found.get(PREVIOUS) if found.get(PREVIOUS) != old else found.get(CHAMPION)
     if old is None or new is None or new == old:
         raise InputError("expected a previous champion to go back to, found none; see `segue models`")
-    client.set_registered_model_alias(MODEL, WITHDRAWN, old)
-    tag(version(old), rolled_back=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    client.set_registered_model_alias(MODEL, ROLLING_BACK, old)
+    set_tags(version(old), rolled_back=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
     client.set_registered_model_alias(MODEL, CHAMPION, new)
     client.set_registered_model_alias(MODEL, PREVIOUS, old)
     return old, new

@@ -18,7 +18,9 @@ class SegueModel(mlflow.pyfunc.PythonModel):
         self.embedder = Embedder.from_arrays(saved)
         self.centroids = saved["centroids"]
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> dict[str, Any]:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Return {"embedding": float32 (tracks, dimensions), "cluster": int32 (tracks,)} of a frame of features.
 
         A recipe that reads genres takes them from a column `genres`, names with "|" between, where there is one.

@@ -48,7 +48,9 @@ def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database[Do
             yield client.get_default_database("segue")
         except PyMongoError as error:
             host = uri.rsplit("@", 1)[-1]  # never a password in a message
-            raise StepError(f"--mongo: expected MongoDB to answer at {host}, found: {str(error)[:200]}") from error
+            raise StepError(
+                f"--mongo: expected MongoDB to answer at {host}, found: {str(error)[:200]}"
+            ) from error
 
 
 def upsert(collection: Collection[Document], documents: Iterable[Document]) -> int:
@@ -65,7 +67,9 @@ def merge(collection: Collection[Document], documents: Iterable[Document]) -> in
     """Set the documents' fields by `_id`, in bulks, and leave what other fields are there. Return their number."""
     rest, count = iter(documents), 0
     while bulk := list(islice(rest, _BULK)):
-        writes = [pymongo.UpdateOne({"_id": document["_id"]}, {"$set": document}, upsert=True) for document in bulk]
+        writes = [
+            pymongo.UpdateOne({"_id": document["_id"]}, {"$set": document}, upsert=True) for document in bulk
+        ]
         collection.bulk_write(writes, ordered=False)
         count += len(bulk)
     return count
@@ -75,7 +79,9 @@ def delete(collection: Collection[Document], ids: Iterable[str]) -> int:
     """Delete documents by `_id`, in bulks; return how many were there."""
     rest, count = iter(ids), 0
     while bulk := list(islice(rest, _BULK)):
-        count += collection.bulk_write([pymongo.DeleteOne({"_id": each}) for each in bulk], ordered=False).deleted_count
+        count += collection.bulk_write(
+            [pymongo.DeleteOne({"_id": each}) for each in bulk], ordered=False
+        ).deleted_count
     return count
 
 
@@ -92,7 +98,7 @@ def find(collection: Collection[Document], wanted: Iterable[str], *fields: str) 
         yield from collection.find({"_id": {"$in": some}}, shown)
 
 
-def insert_new(collection: Collection[Document], documents: Iterable[Document]) -> Iterator[Document]:
+def insert_missing(collection: Collection[Document], documents: Iterable[Document]) -> Iterator[Document]:
     """Insert documents whose `_id` is not there; yield those that stand in the way of the others."""
     rest = iter(documents)
     while bulk := list(islice(rest, _BULK)):
@@ -105,7 +111,7 @@ def insert_new(collection: Collection[Document], documents: Iterable[Document]) 
             yield from find(collection, [bulk[each["index"]]["_id"] for each in failed])
 
 
-def bulks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+def batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
     """Yield documents, some at a time."""
     rest = iter(documents)
     while bulk := list(islice(rest, _BULK)):
@@ -118,14 +124,18 @@ def replace_unless_newer(collection: Collection[Document], documents: list[Docum
     What a document knows, its `offsets` say: origin -> offset of the last play.
     """
     there = {
-        found["_id"]: found.get("offsets") or {} for found in find(collection, (d["_id"] for d in documents), "offsets")
+        found["_id"]: found.get("offsets") or {}
+        for found in find(collection, (d["_id"] for d in documents), "offsets")
     }
     upsert(
         collection,
         (
             document
             for document in documents
-            if all(document["offsets"].get(o, -1) >= offset for o, offset in there.get(document["_id"], {}).items())
+            if all(
+                document["offsets"].get(o, -1) >= offset
+                for o, offset in there.get(document["_id"], {}).items()
+            )
         ),
     )
     return len(documents)

@@ -21,7 +21,7 @@ _KEPT = RETENTION + timedelta(days=7)
 _BETWEEN = timedelta(days=1)
 
 
-def old_plays(database: Database[mongo.Document], lake: Lake, now: datetime) -> int:
+def prune_plays(database: Database[mongo.Document], lake: Lake, now: datetime) -> int:
     """Delete the plays that PLAYS had long ago already; return their number. Marks in `settings` say how far it was when.
 
     Killed anywhere, the next call goes on: what was deleted stays so, the marks are written whole.
@@ -32,12 +32,15 @@ def old_plays(database: Database[mongo.Document], lake: Lake, now: datetime) -> 
     deleted = 0
     if past:
         # By their ids, from the lake: to look for them the embedded store would hold the whole collection.
-        ids = play_log.between(lake, _offsets(gone), _offsets(past[-1]["reached"]))
+        ids = play_log.event_ids_between(lake, _offsets(gone), _offsets(past[-1]["reached"]))
         deleted, gone = mongo.delete(database["plays"], ids), past[-1]["reached"]
     # Of the past only the newest mark says anything.
     marks = [*past[-1:], *marks[len(past) :]]
     if not marks or marks[-1]["at"] <= now - _BETWEEN:
-        reached = [{"origin": origin, "offset": offset} for origin, offset in sorted(play_log.ends(lake).items())]
+        reached = [
+            {"origin": origin, "offset": offset}
+            for origin, offset in sorted(play_log.last_offset_by_partition(lake).items())
+        ]
         marks.append({"at": now, "reached": reached})
     mongo.upsert(database["settings"], [{"_id": "plays_had", "marks": marks, "gone": gone}])
     return deleted

@@ -27,12 +27,12 @@ from jobs.online import mongo
 _STATE = "catalog"
 
 
-def of_track(row: Any) -> mongo.Document:
+def track_document(row: Any) -> mongo.Document:
     """Return the document of a row of TRACKS: its columns, the track_id as `_id`."""
     return {"_id": row["track_id"], **{name: row[name] for name in TRACKS.names if name != "track_id"}}
 
 
-def of_published(row: Any) -> mongo.Document:
+def published_document(row: Any) -> mongo.Document:
     """Return the document of a track with its model version and features (by name and statistic).
 
     Its cluster is in `similar`, which is kept per version: here it would change before the champion does.
@@ -44,7 +44,7 @@ def of_published(row: Any) -> mongo.Document:
     }
     descriptors = {name: _values(values, descriptor_columns(name)) for name in DESCRIPTORS}
     return {
-        **of_track(row),
+        **track_document(row),
         **{name: row[name] for name in ("model_version", "feature_version", "sample_rate")},
         # An older feature version has no values for the newer columns.
         "features": {name: found for name, found in features.items() if None not in found["mean"]},
@@ -56,35 +56,40 @@ def _values(row: dict[str, float | None], columns: tuple[str, ...]) -> list[floa
     return [row[column] for column in columns]
 
 
-def bring(database: Database[mongo.Document], lake: Lake, *, written: Collection[str] = ()) -> int:
+def update_track_documents(
+    database: Database[mongo.Document], lake: Lake, *, written: Collection[str] = ()
+) -> int:
     """Make `tracks` hold a document for each row of TRACKS; return how many were written.
 
     `written` are ids whose documents are known to be new. What a document has beyond TRACKS' columns stays. Documents of
     tracks that are gone go with them, but for those that a model in EMBEDDINGS knows: publish removes these when it no
     longer shows them. `settings.catalog` is written last and says for which TRACKS this has been done.
     """
-    tracks = lake.arrow(TRACKS)
-    state = {"_id": _STATE, "tracks": len(tracks), "digest": digest(tracks)}
+    tracks = lake.read_arrow(TRACKS)
+    state = {"_id": _STATE, "tracks": len(tracks), "digest": tracks_digest(tracks)}
     count = database["tracks"].estimated_document_count()
     if database["settings"].find_one({"_id": _STATE}) == state and count >= len(tracks):
         return 0
     rows = [row for row in tracks.to_pylist() if row["track_id"] not in written]
-    mongo.merge(database["tracks"], map(of_track, rows))
-    known = {*tracks["track_id"].to_pylist(), *lake.arrow(EMBEDDINGS, "track_id")["track_id"].to_pylist()}
+    mongo.merge(database["tracks"], map(track_document, rows))
+    known = {
+        *tracks["track_id"].to_pylist(),
+        *lake.read_arrow(EMBEDDINGS, "track_id")["track_id"].to_pylist(),
+    }
     if database["tracks"].estimated_document_count() > len(tracks):
         mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - known)
     mongo.upsert(database["settings"], [state])
     return len(rows)
 
 
-def forget_model(database: Database[mongo.Document], lake: Lake, ids: Iterable[str]) -> None:
+def clear_model_fields(database: Database[mongo.Document], lake: Lake, ids: Iterable[str]) -> None:
     """Replace the documents of tracks that no published model knows any more: only TRACKS' columns stay."""
     wanted = set(ids)
-    rows = (row for row in lake.arrow(TRACKS).to_pylist() if row["track_id"] in wanted)
-    mongo.upsert(database["tracks"], map(of_track, rows))
+    rows = (row for row in lake.read_arrow(TRACKS).to_pylist() if row["track_id"] in wanted)
+    mongo.upsert(database["tracks"], map(track_document, rows))
 
 
-def digest(tracks: pa.Table) -> str:
+def tracks_digest(tracks: pa.Table) -> str:
     """Return a hash of rows of TRACKS, 32 hex digits, whatever their order."""
     hashed = hashlib.sha256()
     for row in tracks.sort_by("track_id").to_pylist():

@@ -20,7 +20,7 @@ log = logging.getLogger("segue")
 _PR_SET_PDEATHSIG = 1
 
 # For whoever keeps the scheduler: EX_TEMPFAIL, start it again.
-_AGAIN = 75
+_RESTART_STATUS = 75
 
 
 class Executor(LocalExecutor):
@@ -41,11 +41,11 @@ class Executor(LocalExecutor):
                     with suppress(psutil.Error):  # it ended with the worker
                         child.kill()
             finally:
-                os._exit(_AGAIN)
+                os._exit(_RESTART_STATUS)
         super()._check_workers()
 
 
 def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == 1:  # it ended before that line
-        os._exit(_AGAIN)
+        os._exit(_RESTART_STATUS)

@@ -43,7 +43,9 @@ RETRIES: dict[str, Any] = {
 
 
 ASSETS = {
-    name: Asset(name=name, uri=f"segue://lake/{name}", group="table") for step in pipeline.STEPS for name in step.writes
+    name: Asset(name=name, uri=f"segue://lake/{name}", group="table")
+    for step in pipeline.STEPS
+    for name in step.writes
 }
 
 _ADVICE = {
@@ -61,15 +63,15 @@ class ModelLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the version's page, empty where the task told of none."""
-        counts = XCom.get_value(ti_key=ti_key, key="return_value") or {}
-        server = settings.dag_defaults()["mlflow"]
-        if not server.startswith("http") or "model version" not in counts:
+        result = XCom.get_value(ti_key=ti_key, key="return_value") or {}
+        server = settings.dag_settings()["mlflow"]
+        if not server.startswith("http") or not result.get("model_version"):
             return ""
-        return settings.model_page(server, str(counts["model version"]))
+        return settings.mlflow_model_url(server, str(result["model_version"]))
 
 
 class SegueStep(SparkSubmitOperator):
-    """Submit `segue COMMAND` to Spark; the task's result is the step's counts."""
+    """Submit `segue COMMAND` to Spark; the task's result is the step's summary."""
 
     application_args: Any
     ui_color = "#d5e8d4"
@@ -81,25 +83,29 @@ class SegueStep(SparkSubmitOperator):
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the step; fail for good where its input is bad, else so that it is tried again."""
-        settings.begin_task()
+        settings.export_task_pid()
         with tempfile.TemporaryDirectory(prefix="segue-") as folder:
-            counts = Path(folder, "counts.json")
+            summary = Path(folder, "summary.json")
             shard = [f"--shard={self.shard}"] if self.shard else []
-            self.application_args = [*(self.application_args or []), *shard, f"--counts={counts}"]
+            self.application_args = [*(self.application_args or []), *shard, f"--summary-json={summary}"]
             try:
                 super().execute(context)
             except AirflowException as error:
                 bad_input = "Error code is: 2." in str(error)
                 kind = AirflowFailException if bad_input else AirflowException
-                raise kind(f"{_last_word(str(error))}\nWhat to do: {_ADVICE[2 if bad_input else 1]}") from None
+                raise kind(
+                    f"{_error_line(str(error))}\nWhat to do: {_ADVICE[2 if bad_input else 1]}"
+                ) from None
             # In a cluster's own driver there is no such file here.
-            return json.loads(counts.read_text()) if counts.is_file() else {}
+            return json.loads(summary.read_text()) if summary.is_file() else {}
 
 
-def _last_word(message: str) -> str:
+def _error_line(message: str) -> str:
     """Return the step's own line of what went wrong, where it has one, else the end of what Spark printed."""
     lines = [line for line in message.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if line.startswith(("segue ", "segue:"))), "\n".join(lines[-5:]))
+    return next(
+        (line for line in reversed(lines) if line.startswith(("segue ", "segue:"))), "\n".join(lines[-5:])
+    )
 
 
 def step(name: str, *, outlets: bool = True) -> SegueStep:
@@ -107,13 +113,13 @@ def step(name: str, *, outlets: bool = True) -> SegueStep:
     return SegueStep(**_options(name, outlets))
 
 
-def sharded(name: str, shards: Any, *, outlets: bool = True) -> Any:
+def sharded_step(name: str, shards: Any, *, outlets: bool = True) -> Any:
     """Return the task of a step that is mapped over shards ("1/3"): one instance for each."""
     return SegueStep.partial(**_options(name, outlets)).expand(shard=shards)
 
 
 def _options(name: str, outlets: bool) -> dict[str, Any]:
-    given = settings.dag_defaults()
+    given = settings.dag_settings()
     of = pipeline.BY_NAME[name]
     return {
         "task_id": name,
@@ -142,7 +148,7 @@ def shards(params: Any = None) -> list[str]:
     """Return the shards of what is new."""
     from jobs.orchestration import change_detection
 
-    return _asking(change_detection.shards, params)
+    return _call(change_detection.shards, params)
 
 
 @task.short_circuit(
@@ -150,26 +156,30 @@ def shards(params: Any = None) -> list[str]:
     doc_md="Compares music, plays and parameters with the last whole night's; where nothing is new, all else is skipped.",
     **RETRIES,
 )
-def anything_new(params: Any = None) -> bool:
+def has_new_data(params: Any = None) -> bool:
     """Tell whether this night has anything to do."""
     from jobs.orchestration import change_detection
 
-    return _asking(change_detection.has_work, params)
+    return _call(change_detection.has_changes, params)
 
 
-@task(pool=POOL, doc_md="Keeps what this night left, so that the next one knows whether anything is new.", **RETRIES)
-def remember(params: Any = None) -> None:
+@task(
+    pool=POOL,
+    doc_md="Keeps what this night left, so that the next one knows whether anything is new.",
+    **RETRIES,
+)
+def record_state(params: Any = None) -> None:
     """Mark the night as whole."""
     from jobs.orchestration import change_detection
 
-    _asking(change_detection.remember, params)
+    _call(change_detection.record_state, params)
 
 
-def _asking(question: Callable[[str, Any], Any], params: Any) -> Any:
+def _call(question: Callable[[str, Any], Any], params: Any) -> Any:
     from jobs.errors import InputError
 
     try:
-        return question(settings.dag_defaults()["lake"] or "lake", params)
+        return question(settings.dag_settings()["lake"] or "lake", params)
     except InputError as error:
         raise AirflowFailException(f"{error}\nWhat to do: {_ADVICE[2]}") from None
 
@@ -178,7 +188,7 @@ def library_params() -> dict[str, Param]:
     """Return the parameters of a DAG that reads a folder of music, as the UI's form shows them."""
     return {
         "library": Param(
-            settings.dag_defaults()["library"],
+            settings.dag_settings()["library"],
             type="string",
             title="Folder of music",
             description="searched recursively, on a disk that Airflow and the Spark workers see",
@@ -197,11 +207,11 @@ def alert(context: Any) -> None:
     """Tell that a run has failed or was late: in the log, in the lake's alerts.log, and to the webhook where there is one."""
     run = context["dag_run"]
     how = "was not done in time" if context.get("reason") == "timed_out" else "has failed"
-    _tell(f"{context['dag'].dag_id} {how} ({run.run_id}); the model before it serves on")
+    _send_alert(f"{context['dag'].dag_id} {how} ({run.run_id}); the model before it serves on")
 
 
-def _tell(text: str) -> None:
-    given = settings.dag_defaults()
+def _send_alert(text: str) -> None:
+    given = settings.dag_settings()
     log.error("ALERT: %s", text)
     logs = settings.lake_path(given["lake"] or "lake") / "logs"
     logs.mkdir(parents=True, exist_ok=True)

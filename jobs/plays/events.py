@@ -8,17 +8,25 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
-Kind = Literal["started", "finished", "skipped", "liked", "disliked", "unrated"]
-EVENTS: tuple[str, ...] = get_args(Kind)
+EventType = Literal["started", "finished", "skipped", "liked", "disliked", "unrated"]
+EVENTS: tuple[str, ...] = get_args(EventType)
 
 # Bytes: an event is some 300. What is larger is no event, and would cost every reader.
 MAX_BYTES = 16_384
 
 # How far a player's clock may be ahead of ours; what is late is fine, it is applied by its own time.
-MAX_AHEAD = timedelta(minutes=10)
+MAX_CLOCK_SKEW = timedelta(minutes=10)
 
 # How a time begins.
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
@@ -35,7 +43,7 @@ def _text(value: object) -> object:
     return value
 
 
-class BadEvent(ValueError):
+class InvalidEvent(ValueError):
     """A message that is no play event; its text is one line: what was expected, what was found."""
 
 
@@ -47,7 +55,7 @@ class _Event(BaseModel):
     event_id: _Id
     user_id: _Id
     track_id: _Id
-    event: Kind
+    event: EventType
     position_s: _Seconds | None = None
     duration_s: _Seconds | None = None
     played_at: Annotated[AwareDatetime, BeforeValidator(_text), Field(strict=False)]
@@ -67,20 +75,20 @@ def parse(raw: bytes, now: datetime, size: int | None = None) -> dict[str, Any]:
     """
     size = len(raw) if size is None else size
     if size > MAX_BYTES:
-        raise BadEvent(f"expected at most {MAX_BYTES} bytes, found {size}")
+        raise InvalidEvent(f"expected at most {MAX_BYTES} bytes, found {size}")
     try:
         event = _ADAPTER.validate_json(raw).model_dump()
     except ValidationError as error:
-        raise BadEvent(_one_line(error)) from None
+        raise InvalidEvent(_one_line(error)) from None
     try:
         at = event["played_at"].astimezone(UTC)
     except OverflowError:
-        raise BadEvent(f"played_at: expected a time of this age, found {event['played_at']}") from None
+        raise InvalidEvent(f"played_at: expected a time of this age, found {event['played_at']}") from None
     # Whole milliseconds: MongoDB keeps no more, and a profile must not depend on whether it has been there.
     event["played_at"] = at.replace(microsecond=at.microsecond // 1000 * 1000)
-    if event["played_at"] > now + MAX_AHEAD:
+    if event["played_at"] > now + MAX_CLOCK_SKEW:
         ahead = event["played_at"] - now
-        raise BadEvent(
+        raise InvalidEvent(
             f"played_at: expected a time that has been, found {event['played_at']:%Y-%m-%dT%H:%M:%SZ}, "
             f"{ahead.total_seconds() / 3600:.1f} h ahead"
         )
@@ -108,7 +116,7 @@ def encode(event: dict[str, Any]) -> bytes:
     if isinstance(given.get("played_at"), datetime):
         given["played_at"] = given["played_at"].astimezone(UTC).isoformat().replace("+00:00", "Z")
     raw = _dump(given)
-    at = parse(raw, datetime.max.replace(tzinfo=UTC) - MAX_AHEAD)["played_at"]
+    at = parse(raw, datetime.max.replace(tzinfo=UTC) - MAX_CLOCK_SKEW)["played_at"]
     # One of the many ways to write a time: who reads the message later need not know them all.
     return _dump({**given, "played_at": at.isoformat().replace("+00:00", "Z")})
 

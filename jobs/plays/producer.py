@@ -50,14 +50,14 @@ class Producer:
             self._wake.notify_all()
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """The number of events that Kafka has not acknowledged."""
-        return self._spool.waiting
+        return self._spool.pending
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until Kafka has acknowledged all; False where it has not in time: the rest stays in the spool."""
         with self._wake:
-            return self._wake.wait_for(lambda: self.waiting == 0, timeout_s)
+            return self._wake.wait_for(lambda: self.pending == 0, timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Flush, then end; what is left over is sent by the next producer over this spool."""
@@ -71,7 +71,9 @@ class Producer:
     def __enter__(self) -> "Producer":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self.close()
 
     def _run(self) -> None:
@@ -79,16 +81,16 @@ class Producer:
         client, address = None, None
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self.waiting > 0 or self._told)
+                self._wake.wait_for(lambda: self.pending > 0 or self._told)
                 if self._told:
                     break
             try:
                 now = self._address() if callable(self._address) else self._address
                 if client is None or now != address:
                     client, address = _connect(now), now
-                for group, upto in self._spool.groups():
+                for group, upto in self._spool.iter_batches():
                     _deliver(client, group)
-                    self._spool.forget(upto, len(group))
+                    self._spool.acknowledge(upto, len(group))
                     with self._wake:
                         self._wake.notify_all()
                     self._tell(None)
@@ -113,7 +115,7 @@ def _connect(address: str | None) -> KafkaProducer:
     if address is None:
         raise StepError("no address of Kafka yet")
     return KafkaProducer(
-        **topics.python_options(address),
+        **topics.kafka_python_config(address),
         acks="all",
         enable_idempotence=True,
         linger_ms=2,
@@ -148,10 +150,10 @@ def _in_time(line: bytes, event: dict[str, Any]) -> bytes:
     """
     now = datetime.now(UTC)
     try:
-        events.parse(line, now - events.MAX_AHEAD / 2)
+        events.parse(line, now - events.MAX_CLOCK_SKEW / 2)
         return line
-    except events.BadEvent:
-        with suppress(events.BadEvent):
+    except events.InvalidEvent:
+        with suppress(events.InvalidEvent):
             return events.encode({**event, "played_at": now})
         return line  # the stream keeps it with its reason
 

@@ -15,16 +15,16 @@ import numpy as np
 _TASTES, _SCENES, _SESSION = 3, 4, 12
 
 # How often a listener hears something outside the taste, and skips it; and skips what is inside.
-_ASTRAY, _SKIPS_ASTRAY, _SKIPS = 0.2, 0.8, 0.1
+_P_OFF_TASTE, _P_SKIP_OFF_TASTE, _P_SKIP = 0.2, 0.8, 0.1
 
 # Of the tracks heard to their end, so many are told to be liked; of the skipped ones disliked.
-_LIKES, _DISLIKES = 0.1, 0.1
+_P_LIKE, _P_DISLIKE = 0.1, 0.1
 
 # How steeply a scene prefers its first tracks.
 _ZIPF = 1.1
 
 
-def plays(
+def simulate_plays(
     ids: Sequence[str],
     groups: Sequence[Any],
     durations: Sequence[float | None],
@@ -39,7 +39,9 @@ def plays(
 
     `groups` names the group of each of `ids`; the same arguments give the same events.
     """
-    listeners = [_Listener(f"listener-{number:06d}", seed, number, list(groups)) for number in range(users)]
+    listeners = [
+        _SimulatedUser(f"listener-{number:06d}", seed, number, list(groups)) for number in range(users)
+    ]
     rng = np.random.default_rng([seed, 0])
     per_session = _SESSION * 2
     count = max(1, -(-events // per_session))
@@ -55,7 +57,7 @@ def plays(
     yield from made[:events]
 
 
-class _Listener:
+class _SimulatedUser:
     """One listener: which tracks with which probability, and when."""
 
     def __init__(self, user_id: str, seed: int, number: int, groups: list[Any]) -> None:
@@ -75,19 +77,24 @@ class _Listener:
             self.chances[ordered] = share * weights / weights.sum()
 
     def session(
-        self, session_id: str, start: datetime, ids: Sequence[str], durations: Sequence[float | None], rng: Any
+        self,
+        session_id: str,
+        start: datetime,
+        ids: Sequence[str],
+        durations: Sequence[float | None],
+        rng: Any,
     ) -> Iterator[dict[str, Any]]:
         """Yield the events of one sitting."""
         at, number = start, 0
         for _ in range(_SESSION):
-            astray = rng.random() < _ASTRAY
+            astray = rng.random() < _P_OFF_TASTE
             track = int(rng.integers(len(ids))) if astray else int(rng.choice(len(ids), p=self.chances))
             duration = float(durations[track] or 180.0)
-            skips = rng.random() < (_SKIPS_ASTRAY if astray and not self.chances[track] else _SKIPS)
+            skips = rng.random() < (_P_SKIP_OFF_TASTE if astray and not self.chances[track] else _P_SKIP)
             position = duration * float(rng.uniform(0.02, 0.3)) if skips else duration
             ending = "skipped" if skips else "finished"
             happened = [("started", 0.0), (ending, position)]
-            if rng.random() < (_DISLIKES if skips else _LIKES):
+            if rng.random() < (_P_DISLIKE if skips else _P_LIKE):
                 happened.append(("disliked" if skips else "liked", position))
             for event, place in happened:
                 yield {

@@ -28,7 +28,7 @@ from jobs.errors import StepError
 _FILE_BYTES, _GROUP_BYTES = 1 << 20, 128 << 10
 
 
-def plays(lake: Path) -> Path:
+def spool_dir(lake: Path) -> Path:
     """Return where the play events of a lake wait."""
     return lake / "spool" / "plays"
 
@@ -49,7 +49,7 @@ class Spool:
         self._write_lock, self._sync_lock = threading.Lock(), threading.Lock()
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """The number of lines that Kafka has not acknowledged."""
         return self._written - self._delivered
 
@@ -61,15 +61,19 @@ class Spool:
             try:
                 self._put(line)
             except OSError as error:
-                raise StepError(f"expected room for plays in {self.folder}, found: {error.strerror}") from error
+                raise StepError(
+                    f"expected room for plays in {self.folder}, found: {error.strerror}"
+                ) from error
             self._written += 1
             mine = self._written
         try:
             self._sync(mine)
         except OSError as error:
-            raise StepError(f"expected a disk that takes plays below {self.folder}, found: {error.strerror}") from error
+            raise StepError(
+                f"expected a disk that takes plays below {self.folder}, found: {error.strerror}"
+            ) from error
 
-    def groups(self) -> Iterator[tuple[list[bytes], tuple[Path, int]]]:
+    def iter_batches(self) -> Iterator[tuple[list[bytes], tuple[Path, int]]]:
         """Yield lines of the oldest file that Kafka does not have, with where they end, for `forget`; then its file goes."""
         path = self._files[0]
         name, start = self._acknowledged
@@ -81,7 +85,7 @@ class Spool:
                 yield lines, (path, start)
         self._drop(path, start)
 
-    def forget(self, upto: tuple[Path, int], count: int) -> None:
+    def acknowledge(self, upto: tuple[Path, int], count: int) -> None:
         """Remember what Kafka has: not synced, and not where there is no room; it would only be sent again."""
         path, size = upto
         self._acknowledged = (path.name, size)
@@ -193,7 +197,7 @@ def _own(spool: Path) -> tuple[Path, Any]:
     for number in range(1_000):
         folder = spool / str(number)
         try:
-            paths.private(spool)
+            paths.make_private_dir(spool)
             folder.mkdir(exist_ok=True)
             lock = filelock.FileLock(folder / "lock", is_singleton=False)
             lock.acquire(timeout=0)

@@ -14,7 +14,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from jobs import settings
 from jobs.errors import StepError
 
-PLAYS, REJECTED = "plays", "plays.rejected"
+PLAYS, DEAD_LETTERS = "plays", "plays.rejected"
 
 # Partitions of `plays` where Segue makes the topic; more can be added, a profile knows the offset of each.
 PARTITIONS = 2
@@ -27,13 +27,13 @@ MAX_REJECTED = MAX_MESSAGE - (128 << 10)
 
 # How long a message stays: plays.rejected to be looked at, plays as long as a stream may be away.
 RETENTION = timedelta(days=30)
-_RETENTION_MS = {PLAYS: int(RETENTION.total_seconds() * 1000), REJECTED: 90 * 86_400_000}
+_RETENTION_MS = {PLAYS: int(RETENTION.total_seconds() * 1000), DEAD_LETTERS: 90 * 86_400_000}
 
 # Its own lines would be in the middle of ours, one for every try while the broker is away.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
-def python_options(address: str) -> dict[str, Any]:
+def kafka_python_config(address: str) -> dict[str, Any]:
     """Return kafka-python's options to connect: address, TLS, SASL."""
     given = settings.kafka_security()
     options = {
@@ -43,10 +43,13 @@ def python_options(address: str) -> dict[str, Any]:
         "sasl_plain_username": given["user"],
         "sasl_plain_password": given["password"],
     }
-    return {"bootstrap_servers": address.split(","), **{name: value for name, value in options.items() if value}}
+    return {
+        "bootstrap_servers": address.split(","),
+        **{name: value for name, value in options.items() if value},
+    }
 
 
-def spark_options(address: str) -> dict[str, str]:
+def spark_kafka_options(address: str) -> dict[str, str]:
     """Return the same for Spark's Kafka source and sink."""
     given = settings.kafka_security()
     options = {
@@ -58,7 +61,9 @@ def spark_options(address: str) -> dict[str, str]:
         options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": given["ca"]}
     if given["user"]:
         kind = "plain.PlainLoginModule" if given["mechanism"] == "PLAIN" else "scram.ScramLoginModule"
-        user, password = (given[name].replace("\\", "\\\\").replace('"', '\\"') for name in ("user", "password"))
+        user, password = (
+            given[name].replace("\\", "\\\\").replace('"', '\\"') for name in ("user", "password")
+        )
         options["kafka.sasl.jaas.config"] = (
             f'org.apache.kafka.common.security.{kind} required username="{user}" password="{password}";'
         )
@@ -70,7 +75,7 @@ def admin(address: str, *, timeout_s: float = 30) -> Iterator[KafkaAdminClient]:
     """Connect as administrator; StepError where no broker answers."""
     client = None
     try:
-        client = KafkaAdminClient(**python_options(address), bootstrap_timeout_ms=int(timeout_s * 1000))
+        client = KafkaAdminClient(**kafka_python_config(address), bootstrap_timeout_ms=int(timeout_s * 1000))
         yield client
     except KafkaError as error:
         raise StepError(
@@ -112,11 +117,11 @@ def _reason(address: str) -> str | None:
     return None
 
 
-def ensure(address: str, *, partitions: int = PARTITIONS) -> str:
+def ensure_topics(address: str, *, partitions: int = PARTITIONS) -> str:
     """Make the topics that are missing; return the id of `plays`: a topic made anew begins at offset 0 again."""
     with admin(address) as client:
         there = set(client.list_topics())
-        for name, count in ((PLAYS, partitions), (REJECTED, 1)):
+        for name, count in ((PLAYS, partitions), (DEAD_LETTERS, 1)):
             if name not in there:
                 configs = {"max.message.bytes": str(MAX_MESSAGE), "retention.ms": str(_RETENTION_MS[name])}
                 # What came when is the broker's to say: by it a play's own time is judged, always alike.

@@ -18,17 +18,17 @@ from scipy.sparse import csr_array
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import MiniBatchKMeans
 
-from jobs.model.embedding import unit
-from jobs.model.nearest import probes
+from jobs.model.embedding import l2_normalize
+from jobs.model.nearest import nearest_clusters
 
 # Of each track so many others are kept.
-OTHERS = 50
+N_NEIGHBOURS = 50
 
 # Directions kept at most, and tracks up to which all of them are computed.
 _DIRECTIONS, _DENSE = 128, 1_000
 
 # Who has heard more tracks than this counts as if it were so many: a machine, or a shop's loudspeaker.
-_MOST_HEARD = 500
+_MAX_USER_ITEMS = 500
 
 # Tracks whose links are computed at once: with 10,000 others 10 MB.
 _BLOCK = 256
@@ -37,36 +37,38 @@ _BLOCK = 256
 # to its own, some 5,000, and with the ones whose links are strong with anybody.
 _COMPARED, _WANTED, _STRONG = 10_000, 250, 1_000
 
-Links = dict[int, tuple[np.ndarray, np.ndarray]]
+ItemSimilarities = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class CollaborativeConfig:
     """How much sound counts beside plays, how much is taken out as chance, how much strong links outweigh weak ones."""
 
-    sound: float = 1.0
-    shrink: float = 1.0
+    content_weight: float = 1.0
+    shrinkage: float = 1.0
     power: float = 2.0
 
 
-def heard(users: np.ndarray, tracks: np.ndarray, count: int) -> csr_array:
+def interaction_matrix(users: np.ndarray, tracks: np.ndarray, count: int) -> csr_array:
     """Return who has heard what, (users, count), of pairs of user (any value) and track number; each pair counts once."""
     names, rows = np.unique(users, return_inverse=True)
     matrix = csr_array((np.ones(len(tracks), dtype=np.float32), (rows, tracks)), shape=(len(names), count))
     matrix.sum_duplicates()
     sizes = np.diff(matrix.indptr)
-    matrix.data = np.repeat(np.sqrt(np.minimum(1.0, _MOST_HEARD / np.maximum(sizes, 1))), sizes).astype(np.float32)
+    matrix.data = np.repeat(np.sqrt(np.minimum(1.0, _MAX_USER_ITEMS / np.maximum(sizes, 1))), sizes).astype(
+        np.float32
+    )
     return matrix
 
 
-def factors(heard: csr_array, vectors: np.ndarray, recipe: Recipe) -> np.ndarray:
+def factorize(heard: csr_array, vectors: np.ndarray, recipe: CollaborativeConfig) -> np.ndarray:
     """Return F (n, k) with W = FF', of who has heard what (u, n) and unit vectors (n, d)."""
     count = heard.shape[1]
     if not heard.nnz:  # nothing to reduce: W is zero
         return np.zeros((count, 0), dtype=np.float32)
     known = int((np.bincount(heard.indices, minlength=count) > 0).sum())
-    weight = recipe.sound * heard.data.sum() / known
-    mean = heard.data.sum() / known * (1 + recipe.sound)
+    weight = recipe.content_weight * heard.data.sum() / known
+    mean = heard.data.sum() / known * (1 + recipe.content_weight)
     kept = min(_DIRECTIONS, count)
     if count <= _DENSE:
         gram = (heard.T @ heard).toarray().astype(float) + weight * (vectors @ vectors.T).astype(float)
@@ -81,11 +83,11 @@ def factors(heard: csr_array, vectors: np.ndarray, recipe: Recipe) -> np.ndarray
         gram = LinearOperator((count, count), matvec=times, dtype=np.float64)
         # A start that is given: the same plays give the same links.
         values, directions = eigsh(gram, k=kept, v0=np.ones(count), tol=1e-3)
-    left = np.maximum(0.0, 1.0 - recipe.shrink * mean / np.maximum(values, 1e-9))
+    left = np.maximum(0.0, 1.0 - recipe.shrinkage * mean / np.maximum(values, 1e-9))
     return np.asarray((directions * np.sqrt(left))[:, left > 0], dtype=np.float32)
 
 
-def links(factors: np.ndarray, recipe: Recipe) -> Links:
+def item_similarities(factors: np.ndarray, recipe: CollaborativeConfig) -> ItemSimilarities:
     """Return for each track number the others that belong to it most, with strengths 0..1, the strongest first."""
     found = dict(_strongest(factors))
     largest = max((float(strengths[0]) for _, strengths in found.values()), default=1.0)
@@ -103,7 +105,7 @@ def _strongest(factors: np.ndarray) -> Iterator[tuple[int, tuple[np.ndarray, np.
             block = asking[start : start + _BLOCK]
             strengths = factors[block] @ chosen.T
             strengths[block[:, None] == others[None, :]] = 0.0
-            wanted = min(OTHERS, len(others))
+            wanted = min(N_NEIGHBOURS, len(others))
             best = np.argpartition(-strengths, wanted - 1, axis=1)[:, :wanted]
             for number, own, found in zip(block.tolist(), strengths, best, strict=True):
                 order = found[np.lexsort((others[found], -own[found]))]
@@ -122,12 +124,14 @@ def _compared(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     known = np.flatnonzero(lengths > 1e-6)
     if not known.size:
         return
-    directions = unit(factors[known])
+    directions = l2_normalize(factors[known])
     count = min(max(1, round(len(known) ** 0.5)), len(known))
     model = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4_096).fit(directions)
     order = known[np.argsort(model.labels_, kind="stable")]
     sizes = np.bincount(model.labels_, minlength=count)
     members = np.split(order, np.cumsum(sizes)[:-1])
     strong = known[np.argsort(-lengths[known], kind="stable")[:_STRONG]]
-    for own, near in zip(members, probes(unit(model.cluster_centers_), sizes, wanted=_WANTED), strict=True):
+    for own, near in zip(
+        members, nearest_clusters(l2_normalize(model.cluster_centers_), sizes, wanted=_WANTED), strict=True
+    ):
         yield own, np.union1d(np.concatenate([members[cluster] for cluster in near]), strong)

@@ -28,15 +28,15 @@ RATINGS: dict[str, bool | None] = {"liked": True, "disliked": False, "unrated": 
 _EARLY, _LATE = 0.5, 0.8
 
 # Half-lives: an evening's mood, and a season's taste.
-SHORT, LONG = timedelta(hours=6), timedelta(days=60)
+SHORT_HALF_LIFE, LONG_HALF_LIFE = timedelta(hours=6), timedelta(days=60)
 
 _FIELDS = ("track_id", "at", "weight", "long", "finished", "started", "skipped", "liked", "felt_at")
 
 # Tracks that a profile holds: some 27 KB of document. Liked and disliked ones are given up last.
-MOST_TRACKS = 300
+MAX_TRACKS = 300
 
 
-def weight(event: dict[str, Any]) -> float:
+def event_weight(event: dict[str, Any]) -> float:
     """Return what one play says of the liking; -3 to 3."""
     kind = event["event"]
     if kind in RATINGS:
@@ -48,13 +48,13 @@ def weight(event: dict[str, Any]) -> float:
     return _SKIPPED_EARLY if heard < _EARLY else _SKIPPED_LATE if heard >= _LATE else 0.0
 
 
-def faded(value: float, since: datetime, until: datetime, half_life: timedelta) -> float:
+def decayed(value: float, since: datetime, until: datetime, half_life: timedelta) -> float:
     """Return a weight of the time `since` as of `until`; a time before counts as no time."""
     elapsed = max(until - since, timedelta())
     return float(value * 0.5 ** (elapsed / half_life))
 
 
-def empty(user_id: str) -> Profile:
+def new_profile(user_id: str) -> Profile:
     """Return the profile of somebody who has played nothing."""
     return {"_id": user_id, "at": None, "offsets": {}, "tracks": []}
 
@@ -88,11 +88,11 @@ def apply(profile: Profile, event: dict[str, Any], origin: str, offset: int) -> 
     if offset <= profile["offsets"].get(origin, -1):
         return False
     profile["offsets"][origin] = offset
-    add(profile, event)
+    add_play(profile, event)
     return True
 
 
-def skip(profile: Profile, origin: str, offset: int) -> None:
+def advance_offset(profile: Profile, origin: str, offset: int) -> None:
     """Go beyond an offset without a play: what stands there is a repetition."""
     profile["offsets"][origin] = max(offset, profile["offsets"].get(origin, -1))
 
@@ -112,15 +112,23 @@ def feedback(profile: Profile, track_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def add(profile: Profile, event: dict[str, Any]) -> None:
+def add_play(profile: Profile, event: dict[str, Any]) -> None:
     """Add a play to the profile's tracks."""
     at, track_id = event["played_at"], event["track_id"]
     track = next((track for track in profile["tracks"] if track["track_id"] == track_id), None)
     if track is None:
-        track = {"track_id": track_id, "at": at, "weight": 0.0, "long": 0.0, "finished": 0, "started": 0, "skipped": 0}
+        track = {
+            "track_id": track_id,
+            "at": at,
+            "weight": 0.0,
+            "long": 0.0,
+            "finished": 0,
+            "started": 0,
+            "skipped": 0,
+        }
         track |= {"liked": None, "felt_at": None}
         profile["tracks"].append(track)
-    changes = [(weight(event), at)]
+    changes = [(event_weight(event), at)]
     if event["event"] not in RATINGS:
         track[event["event"]] += 1
     elif track["felt_at"] is not None and at < track["felt_at"]:
@@ -130,15 +138,19 @@ def add(profile: Profile, event: dict[str, Any]) -> None:
             changes.append((-_RATED[track["liked"]], track["felt_at"]))
         track |= {"liked": RATINGS[event["event"]], "felt_at": at}
     newest = max(track["at"], at)
-    for name, half_life in (("weight", SHORT), ("long", LONG)):
-        before = faded(track[name], track["at"], newest, half_life)
-        track[name] = before + sum(faded(value, since, newest, half_life) for value, since in changes)
+    for name, half_life in (("weight", SHORT_HALF_LIFE), ("long", LONG_HALF_LIFE)):
+        before = decayed(track[name], track["at"], newest, half_life)
+        track[name] = before + sum(decayed(value, since, newest, half_life) for value, since in changes)
     track["at"] = newest
     profile["at"] = max(profile["at"] or at, at)
-    if len(profile["tracks"]) > MOST_TRACKS:
+    if len(profile["tracks"]) > MAX_TRACKS:
         profile["tracks"].remove(min(profile["tracks"], key=lambda t: _worth(t, profile["at"])))
 
 
 def _worth(track: dict[str, Any], now: datetime) -> tuple[bool, float, str]:
     """Order tracks by how much would be lost with them; the id makes the order whole."""
-    return track["liked"] is not None, abs(faded(track["long"], track["at"], now, LONG)), track["track_id"]
+    return (
+        track["liked"] is not None,
+        abs(decayed(track["long"], track["at"], now, LONG_HALF_LIFE)),
+        track["track_id"],
+    )

@@ -62,18 +62,18 @@ broker.heartbeat.interval.ms=500
 
 
 @contextmanager
-def kafka_at(address: str | None, lake: Path) -> Iterator[str]:
+def kafka_address(address: str | None, lake: Path) -> Iterator[str]:
     """Give Kafka's address: `address`, or where it is None an embedded broker's, with its data in the lake."""
     if address is not None:
         yield address
         return
-    with embedded_server.running(KAFKA, lake / "kafka") as found:
+    with embedded_server.connect_or_start(KAFKA, lake / "kafka") as found:
         yield found
 
 
-def find(lake: Path) -> str | None:
+def find_embedded(lake: Path) -> str | None:
     """Return the address of the lake's embedded broker as of its last start; None before the first."""
-    found = embedded_server.state(KAFKA, lake / "kafka")
+    found = embedded_server.read_state(KAFKA, lake / "kafka")
     return found[0] if found else None
 
 
@@ -107,7 +107,7 @@ def _serve(gateway: JavaGateway, data: Path) -> str:
     server = jvm.kafka.server.KafkaRaftServer(
         jvm.kafka.server.KafkaConfig(properties), jvm.org.apache.kafka.common.utils.Time.SYSTEM
     )
-    embedded_server.on_shutdown(jvm, server, "shutdown")
+    embedded_server.add_shutdown_hook(jvm, server, "shutdown")
     server.startup()
     return f"127.0.0.1:{port}"
 
@@ -143,7 +143,9 @@ def _answers(address: str) -> bool:
     """Ask for the topics."""
     limit = embedded_server.ANSWER_LIMIT_S * 1000
     try:
-        client = KafkaAdminClient(bootstrap_servers=address, bootstrap_timeout_ms=limit, request_timeout_ms=limit)
+        client = KafkaAdminClient(
+            bootstrap_servers=address, bootstrap_timeout_ms=limit, request_timeout_ms=limit
+        )
         try:
             client.list_topics()
         finally:
@@ -153,8 +155,8 @@ def _answers(address: str) -> bool:
     return True
 
 
-KAFKA = embedded_server.Program("kafka", "Kafka", "kafka", _options, _serve, _answers)
+KAFKA = embedded_server.EmbeddedServer("kafka", "Kafka", "kafka", _options, _serve, _answers)
 
 
 if __name__ == "__main__":
-    embedded_server.keep(KAFKA, Path(sys.argv[1]))
+    embedded_server.serve_forever(KAFKA, Path(sys.argv[1]))

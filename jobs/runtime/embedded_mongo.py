@@ -54,19 +54,19 @@ _NOT_DAMAGE = (2, 7)
 
 
 @contextmanager
-def mongo_at(uri: str | None, lake: Path) -> Iterator[str]:
+def mongo_uri(uri: str | None, lake: Path) -> Iterator[str]:
     """Give the address of MongoDB: `uri`, or where it is None an embedded server's, with its data in the lake."""
     if uri is not None:
         yield uri
         return
-    with mongo(lake / "mongo") as embedded_uri:
+    with embedded_mongo(lake / "mongo") as embedded_uri:
         yield embedded_uri
 
 
 @contextmanager
-def mongo(data: Path) -> Iterator[str]:
+def embedded_mongo(data: Path) -> Iterator[str]:
     """Give the address of the embedded server over `data`: the one that runs, or one started now."""
-    with embedded_server.running(MONGO, data) as uri:
+    with embedded_server.connect_or_start(MONGO, data) as uri:
         yield uri
 
 
@@ -90,7 +90,7 @@ def _serve(gateway: JavaGateway, data: Path) -> str:
     server = gateway.jvm.de.bwaldvogel.mongo.MongoServer(backend)
     # What the last milliseconds held back is written, once nobody is served any more: what the store takes after that write
     # is acknowledged, and gone.
-    embedded_server.on_shutdown(gateway.jvm, server, "shutdownNow")
+    embedded_server.add_shutdown_hook(gateway.jvm, server, "shutdownNow")
     server.bind("127.0.0.1", 0)
     return f"mongodb://127.0.0.1:{int(server.getLocalAddress().getPort())}/segue"
 
@@ -106,7 +106,9 @@ def _open(jvm: Any, file: Path) -> Any:
         number = 1 + len(list(file.parent.glob(f"{file.name}.damaged-*")))
         aside = file.with_name(f"{file.name}.damaged-{number}")
         file.rename(aside)
-        log.warning("%s is damaged: it is now %s, and the store starts empty; publish again", file, aside.name)
+        log.warning(
+            "%s is damaged: it is now %s, and the store starts empty; publish again", file, aside.name
+        )
         return _backend(jvm, file)
 
 
@@ -129,8 +131,10 @@ def _backend(jvm: Any, file: Path) -> Any:
         raise
 
 
-MONGO = embedded_server.Program("mongo", "MongoDB", "mongo", lambda data: _JAVA_OPTIONS, _serve, _answers)
+MONGO = embedded_server.EmbeddedServer(
+    "mongo", "MongoDB", "mongo", lambda data: _JAVA_OPTIONS, _serve, _answers
+)
 
 
 if __name__ == "__main__":
-    embedded_server.keep(MONGO, Path(sys.argv[1]))
+    embedded_server.serve_forever(MONGO, Path(sys.argv[1]))

@@ -41,11 +41,11 @@ log = logging.getLogger("segue")
 START_LIMIT_S, _STOP_LIMIT_S, ANSWER_LIMIT_S = 60, 10, 5
 
 # Seconds between two looks at the server by who keeps it up.
-_LOOK_EVERY_S = 10
+_POLL_INTERVAL_S = 10
 
 
 @dataclass(frozen=True)
-class Program:
+class EmbeddedServer:
     """A server that Java runs: its short name and the one in messages, its jars, what it is started with and asked."""
 
     name: str
@@ -57,7 +57,7 @@ class Program:
     # Tells whether the server at an address does its work; an open port is not enough.
     answers: Callable[[str], bool]
 
-    def mark(self, data: Path) -> str:
+    def process_marker(self, data: Path) -> str:
         """Return the word of the command line that tells whose JVM it is."""
         return f"-Dsegue.{self.name}={data.absolute()}"
 
@@ -67,9 +67,9 @@ class Program:
 
 
 @contextmanager
-def running(program: Program, data: Path) -> Iterator[str]:
+def connect_or_start(program: EmbeddedServer, data: Path) -> Iterator[str]:
     """Give the address of the server over `data`: the one that runs, or one started now."""
-    paths.private(data)
+    paths.make_private_dir(data)
     lock = program.file(data, "lock")
     try:
         with FileLock(lock, timeout=START_LIMIT_S + _STOP_LIMIT_S):
@@ -82,13 +82,13 @@ def running(program: Program, data: Path) -> Iterator[str]:
     try:
         yield stay.address
     finally:
-        stay.leave()
+        stay.release()
 
 
-class _Stay:
+class _Lease:
     """One user's hold on a server: the pipe's end, which keeps it alive, and a share of the users' file."""
 
-    def __init__(self, program: Program, data: Path) -> None:
+    def __init__(self, program: EmbeddedServer, data: Path) -> None:
         self.program, self.data, self.address, self.pid = program, data, "", 0
         # ENXIO where nobody reads: no server.
         self._pipe = os.open(program.file(data, "alive"), os.O_WRONLY | os.O_NONBLOCK)
@@ -99,7 +99,7 @@ class _Stay:
         os.close(self._pipe)
         os.close(self._users)
 
-    def is_alone(self) -> bool:
+    def is_last(self) -> bool:
         """Tell whether nobody else is inside; asked while the lock is held, so that nobody comes meanwhile."""
         try:
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -109,11 +109,11 @@ class _Stay:
             fcntl.flock(self._users, fcntl.LOCK_SH)  # a try that fails has let go of it
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Let go; the last one stops the server, and waits, so that the next does not meet it half dead."""
         lock = FileLock(self.program.file(self.data, "lock"), timeout=_STOP_LIMIT_S)
         with suppress(Timeout), lock:
-            if self.is_alone():
+            if self.is_last():
                 self.stop()
         self.close()
 
@@ -124,7 +124,7 @@ class _Stay:
         if not self._gone(_STOP_LIMIT_S):
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(self.pid)
-                if self.program.mark(self.data) in process.cmdline():
+                if self.program.process_marker(self.data) in process.cmdline():
                     process.kill()
             self._gone(_STOP_LIMIT_S)
         self.program.file(self.data, "json").unlink(missing_ok=True)
@@ -135,7 +135,7 @@ class _Stay:
         return bool(poll.poll(seconds * 1000))
 
 
-def state(program: Program, data: Path) -> tuple[str, int] | None:
+def read_state(program: EmbeddedServer, data: Path) -> tuple[str, int] | None:
     """Return address and process id as the server's state file has them; None where there is no such file."""
     try:
         found = json.loads(program.file(data, "json").read_text())
@@ -144,40 +144,43 @@ def state(program: Program, data: Path) -> tuple[str, int] | None:
         return None
 
 
-def is_running(program: Program, data: Path) -> bool:
+def is_running(program: EmbeddedServer, data: Path) -> bool:
     """Tell whether the process of the state file lives, without asking the server."""
-    found = state(program, data)
+    found = read_state(program, data)
     with suppress(psutil.NoSuchProcess):
         return found is not None and psutil.Process(found[1]).status() != psutil.STATUS_ZOMBIE
     return False
 
 
-def _join(program: Program, data: Path) -> _Stay | None:
+def _join(program: EmbeddedServer, data: Path) -> _Lease | None:
     """Hold on to the server that runs, if one runs; one that does not answer is ended, and one that nobody held until now.
 
     That one has seen the pipe's end, or may have: it still answers while it ends, and would forget what it is told.
     """
-    found = state(program, data)
+    found = read_state(program, data)
     if found is None:
         return None
     try:
-        stay = _Stay(program, data)
+        stay = _Lease(program, data)
     except OSError:
         return None
     stay.address, stay.pid = found
-    alone = stay.is_alone()
+    alone = stay.is_last()
     if not alone and program.answers(stay.address):
         return stay
     if not alone:
         log.warning(
-            "%s: the embedded %s (process %d) does not answer: starting it again", data, program.title, stay.pid
+            "%s: the embedded %s (process %d) does not answer: starting it again",
+            data,
+            program.title,
+            stay.pid,
         )
     stay.stop()
     stay.close()
     return None
 
 
-def _start(program: Program, data: Path) -> _Stay:
+def _start(program: EmbeddedServer, data: Path) -> _Lease:
     """Start a JVM on the pipe and the server in it; every wait is bounded."""
     deadline = time.monotonic() + START_LIMIT_S
     pipe = program.file(data, "alive")
@@ -187,7 +190,7 @@ def _start(program: Program, data: Path) -> _Stay:
     with suppress(BlockingIOError):
         os.read(reader, 4096)  # a line that the server before this one was too far gone to read
     os.set_blocking(reader, True)
-    stay = _Stay(program, data)
+    stay = _Lease(program, data)
     try:
         process = _launch(program, data, reader)
     except BaseException:
@@ -213,13 +216,22 @@ def _start(program: Program, data: Path) -> _Stay:
     return stay
 
 
-def _launch(program: Program, data: Path, stdin: int) -> "subprocess.Popen[bytes]":
+def _launch(program: EmbeddedServer, data: Path, stdin: int) -> "subprocess.Popen[bytes]":
     paths = [py4j.java_gateway.find_jar_path(), *map(str, java.jars(program.jars))]
-    command = [str(java.java_home() / "bin" / "java"), *program.options(data), program.mark(data)]
-    command += ["-cp", os.pathsep.join(paths), "py4j.GatewayServer", "--die-on-broken-pipe", "--enable-auth", "0"]
+    command = [str(java.java_home() / "bin" / "java"), *program.options(data), program.process_marker(data)]
+    command += [
+        "-cp",
+        os.pathsep.join(paths),
+        "py4j.GatewayServer",
+        "--die-on-broken-pipe",
+        "--enable-auth",
+        "0",
+    ]
     with program.file(data, "log").open("wb") as log_file:
         # A session of its own: Ctrl-C is for the command, which stops the server when it is done with it.
-        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=log_file, start_new_session=True)
+        return subprocess.Popen(
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=log_file, start_new_session=True
+        )
 
 
 def _line(process: "subprocess.Popen[bytes]", deadline: float) -> str:
@@ -236,7 +248,7 @@ def _line(process: "subprocess.Popen[bytes]", deadline: float) -> str:
     return line.decode().strip()
 
 
-def _serve(program: Program, data: Path, gateway_port: int, token: str, deadline: float) -> str:
+def _serve(program: EmbeddedServer, data: Path, gateway_port: int, token: str, deadline: float) -> str:
     """Start the server through py4j; return its address. The gateway is closed for good after it."""
     parameters = GatewayParameters(
         address="127.0.0.1",
@@ -253,9 +265,11 @@ def _serve(program: Program, data: Path, gateway_port: int, token: str, deadline
         gateway.shutdown()
 
 
-def on_shutdown(jvm: Any, target: Any, method: str) -> None:
+def add_shutdown_hook(jvm: Any, target: Any, method: str) -> None:
     """Have the JVM call a method when it ends, however it ends, but for a kill -9."""
-    closing = jvm.java.beans.EventHandler.create(jvm.java.lang.Class.forName("java.lang.Runnable"), target, method)
+    closing = jvm.java.beans.EventHandler.create(
+        jvm.java.lang.Class.forName("java.lang.Runnable"), target, method
+    )
     jvm.java.lang.Runtime.getRuntime().addShutdownHook(jvm.java.lang.Thread(closing))
 
 
@@ -266,21 +280,23 @@ def _write(path: Path, text: str) -> None:
     scratch.replace(path)
 
 
-def _failure(program: Program, data: Path, error: Exception) -> str:
+def _failure(program: EmbeddedServer, data: Path, error: Exception) -> str:
     file = program.file(data, "log")
     lines = file.read_text(errors="replace").split("\n") if file.exists() else []
     said = " | ".join(line.strip() for line in lines if line.strip())[-600:] or "nothing"
     what = str(error).replace("\n", " ")[:300]
-    return f"{data}: expected the embedded {program.title} to start, found {what}; its log ({file}) ends: {said}"
+    return (
+        f"{data}: expected the embedded {program.title} to start, found {what}; its log ({file}) ends: {said}"
+    )
 
 
-def keep(program: Program, data: Path) -> None:
+def serve_forever(program: EmbeddedServer, data: Path) -> None:
     """Hold on to the server over `data` until this process is told to end: what `segue up` runs."""
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
     while not told.is_set():
-        with running(program, data) as address:
+        with connect_or_start(program, data) as address:
             log.info("%s", address)
-            while not told.wait(_LOOK_EVERY_S) and program.answers(address):
+            while not told.wait(_POLL_INTERVAL_S) and program.answers(address):
                 pass

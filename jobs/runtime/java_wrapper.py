@@ -13,24 +13,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-VECTOR = "jdk.incubator.vector"
+VECTOR_MODULE = "jdk.incubator.vector"
 
 # Where it is set, the archive is written by this JVM when it ends, to this file.
-WRITE = "SEGUE_CLASS_ARCHIVE"
+ARCHIVE_ENV = "SEGUE_CLASS_ARCHIVE"
 
 # What Spark puts before "jars/*": a folder of settings, and the one jar that is to come first.
-_SPARK = re.compile(r"(?:(?P<conf>[^:]*):)?(?:(?P<first>[^:]*/slf4j-api-[^:/]*\.jar):)?(?P<jars>[^:]*/jars)/\*")
+_SPARK = re.compile(
+    r"(?:(?P<conf>[^:]*):)?(?:(?P<first>[^:]*/slf4j-api-[^:/]*\.jar):)?(?P<jars>[^:]*/jars)/\*"
+)
 
 
-def words(given: Sequence[str], archive: str, *, has_vector: bool, write: str = "") -> list[str]:
+def rewrite_arguments(given: Sequence[str], archive: str, *, has_vector: bool, write: str = "") -> list[str]:
     """Return the words for Java of those given."""
     made: list[str] = []
     rest = list(given)
     while rest:
         word = rest.pop(0)
-        if not has_vector and word == f"--add-modules={VECTOR}":
+        if not has_vector and word == f"--add-modules={VECTOR_MODULE}":
             continue
-        if not has_vector and word == "--add-modules" and rest[:1] == [VECTOR]:
+        if not has_vector and word == "--add-modules" and rest[:1] == [VECTOR_MODULE]:
             rest.pop(0)
             continue
         if word in ("-cp", "-classpath") and rest and (spark := _SPARK.fullmatch(rest[0])):
@@ -52,13 +54,19 @@ def _options(archive: str, submits: bool, write: str) -> list[str]:
     if write:
         return [f"-XX:ArchiveClassesAtExit={write}", "-Xlog:cds=off,cds+dynamic=off"] if submits else []
     # An archive of other jars, or of another Java, is passed over by the JVM; that is no news on every start.
-    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off,cds+dynamic=off"] if Path(archive).exists() else []
+    return (
+        [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off,cds+dynamic=off"]
+        if Path(archive).exists()
+        else []
+    )
 
 
 def main() -> None:
     """Become the Java of the command line."""
     java, archive, modules, *given = sys.argv[1:]
-    made = words(given, archive, has_vector=modules == "vector", write=os.environ.get(WRITE, ""))
+    made = rewrite_arguments(
+        given, archive, has_vector=modules == "vector", write=os.environ.get(ARCHIVE_ENV, "")
+    )
     os.execv(java, [java, *made])
 
 

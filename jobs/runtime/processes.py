@@ -11,13 +11,13 @@ from contextlib import suppress
 import psutil
 
 from jobs.errors import StepError
-from jobs.runtime.supervisor import MARK, STOP_S, Home
+from jobs.runtime.supervisor import PROCESS_MARKER, STOP_S, ServiceHome
 
 # A process that began so much later than supervisord was started is another one with its number.
 _REUSED_S = 5
 
 
-def processes(home: Home) -> list[psutil.Process]:
+def find_processes(home: ServiceHome) -> list[psutil.Process]:
     """Return every process of this lake's services, whoever is its parent now; never this one.
 
     Airflow's parts write their titles over their environment, so the mark is gone: they are found by their session, which
@@ -28,7 +28,7 @@ def processes(home: Home) -> list[psutil.Process]:
     everyone = [process for process in psutil.process_iter() if process.pid != os.getpid()]
     for process in everyone:
         with suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == str(home.lake):
+            if process.environ().get(PROCESS_MARKER) == str(home.lake):
                 marked.append(process)
                 sessions.add(os.getsid(process.pid))
     sessions.discard(os.getsid(0))
@@ -36,7 +36,7 @@ def processes(home: Home) -> list[psutil.Process]:
     return [process for process in ours if _lives(process)]
 
 
-def _sessions(home: Home) -> set[int]:
+def _sessions(home: ServiceHome) -> set[int]:
     """Return the session of the supervisord that was started last, unless its number is another's by now."""
     state = home.state()
     leader, started = state.get("supervisord"), state.get("started", 0)
@@ -61,24 +61,24 @@ def _session(process: psutil.Process) -> int | None:
     return None
 
 
-def memory(home: Home) -> int:
+def total_pss(home: ServiceHome) -> int:
     """Return the bytes that all services use together, each shared page counted once (PSS)."""
     total = 0
-    for process in processes(home):
+    for process in find_processes(home):
         with suppress(psutil.Error, OSError):
             total += process.memory_full_info().pss
     return total
 
 
-def stop(home: Home) -> int:
+def stop_all(home: ServiceHome) -> int:
     """End all services within ten seconds, by supervisord where it lives, then whatever is left; return their number."""
-    found = processes(home)
+    found = find_processes(home)
     supervisors = [p for p in found if p.pid == home.state().get("supervisord")]
     for process in supervisors or found:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
     psutil.wait_procs(found, timeout=STOP_S + 0.5)
-    left = processes(home)
+    left = find_processes(home)
     # By tries, not by the clock: on a machine under load one look over all processes can take seconds.
     for _ in range(20):
         if not left:
@@ -87,8 +87,10 @@ def stop(home: Home) -> int:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=0.5)
-        left = processes(home)
+        left = find_processes(home)
     if left:
-        raise StepError(f"expected all services to end, found process {left[0].pid} still there; kill -9 it by hand")
+        raise StepError(
+            f"expected all services to end, found process {left[0].pid} still there; kill -9 it by hand"
+        )
     (home.folder / "state.json").unlink(missing_ok=True)
     return len(found)

@@ -7,7 +7,7 @@ from pathlib import Path
 from jobs.paths import PACKAGE
 
 
-def write(target: Path) -> None:
+def write_zip(target: Path) -> None:
     """Write the zip of every module of `jobs`; the same modules make the same bytes."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(PACKAGE.rglob("*.py")):
@@ -15,4 +15,4 @@ def write(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write_zip(Path(sys.argv[1]))

@@ -57,7 +57,7 @@ def is_alive(lake: Path) -> bool:
     return True
 
 
-def line(lake: Path) -> str:
+def format_status_line(lake: Path) -> str:
     """Return one line for `segue status`; empty where the stream never ran."""
     found = read(lake)
     if found is None:
@@ -78,7 +78,11 @@ def prometheus(lake: Path) -> str:
         "segue_stream_repeated_total": ("counter", "plays that came twice", found["repeated"]),
         "segue_stream_repaired_total": ("counter", "profiles made again from PLAYS", found["repaired"]),
         "segue_stream_lag": ("gauge", "messages waiting in Kafka", found["lag"]),
-        "segue_stream_events_per_second": ("gauge", "plays of the last batch per second", found["events_per_s"]),
+        "segue_stream_events_per_second": (
+            "gauge",
+            "plays of the last batch per second",
+            found["events_per_s"],
+        ),
         "segue_stream_batch_seconds": ("gauge", "duration of the last batch", found["batch_ms"] / 1000),
         "segue_stream_up": ("gauge", "1 while the stream runs", int(is_alive(lake))),
     }

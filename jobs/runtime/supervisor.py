@@ -25,7 +25,7 @@ from jobs.errors import InputError, StepError
 from jobs.paths import ROOT
 from jobs.runtime import java
 
-MARK = "SEGUE_SERVICES"
+PROCESS_MARKER = "SEGUE_SERVICES"
 USERS = ("admin", "viewer")
 
 # What ends is started again for as long as it takes, a second later every time: what stood in its way (a full disk, a port)
@@ -48,7 +48,7 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Home:
+class ServiceHome:
     """Where one lake's services keep what they have to remember."""
 
     lake: Path
@@ -62,7 +62,8 @@ class Home:
         """Return the ports and supervisord's process id; empty where nothing is up."""
         with suppress(OSError, ValueError):
             return {
-                str(name): int(value) for name, value in json.loads((self.folder / "state.json").read_text()).items()
+                str(name): int(value)
+                for name, value in json.loads((self.folder / "state.json").read_text()).items()
             }
         return {}
 
@@ -89,7 +90,7 @@ class Home:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all."""
-    paths.private(path.parent)
+    paths.make_private_dir(path.parent)
     scratch = path.with_name(f"{path.name}.new")
     scratch.unlink(missing_ok=True)
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -113,7 +114,7 @@ def free_port(wanted: int | None, usual: int, taken: set[int]) -> int:
     raise InputError(f"expected port {wanted} of 127.0.0.1 to be free, found it in use; name another one")
 
 
-def services(home: Home, ports: Mapping[str, int]) -> list[Service]:
+def define_services(home: ServiceHome, ports: Mapping[str, int]) -> list[Service]:
     """Return what `segue up` starts, given the ports."""
     airflow, mlflow = (f"http://127.0.0.1:{ports[name]}" for name in ("airflow", "mlflow"))
     return [
@@ -150,7 +151,9 @@ def _uvicorn(port: int) -> tuple[str, ...]:
     return (sys.executable, "-m", "uvicorn", "--host", "127.0.0.1", "--port", str(port), "--workers", "1")
 
 
-def environment(home: Home, ports: Mapping[str, int], *, master: str, library: str | None) -> dict[str, str]:
+def airflow_environment(
+    home: ServiceHome, ports: Mapping[str, int], *, master: str, library: str | None
+) -> dict[str, str]:
     """Return the environment of all services: Airflow's settings, the addresses, this installation's Python and Java."""
     keys = home.secrets()
     passwords = home.folder / "passwords.json"
@@ -158,7 +161,7 @@ def environment(home: Home, ports: Mapping[str, int], *, master: str, library: s
     airflow = f"http://127.0.0.1:{ports['airflow']}"
     data = home.lake / "airflow"
     given = {
-        MARK: str(home.lake),
+        PROCESS_MARKER: str(home.lake),
         "SEGUE_LAKE": str(home.lake),
         "SEGUE_MLFLOW": f"http://127.0.0.1:{ports['mlflow']}",
         "SEGUE_SPARK_CONF": "local.conf" if master.startswith("local") else "cluster.conf",
@@ -194,7 +197,7 @@ def environment(home: Home, ports: Mapping[str, int], *, master: str, library: s
     return {**os.environ, **given}
 
 
-def supervisor_configuration(home: Home, wanted: list[Service]) -> str:
+def supervisor_configuration(home: ServiceHome, wanted: list[Service]) -> str:
     """Return supervisord's configuration. One group, so that all are asked to end at the same time."""
     logs = home.folder / "logs"
     parser = configparser.RawConfigParser()
@@ -237,7 +240,7 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%%")
 
 
-def start(home: Home, given: Mapping[str, str], wanted: list[Service]) -> int:
+def start(home: ServiceHome, given: Mapping[str, str], wanted: list[Service]) -> int:
     """Prepare Airflow's database and pool, start supervisord in a session of its own; return its process id."""
     logs = home.folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -276,4 +279,6 @@ def _airflow(words: list[str], given: Mapping[str, str], log: Path) -> None:
             check=False,
         )
     if done.returncode:
-        raise StepError(f"expected `airflow {' '.join(words)}` to work, found exit {done.returncode}; see {log}")
+        raise StepError(
+            f"expected `airflow {' '.join(words)}` to work, found exit {done.returncode}; see {log}"
+        )

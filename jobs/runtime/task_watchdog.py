@@ -12,18 +12,18 @@ import psutil
 log = logging.getLogger("segue")
 
 # What the JVM runs that has started a job.
-SUBMITS = "org.apache.spark.deploy.SparkSubmit"
+SUBMIT_CLASS = "org.apache.spark.deploy.SparkSubmit"
 
 # Seconds between two looks at the task.
-_LOOK_S = 2.0
+_POLL_INTERVAL_S = 2.0
 
 
-def hold(task: int) -> None:
+def end_with_task(task: int) -> None:
     """End this job, its JVM with it, once the process of its task has ended; at once where it ended while the JVM started."""
     with suppress(psutil.NoSuchProcess):
         jvm = psutil.Process().parent()
         # The task's number is inherited by whatever the job starts, an embedded store too.
-        if jvm is not None and SUBMITS in jvm.cmdline():
+        if jvm is not None and SUBMIT_CLASS in jvm.cmdline():
             # Not its parent alone: spark-submit may be a script of somebody's own, which waits for it.
             holder = next((process for process in jvm.parents() if process.pid == task), None)
             if holder is None:
@@ -34,7 +34,7 @@ def hold(task: int) -> None:
 def _watch(task: psutil.Process, jvm: psutil.Process) -> None:
     with suppress(psutil.NoSuchProcess):
         while task.is_running() and task.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_INTERVAL_S)
     _end(jvm)
 
 

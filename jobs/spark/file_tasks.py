@@ -24,16 +24,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import progress
-from jobs.errors import BadFile, StepError, check_fault
+from jobs.errors import StepError, UnusableFile, raise_if_system_fault
 from jobs.lake.schemas import Table
 from jobs.lake.storage import Lake
-from jobs.paths import one_line, to_text
+from jobs.paths import escape_control_chars, to_text
 from jobs.spark import session
 
 log = logging.getLogger("segue")
 
-Row = dict[str, Any]
-Function = Callable[[Row], Row | None]
+FileRow = dict[str, Any]
+FileFunction = Callable[[FileRow], FileRow | None]
 
 # A task: small enough that the last one to end does not keep the other cores waiting, large enough (about a second of
 # decoding) that Spark's 10 to 30 ms per task do not count.
@@ -49,7 +49,9 @@ _TASKS_PER_JOB = 32
 _CRASHED = ("exited unexpectedly", "Python worker exited", "EOFException", "Connection reset", "crashed")
 
 
-def pack(sizes: list[int], *, slots: int = 1, task_bytes: int = TASK_BYTES, task_files: int = TASK_FILES) -> list[int]:
+def assign_tasks(
+    sizes: list[int], *, slots: int = 1, task_bytes: int = TASK_BYTES, task_files: int = TASK_FILES
+) -> list[int]:
     """Return the task number of each file, given the sizes in bytes and the tasks that run at one time.
 
     Largest first, so that none starts last; and ever fewer files where the end is near, so that all slots are done at
@@ -57,7 +59,10 @@ def pack(sizes: list[int], *, slots: int = 1, task_bytes: int = TASK_BYTES, task
     """
     tasks = [0] * len(sizes)
     task, load, files = -1, task_bytes + 1, 0
-    limit, least = task_files, max(1, task_files // 8)  # a task of its own for every file would cost more than it saves
+    limit, least = (
+        task_files,
+        max(1, task_files // 8),
+    )  # a task of its own for every file would cost more than it saves
     for count, position in enumerate(sorted(range(len(sizes)), key=lambda i: -sizes[i])):
         if files >= limit or load + sizes[position] > task_bytes:
             task, load, files = task + 1, 0, 0
@@ -68,14 +73,14 @@ def pack(sizes: list[int], *, slots: int = 1, task_bytes: int = TASK_BYTES, task
     return tasks
 
 
-def run(
+def map_files(
     master: str,
     lake: Lake,
-    rows: list[Row],
+    rows: list[FileRow],
     sizes: list[int],
     *,
     name: str,
-    function: Function,
+    function: FileFunction,
     table: Table,
     results: Table,
     task_files: int = TASK_FILES,
@@ -88,22 +93,32 @@ def run(
     """
     if not rows:
         return
-    spark = session.spark(master)
-    done, fault = spark.sparkContext.accumulator(0), spark.sparkContext.accumulator("", _First())
+    spark = session.get_session(master)
+    done, fault = spark.sparkContext.accumulator(0), spark.sparkContext.accumulator("", _FirstMessage())
     slots = spark.sparkContext.defaultParallelism
     per_job = slots * _TASKS_PER_JOB * task_files
     with progress.watch(name, len(rows), lambda: done.value):
         for start in range(0, len(rows), per_job):
-            tasks = pack(sizes[start : start + per_job], slots=slots, task_files=task_files)
-            job = [{**row, "task": task} for row, task in zip(rows[start : start + per_job], tasks, strict=True)]
+            tasks = assign_tasks(sizes[start : start + per_job], slots=slots, task_files=task_files)
+            job = [
+                {**row, "task": task} for row, task in zip(rows[start : start + per_job], tasks, strict=True)
+            ]
             schema = results.arrow_schema().append(pa.field("task", pa.int32()))
             frame = spark.createDataFrame(pa.Table.from_pylist(job, schema=schema))
-            _run_job(frame.repartitionById(max(tasks) + 1, F.col("task")), lake, function, table, results, done, fault)
+            _run_job(
+                frame.repartitionById(max(tasks) + 1, F.col("task")),
+                lake,
+                function,
+                table,
+                results,
+                done,
+                fault,
+            )
             if fault.value:
                 raise StepError(fault.value)
 
 
-class _First(AccumulatorParam[str]):
+class _FirstMessage(AccumulatorParam[str]):
     """Keeps one of the texts that the workers add, the first to arrive."""
 
     def zero(self, value: str) -> str:
@@ -116,7 +131,7 @@ class _First(AccumulatorParam[str]):
 def _run_job(
     frame: DataFrame,
     lake: Lake,
-    function: Function,
+    function: FileFunction,
     table: Table,
     results: Table,
     done: "Accumulator[int]",
@@ -125,18 +140,22 @@ def _run_job(
     """Stage one job's results; after a worker's crash, with each row in a process of its own."""
     schema, part, before = results.spark_schema(), f"{time.time_ns()}", done.value
     try:
-        lake.stage(table, part, frame.mapInArrow(_mapper(function, results, done, fault), schema).write.parquet)
+        lake.stage(
+            table, part, frame.mapInArrow(_mapper(function, results, done, fault), schema).write.parquet
+        )
     except (PySparkException, Py4JError) as error:
         if not any(sign in str(error) for sign in _CRASHED):
             raise
-        log.warning("a file has crashed its decoder: each of this job's %d files is tried on its own", frame.count())
+        log.warning(
+            "a file has crashed its decoder: each of this job's %d files is tried on its own", frame.count()
+        )
         done.value = before
         isolated = _mapper(_Isolated(function), results, done, fault)
         lake.stage(table, part, frame.mapInArrow(isolated, schema).write.parquet)
 
 
 def _mapper(
-    function: Function, results: Table, done: "Accumulator[int]", fault: "Accumulator[str]"
+    function: FileFunction, results: Table, done: "Accumulator[int]", fault: "Accumulator[str]"
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     schema = results.arrow_schema()
 
@@ -158,10 +177,10 @@ def _mapper(
 class _Isolated:
     """`function`, each call in a process of its own; a crash or a hang becomes the row's `error`."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: FileFunction) -> None:
         self.function = function
 
-    def __call__(self, row: Row) -> Row | None:
+    def __call__(self, row: FileRow) -> FileRow | None:
         fork = multiprocessing.get_context("fork")
         receiver, sender = fork.Pipe(duplex=False)
         process = fork.Process(target=_send, args=(self.function, row, sender))
@@ -169,34 +188,36 @@ class _Isolated:
         sender.close()
         try:
             if receiver.poll(ISOLATED_LIMIT_S):
-                found: Row | None | StepError = receiver.recv()
+                found: FileRow | None | StepError = receiver.recv()
                 if isinstance(found, StepError):
                     raise found
                 return found
             error = f"expected to be done within {ISOLATED_LIMIT_S} s, found still at work"
         except EOFError:
             process.join()
-            error = f"expected audio that decodes, found that it crashes the decoder (exit {process.exitcode})"
+            error = (
+                f"expected audio that decodes, found that it crashes the decoder (exit {process.exitcode})"
+            )
         finally:
             process.kill()
             process.join()
         return {**row, "error": error}
 
 
-def _send(function: Function, row: Row, sender: Connection) -> None:
+def _send(function: FileFunction, row: FileRow, sender: Connection) -> None:
     try:
         sender.send(function(row))
     except StepError as error:
         sender.send(error)
 
 
-def rejected(row: Row, error: Exception, path: str) -> Row | None:
+def reject_row(row: FileRow, error: Exception, path: str) -> FileRow | None:
     """Return the row of the file at `path` with why it cannot be used, None where it is gone meanwhile.
 
     StepError where disk or machine failed. To a decoder a disk that goes away amid a file is a file that ends there, so
     the file is read again, all of it.
     """
-    check_fault(error, to_text(path))
+    raise_if_system_fault(error, to_text(path))
     try:
         if stat.S_ISREG(os.stat(path).st_mode):
             with open(path, "rb") as file:
@@ -205,16 +226,16 @@ def rejected(row: Row, error: Exception, path: str) -> Row | None:
     except FileNotFoundError:
         return None
     except OSError as again:
-        check_fault(again, to_text(path))
-    return {**row, "error": reason(error)}
+        raise_if_system_fault(again, to_text(path))
+    return {**row, "error": reject_reason(error)}
 
 
-def reason(error: Exception) -> str:
+def reject_reason(error: Exception) -> str:
     """Return the one line that REJECTS keeps: a BadFile's own message, else where in the code it went wrong."""
-    if isinstance(error, BadFile):
-        return one_line(str(error))
+    if isinstance(error, UnusableFile):
+        return escape_control_chars(str(error))
     if isinstance(error, OSError) and error.strerror:
         return f"expected a file that can be read and written, found: {error.strerror}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
-    return one_line(f"unexpected {type(error).__name__}: {error} ({place})")
+    return escape_control_chars(f"unexpected {type(error).__name__}: {error} ({place})")

@@ -12,21 +12,23 @@ from pyspark.sql import SparkSession
 from jobs.paths import ROOT
 from jobs.runtime import java
 
-CONFIGURATION = ROOT / "spark_conf"
+CONF_DIR = ROOT / "spark_conf"
 
 # numpy, numba and OpenMP each start a thread per core; Spark already runs one worker per core.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+SINGLE_THREAD_ENV = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
 
 _log: Path | None = None
 
 
-def log_to(path: Path) -> None:
+def redirect_stderr_to(path: Path) -> None:
     """Send what Spark's processes print to a file from now on, instead of this process's stderr."""
     global _log
     _log = path
 
 
-def spark(master: str, *, settings: str | None = None, jars: Sequence[Path] = ()) -> SparkSession:
+def get_session(master: str, *, settings: str | None = None, jars: Sequence[Path] = ()) -> SparkSession:
     """Return this process's session on `master`, started with the settings of `spark_conf/` at the first call.
 
     `settings` names the file, local.conf or cluster.conf where it is None; `jars` come beside Spark's own. Under
@@ -48,9 +50,9 @@ def _prepare(master: str, file: str | None, jars: Sequence[Path]) -> None:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     # Workers take whatever python3 the PATH has, unless told.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    for name, value in ONE_THREAD.items():
+    for name, value in SINGLE_THREAD_ENV.items():
         os.environ.setdefault(name, value)
-    settings = CONFIGURATION / (file or ("local.conf" if local else "cluster.conf"))
+    settings = CONF_DIR / (file or ("local.conf" if local else "cluster.conf"))
     command = ["--master", master, "--properties-file", str(settings)]
     command += ["--jars", ",".join(map(str, jars))] if jars else []
     command += ["pyspark-shell"]

@@ -3,56 +3,70 @@
 import argparse
 from typing import Any
 
-from jobs import settings
 from jobs.fma import metadata_tables
 from jobs.lake import rejects
-from jobs.lake.schemas import METADATA, TRACKS
-from jobs.lake.storage import Lake
+from jobs.lake.schemas import FMA_METADATA, TRACKS
+from jobs.lake.storage import Lake, open_lake
 from jobs.library import listing, tracks_table
 from jobs.online import mongo, track_documents
+from jobs.progress import StepResult
 from jobs.runtime import embedded_mongo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the step's arguments."""
     parser.add_argument(
-        "--library", metavar="DIR", help="list the folder's audio first; what is not compressed yet stays where it is"
+        "--library",
+        metavar="DIR",
+        help="list the folder's audio first; what is not compressed yet stays where it is",
     )
     add_metadata_arguments(parser)
-    parser.add_argument("--no-mongo", action="store_true", help="leave MongoDB as it is; publish brings it up to date")
+    parser.add_argument(
+        "--no-mongo", action="store_true", help="leave MongoDB as it is; publish brings it up to date"
+    )
     rejects.add_arguments(parser)
 
 
 def add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --metadata and --lenient."""
     parser.add_argument(
-        "--metadata", metavar="DIR", help="FMA's fma_metadata, unpacked or as .zip; the lake keeps what it says"
+        "--metadata",
+        metavar="DIR",
+        help="FMA's fma_metadata, unpacked or as .zip; the lake keeps what it says",
     )
     parser.add_argument(
         "--lenient", action="store_true", help="leave out broken records of the metadata, and count them"
     )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Bring TRACKS up to date with FILES, METADATA and GENRES, then MongoDB with TRACKS; return the counts."""
-    lake = Lake(settings.lake_path(arguments.lake))
-    read = metadata_tables.bring(arguments.metadata, lake, lenient=arguments.lenient) if arguments.metadata else {}
+    lake = open_lake(arguments)
+    read = (
+        metadata_tables.load_metadata(arguments.metadata, lake, lenient=arguments.lenient)
+        if arguments.metadata
+        else {}
+    )
     if arguments.library:
-        listing.bring(arguments, lake)
-    files, new = tracks_table.update(arguments.master, lake)
+        listing.update_files_table(arguments, lake)
+    files, new = tracks_table.update_tracks(arguments.master, lake)
     counts = _counts(lake, new, files, read)
     if not arguments.no_mongo:
-        with embedded_mongo.mongo_at(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
-            counts["new in MongoDB"] = track_documents.bring(database, lake)
-    return counts
+        with embedded_mongo.mongo_uri(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
+            counts["new in MongoDB"] = track_documents.update_track_documents(database, lake)
+    return StepResult(counts)
 
 
 def _counts(lake: Lake, new: int, files: int, read: dict[str, int]) -> dict[str, Any]:
-    rows = lake.arrow(TRACKS, "path", "source").to_pylist()
+    rows = lake.read_arrow(TRACKS, "path", "source").to_pylist()
     heard = [row for row in rows if row["path"] is not None]
     counts = {"tracks": len(rows), "new": new, "duplicates": files - len(heard)}
-    records = lake.rows(METADATA)
+    records = lake.count_rows(FMA_METADATA)
     if records:
         known = sum(row["source"] == "fma" for row in heard)
-        counts |= {**read, "metadata without audio": records - known, "audio without metadata": len(heard) - known}
+        counts |= {
+            **read,
+            "metadata without audio": records - known,
+            "audio without metadata": len(heard) - known,
+        }
     return counts

@@ -22,41 +22,48 @@ from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame
 
-from jobs import progress, settings
+from jobs import progress
 from jobs.errors import InputError, StepError
-from jobs.lake.schemas import PROJECTIONS, TRACKS, VECTORS
-from jobs.lake.storage import Lake
+from jobs.lake.schemas import EMBEDDERS, TRACKS, VECTORS
+from jobs.lake.storage import Lake, open_lake
 from jobs.model import batch_inference, plots, registry
-from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, nearest_cluster, unit
-from jobs.model.ivf_index import Calibration, calibrate
-from jobs.model.metrics import LIST, Clusters, Top
+from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, l2_normalize, nearest_cluster
+from jobs.model.ivf_index import Calibration, calibrate_nprobe
+from jobs.model.metrics import Clusters, K, TopK
+from jobs.progress import StepResult
 from jobs.spark import session
 
 # Tracks that the index is asked about for each k, and tracks in the pictures.
-_QUERIES, _PICTURED = 500, 1_500
+_N_QUERIES, _MAX_PLOTTED = 500, 1_500
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the step's arguments."""
     parser.add_argument(
-        "--k", help="numbers of clusters to try, as in 8,16,32 (default: a grid around the root of the tracks)"
+        "--k",
+        help="numbers of clusters to try, as in 8,16,32 (default: a grid around the root of the tracks)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the first centroids (default 0)")
-    parser.add_argument("--seeds", type=int, default=2, help="seeds to try for each k, from --seed on (default 2)")
+    parser.add_argument(
+        "--seeds", type=int, default=2, help="seeds to try for each k, from --seed on (default 2)"
+    )
     parser.add_argument("--iterations", type=int, default=50, help="of K-Means, at most (default 50)")
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Train where the vectors or the arguments are new, and bring EMBEDDINGS up to date; return what was chosen."""
-    lake = Lake(settings.lake_path(arguments.lake))
-    tracks = lake.rows(VECTORS)
+    lake = open_lake(arguments)
+    tracks = lake.count_rows(VECTORS)
     if not tracks:
         raise StepError("expected rows in VECTORS, found none; run `segue embed` first")
     if arguments.seeds < 1:
         raise InputError(f"--seeds: expected at least 1, found {arguments.seeds}")
     grid = parse_grid(arguments.k, tracks)
-    rows = lake.arrow(PROJECTIONS).to_pylist()
-    fitted, applied = {row["projection_id"] for row in rows}, lake.arrow(VECTORS, "projection_id")["projection_id"]
+    rows = lake.read_arrow(EMBEDDERS).to_pylist()
+    fitted, applied = (
+        {row["projection_id"] for row in rows},
+        lake.read_arrow(VECTORS, "projection_id")["projection_id"],
+    )
     if fitted != set(applied.unique().to_pylist()):  # `embed` was stopped between the two
         raise StepError("expected VECTORS of what is in PROJECTIONS, found others; run `segue embed` first")
     identity = json.dumps([grid, arguments.seed, arguments.seeds, arguments.iterations])
@@ -69,18 +76,22 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
     known = registry.versions(**tags)
     if not known:
         with progress.watch("cluster", tracks):
-            training = Training(lake, tracks, grid, arguments, embedder_of(rows), json.loads(rows[0]["parameters"]))
-            known = [training.run(session.spark(arguments.master), tags)]
+            training = GridSearch(
+                lake, tracks, grid, arguments, load_embedder(rows), json.loads(rows[0]["parameters"])
+            )
+            known = [training.run(session.get_session(arguments.master), tags)]
     version = str(known[0].version)  # a number where it has just been made
-    registry.challenge(version)
-    batch_inference.bring(lake, arguments.master, registry.version(version))
-    return {
-        "tracks": tracks,
-        "clusters": int(known[0].tags["k"]),
-        "silhouette": known[0].tags["silhouette"],
-        "probes": int(known[0].tags["probes"]),
-        "model version": version,
-    }
+    registry.set_challenger(version)
+    batch_inference.update_embeddings(lake, arguments.master, registry.version(version))
+    return StepResult(
+        {
+            "tracks": tracks,
+            "clusters": int(known[0].tags["k"]),
+            "silhouette": known[0].tags["silhouette"],
+            "probes": int(known[0].tags["probes"]),
+        },
+        model_version=version,
+    )
 
 
 def parse_grid(text: str | None, tracks: int) -> list[int]:
@@ -94,7 +105,7 @@ def parse_grid(text: str | None, tracks: int) -> list[int]:
     return sorted({min(max(round(root * share), 2), max(tracks - 1, 2)) for share in (0.5, 1, 1.5, 2, 4)})
 
 
-def embedder_of(rows: list[Any]) -> Embedder:
+def load_embedder(rows: list[Any]) -> Embedder:
     """Return the embedder that rows of PROJECTIONS hold."""
     arrays = {
         row["array"]: np.array(row["text"]) if row["text"] else np.array(row["values"]).reshape(row["shape"])
@@ -104,7 +115,7 @@ def embedder_of(rows: list[Any]) -> Embedder:
 
 
 @dataclass(frozen=True)
-class Tried:
+class KMeansTrial:
     """One K-Means: its k and seed, unit centroids, cluster sizes, silhouette, and what it is worth as an index."""
 
     k: int
@@ -115,23 +126,23 @@ class Tried:
     index: Calibration
 
     @property
-    def cost(self) -> float:
+    def scanned_fraction(self) -> float:
         """The share of the collection that a search is compared with, a centroid counting as a track."""
-        return self.index.share + len(self.centroids) / max(self.sizes.sum(), 1)
+        return self.index.scanned_fraction + len(self.centroids) / max(self.sizes.sum(), 1)
 
     @property
     def score(self) -> float:
         """What k is chosen by: silhouette - cost."""
-        return self.silhouette - self.cost
+        return self.silhouette - self.scanned_fraction
 
 
-def choose(tried: list[Tried]) -> Tried:
+def best_trial(tried: list[KMeansTrial]) -> KMeansTrial:
     """Return the one to use: the best score; of equals the smallest k, then the first seed."""
     return max(tried, key=lambda one: (round(one.score, 9), -one.k, -one.seed))
 
 
 @dataclass(frozen=True)
-class Training:
+class GridSearch:
     """One training: every k and seed in a child run of its own, the chosen model registered."""
 
     lake: Lake
@@ -149,26 +160,33 @@ class Training:
         points = points.select(array_to_vector("embedding").alias("features")).persist()
         run_tags = {**tags, "lake": str(self.lake.root), "git_commit": registry.git_commit()}
         name = f"{self.embedder.recipe}, {self.tracks} tracks"
-        with registry.run(name, run_tags, self._parameters()) as run_id, tempfile.TemporaryDirectory() as folder:
-            questions = _questions(self.lake, self.tracks)
+        with (
+            registry.start_run(name, run_tags, self._parameters()) as run_id,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            questions = _exact_neighbours(self.lake, self.tracks)
             tried = []
             for k in self.grid:
                 for seed in range(self.arguments.seed, self.arguments.seed + self.arguments.seeds):
-                    with registry.run(f"k={k} seed={seed}", run_tags, {"k": k, "seed": seed}, nested=True):
-                        tried.append(_try(points, k, seed, self.arguments.iterations, questions))
-            chosen = choose(tried)
-            clusters = Clusters(chosen.centroids, chosen.index.probes)
+                    with registry.start_run(
+                        f"k={k} seed={seed}", run_tags, {"k": k, "seed": seed}, nested=True
+                    ):
+                        tried.append(_train_one(points, k, seed, self.arguments.iterations, questions))
+            chosen = best_trial(tried)
+            clusters = Clusters(chosen.centroids, chosen.index.nprobe)
             self._log(tried, chosen)
             tags = {
                 **tags,
                 "recipe": self.embedder.recipe,
                 "k": str(chosen.k),
-                "probes": str(clusters.probes),
+                "probes": str(clusters.nprobe),
                 "silhouette": f"{chosen.silhouette:.3f}",
                 "tracks": str(self.tracks),
                 "model_hash": registry.model_hash(self.embedder, clusters),
             }
-            version = registry.register(self.embedder, clusters, run_id=run_id, tags=tags, folder=Path(folder))
+            version = registry.register(
+                self.embedder, clusters, run_id=run_id, tags=tags, folder=Path(folder)
+            )
             registry.rename(f"{name}, k {chosen.k}, version {version.version}")
         points.unpersist()
         return version
@@ -178,41 +196,49 @@ class Training:
         own |= {"seed": self.arguments.seed, "seeds": self.arguments.seeds}
         return own | {name: value for name, value in self.recipe.items() if not isinstance(value, list)}
 
-    def _log(self, tried: list[Tried], chosen: Tried) -> None:
+    def _log(self, tried: list[KMeansTrial], chosen: KMeansTrial) -> None:
         """Log in the parent run what its children found, and the pictures."""
-        best = {k: choose([one for one in tried if one.k == k]) for k in self.grid}
-        silhouettes, costs = ({k: getattr(one, name) for k, one in best.items()} for name in ("silhouette", "cost"))
+        best = {k: best_trial([one for one in tried if one.k == k]) for k in self.grid}
+        silhouettes, costs = (
+            {k: getattr(one, name) for k, one in best.items()} for name in ("silhouette", "cost")
+        )
         registry.log_curve("silhouette_by_k", silhouettes)
         registry.log_curve("cost_by_k", costs)
         registry.log_metrics(k=chosen.k, silhouette=chosen.silhouette, **_index_metrics(chosen))
         names = ("k", "seed", "silhouette", "cost", "score")
         registry.log_table("grid", [{name: getattr(one, name) for name in names} for one in tried])
-        vectors, genres = _pictured(self.lake, self.tracks)
+        vectors, genres = _sample_for_plots(self.lake, self.tracks)
         clusters = nearest_cluster(vectors, chosen.centroids)
         pictures = {
-            "silhouette": plots.grid_curve(silhouettes, costs, chosen.k, self.tracks),
-            "cluster_sizes": plots.cluster_sizes(chosen.sizes),
-            "genres_by_cluster": plots.genre_clusters(genres, clusters),
-            "map": plots.collection_map(vectors, genres, clusters),
+            "silhouette": plots.plot_silhouette_by_k(silhouettes, costs, chosen.k, self.tracks),
+            "cluster_sizes": plots.plot_cluster_sizes(chosen.sizes),
+            "genres_by_cluster": plots.plot_genres_by_cluster(genres, clusters),
+            "map": plots.plot_map(vectors, genres, clusters),
         }
         if curve := self.recipe.get("loss_curve"):
-            pictures["loss"] = plots.loss_curves(curve, self.recipe["validation_curve"])
+            pictures["loss"] = plots.plot_loss_curves(curve, self.recipe["validation_curve"])
             for name in ("loss_curve", "validation_curve"):
                 registry.log_curve(name, dict(enumerate(self.recipe[name], 1)))
-        registry.log_pictures(pictures)
+        registry.log_plots(pictures)
 
 
-def _try(points: DataFrame, k: int, seed: int, iterations: int, questions: tuple[np.ndarray, np.ndarray]) -> Tried:
+def _train_one(
+    points: DataFrame, k: int, seed: int, iterations: int, questions: tuple[np.ndarray, np.ndarray]
+) -> KMeansTrial:
     """Return one K-Means with its silhouette (cosine, -1..1; 0 where there is one cluster only), logged in the open run."""
     started = time.monotonic()
     model = KMeans(k=k, seed=seed, maxIter=iterations, distanceMeasure="cosine").fit(points)
     sizes = np.array(model.summary.clusterSizes)
     several = np.count_nonzero(sizes) > 1
-    score = ClusteringEvaluator(distanceMeasure="cosine").evaluate(model.transform(points)) if several else 0.0
-    centroids = unit(np.array(model.clusterCenters()))
+    score = (
+        ClusteringEvaluator(distanceMeasure="cosine").evaluate(model.transform(points)) if several else 0.0
+    )
+    centroids = l2_normalize(np.array(model.clusterCenters()))
     # Where fewer than k directions differ there are fewer centroids than sizes, or the other way round.
     sizes = np.pad(sizes, (0, max(len(centroids) - len(sizes), 0)))[: len(centroids)]
-    tried = Tried(k, seed, centroids, sizes, float(score), calibrate(centroids, sizes, *questions))
+    tried = KMeansTrial(
+        k, seed, centroids, sizes, float(score), calibrate_nprobe(centroids, sizes, *questions)
+    )
     registry.log_metrics(
         silhouette=tried.silhouette,
         training_cost=model.summary.trainingCost,
@@ -225,18 +251,22 @@ def _try(points: DataFrame, k: int, seed: int, iterations: int, questions: tuple
     return tried
 
 
-def _index_metrics(tried: Tried) -> dict[str, float]:
-    found = {"probes": tried.index.probes, "recall_at_10": tried.index.recall, "share_scanned": tried.index.share}
-    return found | {"cost": tried.cost, "score": tried.score}
+def _index_metrics(tried: KMeansTrial) -> dict[str, float]:
+    found = {
+        "probes": tried.index.nprobe,
+        "recall_at_10": tried.index.recall,
+        "share_scanned": tried.index.scanned_fraction,
+    }
+    return found | {"cost": tried.scanned_fraction, "score": tried.score}
 
 
 def _batches(lake: Lake) -> Iterator[tuple[list[str], np.ndarray]]:
-    for batch in lake.batches(VECTORS, "track_id", "embedding"):
+    for batch in lake.iter_batches(VECTORS, "track_id", "embedding"):
         if len(batch):
             yield batch.column(0).to_pylist(), batch.column(1).flatten().to_numpy().reshape(len(batch), -1)
 
 
-def _picked(lake: Lake, tracks: int, count: int) -> tuple[list[str], np.ndarray]:
+def _sample_vectors(lake: Lake, tracks: int, count: int) -> tuple[list[str], np.ndarray]:
     """Return ids and vectors of about `count` tracks, evenly spaced in the table; of all where there are fewer."""
     every, seen = max(tracks // count, 1), 0
     ids: list[str] = []
@@ -249,10 +279,10 @@ def _picked(lake: Lake, tracks: int, count: int) -> tuple[list[str], np.ndarray]
     return ids, np.concatenate(vectors)
 
 
-def _questions(lake: Lake, tracks: int) -> tuple[np.ndarray, np.ndarray]:
+def _exact_neighbours(lake: Lake, tracks: int) -> tuple[np.ndarray, np.ndarray]:
     """Return vectors (q, d) of sampled tracks and those of their exact nearest (q, m, d), m = 10 or all others."""
-    ids, queries = _picked(lake, tracks, _QUERIES)
-    top, start = Top(queries, min(LIST, tracks - 1)), 0
+    ids, queries = _sample_vectors(lake, tracks, _N_QUERIES)
+    top, start = TopK(queries, min(K, tracks - 1)), 0
     for found, rows in _batches(lake):
         itself = np.array(ids)[:, None] == np.array(found)
         top.add(rows, np.arange(start, start + len(found)), itself)
@@ -265,7 +295,9 @@ def _questions(lake: Lake, tracks: int) -> tuple[np.ndarray, np.ndarray]:
     return queries, nearest
 
 
-def _pictured(lake: Lake, tracks: int) -> tuple[np.ndarray, list[str | None]]:
-    ids, vectors = _picked(lake, tracks, _PICTURED)
-    genres = {row["track_id"]: row["genre"] for row in lake.arrow(TRACKS, "track_id", "genre").to_pylist()}
+def _sample_for_plots(lake: Lake, tracks: int) -> tuple[np.ndarray, list[str | None]]:
+    ids, vectors = _sample_vectors(lake, tracks, _MAX_PLOTTED)
+    genres = {
+        row["track_id"]: row["genre"] for row in lake.read_arrow(TRACKS, "track_id", "genre").to_pylist()
+    }
     return vectors, [genres.get(track_id) for track_id in ids]

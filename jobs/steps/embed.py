@@ -10,22 +10,23 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
-from jobs import progress, settings
+from jobs import progress
 from jobs.errors import InputError
-from jobs.lake.schemas import EMBEDDED_COLUMNS, PROJECTIONS, TRACKS, VECTORS
-from jobs.lake.storage import Lake
+from jobs.lake.schemas import EMBEDDERS, MODEL_INPUT_COLUMNS, TRACKS, VECTORS
+from jobs.lake.storage import Lake, open_lake
 from jobs.model import neural, recipes, training_data
-from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, fit_group, join, principal, unit
+from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, concat_groups, fit_group, l2_normalize, pca
 from jobs.model.metrics import k_occurrence_skew
 from jobs.plays import play_log
+from jobs.progress import StepResult
 from jobs.recommender import offline_evaluation
 from jobs.spark import session
 
-MOST_DIMENSIONS = 512
+MAX_DIMENSIONS = 512
 
 # Tracks that a recipe is fitted to: a sample by the hash of their ids, 120 MB of features, so that the driver's memory
 # does not grow with the collection. A mean over 20,000 tracks is known to .7 % of a standard deviation.
-MOST_FITTED = 20_000
+MAX_FIT_TRACKS = 20_000
 
 # Tracks among which hubs are counted before and after centring, while fitting.
 _HUB_SAMPLE = 2_000
@@ -34,7 +35,10 @@ _HUB_SAMPLE = 2_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the step's arguments."""
     parser.add_argument(
-        "--recipe", choices=sorted(recipes.RECIPES), default="timbre", help="of the embedding (default timbre)"
+        "--recipe",
+        choices=sorted(recipes.RECIPES),
+        default="timbre",
+        help="of the embedding (default timbre)",
     )
     parser.add_argument("--dimensions", type=int, default=96, help="of the embedding, at most (default 96)")
     add_feature_version_argument(parser)
@@ -43,58 +47,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_feature_version_argument(parser: argparse.ArgumentParser) -> None:
     """Add --feature-version."""
-    parser.add_argument("--feature-version", help="version of FEATURES to train on (default: the newest extracted)")
+    parser.add_argument(
+        "--feature-version", help="version of FEATURES to train on (default: the newest extracted)"
+    )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Bring PROJECTIONS and VECTORS up to date with FEATURES; return the counts."""
-    if not 1 <= arguments.dimensions <= MOST_DIMENSIONS:
-        raise InputError(f"--dimensions: expected 1 to {MOST_DIMENSIONS}, found {arguments.dimensions}")
-    lake = Lake(settings.lake_path(arguments.lake))
+    if not 1 <= arguments.dimensions <= MAX_DIMENSIONS:
+        raise InputError(f"--dimensions: expected 1 to {MAX_DIMENSIONS}, found {arguments.dimensions}")
+    lake = open_lake(arguments)
     training = training_data.training_set(lake, arguments.feature_version)
-    parameters = {"recipe": arguments.recipe, "recipe_version": recipes.VERSION, "dimensions": arguments.dimensions}
+    parameters = {
+        "recipe": arguments.recipe,
+        "recipe_version": recipes.VERSION,
+        "dimensions": arguments.dimensions,
+    }
     labels: dict[str, str] = {}
     if arguments.recipe == "neural":
-        parameters |= neural.parameters(arguments)
+        parameters |= neural.parse_parameters(arguments)
         by_plays = arguments.neural_labels == "plays"  # of which `evaluate` asks about the later ones
-        plays = offline_evaluation.split(play_log.latest(lake, offline_evaluation.LATEST))[0] if by_plays else None
+        plays = (
+            offline_evaluation.temporal_split(play_log.latest_plays(lake, offline_evaluation.MAX_PLAYS))[0]
+            if by_plays
+            else None
+        )
         labels = neural.labels(lake, training.keys, plays)
-    genres = training_data.genres(lake) if arguments.recipe in recipes.WITH_GENRE else {}
+    genres = training_data.track_genres(lake) if arguments.recipe in recipes.GENRE_RECIPES else {}
     identity = [parameters, training.digest, sorted(labels.items()), sorted(genres.items())]
     projection_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     counts = {"tracks": len(training.keys), "recipe": arguments.recipe, "projection": projection_id}
-    fitted, applied = (lake.arrow(t, "projection_id")["projection_id"].to_pylist() for t in (PROJECTIONS, VECTORS))
+    fitted, applied = (
+        lake.read_arrow(t, "projection_id")["projection_id"].to_pylist() for t in (EMBEDDERS, VECTORS)
+    )
     if set(fitted) == {projection_id} and applied == [projection_id] * len(training.keys):
-        return {**counts, "new": 0}
+        return StepResult({**counts, "new": 0})
     with progress.watch("embed", len(training.keys)):
-        columns = columns_of(arguments.recipe, training.version)
-        ids, values = sample(lake, training, columns)
+        columns = recipe_columns(arguments.recipe, training.version)
+        ids, values = fit_sample(lake, training, columns)
         own = [genres.get(track_id) for track_id in ids]
         embedder, measured = fit(
-            values, columns, recipe=arguments.recipe, dimensions=arguments.dimensions, genres=own if genres else None
+            values,
+            columns,
+            recipe=arguments.recipe,
+            dimensions=arguments.dimensions,
+            genres=own if genres else None,
         )
         if arguments.recipe == "neural":
             layers, learned = neural.train(embedder.project(values), ids, labels, arguments)
-            embedder, measured = neural.with_layers(embedder, layers), {**measured, **learned}
+            embedder, measured = neural.add_network(embedder, layers), {**measured, **learned}
         rows = _projection_rows(embedder, projection_id, training, {**parameters, **measured})
-        lake.commit_arrow(PROJECTIONS, [rows])
+        lake.commit_arrow(EMBEDDERS, [rows])
         _write(arguments.master, lake, training, embedder, projection_id)
-    return {**counts, "new": len(training.keys)}
+    return StepResult({**counts, "new": len(training.keys)})
 
 
-def columns_of(recipe: str, version: str) -> tuple[str, ...]:
+def recipe_columns(recipe: str, version: str) -> tuple[str, ...]:
     """Return the columns of FEATURES that a recipe reads of a feature version, each once."""
-    groups = recipes.groups(recipe, EMBEDDED_COLUMNS[version])
+    groups = recipes.recipe_groups(recipe, MODEL_INPUT_COLUMNS[version])
     return tuple(dict.fromkeys(column for group in groups for part in group.parts for column in part.columns))
 
 
-def sample(lake: Lake, training: training_data.Training, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def fit_sample(
+    lake: Lake, training: training_data.TrainingSet, columns: Sequence[str]
+) -> tuple[list[str], np.ndarray]:
     """Return ids and feature rows (tracks, n) of the training tracks, MOST_FITTED of them where there are more."""
     wanted = {track_id for track_id, _ in training.keys}
-    if len(wanted) > MOST_FITTED:
-        wanted = set(sorted(wanted, key=lambda i: hashlib.sha256(i.encode()).digest())[:MOST_FITTED])
-    found = list(training_data.rows(lake, training.version, training.present, columns, wanted))
-    order = sorted((track_id, number, row) for number, (ids, _) in enumerate(found) for row, track_id in enumerate(ids))
+    if len(wanted) > MAX_FIT_TRACKS:
+        wanted = set(sorted(wanted, key=lambda i: hashlib.sha256(i.encode()).digest())[:MAX_FIT_TRACKS])
+    found = list(training_data.feature_batches(lake, training.version, training.present, columns, wanted))
+    order = sorted(
+        (track_id, number, row) for number, (ids, _) in enumerate(found) for row, track_id in enumerate(ids)
+    )
     values = np.array([found[number][1][row] for _, number, row in order])
     return [track_id for track_id, _, _ in order], values.reshape(len(order), len(columns))
 
@@ -112,7 +136,7 @@ def fit(
     With `genres`, the tracks' own, those of two tracks or more become one more group.
     """
     position = {column: number for number, column in enumerate(columns)}
-    declared = recipes.groups(recipe, columns)
+    declared = recipes.recipe_groups(recipe, columns)
     known = _known_genres(genres)
     genre_share = recipes.GENRE_WEIGHT if known else 0.0
     total = sum(group.weight for group in declared)
@@ -125,9 +149,9 @@ def fit(
         )
         for group in declared
     )
-    joined = join(fitted, np.asarray(values, dtype=np.float64), genres, known, genre_share)
+    joined = concat_groups(fitted, np.asarray(values, dtype=np.float64), genres, known, genre_share)
     centre = joined.mean(axis=0)
-    components, deviations = principal(joined - centre, dimensions)
+    components, deviations = pca(joined - centre, dimensions)
     if not components.shape[1]:  # one track, or copies of one: any direction will do
         components = np.zeros((joined.shape[1], 1))
     embedder = Embedder(recipe, tuple(columns), fitted, known, genre_share, centre, components)
@@ -135,10 +159,11 @@ def fit(
     hubs = joined[:_HUB_SAMPLE]
     return embedder, {
         "fitted_tracks": len(values),
-        "shares": {group.name: round(group.share, 4) for group in fitted} | ({"genre": genre_share} if known else {}),
+        "shares": {group.name: round(group.share, 4) for group in fitted}
+        | ({"genre": genre_share} if known else {}),
         "explained_variance": round(float((deviations**2).sum()) / variance, 6) if variance else 1.0,
-        "skew_before_centring": round(k_occurrence_skew(unit(hubs)), 6),
-        "skew_after_centring": round(k_occurrence_skew(unit((hubs - centre) @ components)), 6),
+        "skew_before_centring": round(k_occurrence_skew(l2_normalize(hubs)), 6),
+        "skew_after_centring": round(k_occurrence_skew(l2_normalize((hubs - centre) @ components)), 6),
     }
 
 
@@ -151,7 +176,7 @@ def _known_genres(genres: Sequence[Sequence[str] | None] | None) -> tuple[str, .
 
 
 def _projection_rows(
-    embedder: Embedder, projection_id: str, training: training_data.Training, parameters: dict[str, Any]
+    embedder: Embedder, projection_id: str, training: training_data.TrainingSet, parameters: dict[str, Any]
 ) -> pa.RecordBatch:
     about = {
         "projection_id": projection_id,
@@ -169,12 +194,16 @@ def _projection_rows(
         }
         for name, array in sorted(embedder.arrays().items())
     ]
-    return pa.RecordBatch.from_pylist(rows, schema=PROJECTIONS.arrow_schema())
+    return pa.RecordBatch.from_pylist(rows, schema=EMBEDDERS.arrow_schema())
 
 
-def _write(master: str, lake: Lake, training: training_data.Training, embedder: Embedder, projection_id: str) -> None:
-    spark = session.spark(master)
-    features = training_data.narrow(lake.read(spark, training_data.FEATURES), training.version, embedder.columns)
+def _write(
+    master: str, lake: Lake, training: training_data.TrainingSet, embedder: Embedder, projection_id: str
+) -> None:
+    spark = session.get_session(master)
+    features = training_data.select_features(
+        lake.read(spark, training_data.FEATURES), training.version, embedder.columns
+    )
     present = lake.read(spark, TRACKS).select("track_id", "content_hash", "genres")
     features = features.join(present, ["track_id", "content_hash"])
     features = features.repartitionByRange(len(training.keys) // ROWS_PER_PARTITION + 1, "track_id")

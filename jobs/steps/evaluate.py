@@ -18,20 +18,31 @@ from typing import Any
 
 import numpy as np
 
-from jobs import progress, settings
+from jobs import progress
 from jobs.errors import InputError, StepError
-from jobs.lake.schemas import EMBEDDED_COLUMNS, TRACKS, feature_columns
-from jobs.lake.storage import Lake
+from jobs.lake.schemas import MODEL_INPUT_COLUMNS, TRACKS, feature_columns
+from jobs.lake.storage import Lake, open_lake
 from jobs.model import neural, registry, training_data
 from jobs.model.embedding import Embedder
-from jobs.model.metrics import LIST, Clusters, Labels, Top, Trial, euclidean, play_metrics
+from jobs.model.metrics import (
+    Clusters,
+    K,
+    Labels,
+    RetrievalEvaluator,
+    TopK,
+    euclidean_as_dot,
+    ranking_metrics,
+)
 from jobs.paths import to_text
 from jobs.plays import play_log
+from jobs.progress import StepResult
 from jobs.recommender import item_catalog, offline_evaluation
 from jobs.spark import session
 
 # What "plain" is: the means that content-based recommenders started with.
-PLAIN = tuple(c for feature in ("mfcc", "spectral_centroid", "zcr") for c in feature_columns(feature, "mean"))
+MFCC_MEAN_COLUMNS = tuple(
+    c for feature in ("mfcc", "spectral_centroid", "zcr") for c in feature_columns(feature, "mean")
+)
 
 # Tracks that ask: all where there are fewer, else by the hash of their ids.
 QUERIES = 2_000
@@ -40,13 +51,14 @@ QUERIES = 2_000
 MODEL, CHAMPION = "model", "champion"
 
 # What foretells plays: the lists that are served, and what they are compared with.
-HYBRID, FORETELLING = "hybrid", ("sound", "together", "als", "popularity")
+HYBRID, BASELINES = "hybrid", ("sound", "together", "als", "popularity")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the step's arguments."""
     parser.add_argument(
-        "--model-version", help="version of the registered model to evaluate (default: the challenger, else the newest)"
+        "--model-version",
+        help="version of the registered model to evaluate (default: the challenger, else the newest)",
     )
     add_labels_argument(parser)
 
@@ -61,27 +73,27 @@ def add_labels_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Evaluate a version beside the champion and the baselines, log it in the version's run; return the figures."""
-    lake = Lake(settings.lake_path(arguments.lake))
+    lake = open_lake(arguments)
     registry.connect(arguments.mlflow, lake.root)
     version = registry.version(arguments.model_version or registry.aliases().get(registry.CHALLENGER))
-    champion = registry.aliased(registry.CHAMPION)
+    champion = registry.version_by_alias(registry.CHAMPION)
     if champion is not None and champion.version == version.version:
         champion = None
     labels = read_labels(lake, arguments.labels)
     training = training_data.training_set(lake, version.tags["feature_version"])
-    plays = play_log.latest(lake, offline_evaluation.LATEST)
+    plays = play_log.latest_plays(lake, offline_evaluation.MAX_PLAYS)
     identity = json.dumps([training.digest, sorted(labels.items()), [play["event_id"] for play in plays]])
     evaluated = hashlib.sha256(identity.encode()).hexdigest()[:16]
     beside = str(champion.version) if champion is not None else ""
     if version.tags.get("evaluated") != evaluated or beside not in ("", version.tags.get("evaluated_beside")):
         with progress.watch("evaluate", len(training.keys)):
             figures = _figures(lake, training, version, champion, labels, plays)
-            for system, own in _foretold(arguments.master, lake, version, plays).items():
+            for system, own in _play_metrics(arguments.master, lake, version, plays).items():
                 figures[system] = figures.get(system, {}) | own
         registry.log_evaluation(version, figures, evaluated_beside=beside, evaluated=evaluated)
-    return {"model version": str(version.version), **_shown(registry.evaluation(version))}
+    return StepResult({**_shown(registry.evaluation(version))}, model_version=str(version.version))
 
 
 def _shown(figures: dict[str, dict[str, float]]) -> dict[str, str]:
@@ -89,14 +101,16 @@ def _shown(figures: dict[str, dict[str, float]]) -> dict[str, str]:
     shown = {}
     for metric in ("genre_precision_at_10", "genre_map", "recall_at_10", "k_occurrence_skew", "coverage"):
         if metric in figures.get(MODEL, {}):
-            others = [f"{s} {m[metric]:.3f}" for s, m in sorted(figures.items()) if s != MODEL and metric in m]
+            others = [
+                f"{s} {m[metric]:.3f}" for s, m in sorted(figures.items()) if s != MODEL and metric in m
+            ]
             shown[metric.replace("_", " ")] = f"{figures[MODEL][metric]:.3f}" + (
                 f" ({', '.join(others)})" if others else ""
             )
     if HYBRID not in figures:
         return shown | {"later plays": "none to foretell"}
     for metric, name in (("plays_recall_at_10", "recall"), ("plays_ndcg_at_10", "NDCG")):
-        told = ", ".join(f"{system} {figures[system][metric]:.3f}" for system in (HYBRID, *FORETELLING))
+        told = ", ".join(f"{system} {figures[system][metric]:.3f}" for system in (HYBRID, *BASELINES))
         shown[f"{name} at 10 of later plays"] = told
     return shown
 
@@ -106,7 +120,7 @@ def read_labels(lake: Lake, file: str | None) -> dict[str, list[str]]:
 
     A path in the file is that of the library, whole or its end. InputError for a file without the columns.
     """
-    rows = lake.arrow(TRACKS, "track_id", "path", "genre", "artist").to_pylist()
+    rows = lake.read_arrow(TRACKS, "track_id", "path", "genre", "artist").to_pylist()
     if file is None:
         return {row["track_id"]: [row["genre"], row["artist"] or ""] for row in rows if row["genre"]}
     try:
@@ -129,7 +143,9 @@ def read_labels(lake: Lake, file: str | None) -> dict[str, list[str]]:
         if track_id and row["genre"]:
             found[track_id] = [row["genre"], row.get("artist") or ""]
     if not found:
-        raise InputError(f"--labels: expected tracks of the lake, found none among the {len(given)} rows of {file}")
+        raise InputError(
+            f"--labels: expected tracks of the lake, found none among the {len(given)} rows of {file}"
+        )
     return found
 
 
@@ -142,7 +158,7 @@ def _tails(path: str) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _foretold(
+def _play_metrics(
     master: str, lake: Lake, version: Any, plays: list[offline_evaluation.Play]
 ) -> dict[str, dict[str, float]]:
     """Return how well the version's lists foretell the later plays, beside their parts; nothing where nobody can be asked."""
@@ -152,13 +168,17 @@ def _foretold(
         catalogue = item_catalog.load(lake, str(version.version))
     except StepError:  # a version from before, that is not online and has no embeddings here any more
         return {}
-    before, after = offline_evaluation.split(plays)
-    question = offline_evaluation.asked(catalogue.places, before, after)
-    return offline_evaluation.judged(catalogue, before, question, session.spark(master)) if question.profiles else {}
+    before, after = offline_evaluation.temporal_split(plays)
+    question = offline_evaluation.build_holdout(catalogue.index_of, before, after)
+    return (
+        offline_evaluation.evaluate_systems(catalogue, before, question, session.get_session(master))
+        if question.profiles
+        else {}
+    )
 
 
 @dataclass(frozen=True)
-class _System:
+class _EmbeddingSystem:
     """One way to score: vectors (tracks, d) of feature rows and track numbers, as a query and as a candidate."""
 
     columns: tuple[str, ...]
@@ -168,7 +188,7 @@ class _System:
 
 def _figures(
     lake: Lake,
-    training: training_data.Training,
+    training: training_data.TrainingSet,
     version: Any,
     champion: Any,
     labels: dict[str, list[str]],
@@ -180,23 +200,25 @@ def _figures(
         if one is not None and not (name == CHAMPION and one.version == version.version):
             embedder, clusters = registry.load(one)
             if one.tags["feature_version"] == training.version:  # else there is nothing to compare it on
-                systems[name] = _System(embedder.columns, _by(embedder), clusters)
+                systems[name] = _EmbeddingSystem(embedder.columns, _embed_with(embedder), clusters)
                 learned |= bool(embedder.layers)
-    coded = _coded(ids, labels, neural.folds(lake) if learned else None)
-    heard = _numbered(ids, plays)
+    coded = _encode_labels(ids, labels, neural.cv_folds(lake) if learned else None)
+    heard = _play_split(ids, plays)
     systems |= _baselines(lake, training, coded, heard)
-    return _run(lake, training, ids, systems, coded, heard)
+    return _retrieval_metrics(lake, training, ids, systems, coded, heard)
 
 
-def _by(embedder: Embedder) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def _embed_with(embedder: Embedder) -> Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     def vectors(values: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = embedder.apply(values)  # without genres: a recipe that reads them would be asked what it was told
+        found = embedder.apply(
+            values
+        )  # without genres: a recipe that reads them would be asked what it was told
         return found, found
 
     return vectors
 
 
-def _coded(ids: list[str], labels: dict[str, list[str]], folds: dict[str, str] | None) -> Labels:
+def _encode_labels(ids: list[str], labels: dict[str, list[str]], folds: dict[str, str] | None) -> Labels:
     """Return the labels by number; where a network has learned from some folds, only what it has never seen is judged."""
     genres = {genre: number for number, genre in enumerate(sorted({genre for genre, _ in labels.values()}))}
     artists = {artist: number for number, artist in enumerate(sorted({a for _, a in labels.values() if a}))}
@@ -213,7 +235,7 @@ def _coded(ids: list[str], labels: dict[str, list[str]], folds: dict[str, str] |
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _PlaySplit:
     """What the sampled users heard, by track number: before the split in time, and after it."""
 
     before: list[set[int]]
@@ -221,27 +243,35 @@ class _Heard:
     counts: np.ndarray  # listeners before the split, (tracks,)
 
 
-def _numbered(ids: list[str], plays: list[offline_evaluation.Play]) -> _Heard:
+def _play_split(ids: list[str], plays: list[offline_evaluation.Play]) -> _PlaySplit:
     number = {track_id: n for n, track_id in enumerate(ids)}
-    before, after = offline_evaluation.split(plays)
-    question = offline_evaluation.asked(number, before, after)
-    return _Heard(question.before, question.after, offline_evaluation.listeners(number, before))
+    before, after = offline_evaluation.temporal_split(plays)
+    question = offline_evaluation.build_holdout(number, before, after)
+    return _PlaySplit(question.before, question.after, offline_evaluation.listener_counts(number, before))
 
 
-def _baselines(lake: Lake, training: training_data.Training, labels: Labels, heard: _Heard) -> dict[str, _System]:
-    has_plain = set(PLAIN) <= set(EMBEDDED_COLUMNS[training.version])  # Echo Nest's features have no MFCC
-    sums = np.ones((3, len(PLAIN)))
-    for _, values in training_data.rows(lake, training.version, training.present, PLAIN if has_plain else ()):
-        sums += [np.full(len(PLAIN), len(values)), values.sum(axis=0), (values**2).sum(axis=0)]
+def _baselines(
+    lake: Lake, training: training_data.TrainingSet, labels: Labels, heard: _PlaySplit
+) -> dict[str, _EmbeddingSystem]:
+    has_plain = set(MFCC_MEAN_COLUMNS) <= set(
+        MODEL_INPUT_COLUMNS[training.version]
+    )  # Echo Nest's features have no MFCC
+    sums = np.ones((3, len(MFCC_MEAN_COLUMNS)))
+    for _, values in training_data.feature_batches(
+        lake, training.version, training.present, MFCC_MEAN_COLUMNS if has_plain else ()
+    ):
+        sums += [np.full(len(MFCC_MEAN_COLUMNS), len(values)), values.sum(axis=0), (values**2).sum(axis=0)]
     mean = sums[1] / sums[0]
     scale = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 1e-12))
     # Where nobody has played anything yet, the artist with most tracks counts as the most popular.
     artists = np.bincount(labels.artists + 1, minlength=labels.artists.max(initial=-1) + 2)
-    popularity = heard.counts if heard.counts.any() else np.where(labels.artists >= 0, artists[labels.artists + 1], 0)
+    popularity = (
+        heard.counts if heard.counts.any() else np.where(labels.artists >= 0, artists[labels.artists + 1], 0)
+    )
     chance = np.random.default_rng(0).standard_normal((len(training.keys), 8))
 
     def plain(values: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return euclidean((values - mean) / scale, (values - mean) / scale)
+        return euclidean_as_dot((values - mean) / scale, (values - mean) / scale)
 
     def popular(values: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.ones((len(positions), 1)), popularity[positions, None].astype(float)
@@ -249,26 +279,28 @@ def _baselines(lake: Lake, training: training_data.Training, labels: Labels, hea
     def random(values: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return chance[positions], chance[positions]
 
-    found = {"popularity": _System((), popular), "random": _System((), random)}
-    return found if not has_plain else {"plain": _System(PLAIN, plain), **found}
+    found = {"popularity": _EmbeddingSystem((), popular), "random": _EmbeddingSystem((), random)}
+    return found if not has_plain else {"plain": _EmbeddingSystem(MFCC_MEAN_COLUMNS, plain), **found}
 
 
-def _run(
+def _retrieval_metrics(
     lake: Lake,
-    training: training_data.Training,
+    training: training_data.TrainingSet,
     ids: list[str],
-    systems: dict[str, _System],
+    systems: dict[str, _EmbeddingSystem],
     labels: Labels,
-    heard: _Heard,
+    heard: _PlaySplit,
 ) -> dict[str, dict[str, float]]:
     """Return each system's figures; two passes over FEATURES: those who ask, then everybody as an answer."""
     columns = tuple(dict.fromkeys(column for system in systems.values() for column in system.columns))
     place = {column: n for n, column in enumerate(columns)}
     positions = {track_id: n for n, track_id in enumerate(ids)}
-    asking = sorted(positions[i] for i in sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:QUERIES])
+    asking = sorted(
+        positions[i] for i in sorted(ids, key=lambda i: hashlib.sha256(i.encode()).digest())[:QUERIES]
+    )
     wanted = sorted(set(asking).union(*heard.before))
     vectors: dict[str, dict[int, np.ndarray]] = {name: {} for name in systems}
-    for found, values in training_data.rows(
+    for found, values in training_data.feature_batches(
         lake, training.version, training.present, columns, {ids[p] for p in wanted}
     ):
         numbers = np.array([positions[i] for i in found])
@@ -276,15 +308,17 @@ def _run(
             queries, _ = system.vectors(values[:, [place[c] for c in system.columns]], numbers)
             vectors[name].update(zip(numbers.tolist(), queries, strict=True))
     trials = {
-        name: Trial(np.array([vectors[name][p] for p in asking]), np.array(asking), labels, system.clusters)
+        name: RetrievalEvaluator(
+            np.array([vectors[name][p] for p in asking]), np.array(asking), labels, system.clusters
+        )
         for name, system in systems.items()
     }
     tastes = {
-        name: Top(np.array([np.mean([vectors[name][p] for p in own], axis=0) for own in heard.before]), LIST)
+        name: TopK(np.array([np.mean([vectors[name][p] for p in own], axis=0) for own in heard.before]), K)
         for name in systems
         if heard.before
     }
-    for found, values in training_data.rows(lake, training.version, training.present, columns):
+    for found, values in training_data.feature_batches(lake, training.version, training.present, columns):
         numbers = np.array([positions[i] for i in found])
         known = np.array([[n in own for n in numbers.tolist()] for own in heard.before], dtype=bool)
         for name, system in systems.items():
@@ -294,5 +328,5 @@ def _run(
                 tastes[name].add(candidates, numbers, known)
     figures = {name: trial.metrics() for name, trial in trials.items()}
     for name, taste in tastes.items():
-        figures[name] |= play_metrics(taste.positions, heard.after)
+        figures[name] |= ranking_metrics(taste.positions, heard.after)
     return figures

@@ -5,24 +5,25 @@ instead, recall@10 of what was heard next; with neither, silhouette, recall@10 o
 """
 
 import argparse
-from typing import Any
 
-from jobs import settings
 from jobs.errors import InputError, StepError
-from jobs.lake.storage import Lake
+from jobs.lake.storage import open_lake
 from jobs.model import registry
+from jobs.progress import StepResult
 from jobs.steps import publish
 
-Figures = dict[str, dict[str, float]]
+Metrics = dict[str, dict[str, float]]
 
 # Fewer judged tracks than this say nothing: one neighbour more or less would decide.
-LEAST_JUDGED = 10
-WITHOUT_LABELS = ("silhouette", "recall_at_10", "coverage")
+MIN_EVALUATED_QUERIES = 10
+UNLABELLED_METRICS = ("silhouette", "recall_at_10", "coverage")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("version", nargs="?", metavar="VERSION", help="of the model (default: the challenger)")
+    parser.add_argument(
+        "version", nargs="?", metavar="VERSION", help="of the model (default: the challenger)"
+    )
     parser.add_argument("--force", action="store_true", help="whatever the gate says")
     parser.add_argument(
         "--gate",
@@ -35,13 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_margin_argument(parser: argparse.ArgumentParser) -> None:
     """Add --margin."""
     parser.add_argument(
-        "--margin", type=float, default=0.02, help="by which a challenger's figure may be below (default 0.02)"
+        "--margin",
+        type=float,
+        default=0.02,
+        help="by which a challenger's figure may be below (default 0.02)",
     )
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Promote one version and bring it online; StepError with the gate's reason where it is refused."""
-    registry.connect(arguments.mlflow, Lake(settings.lake_path(arguments.lake)).root)
+    registry.connect(arguments.mlflow, open_lake(arguments).root)
     aliases = registry.aliases()
     number = arguments.version or aliases.get(registry.CHALLENGER)
     if arguments.gate:
@@ -50,21 +54,23 @@ def main(arguments: argparse.Namespace) -> dict[str, Any]:
             if number
             else "nothing new: the champion serves on"
         )
-        return {"champion": registry.aliases().get(registry.CHAMPION, "none"), "gate": reason}
+        return StepResult({"champion": registry.aliases().get(registry.CHAMPION, "none"), "gate": reason})
     # What was promoted and then could not go online (killed, disk full) is the champion by now: the same command goes on.
     number = number or aliases.get(registry.CHAMPION)
     if number is None:
         raise InputError("expected a model to promote, found none; `segue cluster` trains one")
     reason = gate(str(number), margin=arguments.margin, force=arguments.force)
     if registry.aliases().get(registry.CHAMPION) != str(number):
-        raise StepError(f"version {number} is not promoted: {reason}; the champion serves on (--force overrides)")
-    return {**publish.main(arguments), "gate": reason}
+        raise StepError(
+            f"version {number} is not promoted: {reason}; the champion serves on (--force overrides)"
+        )
+    return StepResult({**publish.main(arguments).counts, "gate": reason})
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
+def promote_as_step(arguments: argparse.Namespace) -> StepResult:
     """Let a version through the gate or not, as a step of `segue run`: a refusal is a result, the champion serves on."""
     reason = gate(arguments.model_version, margin=arguments.margin)
-    return {"champion": registry.aliases()[registry.CHAMPION], "gate": reason}
+    return StepResult({"champion": registry.aliases()[registry.CHAMPION], "gate": reason})
 
 
 def gate(number: str, *, margin: float, force: bool = False) -> str:
@@ -85,13 +91,13 @@ def gate(number: str, *, margin: float, force: bool = False) -> str:
         passed, reason = False, f"refused: {told}"
     else:
         passed, reason = decide(registry.evaluation(version), margin)
-    registry.tag(version, gate=reason, **({"rolled_back": ""} if passed else {}))
+    registry.set_tags(version, gate=reason, **({"rolled_back": ""} if passed else {}))
     if passed:
-        registry.crown(number)
+        registry.set_champion(number)
     return reason
 
 
-def decide(figures: Figures, margin: float) -> tuple[bool, str]:
+def decide(figures: Metrics, margin: float) -> tuple[bool, str]:
     """Return whether the model passes beside the champion, and why."""
     model, champion = figures.get("model"), figures.get("champion")
     if not model:
@@ -99,12 +105,14 @@ def decide(figures: Figures, margin: float) -> tuple[bool, str]:
     if not champion:
         return True, "passed: the champion cannot be compared on these tracks"
     judged = min(model["judged_queries"], champion["judged_queries"])
-    metrics: tuple[str, ...] = WITHOUT_LABELS
-    if judged >= LEAST_JUDGED and "genre_precision_at_10" in model:
+    metrics: tuple[str, ...] = UNLABELLED_METRICS
+    if judged >= MIN_EVALUATED_QUERIES and "genre_precision_at_10" in model:
         metrics = ("genre_precision_at_10",)
     elif "plays_recall_at_10" in model:
         metrics = ("plays_recall_at_10",)
     pairs = [(metric, model.get(metric, 0.0), champion.get(metric, 0.0)) for metric in metrics]
     worse = [pair for pair in pairs if pair[1] < pair[2] - margin]
-    told = ", ".join(f"{m.replace('_', ' ')} {own:.3f}, the champion's {its:.3f}" for m, own, its in worse or pairs)
+    told = ", ".join(
+        f"{m.replace('_', ' ')} {own:.3f}, the champion's {its:.3f}" for m, own, its in worse or pairs
+    )
     return not worse, f"{'refused' if worse else 'passed'}: {told}, margin {margin:g}"

@@ -20,88 +20,108 @@ from pymongo.database import Database
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import settings
-from jobs.lake.schemas import PLAYS, RECOMMENDATIONS, TOGETHER
-from jobs.lake.storage import Lake
+from jobs.lake.schemas import ITEM_SIMILARITIES, PLAYS, RECOMMENDATIONS
+from jobs.lake.storage import Lake, open_lake
 from jobs.online import mongo, retention
 from jobs.plays import play_log
+from jobs.progress import StepResult
 from jobs.recommender import collaborative, item_catalog, offline_evaluation, profiles, ranking
 from jobs.runtime import embedded_mongo
 from jobs.spark import session
 from jobs.streaming import micro_batch
 
 # Pairs of listener and track that links are learned from: of more, some of the listeners speak for all. 400 MB.
-_PAIRS = 20_000_000
+_MAX_INTERACTIONS = 20_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add nothing: all plays are read, and the champion is what recommends."""
 
 
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
+def main(arguments: argparse.Namespace) -> StepResult:
     """Take the stream's plays into PLAYS by day, make TOGETHER, write the lists; return the counts."""
-    lake = Lake(settings.lake_path(arguments.lake))
+    lake = open_lake(arguments)
     counts: dict[str, Any] = {"new plays": play_log.compact(lake)}
-    counts = {"plays": lake.rows(PLAYS), **counts, "lists": 0}
-    with embedded_mongo.mongo_at(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
-        found = {each["_id"]: each for each in mongo.find(database["settings"], ("champion", "blend", "lists"))}
+    counts = {"plays": lake.count_rows(PLAYS), **counts, "lists": 0}
+    with embedded_mongo.mongo_uri(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
+        found = {
+            each["_id"]: each for each in mongo.find(database["settings"], ("champion", "blend", "lists"))
+        }
         if "champion" not in found:
-            return counts
+            return StepResult(counts)
         catalogue = item_catalog.load(lake, found["champion"]["model_version"])
-        if lake.rows(PLAYS):
-            learned = _learned(arguments.master, lake, catalogue, found.get("blend"))
+        if lake.count_rows(PLAYS):
+            learned = _update_ranking_weights(arguments.master, lake, catalogue, found.get("blend"))
             mongo.upsert(database["settings"], [learned])
-            catalogue = item_catalog.load(lake, catalogue.model_version, item_catalog.Blend(**learned["weights"]))
-            counts["blend"] = _told(catalogue.blend)
+            catalogue = item_catalog.load(
+                lake, catalogue.model_version, item_catalog.RankingWeights(**learned["weights"])
+            )
+            counts["blend"] = _format_weights(catalogue.weights)
         counts["lists"] = _lists(database, lake, catalogue, found)
-        mongo.upsert(database["settings"], [_start(catalogue, found["champion"]["published_at"])])
-        counts["old plays out of MongoDB"] = retention.old_plays(database, lake, datetime.now(UTC))
-    return {**counts, "model version": catalogue.model_version}
+        mongo.upsert(
+            database["settings"], [_write_default_list(catalogue, found["champion"]["published_at"])]
+        )
+        counts["old plays out of MongoDB"] = retention.prune_plays(database, lake, datetime.now(UTC))
+    return StepResult({**counts}, model_version=catalogue.model_version)
 
 
-def _learned(
-    master: str, lake: Lake, catalogue: item_catalog.Catalogue, before: mongo.Document | None
+def _update_ranking_weights(
+    master: str, lake: Lake, catalogue: item_catalog.ItemCatalog, before: mongo.Document | None
 ) -> mongo.Document:
     """Bring TOGETHER up to PLAYS and the model, and return the document of the blend.
 
     The one from before stands while neither has changed. TOGETHER is written first: killed then, both are made again.
     """
     version = lake.version(PLAYS)
-    learned_from = f"{catalogue.model_version} {version.name if version else ''} {lake.rows(PLAYS)}"
-    if before and before["learned_from"] == learned_from and lake.version(TOGETHER):
+    learned_from = f"{catalogue.model_version} {version.name if version else ''} {lake.count_rows(PLAYS)}"
+    if before and before["learned_from"] == learned_from and lake.version(ITEM_SIMILARITIES):
         return before
-    chosen = offline_evaluation.choose(catalogue, play_log.latest(lake, offline_evaluation.LATEST))
+    chosen = offline_evaluation.select_weights(
+        catalogue, play_log.latest_plays(lake, offline_evaluation.MAX_PLAYS)
+    )
     # With nobody to ask yet co-listening does not count, but is there to be looked at.
-    recipe, blend = (chosen.recipe, chosen.blend) if chosen else (collaborative.Recipe(), item_catalog.Blend())
-    pairs = heard(lake.read(session.spark(master), PLAYS))
-    lake.commit_arrow(TOGETHER, links(catalogue, _some(pairs), recipe).to_batches())
+    recipe, blend = (
+        (chosen.config, chosen.weights)
+        if chosen
+        else (collaborative.CollaborativeConfig(), item_catalog.RankingWeights())
+    )
+    pairs = interactions(lake.read(session.get_session(master), PLAYS))
+    lake.commit_arrow(
+        ITEM_SIMILARITIES, item_similarity_rows(catalogue, _sample_users(pairs), recipe).to_batches()
+    )
     return {"_id": "blend", "weights": asdict(blend), "recipe": asdict(recipe), "learned_from": learned_from}
 
 
-def heard(plays: DataFrame) -> DataFrame:
+def interactions(plays: DataFrame) -> DataFrame:
     """Return who has finished or liked what, of PLAYS: user_id and track_id, each pair once."""
     return plays.where(F.col("event").isin("finished", "liked")).select("user_id", "track_id").distinct()
 
 
-def _some(pairs: DataFrame) -> pa.Table:
+def _sample_users(pairs: DataFrame) -> pa.Table:
     """Return the pairs, of all listeners or, where that would be too many, of some."""
     pairs = pairs.persist()
-    parts = -(-pairs.count() // _PAIRS)
+    parts = -(-pairs.count() // _MAX_INTERACTIONS)
     found = pairs.where(F.pmod(F.hash("user_id"), F.lit(parts)) == 0) if parts > 1 else pairs
     table = found.toArrow()
     pairs.unpersist()
     return table.sort_by([("user_id", "ascending"), ("track_id", "ascending")])
 
 
-def links(catalogue: item_catalog.Catalogue, pairs: pa.Table, recipe: collaborative.Recipe) -> pa.Table:
+def item_similarity_rows(
+    catalogue: item_catalog.ItemCatalog, pairs: pa.Table, recipe: collaborative.CollaborativeConfig
+) -> pa.Table:
     """Return TOGETHER of who has heard what."""
     users, tracks = (pairs[name].combine_chunks().dictionary_encode() for name in ("user_id", "track_id"))
-    known = np.array([catalogue.places.get(track_id, -1) for track_id in tracks.dictionary.to_pylist()], dtype=int)
+    known = np.array(
+        [catalogue.index_of.get(track_id, -1) for track_id in tracks.dictionary.to_pylist()], dtype=int
+    )
     numbers = known[tracks.indices.to_numpy()]
     kept = numbers >= 0
     numbers = numbers[kept]
-    matrix = collaborative.heard(users.indices.to_numpy()[kept], numbers, len(catalogue.ids))
-    found = collaborative.links(collaborative.factors(matrix, catalogue.vectors, recipe), recipe)
+    matrix = collaborative.interaction_matrix(users.indices.to_numpy()[kept], numbers, len(catalogue.ids))
+    found = collaborative.item_similarities(
+        collaborative.factorize(matrix, catalogue.vectors, recipe), recipe
+    )
     listeners = np.bincount(numbers, minlength=len(catalogue.ids))
     rows = [
         {
@@ -113,25 +133,28 @@ def links(catalogue: item_catalog.Catalogue, pairs: pa.Table, recipe: collaborat
         for number, track_id in enumerate(catalogue.ids)
         if listeners[number] or number in found
     ]
-    return pa.Table.from_pylist(rows, schema=TOGETHER.arrow_schema())
+    return pa.Table.from_pylist(rows, schema=ITEM_SIMILARITIES.arrow_schema())
 
 
-def _told(blend: item_catalog.Blend) -> str:
+def _format_weights(blend: item_catalog.RankingWeights) -> str:
     return ", ".join(f"{name} {weight:g}" for name, weight in asdict(blend).items())
 
 
-def _start(catalogue: item_catalog.Catalogue, as_of: datetime) -> mongo.Document:
+def _write_default_list(catalogue: item_catalog.ItemCatalog, as_of: datetime) -> mongo.Document:
     """Return the document of the list to start with; it is as old as the champion is, so writing it again changes nothing."""
     return {
         "_id": "curated",
         "model_version": catalogue.model_version,
         "as_of": as_of,
-        "items": ranking.curated(catalogue),
+        "items": ranking.default_list(catalogue),
     }
 
 
 def _lists(
-    database: Database[mongo.Document], lake: Lake, catalogue: item_catalog.Catalogue, found: dict[str, mongo.Document]
+    database: Database[mongo.Document],
+    lake: Lake,
+    catalogue: item_catalog.ItemCatalog,
+    found: dict[str, mongo.Document],
 ) -> int:
     """Write RECOMMENDATIONS of every profile, then the same to MongoDB, where anything is new; return their number.
 
@@ -141,35 +164,37 @@ def _lists(
     made_from = _made_from(database, lake, catalogue)
     if found.get("lists", {}).get("made_from") != made_from or lake.version(RECOMMENDATIONS) is None:
         lake.commit_arrow(RECOMMENDATIONS, _made(database, lake, catalogue))
-    elif database["recommendations"].estimated_document_count() >= lake.rows(RECOMMENDATIONS):
-        return lake.rows(RECOMMENDATIONS)  # this store has them: the line below was written after them
+    elif database["recommendations"].estimated_document_count() >= lake.count_rows(RECOMMENDATIONS):
+        return lake.count_rows(RECOMMENDATIONS)  # this store has them: the line below was written after them
     written = 0
-    for batch in lake.batches(RECOMMENDATIONS):
-        documents = [document(row) for row in batch.to_pylist()]
+    for batch in lake.iter_batches(RECOMMENDATIONS):
+        documents = [from_table_row(row) for row in batch.to_pylist()]
         written += mongo.replace_unless_newer(database["recommendations"], documents)
     mongo.upsert(database["settings"], [{"_id": "lists", "made_from": made_from}])
     return written
 
 
-def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: item_catalog.Catalogue) -> str:
+def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: item_catalog.ItemCatalog) -> str:
     """Return what the lists follow from: model, blend, what goes together, and how far each profile is."""
     reached = 0
     for profile in _profiles(database, lake, "at", "offsets"):
         told = f"{profile['_id']} {profile['at']} {sorted(profile['offsets'].items())}"
         reached ^= int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big")
-    version = lake.version(TOGETHER)
-    return f"{catalogue.model_version} {_told(catalogue.blend)} {version.name if version else ''} {reached:016x}"
+    version = lake.version(ITEM_SIMILARITIES)
+    return f"{catalogue.model_version} {_format_weights(catalogue.weights)} {version.name if version else ''} {reached:016x}"
 
 
 def _made(
-    database: Database[mongo.Document], lake: Lake, catalogue: item_catalog.Catalogue
+    database: Database[mongo.Document], lake: Lake, catalogue: item_catalog.ItemCatalog
 ) -> Iterator[pa.RecordBatch]:
     """Yield RECOMMENDATIONS of all profiles; and, of listeners whom a store made anew does not know yet, the rows there are."""
     known: set[str] = set()
-    for some in mongo.bulks(_profiles(database, lake)):
+    for some in mongo.batched(_profiles(database, lake)):
         known |= {each["_id"] for each in some}
-        yield _rows(micro_batch.document(catalogue, profiles.from_document(each)) for each in some)
-    for batch in lake.batches(RECOMMENDATIONS):
+        yield _rows(
+            micro_batch.recommendation_document(catalogue, profiles.from_document(each)) for each in some
+        )
+    for batch in lake.iter_batches(RECOMMENDATIONS):
         kept = [r not in known for r in batch["user_id"].to_pylist()]
         same = pc.equal(batch["model_version"], catalogue.model_version)
         yield batch.filter(pc.and_(pa.array(kept, pa.bool_()), same))
@@ -180,18 +205,19 @@ def _profiles(database: Database[mongo.Document], lake: Lake, *fields: str) -> I
 
     By the users of PLAYS: asked for all that there are, the embedded store would hold a million of them at once.
     """
-    users = (user for user, _ in play_log.last_offsets(lake))
+    users = (user for user, _ in play_log.last_offsets_by_user(lake))
     yield from mongo.find(database["profiles"], users, *fields)
 
 
 def _rows(documents: Iterable[mongo.Document]) -> pa.RecordBatch:
     rows = [
-        {**each, "user_id": each["_id"], "offsets": json.dumps(each["offsets"], sort_keys=True)} for each in documents
+        {**each, "user_id": each["_id"], "offsets": json.dumps(each["offsets"], sort_keys=True)}
+        for each in documents
     ]
     return pa.RecordBatch.from_pylist(rows, RECOMMENDATIONS.arrow_schema())
 
 
-def document(row: dict[str, Any]) -> mongo.Document:
+def from_table_row(row: dict[str, Any]) -> mongo.Document:
     """Return the document of `recommendations` of a row of RECOMMENDATIONS."""
     of_the_row = {name: value for name, value in row.items() if name != "user_id"}
     return {"_id": row["user_id"], **of_the_row, "offsets": json.loads(row["offsets"])}

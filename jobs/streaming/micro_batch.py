@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.errors import StepError
-from jobs.lake.schemas import EMBEDDINGS, TOGETHER, TRACKS
+from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.plays import events, play_log
@@ -30,7 +30,7 @@ from jobs.recommender import item_catalog, profiles, ranking
 log = logging.getLogger("segue")
 
 # Characters of the offsets in a batch's file name: a file system takes 255 bytes in all.
-_LONGEST_NAME = 150
+_MAX_NAME_BYTES = 150
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Rejected:
+class DeadLetter:
     """A message that is no play, and why."""
 
     message: Message
@@ -53,7 +53,7 @@ class Rejected:
 
 
 @dataclass
-class Counts:
+class BatchStats:
     """What a batch came to."""
 
     events: int = 0
@@ -63,14 +63,14 @@ class Counts:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def origin(topic_id: str, partition: int) -> str:
+def source_partition(topic_id: str, partition: int) -> str:
     """Return how PLAYS and profiles call a partition of `plays`: a topic made anew begins at offset 0, under another name."""
     return f"plays-{partition}@{topic_id[:8]}"
 
 
-def split(
+def validate(
     messages: Iterable[Message], known: frozenset[str] | set[str], topic_id: str
-) -> tuple[list[dict[str, Any]], list[Rejected]]:
+) -> tuple[list[dict[str, Any]], list[DeadLetter]]:
     """Return the events of messages, each with origin and offset, and the messages that are none or of no known track.
 
     The broker's time stands for now, so that a message is judged alike whenever it is read.
@@ -80,14 +80,18 @@ def split(
         try:
             event = events.parse(message.value, message.timestamp, message.size)
             if event["track_id"] not in known:
-                raise events.BadEvent(f"track_id: expected a track of TRACKS, found {ascii(event['track_id'])[:60]}")
-            good.append({**event, "origin": origin(topic_id, message.partition), "offset": message.offset})
-        except events.BadEvent as error:
-            bad.append(Rejected(message, str(error)))
+                raise events.InvalidEvent(
+                    f"track_id: expected a track of TRACKS, found {ascii(event['track_id'])[:60]}"
+                )
+            good.append(
+                {**event, "origin": source_partition(topic_id, message.partition), "offset": message.offset}
+            )
+        except events.InvalidEvent as error:
+            bad.append(DeadLetter(message, str(error)))
     return good, bad
 
 
-def file_name(topic_id: str, messages: Sequence[Message]) -> str:
+def batch_file_name(topic_id: str, messages: Sequence[Message]) -> str:
     """Return the name of a batch's file of PLAYS: the same offsets, the same name; of many partitions a hash of them."""
     partitions = sorted({message.partition for message in messages})
     ranges = []
@@ -95,45 +99,51 @@ def file_name(topic_id: str, messages: Sequence[Message]) -> str:
         found = [m.offset for m in messages if m.partition == partition]
         ranges.append(f"{partition}.{min(found)}.{max(found)}")
     offsets = "-".join(ranges)
-    if len(offsets) > _LONGEST_NAME:
+    if len(offsets) > _MAX_NAME_BYTES:
         offsets = hashlib.sha256(offsets.encode()).hexdigest()
     return f"{topic_id[:8]}-{offsets}"
 
 
-class Shelf:
+class CatalogCache:
     """What is known of tracks: all ids, and the champion's catalogue. Looks again only where something is new."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._tracks: tuple[Path | None, set[str]] = (None, set())
-        self._catalogue: tuple[Any, item_catalog.Catalogue | None] = (None, None)
+        self._catalogue: tuple[Any, item_catalog.ItemCatalog | None] = (None, None)
 
-    def known(self) -> set[str]:
+    def track_ids(self) -> set[str]:
         """Return the ids of TRACKS."""
         version = self._lake.version(TRACKS)
         if version != self._tracks[0]:
-            ids = self._lake.arrow(TRACKS, "track_id")["track_id"].to_pylist()
+            ids = self._lake.read_arrow(TRACKS, "track_id")["track_id"].to_pylist()
             self._tracks = (version, set(ids))
         return self._tracks[1]
 
-    def catalogue(self, settings: dict[str, mongo.Document]) -> item_catalog.Catalogue | None:
+    def item_catalog(self, settings: dict[str, mongo.Document]) -> item_catalog.ItemCatalog | None:
         """Return the catalogue of the champion that `settings` names; None before the first."""
         champion = settings.get("champion")
         if champion is None:
             return self._catalogue[1]
-        blend = item_catalog.Blend(**settings.get("blend", {}).get("weights", {}))
-        tables = tuple(map(self._lake.version, (EMBEDDINGS, TRACKS, TOGETHER)))
+        blend = item_catalog.RankingWeights(**settings.get("blend", {}).get("weights", {}))
+        tables = tuple(map(self._lake.version, (EMBEDDINGS, TRACKS, ITEM_SIMILARITIES)))
         found = (champion["model_version"], champion["digest"], blend, tables)
         if found != self._catalogue[0]:
             try:
                 self._catalogue = (found, item_catalog.load(self._lake, champion["model_version"], blend))
-                log.info("model version %s, %d tracks", champion["model_version"], len(self._catalogue[1].ids))
-            except StepError as error:  # a store beside a lake that has lost its tables; the one before serves on
+                log.info(
+                    "model version %s, %d tracks", champion["model_version"], len(self._catalogue[1].ids)
+                )
+            except (
+                StepError
+            ) as error:  # a store beside a lake that has lost its tables; the one before serves on
                 log.warning("%s", error)
         return self._catalogue[1]
 
 
-def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: Counts) -> None:
+def apply_plays(
+    database: Any, shelf: CatalogCache, plays: Sequence[dict[str, Any]], counts: BatchStats
+) -> None:
     """Bring plays, in the order of their offsets, to MongoDB: plays, profiles, recommendations, feedback."""
     begun = time.monotonic()
     fresh = _insert(database, plays)
@@ -141,7 +151,7 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
     counts.seconds["plays"] = time.monotonic() - begun
     users = sorted({play["user_id"] for play in plays})
     known = {each["_id"]: profiles.from_document(each) for each in mongo.find(database["profiles"], users)}
-    changed = [known.get(user) or profiles.empty(user) for user in users]
+    changed = [known.get(user) or profiles.new_profile(user) for user in users]
     by_user = {profile["_id"]: profile for profile in changed}
     felt: dict[str, mongo.Document] = {}
     for play in plays:
@@ -149,31 +159,37 @@ def apply(database: Any, shelf: Shelf, plays: Sequence[dict[str, Any]], counts: 
         if (play["origin"], play["offset"]) in fresh:
             profiles.apply(profile, play, play["origin"], play["offset"])
         else:
-            profiles.skip(profile, play["origin"], play["offset"])
+            profiles.advance_offset(profile, play["origin"], play["offset"])
         if play["event"] in profiles.RATINGS:
             felt |= {document["_id"]: document for document in profiles.feedback(profile, play["track_id"])}
     counts.users += len(users)
-    with Writer() as writer:
+    with BackgroundWriter() as writer:
         writer.write(mongo.upsert, database["profiles"], map(profiles.to_document, changed))
-        recommend(database, shelf, changed, counts, writer)
+        write_recommendations(database, shelf, changed, counts, writer)
         writer.write(mongo.merge, database["feedback"], felt.values())
     counts.seconds["writing"] = writer.seconds
-    reached = {f"offsets.{play['origin']}": play["offset"] for play in plays}  # the last of each: they are in order
-    mongo.merge(database["settings"], [{"_id": REACHED, **reached}])
+    reached = {
+        f"offsets.{play['origin']}": play["offset"] for play in plays
+    }  # the last of each: they are in order
+    mongo.merge(database["settings"], [{"_id": OFFSETS_ID, **reached}])
 
 
-class Writer:
+class BackgroundWriter:
     """Writes to the store one after the other, in a thread: the store works while the next lists are ranked."""
 
     def __init__(self) -> None:
         self.seconds, self._failed = 0.0, False
         self._pool, self._writes = ThreadPoolExecutor(1, "store"), list[Future[None]]()
 
-    def write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
+    def write(
+        self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
+    ) -> None:
         """Write documents after those before."""
         self._writes.append(self._pool.submit(self._write, how, collection, documents))
 
-    def _write(self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]) -> None:
+    def _write(
+        self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
+    ) -> None:
         if self._failed:
             return
         begun, self._failed = time.monotonic(), True
@@ -181,7 +197,7 @@ class Writer:
         self._failed = False
         self.seconds += time.monotonic() - begun
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> "BackgroundWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -193,24 +209,36 @@ class Writer:
             self._pool.shutdown(cancel_futures=True)
 
 
-def recommend(database: Any, shelf: Shelf, changed: Sequence[profiles.Profile], counts: Counts, writer: Writer) -> None:
+def write_recommendations(
+    database: Any,
+    shelf: CatalogCache,
+    changed: Sequence[profiles.Profile],
+    counts: BatchStats,
+    writer: BackgroundWriter,
+) -> None:
     """Write the recommendations of profiles, by the model that is online now."""
-    catalogue = shelf.catalogue({document["_id"]: document for document in mongo.find(database["settings"], _SETTINGS)})
+    catalogue = shelf.item_catalog(
+        {document["_id"]: document for document in mongo.find(database["settings"], _SETTINGS)}
+    )
     if catalogue is None:
         return
     begun = time.monotonic()
-    for some in mongo.bulks(changed):
-        writer.write(mongo.upsert, database["recommendations"], [document(catalogue, profile) for profile in some])
+    for some in mongo.batched(changed):
+        writer.write(
+            mongo.upsert,
+            database["recommendations"],
+            [recommendation_document(catalogue, profile) for profile in some],
+        )
     counts.seconds["ranking"] = time.monotonic() - begun
 
 
 _SETTINGS = ("champion", "blend")
 
 # The document of `settings` that says up to where of each origin the store has everything: written last.
-REACHED = "stream"
+OFFSETS_ID = "stream"
 
 
-def document(catalogue: item_catalog.Catalogue, profile: profiles.Profile) -> mongo.Document:
+def recommendation_document(catalogue: item_catalog.ItemCatalog, profile: profiles.Profile) -> mongo.Document:
     """Return the document of `recommendations`; it tells as of which play, not when it was computed."""
     return {
         "_id": profile["_id"],
@@ -227,12 +255,12 @@ def _insert(database: Any, plays: Sequence[dict[str, Any]]) -> set[tuple[str, in
     for play in plays:
         first.setdefault(play["event_id"], play)
     documents = [{"_id": event_id, **play} for event_id, play in first.items()]
-    there = {d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_new(database["plays"], documents)}
+    there = {d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_missing(database["plays"], documents)}
     mine = {event_id: (play["origin"], play["offset"]) for event_id, play in first.items()}
     return {where for event_id, where in mine.items() if there.get(event_id, where) == where}
 
 
-def rejection_headers(rejected: Rejected, upto: dict[str, int]) -> list[tuple[str, bytes]]:
+def dead_letter_headers(rejected: DeadLetter, upto: dict[str, int]) -> list[tuple[str, bytes]]:
     """Return the headers of a message of plays.rejected: why, whence, its bytes, the last offset rejected of every origin."""
     message = rejected.message
     return [
@@ -244,7 +272,9 @@ def rejection_headers(rejected: Rejected, upto: dict[str, int]) -> list[tuple[st
     ]
 
 
-def keep(lake: Lake, topic_id: str, messages: Sequence[Message], plays: Sequence[dict[str, Any]]) -> None:
+def append_plays(
+    lake: Lake, topic_id: str, messages: Sequence[Message], plays: Sequence[dict[str, Any]]
+) -> None:
     """Add a batch's plays to PLAYS."""
     if plays:
-        play_log.journal(lake).append(file_name(topic_id, messages), play_log.rows(plays))
+        play_log.play_table(lake).append(batch_file_name(topic_id, messages), play_log.to_arrow(plays))

@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 
 from serving.api import accounts, plays, recommendations, status, tracks
-from serving.api.dependencies import PROBLEMS
+from serving.api.dependencies import ERROR_RESPONSES
 
-router = APIRouter(prefix="/api", responses=PROBLEMS)
+router = APIRouter(prefix="/api", responses=ERROR_RESPONSES)
 for part in (status, tracks, recommendations, plays, accounts):
     router.include_router(part.router)

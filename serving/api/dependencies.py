@@ -5,14 +5,17 @@ from typing import Annotated, Any
 from fastapi import Cookie, Depends, Header, Path, Query, Request
 
 from serving import schemas as m
-from serving.app_state import House
+from serving.app_state import AppState
 from serving.db.accounts import User
-from serving.middleware import Refused
+from serving.middleware import RequestError
 
 COOKIE = "segue_session"
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": what, "content": {"application/problem+json": {"schema": m.Problem.model_json_schema()}}}
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": what,
+        "content": {"application/problem+json": {"schema": m.Problem.model_json_schema()}},
+    }
     for status, what in {
         400: "malformed",
         401: "no login",
@@ -27,38 +30,40 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-async def house(request: Request) -> House:
+async def app_state(request: Request) -> AppState:
     """Return the server's parts; async, or FastAPI would take a thread for it."""
-    return request.app.state.house
+    return request.app.state.app_state
 
 
-async def listener(
+async def current_user(
     request: Request,
     segue_session: Annotated[str | None, Cookie(include_in_schema=False)] = None,
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> User:
     """Return who asks: by session cookie, or by an app password as bearer token."""
-    return request.app.state.house.listener(cookie=segue_session, authorization=authorization)
+    return request.app.state.app_state.authenticate(cookie=segue_session, authorization=authorization)
 
 
-async def owner(request: Request, user: Annotated[User, Depends(listener)]) -> User:
+async def session_user(request: Request, user: Annotated[User, Depends(current_user)]) -> User:
     """Return who asks by the page's login; Refused (403) for an app password, which other players write into addresses."""
     if request.headers.get("authorization"):
-        raise Refused(403, "expected the page's login, found an app password; with it nobody changes accounts")
+        raise RequestError(
+            403, "expected the page's login, found an app password; with it nobody changes accounts"
+        )
     return user
 
 
-async def admin(user: Annotated[User, Depends(owner)]) -> User:
+async def admin_user(user: Annotated[User, Depends(session_user)]) -> User:
     """Return who asks; Refused (403) for who is no admin."""
     if not user.admin:
-        raise Refused(403, "expected an admin")
+        raise RequestError(403, "expected an admin")
     return user
 
 
-House_ = Annotated[House, Depends(house)]
-Me = Annotated[User, Depends(listener)]
-Owner = Annotated[User, Depends(owner)]
-Admin = Annotated[User, Depends(admin)]
+State = Annotated[AppState, Depends(app_state)]
+CurrentUser = Annotated[User, Depends(current_user)]
+SessionUser = Annotated[User, Depends(session_user)]
+AdminUser = Annotated[User, Depends(admin_user)]
 TrackId = Annotated[m.Id, Path(description="of a track")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]

@@ -6,54 +6,61 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 
 from serving import schemas as m
-from serving.api.dependencies import House_, Limit, Me, Offset, TrackId
-from serving.catalog import fold
+from serving.api.dependencies import CurrentUser, Limit, Offset, State, TrackId
+from serving.catalog import normalize_text
 from serving.covers import SIZES
 from serving.media import file_response
-from serving.middleware import Refused
+from serving.middleware import RequestError
 
 router = APIRouter()
 
 
 @router.get("/tracks")
 def tracks(
-    at: House_,
-    me: Me,
+    at: State,
+    me: CurrentUser,
     q: Annotated[m.Text, Query(description="beginnings of words of title, artist, album, genre")] = "",
     genre: Annotated[m.Text, Query(description="only of this genre")] = "",
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> m.Tracks:
     """Search the collection; all of it without a query."""
-    catalog, wanted = at.catalog, fold(genre)
+    catalog, wanted = at.catalog, normalize_text(genre)
     if wanted:
-        found = [t for t in catalog.search(q) if wanted in (fold(name) for name in (t.genre, *t.genres))]
+        found = [
+            t for t in catalog.search(q) if wanted in (normalize_text(name) for name in (t.genre, *t.genres))
+        ]
         page, total = found[offset : offset + limit], len(found)
     else:
         numbers = catalog.index.search(q)
         page, total = [catalog.tracks[n] for n in numbers[offset : offset + limit]], len(numbers)
-    return m.Tracks(total=total, items=at.shown(page, at.listeners.ratings(me.name)))
+    return m.Tracks(total=total, items=at.to_track_out(page, at.feedback.ratings(me.name)))
 
 
 @router.get("/tracks/{track_id}")
-def track(at: House_, me: Me, track_id: TrackId) -> m.TrackOut:
+def track(at: State, me: CurrentUser, track_id: TrackId) -> m.TrackOut:
     """One track."""
-    return at.shown([at.track(track_id)], at.listeners.ratings(me.name))[0]
+    return at.to_track_out([at.track(track_id)], at.feedback.ratings(me.name))[0]
 
 
 @router.get("/tracks/{track_id}/similar")
 def similar(
-    at: House_, me: Me, track_id: TrackId, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    at: State, me: CurrentUser, track_id: TrackId, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> m.Recommendations:
     """What sounds like a track, nearest first, each with how much."""
     seed = at.track(track_id)
-    items = [{**item, "reason": _likeness(seed.title, item["score"])} for item in at.projection.similar(track_id)]
-    found = at.listed(me.name, {"items": items, "model_version": at.projection.champion()}, personal=False)
+    items = [
+        {**item, "reason": _similarity_reason(seed.title, item["score"])}
+        for item in at.online_store.similar(track_id)
+    ]
+    found = at.to_recommendations(
+        me.name, {"items": items, "model_version": at.online_store.champion()}, personal=False
+    )
     found.items = found.items[:limit]
     return found
 
 
-def _likeness(title: str, score: float) -> str:
+def _similarity_reason(title: str, score: float) -> str:
     how = "sounds very much like" if score >= 0.8 else "sounds like" if score >= 0.5 else "is a little like"
     return f"{how} {title}"
 
@@ -62,9 +69,13 @@ def _likeness(title: str, score: float) -> str:
 @router.get(
     "/tracks/{track_id}/audio",
     response_class=FileResponse,
-    responses={200: {"content": {"audio/*": {}}}, 206: {"description": "the part that Range asks for"}, 416: {}},
+    responses={
+        200: {"content": {"audio/*": {}}},
+        206: {"description": "the part that Range asks for"},
+        416: {},
+    },
 )
-def audio(at: House_, _: Me, track_id: TrackId) -> FileResponse:
+def audio(at: State, _: CurrentUser, track_id: TrackId) -> FileResponse:
     """The track's file; a Range is answered by 206."""
     return file_response(at, at.track(track_id))
 
@@ -75,8 +86,8 @@ def audio(at: House_, _: Me, track_id: TrackId) -> FileResponse:
     responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "as the sender has it"}},
 )
 def cover(
-    at: House_,
-    _: Me,
+    at: State,
+    _: CurrentUser,
     track_id: TrackId,
     size: Annotated[int, Query(ge=1, le=SIZES[-1])] = 300,
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -87,42 +98,46 @@ def cover(
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
-    return Response(at.covers.jpeg(found, at.catalog.audio_file(found), size), media_type="image/jpeg", headers=headers)
+    return Response(
+        at.covers.jpeg(found, at.catalog.audio_file(found), size), media_type="image/jpeg", headers=headers
+    )
 
 
 @router.get("/artists/{artist_id}")
-def artist(at: House_, me: Me, artist_id: m.Id) -> m.Artist:
+def artist(at: State, me: CurrentUser, artist_id: m.Id) -> m.Artist:
     """An artist's tracks."""
     albums = at.catalog.artists.get(artist_id)
     if albums is None:
-        raise Refused(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
-    ratings = at.listeners.ratings(me.name)
+        raise RequestError(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
+    ratings = at.feedback.ratings(me.name)
     return m.Artist(
         id=artist_id,
         name=albums[0].artist,
-        blocked=albums[0].artist in at.listeners.blocked(me.name),
-        tracks=[shown for album in albums for shown in at.shown(list(album.tracks), ratings)],
+        blocked=albums[0].artist in at.feedback.blocked(me.name),
+        tracks=[shown for album in albums for shown in at.to_track_out(list(album.tracks), ratings)],
     )
 
 
 @router.get("/albums/{album_id}")
-def album(at: House_, me: Me, album_id: m.Id) -> m.AlbumOut:
+def album(at: State, me: CurrentUser, album_id: m.Id) -> m.AlbumOut:
     """An album's tracks."""
     found = at.catalog.albums.get(album_id)
     if found is None:
-        raise Refused(404, f"expected the id of an album, found {ascii(album_id)[:80]}")
-    shown = at.shown(list(found.tracks), at.listeners.ratings(me.name))
-    return m.AlbumOut(id=album_id, name=found.name, artist=found.artist, artist_id=found.artist_id, tracks=shown)
+        raise RequestError(404, f"expected the id of an album, found {ascii(album_id)[:80]}")
+    shown = at.to_track_out(list(found.tracks), at.feedback.ratings(me.name))
+    return m.AlbumOut(
+        id=album_id, name=found.name, artist=found.artist, artist_id=found.artist_id, tracks=shown
+    )
 
 
 @router.get("/map")
-def collection_map(at: House_, _: Me) -> m.Map:
+def collection_map(at: State, _: CurrentUser) -> m.CollectionMap:
     """The collection in two dimensions."""
-    version, known = at.projection.champion(), at.catalog.by_id
-    found = m.Map(model_version=version, ids=[], x=[], y=[], clusters=[])
-    about = at.projection.read("settings", "map") or {}
+    version, known = at.online_store.champion(), at.catalog.by_id
+    found = m.CollectionMap(model_version=version, ids=[], x=[], y=[], clusters=[])
+    about = at.online_store.read("settings", "map") or {}
     for number in range(about.get("parts", 0)):
-        part = at.projection.read("map", f"{about['model_version']}:{number}")
+        part = at.online_store.read("map", f"{about['model_version']}:{number}")
         for track_id, x, y, cluster in (
             zip(*(part[n] for n in ("ids", "x", "y", "clusters")), strict=True) if part else ()
         ):

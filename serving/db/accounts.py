@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 import argon2
 
 from jobs.errors import InputError
-from serving.db.database import Ledger, now
+from serving.db.database import Database, utc_now
 
 # The listener where there are no users: whoever sits at this machine.
-LOCAL = "local"
+LOCAL_USER = "local"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_LEAST_PASSWORD = 8
+_MIN_PASSWORD = 8
 _SESSION = timedelta(days=30)
 
 _SCHEMA = """
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS clients (id TEXT PRIMARY KEY, name TEXT NOT NULL, lab
 
 
 @dataclass(frozen=True)
-class Client:
+class AppPassword:
     """One app password: which client it was made for, and the secret itself."""
 
     client_id: str
@@ -53,48 +53,51 @@ class User:
 class Accounts:
     """Users, sessions and app passwords in a ledger; every method is safe to call from any thread."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        ledger.create(_SCHEMA)
+    def __init__(self, ledger: Database) -> None:
+        self._database = ledger
+        ledger.create_tables(_SCHEMA)
         self._hasher = argon2.PasswordHasher()
         # What a wrong name is compared with, so that it takes as long as a wrong password.
         self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
 
     # --- users ---
 
-    def names(self) -> list[tuple[str, bool]]:
+    def list_users(self) -> list[tuple[str, bool]]:
         """Return every user's name and whether an admin; empty as long as only this machine is served."""
-        return [(name, bool(admin)) for name, admin in self._ledger.rows("SELECT name, admin FROM users ORDER BY name")]
+        return [
+            (name, bool(admin))
+            for name, admin in self._database.fetch_all("SELECT name, admin FROM users ORDER BY name")
+        ]
 
-    def anyone(self) -> bool:
+    def has_users(self) -> bool:
         """Tell whether there is a user at all."""
-        return bool(self._ledger.rows("SELECT 1 FROM users LIMIT 1"))
+        return bool(self._database.fetch_all("SELECT 1 FROM users LIMIT 1"))
 
     def add(self, name: str, password: str, *, admin: bool = False, again: bool = False) -> None:
         """Add a user; InputError for a name or password that cannot be one, or a name that is taken.
 
         A removed user's likes and plays are still there under that name: only `again`, for the same person, adds it.
         """
-        check_name(name)
-        check_password(password)
-        if not again and self._ledger.rows("SELECT 1 FROM removed WHERE name = ?", name):
+        validate_name(name)
+        validate_password(password)
+        if not again and self._database.fetch_all("SELECT 1 FROM removed WHERE name = ?", name):
             raise InputError(
                 f"expected a name that nobody has had, found {name!r}, whose likes and plays were kept when it was removed; "
                 f"if it is the same person: segue user add {name} --again"
             )
         hashed = self._hasher.hash(password)
         try:
-            with self._ledger.change() as change:
+            with self._database.transaction() as change:
                 change.execute("DELETE FROM removed WHERE name = ?", (name,))
-                change.execute("INSERT INTO users VALUES (?, ?, ?, ?)", (name, hashed, admin, now()))
+                change.execute("INSERT INTO users VALUES (?, ?, ?, ?)", (name, hashed, admin, utc_now()))
         except sqlite3.IntegrityError:
             raise InputError(f"expected a name that nobody has, found {name!r} among the users") from None
 
     def set_password(self, name: str, password: str) -> None:
         """Give a user another password and end the user's sessions; InputError where there is no such user."""
-        check_password(password)
+        validate_password(password)
         hashed = self._hasher.hash(password)
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             done = change.execute("UPDATE users SET password = ? WHERE name = ?", (hashed, name))
             change.execute("DELETE FROM sessions WHERE name = ?", (name,))
         if not done.rowcount:
@@ -102,18 +105,18 @@ class Accounts:
 
     def remove(self, name: str) -> None:
         """Remove a user, with sessions and app passwords; what was liked and played stays. InputError for nobody."""
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             done = change.execute("DELETE FROM users WHERE name = ?", (name,))
             for table in ("sessions", "clients"):
                 change.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
             if done.rowcount:
-                change.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (name, now()))
+                change.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (name, utc_now()))
         if not done.rowcount:
             raise InputError(f"expected the name of a user, found {name!r}")
 
-    def is_password(self, name: str, password: str) -> bool:
+    def check_password(self, name: str, password: str) -> bool:
         """Tell whether name and password belong together; it takes as long for a name that nobody has."""
-        rows = self._ledger.rows("SELECT password FROM users WHERE name = ?", name)
+        rows = self._database.fetch_all("SELECT password FROM users WHERE name = ?", name)
         try:
             return self._hasher.verify(rows[0][0] if rows else self._nobody, password) and bool(rows)
         except argon2.exceptions.VerificationError:
@@ -121,68 +124,70 @@ class Accounts:
 
     def login(self, name: str, password: str) -> str | None:
         """Return the token of a new session, None where name and password do not belong together."""
-        if not self.is_password(name, password):
+        if not self.check_password(name, password):
             return None
         token = secrets.token_urlsafe(32)
-        with self._ledger.change() as change:
-            change.execute("DELETE FROM sessions WHERE expires < ?", (now(),))
+        with self._database.transaction() as change:
+            change.execute("DELETE FROM sessions WHERE expires < ?", (utc_now(),))
             expires = (datetime.now(UTC) + _SESSION).isoformat()
             change.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_hashed(token), name, expires))
         return token
 
-    def user_of(self, token: str) -> User | None:
+    def user_by_session(self, token: str) -> User | None:
         """Return whose session a token is, None for none or one that is over."""
-        statement = "SELECT users.name, admin FROM sessions JOIN users USING (name) WHERE token = ? AND expires > ?"
-        rows = self._ledger.rows(statement, _hashed(token), now())
+        statement = (
+            "SELECT users.name, admin FROM sessions JOIN users USING (name) WHERE token = ? AND expires > ?"
+        )
+        rows = self._database.fetch_all(statement, _hashed(token), utc_now())
         return User(rows[0][0], bool(rows[0][1])) if rows else None
 
     def logout(self, token: str) -> None:
         """End a session."""
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             change.execute("DELETE FROM sessions WHERE token = ?", (_hashed(token),))
 
     # --- clients ---
 
-    def add_client(self, name: str, label: str) -> Client:
+    def add_app_password(self, name: str, label: str) -> AppPassword:
         """Make an app password for one client of a user."""
-        client = Client(secrets.token_hex(8), label, secrets.token_urlsafe(18), now())
-        with self._ledger.change() as change:
+        client = AppPassword(secrets.token_hex(8), label, secrets.token_urlsafe(18), utc_now())
+        with self._database.transaction() as change:
             row = (client.client_id, name, client.label, client.secret, client.created)
             change.execute("INSERT INTO clients VALUES (?, ?, ?, ?, ?)", row)
         return client
 
-    def clients(self, name: str) -> list[Client]:
+    def app_passwords(self, name: str) -> list[AppPassword]:
         """Return a user's app passwords, oldest first."""
-        rows = self._ledger.rows("SELECT id, label, secret, created FROM clients WHERE name = ? ORDER BY created", name)
-        return [Client(*row) for row in rows]
+        rows = self._database.fetch_all(
+            "SELECT id, label, secret, created FROM clients WHERE name = ? ORDER BY created", name
+        )
+        return [AppPassword(*row) for row in rows]
 
-    def remove_client(self, name: str, client_id: str) -> bool:
+    def remove_app_password(self, name: str, client_id: str) -> bool:
         """Take an app password back; False where the user has no such one."""
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             done = change.execute("DELETE FROM clients WHERE name = ? AND id = ?", (name, client_id))
         return bool(done.rowcount)
 
-    def client_of(self, secret: str) -> User | None:
+    def user_by_app_password(self, secret: str) -> User | None:
         """Return whose app password this is."""
-        statement = (
-            "SELECT name, (SELECT admin FROM users WHERE users.name = clients.name) FROM clients WHERE secret = ?"
-        )
-        rows = self._ledger.rows(statement, secret)
+        statement = "SELECT name, (SELECT admin FROM users WHERE users.name = clients.name) FROM clients WHERE secret = ?"
+        rows = self._database.fetch_all(statement, secret)
         return User(rows[0][0], bool(rows[0][1])) if rows else None
 
 
-def check_name(name: str) -> None:
+def validate_name(name: str) -> None:
     """Raise InputError for what cannot be a user's name."""
-    if not _NAME.fullmatch(name) or name == LOCAL:
+    if not _NAME.fullmatch(name) or name == LOCAL_USER:
         raise InputError(
-            f"expected a name of 1 to 64 letters a-z, digits, dots, dashes, other than {LOCAL}, found {name!r}"
+            f"expected a name of 1 to 64 letters a-z, digits, dots, dashes, other than {LOCAL_USER}, found {name!r}"
         )
 
 
-def check_password(password: str) -> None:
+def validate_password(password: str) -> None:
     """Raise InputError for a password that is too short, or too long to be hashed at leisure."""
-    if not _LEAST_PASSWORD <= len(password) <= 200:
-        raise InputError(f"expected a password of {_LEAST_PASSWORD} to 200 characters, found {len(password)}")
+    if not _MIN_PASSWORD <= len(password) <= 200:
+        raise InputError(f"expected a password of {_MIN_PASSWORD} to 200 characters, found {len(password)}")
 
 
 def _hashed(token: str) -> str:

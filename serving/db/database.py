@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Ledger:
+class Database:
     """The open file; every method is safe to call from any thread."""
 
     def __init__(self, lake: Path) -> None:
@@ -28,7 +28,7 @@ class Ledger:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
 
-    def create(self, schema: str) -> None:
+    def create_tables(self, schema: str) -> None:
         """Make the tables of a script that are not there yet."""
         with self._lock:
             self._connection.executescript(schema)
@@ -38,13 +38,13 @@ class Ledger:
         with self._lock:
             self._connection.close()
 
-    def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    def fetch_all(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return what a statement finds."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
-    def change(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for one transaction: all of what is done with it, or nothing."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -57,6 +57,6 @@ class Ledger:
             self._connection.execute("COMMIT")
 
 
-def now() -> str:
+def utc_now() -> str:
     """Return the time as the file has it: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat()

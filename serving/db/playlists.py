@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.errors import InputError
-from serving.db.database import Ledger, now
+from serving.db.database import Database, utc_now
 
 # Of each listener; a playlist is written anew with each change.
-_MOST, _MOST_TRACKS, _MOST_TEXT = 500, 5_000, 500
+_MAX_PLAYLISTS, _MAX_TRACKS, _MAX_TEXT = 500, 5_000, 500
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS playlists (id TEXT PRIMARY KEY, name TEXT NOT NULL, title TEXT NOT NULL, comment TEXT NOT NULL,
@@ -35,7 +35,7 @@ class Playlist:
 
 
 @dataclass(frozen=True)
-class Queue:
+class PlayQueue:
     """What a player was about to play: track ids, the current one of them and how far, who has said so and when."""
 
     tracks: tuple[str, ...]
@@ -48,30 +48,32 @@ class Queue:
 class Playlists:
     """The tables of the ledger about what clients keep; every method is safe to call from any thread."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        ledger.create(_SCHEMA)
+    def __init__(self, ledger: Database) -> None:
+        self._database = ledger
+        ledger.create_tables(_SCHEMA)
 
-    def all(self, name: str) -> list[Playlist]:
+    def list_playlists(self, name: str) -> list[Playlist]:
         """Return a listener's playlists, the oldest first."""
         statement = "SELECT id, title, comment, tracks, created, changed FROM playlists WHERE name = ? ORDER BY created"
-        return [_playlist(row) for row in self._ledger.rows(statement, name)]
+        return [_playlist(row) for row in self._database.fetch_all(statement, name)]
 
-    def one(self, name: str, playlist_id: str) -> Playlist | None:
+    def get(self, name: str, playlist_id: str) -> Playlist | None:
         """Return a playlist of a listener's; None where the listener has no such one."""
-        statement = "SELECT id, title, comment, tracks, created, changed FROM playlists WHERE name = ? AND id = ?"
-        rows = self._ledger.rows(statement, name, playlist_id)
+        statement = (
+            "SELECT id, title, comment, tracks, created, changed FROM playlists WHERE name = ? AND id = ?"
+        )
+        rows = self._database.fetch_all(statement, name, playlist_id)
         return _playlist(rows[0]) if rows else None
 
     def create(self, name: str, title: str, tracks: Sequence[str]) -> Playlist:
         """Make a playlist; InputError for one that is too long, or one too many."""
-        if len(self.all(name)) >= _MOST:
-            raise InputError(f"expected at most {_MOST} playlists; delete one first")
-        made = Playlist(f"pl-{secrets.token_hex(8)}", title, "", tuple(tracks), now(), now())
+        if len(self.list_playlists(name)) >= _MAX_PLAYLISTS:
+            raise InputError(f"expected at most {_MAX_PLAYLISTS} playlists; delete one first")
+        made = Playlist(f"pl-{secrets.token_hex(8)}", title, "", tuple(tracks), utc_now(), utc_now())
         self._write(name, made)
         return made
 
-    def change(
+    def update(
         self,
         name: str,
         old: Playlist,
@@ -87,20 +89,20 @@ class Playlists:
             old.comment if comment is None else comment,
             old.tracks if tracks is None else tuple(tracks),
             old.created,
-            now(),
+            utc_now(),
         )
         self._write(name, changed)
         return changed
 
     def _write(self, name: str, playlist: Playlist) -> None:
-        if not playlist.title.strip() or max(len(playlist.title), len(playlist.comment)) > _MOST_TEXT:
+        if not playlist.title.strip() or max(len(playlist.title), len(playlist.comment)) > _MAX_TEXT:
             raise InputError(
-                f"expected a name and a comment of at most {_MOST_TEXT} characters, found none, or longer ones"
+                f"expected a name and a comment of at most {_MAX_TEXT} characters, found none, or longer ones"
             )
-        if len(playlist.tracks) > _MOST_TRACKS:
-            raise InputError(f"expected at most {_MOST_TRACKS} tracks, found {len(playlist.tracks)}")
+        if len(playlist.tracks) > _MAX_TRACKS:
+            raise InputError(f"expected at most {_MAX_TRACKS} tracks, found {len(playlist.tracks)}")
         row = (playlist.playlist_id, name, playlist.title, playlist.comment, json.dumps(playlist.tracks))
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             change.execute(
                 "INSERT OR REPLACE INTO playlists VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (*row, playlist.created, playlist.changed),
@@ -108,41 +110,47 @@ class Playlists:
 
     def delete(self, name: str, playlist_id: str) -> bool:
         """Delete a playlist; False where the listener has no such one."""
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             done = change.execute("DELETE FROM playlists WHERE name = ? AND id = ?", (name, playlist_id))
         return bool(done.rowcount)
 
     # --- the queue ---
 
-    def keep_queue(self, name: str, tracks: Sequence[str], current: str | None, position_ms: int, client: str) -> None:
+    def save_queue(
+        self, name: str, tracks: Sequence[str], current: str | None, position_ms: int, client: str
+    ) -> None:
         """Keep what a player is about to play."""
-        row = (name, json.dumps(tracks[:_MOST_TRACKS]), current, position_ms, client, now())
-        with self._ledger.change() as change:
+        row = (name, json.dumps(tracks[:_MAX_TRACKS]), current, position_ms, client, utc_now())
+        with self._database.transaction() as change:
             change.execute("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def queue(self, name: str) -> Queue | None:
+    def load_queue(self, name: str) -> PlayQueue | None:
         """Return what a player of the listener's was about to play last; None for nothing."""
         statement = "SELECT tracks, current, position_ms, client, changed FROM queues WHERE name = ?"
-        rows = self._ledger.rows(statement, name)
-        return Queue(tuple(json.loads(rows[0][0])), *rows[0][1:]) if rows else None
+        rows = self._database.fetch_all(statement, name)
+        return PlayQueue(tuple(json.loads(rows[0][0])), *rows[0][1:]) if rows else None
 
     # --- favourites and stars ---
 
     def favour(self, name: str, kept_id: str, favourite: bool) -> None:
         """Keep that an album or an artist is a favourite, or (False) no more: it says nothing of each of its tracks."""
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             if favourite:
-                change.execute("INSERT OR IGNORE INTO favourites VALUES (?, ?, ?)", (name, kept_id, now()))
+                change.execute(
+                    "INSERT OR IGNORE INTO favourites VALUES (?, ?, ?)", (name, kept_id, utc_now())
+                )
             else:
                 change.execute("DELETE FROM favourites WHERE name = ? AND id = ?", (name, kept_id))
 
     def favourites(self, name: str) -> dict[str, str]:
         """Return the ids of favourite albums and artists with the time, the latest first."""
-        return dict(self._ledger.rows("SELECT id, at FROM favourites WHERE name = ? ORDER BY at DESC", name))
+        return dict(
+            self._database.fetch_all("SELECT id, at FROM favourites WHERE name = ? ORDER BY at DESC", name)
+        )
 
-    def rate(self, name: str, track_id: str, stars: int) -> None:
+    def set_stars(self, name: str, track_id: str, stars: int) -> None:
         """Keep a track's 1 to 5 stars; 0 takes them back."""
-        with self._ledger.change() as change:
+        with self._database.transaction() as change:
             if stars:
                 change.execute("INSERT OR REPLACE INTO stars VALUES (?, ?, ?)", (name, track_id, stars))
             else:
@@ -150,7 +158,7 @@ class Playlists:
 
     def stars(self, name: str) -> dict[str, int]:
         """Return the stars of each track that has some."""
-        return dict(self._ledger.rows("SELECT track_id, stars FROM stars WHERE name = ?", name))
+        return dict(self._database.fetch_all("SELECT track_id, stars FROM stars WHERE name = ?", name))
 
 
 def _playlist(row: tuple[str, ...]) -> Playlist:

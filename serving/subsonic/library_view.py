@@ -5,21 +5,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from serving.app_state import House
-from serving.catalog import Album, Track, fold
+from serving.app_state import AppState
+from serving.catalog import Album, Track, normalize_text
 from serving.db.accounts import User
 from serving.media import content_type
-from serving.middleware import Refused
+from serving.middleware import RequestError
 
 # Subsonic wants to know when an album was added; the lake does not say.
 _CREATED = "2000-01-01T00:00:00Z"
 
 
-class Shelves:
+class LibraryView:
     """The collection for one listener."""
 
-    def __init__(self, house: House, user: User) -> None:
-        self._house, self._catalog, self._user = house, house.catalog, user
+    def __init__(self, house: AppState, user: User) -> None:
+        self._state, self._catalog, self._user = house, house.catalog, user
 
     def song(self, track: Track) -> dict[str, Any]:
         """Return a track as Subsonic's Child."""
@@ -62,19 +62,19 @@ class Shelves:
 
     @cached_property
     def _liked(self) -> dict[str, str]:
-        return self._house.listeners.rated_at(self._user.name)
+        return self._state.feedback.rating_times(self._user.name)
 
     @cached_property
     def _stars(self) -> dict[str, int]:
-        return self._house.playlists.stars(self._user.name)
+        return self._state.playlists.stars(self._user.name)
 
     @cached_property
     def _plays(self) -> dict[str, int]:
-        return self._house.listeners.plays_of(self._user.name)
+        return self._state.feedback.play_counts(self._user.name)
 
     @cached_property
     def _favourites(self) -> dict[str, str]:
-        return self._house.playlists.favourites(self._user.name)
+        return self._state.playlists.favourites(self._user.name)
 
     def songs(self, tracks: list[Track]) -> list[dict[str, Any]]:
         """Return tracks as Children."""
@@ -107,40 +107,46 @@ class Shelves:
         """Return an album with its songs; Refused (404) for none."""
         album = self._catalog.albums.get(album_id)
         if album is None:
-            raise Refused(404, "expected the id of an album")
+            raise RequestError(404, "expected the id of an album")
         return {**self._album(album), "song": self.songs(list(album.tracks))}
 
     def artist(self, artist_id: str) -> dict[str, Any]:
         """Return an artist with the albums; Refused (404) for none."""
         if artist_id not in self._catalog.artists:
-            raise Refused(404, "expected the id of an artist")
+            raise RequestError(404, "expected the id of an artist")
         return {
             **self._artist(artist_id),
             "album": [self._album(album) for album in self._catalog.artists[artist_id]],
         }
 
-    def index(self) -> list[dict[str, Any]]:
+    def artist_index(self) -> list[dict[str, Any]]:
         """Return all artists by first letter."""
         letters: dict[str, list[dict[str, Any]]] = {}
         for artist_id in self._catalog.artists:
             found = self._artist(artist_id)
-            first = fold(found["name"])[:1].upper()
+            first = normalize_text(found["name"])[:1].upper()
             letters.setdefault(first if first.isalpha() else "#", []).append(found)
         return [{"name": letter, "artist": letters[letter]} for letter in sorted(letters)]
 
-    def albums(self, kind: str, *, size: int, offset: int, genre: str, years: tuple[int, int]) -> list[dict[str, Any]]:
+    def album_list(
+        self, kind: str, *, size: int, offset: int, genre: str, years: tuple[int, int]
+    ) -> list[dict[str, Any]]:
         """Return a page of albums in one of Subsonic's orders."""
         found = list(self._catalog.albums.values())
         if kind == "random":
             random.shuffle(found)
         elif kind == "alphabeticalByName":
-            found.sort(key=lambda album: fold(album.name))
+            found.sort(key=lambda album: normalize_text(album.name))
         elif kind == "byYear":
             low, high = sorted(years)
             found = [a for a in found if a.tracks[0].year is not None and low <= a.tracks[0].year <= high]
             found.sort(key=lambda album: album.tracks[0].year or 0, reverse=years[0] > years[1])
         elif kind == "byGenre":
-            found = [a for a in found if any(fold(track.genre) == fold(genre) for track in a.tracks)]
+            found = [
+                a
+                for a in found
+                if any(normalize_text(track.genre) == normalize_text(genre) for track in a.tracks)
+            ]
         elif kind in ("frequent", "recent", "starred", "highest"):
             found = self._by_listener(found, kind)
         return [self._album(album) for album in found[offset : offset + size]]
@@ -151,35 +157,45 @@ class Shelves:
         if kind == "frequent":
             weights: dict[str, float] = dict(self._plays)
         elif kind == "recent":
-            rows = self._house.listeners.history(self._user.name, most=500)
+            rows = self._state.feedback.history(self._user.name, most=500)
             weights = {row["track_id"]: float(len(rows) - n) for n, row in reversed(list(enumerate(rows)))}
         else:
-            weights = {each: 1.0 for each, good in self._house.listeners.ratings(self._user.name).items() if good}
+            weights = {
+                each: 1.0 for each, good in self._state.feedback.ratings(self._user.name).items() if good
+            }
         scored = [(max(weights.get(track.track_id, 0) for track in album.tracks), album) for album in albums]
         return [album for score, album in sorted(scored, key=lambda pair: -pair[0]) if score]
 
-    def of_genre(self, genre: str) -> list[Track]:
+    def songs_by_genre(self, genre: str) -> list[Track]:
         """Return the tracks of a genre."""
-        wanted = fold(genre)
-        return [t for t in self._catalog.tracks if wanted in (fold(name) for name in (t.genre, *t.genres))]
+        wanted = normalize_text(genre)
+        return [
+            t
+            for t in self._catalog.tracks
+            if wanted in (normalize_text(name) for name in (t.genre, *t.genres))
+        ]
 
-    def random(self, count: int, genre: str, years: tuple[int, int]) -> list[Track]:
+    def random_songs(self, count: int, genre: str, years: tuple[int, int]) -> list[Track]:
         """Return tracks drawn at random, of one genre and of years from and to where these are named."""
-        among = list(self.of_genre(genre) if genre else self._catalog.tracks)
+        among = list(self.songs_by_genre(genre) if genre else self._catalog.tracks)
         if years != (0, 9999):
-            among = [track for track in among if track.year is not None and years[0] <= track.year <= years[1]]
+            among = [
+                track for track in among if track.year is not None and years[0] <= track.year <= years[1]
+            ]
         return random.sample(among, min(count, len(among)))
 
-    def top(self, artist: str, count: int) -> list[Track]:
+    def top_songs(self, artist: str, count: int) -> list[Track]:
         """Return an artist's tracks, those that the listener finished most often first."""
-        plays = self._house.listeners.plays_of(self._user.name)
-        tracks = [track for track in self._catalog.tracks if fold(track.artist) == fold(artist)]
+        plays = self._state.feedback.play_counts(self._user.name)
+        tracks = [
+            track for track in self._catalog.tracks if normalize_text(track.artist) == normalize_text(artist)
+        ]
         return sorted(tracks, key=lambda track: -plays.get(track.track_id, 0))[:count]
 
     def search(self, query: str, pages: dict[str, tuple[int, int]]) -> dict[str, Any]:
         """Return what a query finds: `pages` has (offset, count) for artist, album and song. All for an empty query."""
         tracks = self._catalog.search(query)
-        words = fold(query).split()
+        words = normalize_text(query).split()
         artists = dict.fromkeys(t.artist_id for t in tracks if _begins(t.artist, words))
         albums = dict.fromkeys(t.album_id for t in tracks if _begins(f"{t.album} {t.artist}", words))
 
@@ -197,28 +213,28 @@ class Shelves:
         """Return what sounds like a song, an album or an artist, without the seeds themselves."""
         seeds = self._seeds(wanted)
         if len(seeds) == 1:
-            near = self._house.projection.similar(seeds[0].track_id)
+            near = self._state.online_store.similar(seeds[0].track_id)
             if near:
-                return self._catalog.known(item["track_id"] for item in near)[:count]
-        champion, own = self._house.projection.champion(), [track.track_id for track in seeds]
-        return self._house.radio.next(self._catalog, champion, seeds, [], set(own), count)
+                return self._catalog.by_ids(item["track_id"] for item in near)[:count]
+        champion, own = self._state.online_store.champion(), [track.track_id for track in seeds]
+        return self._state.radio.next_tracks(self._catalog, champion, seeds, [], set(own), count)
 
     def _seeds(self, wanted: str) -> list[Track]:
         if wanted in self._catalog.artists:
             return [track for album in self._catalog.artists[wanted] for track in album.tracks]
         if wanted in self._catalog.albums:
             return list(self._catalog.albums[wanted].tracks)
-        return [self._house.track(wanted)]
+        return [self._state.track(wanted)]
 
-    def any_track(self, wanted: str) -> Track:
+    def resolve_track(self, wanted: str) -> Track:
         """Return a track of a song's, album's, artist's or playlist's id; Refused (404) for none."""
         return self._seeds(wanted)[0]
 
-    def is_group(self, wanted: str) -> bool:
+    def is_artist_or_album(self, wanted: str) -> bool:
         """Tell whether an id is an album's or an artist's."""
         return wanted in self._catalog.albums or wanted in self._catalog.artists
 
-    def favourites(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def starred(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the listener's favourite albums and artists, the latest first."""
         kept = list(self._favourites)
         albums = [self._album(self._catalog.albums[each]) for each in kept if each in self._catalog.albums]
@@ -227,7 +243,9 @@ class Shelves:
     def similar_artists(self, wanted: str, count: int) -> list[dict[str, Any]]:
         """Return the artists of what sounds like an artist, an album or a song, without the artist."""
         own = self._seeds(wanted)[0].artist_id
-        near = dict.fromkeys(track.artist_id for track in self.similar(wanted, 3 * count) if track.artist_id != own)
+        near = dict.fromkeys(
+            track.artist_id for track in self.similar(wanted, 3 * count) if track.artist_id != own
+        )
         return [self._artist(each) for each in near][:count]
 
 
@@ -243,5 +261,5 @@ def _part(name: str) -> str:
 
 
 def _begins(text: str, words: list[str]) -> bool:
-    own = fold(text).split()
+    own = normalize_text(text).split()
     return all(any(each.startswith(word) for each in own) for word in words)

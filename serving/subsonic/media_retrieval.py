@@ -8,44 +8,46 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import FileResponse
 
-from jobs.plays.events import MAX_AHEAD
+from jobs.plays.events import MAX_CLOCK_SKEW
 from serving.media import file_response
-from serving.subsonic.protocol import GENERIC, Answer, Call, SubsonicError, method
+from serving.subsonic.protocol import GENERIC, Answer, SubsonicError, SubsonicRequest, method
 
 # Scrobbles of one call: what a player has kept while it was offline.
 _MOST = 1_000
 
 
 @method("stream", "download")
-def _stream(call: Call) -> FileResponse:
-    return file_response(call.house, call.house.track(call.query.text("id")))
+def _stream(call: SubsonicRequest) -> FileResponse:
+    return file_response(call.state, call.state.track(call.query.text("id")))
 
 
 @method("getCoverArt")
-def _cover(call: Call) -> Answer:
-    track = call.shelves.any_track(call.query.text("id"))
-    picture = call.house.covers.jpeg(track, call.house.catalog.audio_file(track), call.query.number("size", 600, 1200))
+def _cover(call: SubsonicRequest) -> Answer:
+    track = call.library.resolve_track(call.query.text("id"))
+    picture = call.state.covers.jpeg(
+        track, call.state.catalog.audio_file(track), call.query.number("size", 600, 1200)
+    )
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
 @method("scrobble")
-def _scrobble(call: Call) -> Answer:
+def _scrobble(call: SubsonicRequest) -> Answer:
     """All of them or, where one is wrong, none."""
     kind = "started" if call.query.text("submission", "true").lower() == "false" else "finished"
     ids, times = call.query.all("id") or [call.query.text("id")], call.query.all("time")
     if len(ids) > _MOST:
         raise SubsonicError(GENERIC, f"expected at most {_MOST} ids, found {len(ids)}")
     events = [_event(call, kind, track_id, time) for track_id, time in zip_longest(ids, times[: len(ids)])]
-    limit = call.house.event_limit
-    limit.take(call.user.name, min(len(events), limit.burst))
+    limit = call.state.event_limit
+    limit.consume(call.user.name, min(len(events), limit.burst))
     for event in events:
-        call.house.accept(call.user, event, count=False)
+        call.state.accept_play(call.user, event, count=False)
     return {}
 
 
-def _event(call: Call, kind: str, track_id: str, time: str | None) -> dict[str, Any]:
+def _event(call: SubsonicRequest, kind: str, track_id: str, time: str | None) -> dict[str, Any]:
     """The same scrobble sent again is the same event, where the client says when it was."""
-    track = call.house.track(track_id)
+    track = call.state.track(track_id)
     event: dict[str, Any] = {"track_id": track_id, "event": kind}
     if kind == "finished":
         event["position_s"] = track.duration_s
@@ -59,7 +61,7 @@ def _event(call: Call, kind: str, track_id: str, time: str | None) -> dict[str, 
 def _time(milliseconds: str) -> str:
     try:
         at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-        if at > datetime.now(UTC) + MAX_AHEAD:
+        if at > datetime.now(UTC) + MAX_CLOCK_SKEW:
             raise ValueError
     except (ValueError, OverflowError, OSError):
         raise SubsonicError(
@@ -69,12 +71,14 @@ def _time(milliseconds: str) -> str:
 
 
 @method("getNowPlaying")
-def _now(call: Call) -> Answer:
-    rows = call.house.listeners.history(call.user.name, most=1)
-    if not rows or rows[0]["event"] != "started" or rows[0]["track_id"] not in call.house.catalog.by_id:
+def _now_playing(call: SubsonicRequest) -> Answer:
+    rows = call.state.feedback.history(call.user.name, most=1)
+    if not rows or rows[0]["event"] != "started" or rows[0]["track_id"] not in call.state.catalog.by_id:
         return {"nowPlaying": {"entry": []}}
     minutes = int((datetime.now(UTC) - datetime.fromisoformat(rows[0]["at"])).total_seconds() // 60)
-    song = call.shelves.song(call.house.catalog.by_id[rows[0]["track_id"]])
+    song = call.library.song(call.state.catalog.by_id[rows[0]["track_id"]])
     return {
-        "nowPlaying": {"entry": [{**song, "username": call.user.name, "minutesAgo": max(0, minutes), "playerId": 1}]}
+        "nowPlaying": {
+            "entry": [{**song, "username": call.user.name, "minutesAgo": max(0, minutes), "playerId": 1}]
+        }
     }

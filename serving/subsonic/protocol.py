@@ -7,16 +7,16 @@ from xml.etree import ElementTree
 from fastapi import Response
 from fastapi.responses import JSONResponse
 
-from serving.app_state import House
+from serving.app_state import AppState
 from serving.db.accounts import User
-from serving.subsonic.library_view import Shelves
+from serving.subsonic.library_view import LibraryView
 
 VERSION = "1.16.1"
 _NAMESPACE = "http://subsonic.org/restapi"
 
 # Subsonic's error numbers; https://opensubsonic.netlify.app/docs/responses/error/ has them.
 GENERIC, MISSING, CLIENT_TOO_OLD, SERVER_TOO_OLD = 0, 10, 20, 30
-WRONG, CONFLICTING, BAD_KEY, FORBIDDEN, NOT_FOUND = 40, 43, 44, 50, 70
+WRONG_CREDENTIALS, CONFLICTING, INVALID_API_KEY, FORBIDDEN, NOT_FOUND = 40, 43, 44, 50, 70
 
 
 class SubsonicError(Exception):
@@ -54,29 +54,31 @@ class Query:
         return min(int(text[:9]), most)
 
 
-class Call:
+class SubsonicRequest:
     """One call: who, what was asked by which method, and everything to answer it with."""
 
-    def __init__(self, house: House, user: User, query: Query, name: str) -> None:
-        self.house, self.user, self.query, self.name = house, user, query, name
-        self.shelves = Shelves(house, user)
+    def __init__(self, house: AppState, user: User, query: Query, name: str) -> None:
+        self.state, self.user, self.query, self.name = house, user, query, name
+        self.library = LibraryView(house, user)
 
 
 Answer = dict[str, Any] | Response
-METHODS: dict[str, Callable[[Call], Answer]] = {}
+METHODS: dict[str, Callable[[SubsonicRequest], Answer]] = {}
 
 
-def method(*names: str) -> Callable[[Callable[[Call], Answer]], Callable[[Call], Answer]]:
+def method(
+    *names: str,
+) -> Callable[[Callable[[SubsonicRequest], Answer]], Callable[[SubsonicRequest], Answer]]:
     """Make a function the answer to calls of these names."""
 
-    def register(function: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
+    def register(function: Callable[[SubsonicRequest], Answer]) -> Callable[[SubsonicRequest], Answer]:
         METHODS.update(dict.fromkeys(names, function))
         return function
 
     return register
 
 
-def wrap(query: Query, content: dict[str, Any], status: str = "ok") -> Response:
+def render(query: Query, content: dict[str, Any], status: str = "ok") -> Response:
     """Return the content as an answer in the form that the query asks for."""
     head = {
         "status": status,
@@ -112,4 +114,6 @@ def _fill(element: ElementTree.Element, content: dict[str, Any]) -> None:
 
 def _plain(value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return "".join(c for c in text if c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe"))
+    return "".join(
+        c for c in text if c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe")
+    )

@@ -10,9 +10,9 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from jobs.errors import InputError
-from serving.middleware import Refused
+from serving.middleware import RequestError
 from serving.subsonic import album_lists, browsing, media_retrieval, playlists, system
-from serving.subsonic.authentication import log_in
+from serving.subsonic.authentication import authenticate
 from serving.subsonic.protocol import (
     CLIENT_TOO_OLD,
     GENERIC,
@@ -20,23 +20,23 @@ from serving.subsonic.protocol import (
     NOT_FOUND,
     SERVER_TOO_OLD,
     VERSION,
-    Call,
     Query,
     SubsonicError,
-    wrap,
+    SubsonicRequest,
+    render,
 )
 
 # Each registers the methods of its theme.
 PARTS = (system, browsing, album_lists, playlists, media_retrieval)
 
 # Parameters of one call; a playlist may have half as many tracks.
-_MOST = 10_000
+_MAX_PARAMETERS = 10_000
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.api_route("/rest/{name}", methods=["GET", "POST", "HEAD"])
-async def rest(request: Request, name: str) -> Response:
+async def handle(request: Request, name: str) -> Response:
     """Answer one call, in XML, or in JSON where `f=json` asks for it."""
     values = _parameters(request.url.query)
     if request.method == "POST":
@@ -47,9 +47,9 @@ async def rest(request: Request, name: str) -> Response:
 
 def _parameters(text: str) -> dict[str, list[str]]:
     try:
-        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST)
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
     except ValueError:
-        raise Refused(400, f"expected at most {_MOST} parameters, found more") from None
+        raise RequestError(400, f"expected at most {_MAX_PARAMETERS} parameters, found more") from None
 
 
 @router.options("/rest/{name}")
@@ -61,18 +61,18 @@ async def preflight(name: str) -> Response:
 def _answer(request: Request, name: str, query: Query) -> Response:
     try:
         if name == "getOpenSubsonicExtensions":  # asked before a login
-            return wrap(query, system.extensions())
+            return render(query, system.extensions())
         _check_version(query.text("v", VERSION))
-        user = log_in(request.app.state.house, query, request)
+        user = authenticate(request.app.state.app_state, query, request)
         if name not in METHODS:
             raise SubsonicError(GENERIC, f"expected a method that Segue has, found {ascii(name)[:40]}")
-        found = METHODS[name](Call(request.app.state.house, user, query, name))
-        return found if isinstance(found, Response) else wrap(query, found)
+        found = METHODS[name](SubsonicRequest(request.app.state.app_state, user, query, name))
+        return found if isinstance(found, Response) else render(query, found)
     except SubsonicError as error:
         return _failed(query, error.code, str(error))
     except InputError as error:
         return _failed(query, GENERIC, str(error))
-    except Refused as refused:
+    except RequestError as refused:
         if refused.status_code == 429:
             raise
         return _failed(query, NOT_FOUND if refused.status_code == 404 else GENERIC, str(refused))
@@ -80,7 +80,7 @@ def _answer(request: Request, name: str, query: Query) -> Response:
 
 def _failed(query: Query, code: int, text: str) -> Response:
     error: dict[str, Any] = {"code": code, "message": text}
-    return wrap(query, {"error": error}, status="failed")
+    return render(query, {"error": error}, status="failed")
 
 
 def _check_version(text: str) -> None:

@@ -36,17 +36,17 @@ log = logging.getLogger("bench")
 class Clocked:
     """A function of a row that reports the seconds of each call to `add`."""
 
-    def __init__(self, function: file_tasks.Function, add: Callable[[float], Any]) -> None:
+    def __init__(self, function: file_tasks.FileFunction, add: Callable[[float], Any]) -> None:
         self.function, self.add = function, add
 
-    def __call__(self, row: file_tasks.Row) -> file_tasks.Row:
+    def __call__(self, row: file_tasks.FileRow) -> file_tasks.FileRow:
         begun = time.perf_counter()
         result = self.function(row)
         self.add(time.perf_counter() - begun)
         return result
 
 
-def both(row: file_tasks.Row, scratch: str) -> file_tasks.Row:
+def both(row: file_tasks.FileRow, scratch: str) -> file_tasks.FileRow:
     """Compress and extract one file, to nobody's use: after it a process has imported and compiled what it needs."""
     root = tempfile.mkdtemp(dir=scratch)
     source = {"path": row["path"], "size": os.path.getsize(row["path"])}
@@ -59,13 +59,15 @@ def both(row: file_tasks.Row, scratch: str) -> file_tasks.Row:
 class Pool:
     """The bare functions in plain processes, one per core; ready (imported, compiled) once it is made."""
 
-    def __init__(self, cores: int, row: file_tasks.Row, scratch: str) -> None:
+    def __init__(self, cores: int, row: file_tasks.FileRow, scratch: str) -> None:
         context = multiprocessing.get_context("spawn")
         ready = context.Barrier(cores + 1)
         self._pool = context.Pool(cores, _prepare, (row, scratch, ready))
         ready.wait()
 
-    def run(self, function: file_tasks.Function, rows: list[file_tasks.Row], sizes: list[int]) -> dict[str, float]:
+    def run(
+        self, function: file_tasks.FileFunction, rows: list[file_tasks.FileRow], sizes: list[int]
+    ) -> dict[str, float]:
         """Run the function on every row, largest first; return the seconds it took, and the calls' own in all."""
         order = sorted(range(len(rows)), key=lambda i: -sizes[i])
         begun = time.perf_counter()
@@ -78,23 +80,25 @@ class Pool:
         self._pool.join()
 
 
-def _prepare(row: file_tasks.Row, scratch: str, ready: Any) -> None:
+def _prepare(row: file_tasks.FileRow, scratch: str, ready: Any) -> None:
     both(row, scratch)
     ready.wait()
 
 
-def _seconds(function: file_tasks.Function, row: file_tasks.Row) -> float:
+def _seconds(function: file_tasks.FileFunction, row: file_tasks.FileRow) -> float:
     took: list[float] = []
     result = Clocked(function, took.append)(row)
     if result.get("error"):
-        raise RuntimeError(f"expected files without a fault to measure with, found {result['path']}: {result['error']}")
+        raise RuntimeError(
+            f"expected files without a fault to measure with, found {result['path']}: {result['error']}"
+        )
     return took[0]
 
 
 class Spark:
     """The steps themselves, in this process, on one session."""
 
-    def __init__(self, master: str, rows: list[file_tasks.Row], scratch: str) -> None:
+    def __init__(self, master: str, rows: list[file_tasks.FileRow], scratch: str) -> None:
         self.master, self._rows, self._scratch = master, rows, scratch
 
     def warm_up(self) -> None:
@@ -102,7 +106,7 @@ class Spark:
         shutil.rmtree(Path(self._scratch, "warm-up"), ignore_errors=True)
         function = functools.partial(both, scratch=self._scratch)
         lake, sizes = Lake(Path(self._scratch, "warm-up")), [1] * len(self._rows)
-        file_tasks.run(
+        file_tasks.map_files(
             self.master,
             lake,
             self._rows,
@@ -114,7 +118,9 @@ class Spark:
             task_files=1,
         )
 
-    def run(self, step: Callable[[argparse.Namespace], Any], arguments: argparse.Namespace) -> dict[str, float]:
+    def run(
+        self, step: Callable[[argparse.Namespace], Any], arguments: argparse.Namespace
+    ) -> dict[str, float]:
         """Run a step; return the seconds of all of it, of its parts, and of the calls of its function in all."""
         self.warm_up()
         with _clocks(self.master) as times:
@@ -122,7 +128,9 @@ class Spark:
             counts = step(arguments)
             times["seconds"] = time.perf_counter() - begun
         if counts["rejected"]:
-            raise RuntimeError(f"expected files without a fault to measure with, found {counts['rejected']} rejected")
+            raise RuntimeError(
+                f"expected files without a fault to measure with, found {counts['rejected']} rejected"
+            )
         return {"plan": times["map_begun"] - begun, **times}
 
 
@@ -130,10 +138,10 @@ class Spark:
 def _clocks(master: str) -> Iterator[dict[str, float]]:
     """Clock the map over the files (`map`), its function (`busy`) and the commits (`commit`) of a step run inside."""
     times: dict[str, float] = {"commit": 0.0}
-    run = file_tasks.run
+    run = file_tasks.map_files
 
-    def clocked_run(*arguments: Any, function: file_tasks.Function, **named: Any) -> None:
-        busy = session.spark(master).sparkContext.accumulator(0.0)
+    def clocked_run(*arguments: Any, function: file_tasks.FileFunction, **named: Any) -> None:
+        busy = session.get_session(master).sparkContext.accumulator(0.0)
         times["map_begun"] = time.perf_counter()
         run(*arguments, function=Clocked(function, busy.add), **named)
         times.update(map=time.perf_counter() - times["map_begun"], busy=busy.value)
@@ -169,7 +177,9 @@ class Rounds:
             if step is extract:
                 catalog.main(arguments)
             order = list(turns) if number % 2 == 0 else list(reversed(turns))
-            results[step.__name__.removeprefix("jobs.")] = {name: _told(name, step, turns[name]) for name in order}
+            results[step.__name__.removeprefix("jobs.")] = {
+                name: _told(name, step, turns[name]) for name in order
+            }
         return {**results, **_size(lake)}
 
     def alone(self, folder: str, name: str) -> dict[str, Any]:
@@ -182,13 +192,18 @@ class Rounds:
 
     def _bare(self, step: Any, folder: str, lake: Lake) -> dict[str, float]:
         if step is extract:
-            rows = lake.arrow(TRACKS, *extract._NEEDED, "bit_rate").to_pylist()
-            return self._pool.run(extract.extract_file, rows, [row["duration_s"] * row["bit_rate"] for row in rows])
+            rows = lake.read_arrow(TRACKS, *extract._NEEDED, "bit_rate").to_pylist()
+            return self._pool.run(
+                extract.extract_file, rows, [row["duration_s"] * row["bit_rate"] for row in rows]
+            )
         rows = [
-            {**file, **rejects.attempt(file["path"], {})} for file in scan.scan(folder, self._scratch / "no lake").files
+            {**file, **rejects.new_attempt(file["path"], {})}
+            for file in scan.scan(folder, self._scratch / "no lake").files
         ]
         with tempfile.TemporaryDirectory(dir=self._scratch) as root:
-            function = functools.partial(compress.compress_file, audio_root=root, bit_rate=BIT_RATE, in_place=False)
+            function = functools.partial(
+                compress.compress_file, audio_root=root, bit_rate=BIT_RATE, in_place=False
+            )
             return self._pool.run(function, rows, [row["size"] for row in rows])
 
     def _arguments(self, folder: str, lake: str) -> argparse.Namespace:
@@ -207,7 +222,7 @@ class Rounds:
 
 
 def _size(lake: Lake) -> dict[str, float]:
-    durations = lake.arrow(TRACKS, "duration_s")["duration_s"].to_pylist()
+    durations = lake.read_arrow(TRACKS, "duration_s")["duration_s"].to_pylist()
     return {"tracks": len(durations), "audio_s": sum(durations)}
 
 
@@ -220,11 +235,11 @@ def _told(name: str, step: Any, work: Callable[[], dict[str, float]]) -> dict[st
 def run(plan: dict[str, Any]) -> dict[str, Any]:
     """Return the plan's times: the cold starts, the paired rounds, the growth."""
     cores, scratch, folder = plan["cores"], plan["scratch"], plan["folder"]
-    session.log_to(Path(scratch, "spark.log"))
+    session.redirect_stderr_to(Path(scratch, "spark.log"))
     rows = [{"path": file["path"]} for file in _smallest(folder, 2 * cores)]
     cold = {"Python, imports": time.time() - psutil.Process().create_time()}
     spark = Spark(f"local[{cores}]", rows, scratch)
-    cold["Spark's session"] = _clock(lambda: session.spark(spark.master))
+    cold["Spark's session"] = _clock(lambda: session.get_session(spark.master))
     cold["Spark's first task on every worker"] = _clock(spark.warm_up)
     pool: list[Pool] = []
     cold["the bare pool, first file"] = _clock(lambda: pool.append(Pool(cores, rows[0], scratch)))

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peaks import ROLES, Peaks
+from peak_memory import ROLES, Peaks
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -33,10 +33,16 @@ STEPS = ("compress", "extract")
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Return the arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, default=400, help="clips to measure with (default 400)")
-    parser.add_argument("--rounds", type=int, default=3, help="pairs of Spark and bare on 2 cores (default 3)")
-    parser.add_argument("--quick", action="store_true", help="8 tracks, one round on 2 cores: shows that it works")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="pairs of Spark and bare on 2 cores (default 3)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="8 tracks, one round on 2 cores: shows that it works"
+    )
     parser.add_argument(
         "--library",
         type=Path,
@@ -55,7 +61,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     arguments = parse(argv)
-    os.environ.update(session.ONE_THREAD)
+    os.environ.update(session.SINGLE_THREAD_ENV)
     load = os.getloadavg()[0]
     clips = prepare(arguments.library, arguments.tracks)
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
@@ -96,7 +102,13 @@ def part(clips: list[Path], share: int, scratch: Path) -> str:
 def measure(cores: int, folders: list[str], rounds: int, scratch: Path) -> dict[str, Any]:
     """Run batch_session.py on the first cores of the machine; return its times, with the peak memory."""
     scratch.mkdir()
-    plan = {"cores": cores, "rounds": rounds, "folder": folders[-1], "growth": folders[:-1], "scratch": str(scratch)}
+    plan = {
+        "cores": cores,
+        "rounds": rounds,
+        "folder": folders[-1],
+        "growth": folders[:-1],
+        "scratch": str(scratch),
+    }
     plan["results"] = str(scratch / "results.json")
     print(f"{cores} core(s), {rounds} round(s):", file=sys.stderr)
     usable = sorted(os.sched_getaffinity(0))[:cores]
@@ -133,12 +145,16 @@ def show(load: float, measured: dict[int, Any], idle: dict[str, float]) -> None:
 def cpu() -> str:
     """Return the processor's name."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), "processor unknown")
+    return next(
+        (line.split(": ", 1)[1] for line in lines if line.startswith("model name")), "processor unknown"
+    )
 
 
 def grid(title: str, *columns: str) -> Grid:
     """Return an empty table, its first column to the left and the others to the right."""
-    made = Grid(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    made = Grid(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim"
+    )
     for number, column in enumerate(columns):
         made.add_column(column, justify="right" if number else "left")
     return made
@@ -153,7 +169,14 @@ def spread(values: list[float]) -> str:
 
 def throughput(measured: dict[int, Any]) -> Grid:
     """Return tracks/s of each step and number of cores, and Spark's share of the bare function's."""
-    columns = ("cores", "Spark, tracks/s", "bare, tracks/s", "rounds", "Spark : bare, whole step", "map alone")
+    columns = (
+        "cores",
+        "Spark, tracks/s",
+        "bare, tracks/s",
+        "rounds",
+        "Spark : bare, whole step",
+        "map alone",
+    )
     made = grid("Throughput, warm (shares: least / median / most of the rounds)", "step", *columns)
     for step in STEPS:
         for cores, times in measured.items():
@@ -168,11 +191,22 @@ def throughput(measured: dict[int, Any]) -> Grid:
 
 def losses(two: dict[str, Any]) -> Grid:
     """Return where the seconds of Spark's steps go, on 2 cores."""
-    columns = ("whole step", "plan", "in the function", "slots waiting", "commit", "rest", "a call, Spark : bare")
+    columns = (
+        "whole step",
+        "plan",
+        "in the function",
+        "slots waiting",
+        "commit",
+        "rest",
+        "a call, Spark : bare",
+    )
     made = grid("Where Spark's seconds go, 2 cores (medians)", "step", *columns)
     for step in STEPS:
         spark = [pair[step]["spark"] for pair in two["pairs"]]
-        parts = {name: median(times[name] for times in spark) for name in ("seconds", "plan", "map", "busy", "commit")}
+        parts = {
+            name: median(times[name] for times in spark)
+            for name in ("seconds", "plan", "map", "busy", "commit")
+        }
         calls = median(pair[step]["spark"]["busy"] / pair[step]["bare"]["busy"] for pair in two["pairs"])
         working, rest = parts["busy"] / 2, parts["seconds"] - parts["plan"] - parts["map"] - parts["commit"]
         seconds = (parts["seconds"], parts["plan"], working, parts["map"] - working, parts["commit"], rest)
@@ -182,8 +216,12 @@ def losses(two: dict[str, Any]) -> Grid:
 
 def growth(two: dict[str, Any]) -> Grid:
     """Return the steps' seconds at a quarter, half and all of the clips, on 2 cores."""
-    made = grid("Growth, Spark on 2 cores", "tracks", "compress, s", "per track, ms", "extract, s", "per track, ms")
-    whole = {step: {"seconds": median(pair[step]["spark"]["seconds"] for pair in two["pairs"])} for step in STEPS}
+    made = grid(
+        "Growth, Spark on 2 cores", "tracks", "compress, s", "per track, ms", "extract, s", "per track, ms"
+    )
+    whole = {
+        step: {"seconds": median(pair[step]["spark"]["seconds"] for pair in two["pairs"])} for step in STEPS
+    }
     for row in (*two["growth"], {"tracks": two["pairs"][0]["tracks"], **whole}):
         cells = [str(row["tracks"])]
         for step in STEPS:
@@ -208,7 +246,9 @@ def memory(measured: dict[int, Any]) -> Grid:
     names = [f"{kind}, {cores} core(s)" for cores in measured for kind in ("RSS", "PSS")]
     made = grid("Peak memory, MiB (most of any one process)", "process", *names)
     for role in sorted(measured[2]["peaks"], key=ROLES.index):
-        cells = [times["peaks"].get(role, {}).get(kind) for times in measured.values() for kind in ("rss", "pss")]
+        cells = [
+            times["peaks"].get(role, {}).get(kind) for times in measured.values() for kind in ("rss", "pss")
+        ]
         made.add_row(role, *("" if value is None or value != value else f"{value:,.0f}" for value in cells))
     return made
 

@@ -26,13 +26,13 @@ import librosa
 import numpy as np
 import scipy.stats
 import soundfile
-import test_dsp
+import test_features
 from threadpoolctl import threadpool_limits
 
 from jobs.audio import decoding
 from jobs.dsp import features
-from jobs.dsp.accumulators import Found, Group, Segment
-from jobs.dsp.harmony import Chroma, Harmony
+from jobs.dsp.accumulators import FeatureAccumulator, FeatureMap, Segment
+from jobs.dsp.harmony import ConstantQHarmony, StftChroma
 from jobs.dsp.timbre import Mel, Timbre
 from jobs.steps import extract
 
@@ -52,7 +52,9 @@ def main() -> None:
         return
     warnings.simplefilter("ignore")
     cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores, {platform.platform()}, Python {platform.python_version()}, librosa {librosa.__version__}\n")
+    print(
+        f"{cores} cores, {platform.platform()}, Python {platform.python_version()}, librosa {librosa.__version__}\n"
+    )
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
         compare(clips(Path(folder)), rounds=2 if arguments.quick else 7)
         over_duration([d for d in DURATIONS_S if d <= 300 or not arguments.quick])
@@ -83,29 +85,31 @@ def decode(path: str) -> tuple[np.ndarray, int]:
     return np.concatenate(list(decoder.blocks())), decoder.sample_rate
 
 
-class Nothing(Group):
+class Nothing(FeatureAccumulator):
     """What every group needs: segments, their Fourier transform, and what is measured while it is in the cache."""
 
     def add(self, segment: Segment) -> None:
         pass
 
-    def finish(self) -> Found:
+    def finish(self) -> FeatureMap:
         return {}
 
 
-def ours(*groups: type[Group]) -> Callable[[str], Found]:
+def ours(*groups: type[FeatureAccumulator]) -> Callable[[str], FeatureMap]:
     """Return a function that decodes a file block by block and computes these groups."""
 
-    def run(path: str) -> Found:
+    def run(path: str) -> FeatureMap:
         decoder = decoding.open_audio(path)
-        return features.analyse(decoder.blocks, sample_rate=decoder.sample_rate, groups=groups or features.GROUPS)
+        return features.extract_groups(
+            decoder.blocks, sample_rate=decoder.sample_rate, groups=groups or features.GROUPS
+        )
 
     return run
 
 
 def oracle(path: str) -> None:
     """Plain librosa, one call per feature, for the 518."""
-    test_dsp.oracle(*decode(path))
+    test_features.oracle(*decode(path))
 
 
 def fma_script(path: str) -> None:
@@ -152,8 +156,8 @@ def compare(paths: list[str], rounds: int) -> None:
         "stage: decode + STFT + moments": ours(Nothing),
         "stage: with mfcc, delta, rhythm": ours(Mel),
         "stage: with contrast, roll-off, ...": ours(Timbre),
-        "stage: with chroma_stft": ours(Chroma),
-        "stage: with constant-Q, tonnetz, key": ours(Harmony),
+        "stage: with chroma_stft": ours(StftChroma),
+        "stage: with constant-Q, tonnetz, key": ours(ConstantQHarmony),
     }
     for way in ways.values():
         way(paths[0])  # compile, fill caches
@@ -202,7 +206,7 @@ def one_duration(duration_s: float) -> dict[str, float]:
     features.warm_up()
     before = peak_mib()
     started = time.process_time()
-    features.features(blocks, sample_rate=44_100)
+    features.extract_features(blocks, sample_rate=44_100)
     spent = time.process_time() - started
     return {"cpu_s": spent, "readings": readings, "peak": peak_mib(), "before": before}
 
@@ -220,11 +224,11 @@ def over_tracks(folder: Path, counts: list[int]) -> None:
         soundfile.write(file, synthetic(3, number), 44_100)
     print("Tracks of 3 s (60 files, again and again), one process, decoding included")
     print(f"{'tracks':>10}{'CPU s':>10}{'ms/track':>10}{'peak MiB':>10}")
-    extract.describe(files[0])
+    extract.extract_file_features(files[0])
     done, started, spent = 0, time.process_time(), []
     for count in counts:
         for number in range(done, count):
-            extract.describe(files[number % len(files)])
+            extract.extract_file_features(files[number % len(files)])
         done = count
         spent.append(time.process_time() - started)
         print(f"{count:10,}{spent[-1]:10.1f}{1e3 * spent[-1] / count:10.2f}{peak_mib():10.0f}")

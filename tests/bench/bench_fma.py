@@ -36,7 +36,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="for the files, 4 GB (default: a temporary one)")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
-    print(f"{cores} cores, {platform.platform()}, Python {platform.python_version()}, pyarrow {pa.__version__}")
+    print(
+        f"{cores} cores, {platform.platform()}, Python {platform.python_version()}, pyarrow {pa.__version__}"
+    )
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         write(folder / "features.csv", arguments.tracks)
@@ -74,7 +76,10 @@ def step(name: str, command: list[str]) -> None:
             peak = max(peak, memory(process))
             time.sleep(0.1)
         said.seek(0)
-        print(f"{name}: {time.monotonic() - started:.0f} s, at most {peak / 2**30:.2f} GiB\n{said.read()}", flush=True)
+        print(
+            f"{name}: {time.monotonic() - started:.0f} s, at most {peak / 2**30:.2f} GiB\n{said.read()}",
+            flush=True,
+        )
     if process.returncode:
         sys.exit(process.returncode)
 
@@ -118,7 +123,9 @@ def reader(path: Path) -> pyarrow.csv.CSVStreamingReader:
     kinds = {"track_id": pa.int64(), **dict.fromkeys(FMA_COLUMNS, pa.float32())}
     return pyarrow.csv.open_csv(
         path,
-        read_options=pyarrow.csv.ReadOptions(skip_rows=features_csv.HEADER_ROWS, column_names=names, block_size=2**22),
+        read_options=pyarrow.csv.ReadOptions(
+            skip_rows=features_csv.HEADER_ROWS, column_names=names, block_size=2**22
+        ),
         convert_options=pyarrow.csv.ConvertOptions(column_types=kinds),
     )
 

@@ -29,8 +29,8 @@ import numpy as np
 import psutil
 from sklearn.cluster import MiniBatchKMeans
 
-from jobs.model.embedding import nearest_cluster, unit
-from jobs.model.ivf_index import Index, calibrate
+from jobs.model.embedding import l2_normalize, nearest_cluster
+from jobs.model.ivf_index import IVFIndex, calibrate_nprobe
 
 DIMENSIONS, SUBSPACE, QUERIES, TURNS = 96, 12, 500, 5
 
@@ -47,8 +47,10 @@ def planted(count: int, rng: np.random.Generator) -> np.ndarray:
     for group in range(groups):
         rows = np.flatnonzero(of == group)
         basis = rng.standard_normal((SUBSPACE, DIMENSIONS)).astype(np.float32)
-        vectors[rows] = centres[group] + 0.35 * rng.standard_normal((len(rows), SUBSPACE)).astype(np.float32) @ basis
-    return unit(vectors)
+        vectors[rows] = (
+            centres[group] + 0.35 * rng.standard_normal((len(rows), SUBSPACE)).astype(np.float32) @ basis
+        )
+    return l2_normalize(vectors)
 
 
 def exact(vectors: np.ndarray) -> Search:
@@ -68,14 +70,14 @@ def kmeans(vectors: np.ndarray) -> Search:
     model = MiniBatchKMeans(k, random_state=0, n_init=1, batch_size=4096, max_iter=20).fit(
         vectors[:: max(len(vectors) // 200_000, 1)]
     )
-    centroids = unit(model.cluster_centers_)
+    centroids = l2_normalize(model.cluster_centers_)
     rng = np.random.default_rng(1)
     asked = rng.choice(len(vectors), 300, replace=False)
     look = exact(vectors)
     nearest = np.stack([vectors[look(vectors[i])] for i in asked])
     sizes = np.bincount(nearest_cluster(vectors, centroids), minlength=k)
-    found = calibrate(centroids, sizes, vectors[asked], nearest)
-    index = Index(np.arange(len(vectors)), vectors, centroids, probes=found.probes)
+    found = calibrate_nprobe(centroids, sizes, vectors[asked], nearest)
+    index = IVFIndex(np.arange(len(vectors)), vectors, centroids, probes=found.nprobe)
     return lambda query: index.search(query, count=10)[0]
 
 
@@ -138,7 +140,9 @@ def main() -> None:
                     search(query)
                 rates[name].append(len(queries) / (time.perf_counter() - started))
         for name, (search, seconds, grown) in built.items():
-            recall = np.mean([len(set(map(int, search(q))) & t) / 10 for q, t in zip(queries, truth, strict=True)])
+            recall = np.mean(
+                [len(set(map(int, search(q))) & t) / 10 for q, t in zip(queries, truth, strict=True)]
+            )
             rate = statistics.median(rates[name])
             print(f"{size:9,} {name:8} {recall:9.3f} {rate:9,.0f} {seconds:8.1f} {grown:9.0f}", flush=True)
 

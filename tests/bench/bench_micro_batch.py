@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from jobs.lake.schemas import EMBEDDINGS, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model.embedding import unit
+from jobs.model.embedding import l2_normalize
 from jobs.online import mongo
 from jobs.recommender.profiles import to_document
 from jobs.runtime import embedded_mongo, embedded_server
@@ -34,12 +34,16 @@ PER_PROFILE, BATCH, BATCHES, SIZE = 20, 1_000, 5, 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--users", type=int, nargs="+", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--tracks", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
-    print("   users   tracks  ms a play  of that ranking  first batch s  this process MiB  store MiB  its file MiB")
+    print(
+        "   users   tracks  ms a play  of that ranking  first batch s  this process MiB  store MiB  its file MiB"
+    )
     runs = [(users, arguments.tracks[0]) for users in arguments.users]
     runs += [(arguments.users[0], tracks) for tracks in arguments.tracks[1:]]
     with threadpool_limits(1):
@@ -51,19 +55,23 @@ def main() -> None:
 def measure(lake: Lake, users: int, tracks: int) -> None:
     write(lake, tracks)
     rng = np.random.default_rng(0)
-    with embedded_mongo.mongo(lake.root / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.embedded_mongo(lake.root / "mongo") as uri, mongo.database(uri) as database:
         database["settings"].insert_one({"_id": "champion", "model_version": "1", "digest": "1"})
-        for some in mongo.bulks(profiles(users, tracks, rng)):
+        for some in mongo.batched(profiles(users, tracks, rng)):
             database["profiles"].insert_many(some, ordered=False)
-        shelf, begun = micro_batch.Shelf(lake), time.monotonic()
-        micro_batch.apply(database, shelf, plays(0, users, tracks, rng), micro_batch.Counts())
+        shelf, begun = micro_batch.CatalogCache(lake), time.monotonic()
+        micro_batch.apply_plays(database, shelf, plays(0, users, tracks, rng), micro_batch.BatchStats())
         loaded, took, ranked = time.monotonic() - begun, [], []
         for number in range(1, BATCHES + 1):
-            counts, some, begun = micro_batch.Counts(), plays(number, users, tracks, rng), time.monotonic()
-            micro_batch.apply(database, shelf, some, counts)
+            counts, some, begun = (
+                micro_batch.BatchStats(),
+                plays(number, users, tracks, rng),
+                time.monotonic(),
+            )
+            micro_batch.apply_plays(database, shelf, some, counts)
             took.append(time.monotonic() - begun)
             ranked.append(counts.seconds["ranking"])
-        state = embedded_server.state(embedded_mongo.MONGO, lake.root / "mongo")
+        state = embedded_server.read_state(embedded_mongo.MONGO, lake.root / "mongo")
         assert state is not None
         sizes = [psutil.Process(pid).memory_full_info().pss >> 20 for pid in (os.getpid(), state[1])]
         file = sum(each.stat().st_size for each in (lake.root / "mongo").glob("*.db")) >> 20
@@ -79,7 +87,7 @@ def write(lake: Lake, count: int) -> None:
     rng = np.random.default_rng(1)
     clusters = rng.integers(max(10, count // 100), size=count)
     centres = rng.standard_normal((int(clusters.max()) + 1, SIZE))
-    vectors = unit(centres[clusters] + 0.7 * rng.standard_normal((count, SIZE))).astype(np.float32)
+    vectors = l2_normalize(centres[clusters] + 0.7 * rng.standard_normal((count, SIZE))).astype(np.float32)
     tracks, embedded_rows = [], []
     for number in range(count):
         track_id = f"{number:06d}"
@@ -91,7 +99,12 @@ def write(lake: Lake, count: int) -> None:
         }
         tracks.append({"track_id": track_id, **about})
         embedded_rows.append(
-            {"model_version": "1", "track_id": track_id, "embedding": vectors[number], "cluster": int(clusters[number])}
+            {
+                "model_version": "1",
+                "track_id": track_id,
+                "embedding": vectors[number],
+                "cluster": int(clusters[number]),
+            }
         )
     lake.commit_arrow(TRACKS, [pa.RecordBatch.from_pylist(tracks, TRACKS.arrow_schema())])
     lake.commit_arrow(EMBEDDINGS, [pa.RecordBatch.from_pylist(embedded_rows, EMBEDDINGS.arrow_schema())])

@@ -43,7 +43,9 @@ def run(plays: int) -> tuple[list[float], list[float]]:
     """Return the seconds of each track that ended, and of each that was skipped."""
     ended, skipped = [], []
     with ExitStack() as stack:
-        lake = synthetic_lake.make(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake", seconds=20.0)
+        lake = synthetic_lake.make(
+            Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake", seconds=20.0
+        )
         address = serve(stack, lake)
         program = stack.enter_context(browser.chromium())[1]
         page = open_page(program, address, scripts=[_WATCH])
@@ -63,8 +65,8 @@ def run(plays: int) -> tuple[list[float], list[float]]:
 
 def serve(stack: ExitStack, lake) -> str:
     """Start all that `segue up` starts of it; return the player's address."""
-    uri = stack.enter_context(embedded_mongo.mongo_at(None, lake.root))
-    stack.enter_context(embedded_kafka.kafka_at(None, lake.root))
+    uri = stack.enter_context(embedded_mongo.mongo_uri(None, lake.root))
+    stack.enter_context(embedded_kafka.kafka_address(None, lake.root))
     with mongo.database(uri) as database:
         publish(database, lake)
     recommend.main(Namespace(lake=str(lake.root), mongo=uri, master="local[1]"))
@@ -84,7 +86,9 @@ def main() -> None:
     for name, seconds in (("ended", ended), ("skipped", skipped), ("both", ended + skipped)):
         if seconds:
             p50, p95 = np.percentile(seconds, [50, 95])
-            print(f"{name:8} {len(seconds):3} tracks   p50 {p50:.2f} s   p95 {p95:.2f} s   max {max(seconds):.2f} s")
+            print(
+                f"{name:8} {len(seconds):3} tracks   p50 {p50:.2f} s   p95 {p95:.2f} s   max {max(seconds):.2f} s"
+            )
 
 
 if __name__ == "__main__":

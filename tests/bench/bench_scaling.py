@@ -34,11 +34,11 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from jobs.audio.decoding import ffmpeg_path
-from jobs.pipeline import STEPS
 from jobs.demo.clips import clip
 from jobs.lake.schemas import PLAYS
 from jobs.lake.storage import Lake
 from jobs.online import mongo
+from jobs.pipeline import STEPS
 from jobs.plays import play_log
 from jobs.runtime import embedded_mongo, embedded_server
 from jobs.steps import recommend
@@ -108,7 +108,10 @@ def of_tracks(folder: Path, count: int) -> dict[str, dict[str, float]]:
     found["run, nothing new"] = command(lake, ["run", "--library", str(music)])
     files = [file for file in lake.rglob("*") if file.is_file() and not file.is_symlink()]
     audio = sum(file.stat().st_size for file in files if lake / "audio" in file.parents)
-    found["disk"] = {"audio": audio / 2**20, "rest": sum(file.stat().st_size for file in files) / 2**20 - audio / 2**20}
+    found["disk"] = {
+        "audio": audio / 2**20,
+        "rest": sum(file.stat().st_size for file in files) / 2**20 - audio / 2**20,
+    }
     return found
 
 
@@ -132,14 +135,19 @@ def of_listeners(users: int, each: int) -> dict[str, float]:
         bench_micro_batch.write(lake, TRACKS)
         for number in range(0, users * each, CHUNK):
             rows = plays(range(number, min(number + CHUNK, users * each)), users, each, rng)
-            play_log.journal(lake).append(f"{number}", rows)
-        with embedded_mongo.mongo(lake.root / "mongo") as uri, mongo.database(uri) as database:
-            champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": bench_micro_batch.NOW}
+            play_log.play_table(lake).append(f"{number}", rows)
+        with embedded_mongo.embedded_mongo(lake.root / "mongo") as uri, mongo.database(uri) as database:
+            champion = {
+                "_id": "champion",
+                "model_version": "1",
+                "digest": "1",
+                "published_at": bench_micro_batch.NOW,
+            }
             mongo.upsert(database["settings"], [champion])
-            shelf = micro_batch.Shelf(lake)
+            shelf = micro_batch.CatalogCache(lake)
             for name, act in {
-                "the store made again": lambda: reconcile.repair(database, shelf, lake),
-                "looked at, nothing lost": lambda: reconcile.repair(database, shelf, lake),
+                "the store made again": lambda: reconcile.reconcile(database, shelf, lake),
+                "looked at, nothing lost": lambda: reconcile.reconcile(database, shelf, lake),
                 "segue recommend": lambda: recommend.main(nightly(lake, uri)),
                 "segue recommend, nothing new": lambda: recommend.main(nightly(lake, uri)),
                 "a thousand plays": lambda: a_thousand(database, shelf, users, each, rng),
@@ -147,13 +155,17 @@ def of_listeners(users: int, each: int) -> dict[str, float]:
                 begun = time.monotonic()
                 act()
                 found[name] = time.monotonic() - begun
-            state = embedded_server.state(embedded_mongo.MONGO, lake.root / "mongo")
+            state = embedded_server.read_state(embedded_mongo.MONGO, lake.root / "mongo")
             assert state is not None
             found["store MiB"] = psutil.Process(state[1]).memory_full_info().pss / 2**20
-        found["store's file MiB"] = sum(file.stat().st_size for file in (lake.root / "mongo").glob("*.db")) / 2**20
+        found["store's file MiB"] = (
+            sum(file.stat().st_size for file in (lake.root / "mongo").glob("*.db")) / 2**20
+        )
         found["PLAYS MiB"] = sum(f.stat().st_size for f in lake.version(PLAYS).rglob("*.parquet")) / 2**20
     status = Path("/proc/self/status").read_text().splitlines()
-    found["this process, peak MiB"] = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+    found["this process, peak MiB"] = (
+        next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+    )
     return found
 
 
@@ -161,10 +173,14 @@ def nightly(lake: Lake, uri: str) -> argparse.Namespace:
     return argparse.Namespace(lake=str(lake.root), mongo=uri, master="local[2]")
 
 
-def a_thousand(database: Any, shelf: micro_batch.Shelf, users: int, each: int, rng: np.random.Generator) -> None:
+def a_thousand(
+    database: Any, shelf: micro_batch.CatalogCache, users: int, each: int, rng: np.random.Generator
+) -> None:
     """A batch of the stream's, of a thousand listeners."""
     batch = users * each // bench_micro_batch.BATCH + 1
-    micro_batch.apply(database, shelf, bench_micro_batch.plays(batch, users, TRACKS, rng), micro_batch.Counts())
+    micro_batch.apply_plays(
+        database, shelf, bench_micro_batch.plays(batch, users, TRACKS, rng), micro_batch.BatchStats()
+    )
 
 
 def plays(which: range, users: int, each: int, rng: np.random.Generator) -> pa.Table:
@@ -201,18 +217,24 @@ def table(title: str, sizes: list[int], rows: dict[str, list[float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, nargs="*", default=[100, 1_000, 10_000])
     parser.add_argument("--listeners", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     parser.add_argument("--plays", type=int, default=20, help="of each listener")
-    parser.add_argument("--folder", type=Path, help="where libraries and lakes are kept; else a temporary one")
+    parser.add_argument(
+        "--folder", type=Path, help="where libraries and lakes are kept; else a temporary one"
+    )
     parser.add_argument("--json", type=Path, help="all of it, as JSON")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(of_listeners(arguments.one, arguments.plays)))
         return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}, load {os.getloadavg()[0]:.1f}"
+    )
     kept = {"tracks": {}, "listeners": {}} | (
         json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
     )
@@ -244,7 +266,9 @@ def show(found: dict[str, Any]) -> None:
                 sizes,
                 {step: [found["tracks"][str(size)][step][name] for size in sizes] for step in steps},
             )
-        disk = {name: [found["tracks"][str(size)]["disk"][name] for size in sizes] for name in ("audio", "rest")}
+        disk = {
+            name: [found["tracks"][str(size)]["disk"][name] for size in sizes] for name in ("audio", "rest")
+        }
         table("tracks: MiB on the disk", sizes, disk)
     if found["listeners"]:
         sizes = sorted(map(int, found["listeners"]))

@@ -34,7 +34,7 @@ from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.runtime import embedded_mongo
 from serving.db.accounts import Accounts
-from serving.db.database import Ledger
+from serving.db.database import Database
 
 LISTENERS, FILES_OF_AUDIO, SECONDS_OF_AUDIO = 400, 20, 90
 HEADERS = {"Content-Type": "application/json"}
@@ -68,20 +68,28 @@ def plant(folder: Path, count: int) -> list[str]:
         for number in range(count)
     ]
     lake.commit_arrow(TRACKS, [pa.RecordBatch.from_pylist(rows, TRACKS.arrow_schema())])
-    lake.commit_arrow(FILES, [pa.RecordBatch.from_pylist([{"path": "x", "library": str(audio)}], FILES.arrow_schema())])
+    lake.commit_arrow(
+        FILES, [pa.RecordBatch.from_pylist([{"path": "x", "library": str(audio)}], FILES.arrow_schema())]
+    )
     vectors = rng.standard_normal((count, 64)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     columns = [["1"] * count, [row["track_id"] for row in rows], list(vectors), [0] * count]
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, EMBEDDINGS.arrow_schema(), strict=True)]
+    arrays = [
+        pa.array(values, field.type) for values, field in zip(columns, EMBEDDINGS.arrow_schema(), strict=True)
+    ]
     lake.commit_arrow(EMBEDDINGS, [pa.RecordBatch.from_arrays(arrays, schema=EMBEDDINGS.arrow_schema())])
-    ledger = Ledger(folder)
+    ledger = Database(folder)
     accounts = Accounts(ledger)
     accounts.add("admin", "the password of the bench", admin=True)
-    secrets = [accounts.add_client(f"listener{number}", "bench").secret for number in range(LISTENERS)]
+    secrets = [accounts.add_app_password(f"listener{number}", "bench").secret for number in range(LISTENERS)]
     ledger.close()
-    with embedded_mongo.mongo(folder / "mongo") as uri, mongo.database(uri) as database:
-        mongo.upsert(database["recommendations"], (_list(f"listener{n}", rng, count) for n in range(LISTENERS)))
-        mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "tracks": count, "digest": ""}])
+    with embedded_mongo.embedded_mongo(folder / "mongo") as uri, mongo.database(uri) as database:
+        mongo.upsert(
+            database["recommendations"], (_list(f"listener{n}", rng, count) for n in range(LISTENERS))
+        )
+        mongo.upsert(
+            database["settings"], [{"_id": "champion", "model_version": "1", "tracks": count, "digest": ""}]
+        )
     return secrets
 
 
@@ -102,7 +110,10 @@ def _list(name: str, rng: np.random.Generator, count: int) -> dict[str, Any]:
 def told(name: str, latencies: list[float], extra: str = "") -> None:
     """Print a line of percentiles."""
     p50, p95, p99 = (1000 * float(np.percentile(latencies, q)) for q in (50, 95, 99))
-    print(f"{name:<44} p50 {p50:7.1f}  p95 {p95:7.1f}  p99 {p99:7.1f} ms  of {len(latencies):,} {extra}", flush=True)
+    print(
+        f"{name:<44} p50 {p50:7.1f}  p95 {p95:7.1f}  p99 {p99:7.1f} ms  of {len(latencies):,} {extra}",
+        flush=True,
+    )
 
 
 async def at_rate(session: aiohttp.ClientSession, rate: float, seconds: float, make: Any) -> list[float]:
@@ -132,7 +143,9 @@ async def measure(base: str, secrets: list[str], server: psutil.Process, count: 
     rng = np.random.default_rng(1)
     titles = []
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(base, connector=connector, timeout=aiohttp.ClientTimeout(None)) as session:
+    async with aiohttp.ClientSession(
+        base, connector=connector, timeout=aiohttp.ClientTimeout(None)
+    ) as session:
         for offset in rng.integers(0, count - 1, 40):
             async with session.get(f"/api/tracks?limit=5&offset={offset}", headers=bearer[0]) as answer:
                 titles += [track["title"] for track in (await answer.json())["items"]]
@@ -149,7 +162,9 @@ async def measure(base: str, secrets: list[str], server: psutil.Process, count: 
             body = json.dumps({"track_id": f"{number % count:06d}", "event": "finished", "position_s": 30.0})
             return "POST", "/api/events", {**bearer[number % len(bearer)], **HEADERS}, body
 
-        print(f"memory at rest: {server.memory_full_info().pss >> 20} MiB (PSS), {count:,} tracks", flush=True)
+        print(
+            f"memory at rest: {server.memory_full_info().pss >> 20} MiB (PSS), {count:,} tracks", flush=True
+        )
         await at_rate(session, 100, 5, recommended)  # every listener's list once, as a page begins
         for rate in (100, 500):
             used = sum(server.cpu_times()[:2])
@@ -185,7 +200,9 @@ async def audio_streams(session: aiohttp.ClientSession, bearer: list[dict[str, s
     told("200 audio streams at 128 kbit/s, 16 KiB parts", waits)
 
 
-async def event_streams(session: aiohttp.ClientSession, bearer: list[dict[str, str]], server: psutil.Process) -> None:
+async def event_streams(
+    session: aiohttp.ClientSession, bearer: list[dict[str, str]], server: psutil.Process
+) -> None:
     """Open a thousand streams of server-sent events and keep them to the end."""
     before = server.memory_full_info().pss
     opened: list[float] = []
@@ -208,7 +225,9 @@ async def event_streams(session: aiohttp.ClientSession, bearer: list[dict[str, s
 
 def main() -> None:
     """Plant, serve, measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tracks", type=int, default=100_000)
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -219,7 +238,7 @@ def main() -> None:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         begun = time.perf_counter()
-        with embedded_mongo.mongo(folder / "mongo"):  # outside the server's core
+        with embedded_mongo.embedded_mongo(folder / "mongo"):  # outside the server's core
             command = [
                 str(Path(sys.executable).with_name("segue")),
                 "serve",
@@ -238,7 +257,9 @@ def main() -> None:
                         break
                 time.sleep(3)
                 print(f"start: {time.perf_counter() - begun - 3:.1f} s", flush=True)
-                asyncio.run(measure(f"http://127.0.0.1:{port}", secrets, psutil.Process(server.pid), arguments.tracks))
+                asyncio.run(
+                    measure(f"http://127.0.0.1:{port}", secrets, psutil.Process(server.pid), arguments.tracks)
+                )
             finally:
                 server.send_signal(signal.SIGTERM)
                 server.wait(30)

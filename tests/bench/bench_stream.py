@@ -78,7 +78,9 @@ class Sent:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lake", required=True)
     parser.add_argument("--rates", type=float, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--seconds", type=float, default=30)
@@ -90,7 +92,10 @@ def main() -> None:
         shutil.copytree(
             arguments.lake, lake, symlinks=True, ignore=shutil.ignore_patterns("*.alive", "kafka", "stream")
         )
-        with embedded_kafka.kafka_at(None, lake) as address, embedded_mongo.mongo(lake / "mongo") as uri:
+        with (
+            embedded_kafka.kafka_address(None, lake) as address,
+            embedded_mongo.embedded_mongo(lake / "mongo") as uri,
+        ):
             process = start(lake)
             try:
                 measure(lake, address, uri, process.pid, arguments)
@@ -111,7 +116,7 @@ def start(lake: Path) -> "subprocess.Popen[bytes]":
 
 
 def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Namespace) -> None:
-    tracks = Lake(lake).arrow(TRACKS, "track_id")["track_id"].to_pylist()
+    tracks = Lake(lake).read_arrow(TRACKS, "track_id")["track_id"].to_pylist()
     print(
         "lag: events not heard yet, at half of the time and at its end; backlog: seconds from there until all was heard"
     )
@@ -120,7 +125,7 @@ def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Na
         "events/s    sent  heard/s   p50 ms  p95 ms  p99 ms  send p99 ms  lag half  lag end  backlog  stream  broker  store"
     )
     total = 0
-    with Producer(address, spool.plays(lake)) as producer, mongo.database(uri) as database:
+    with Producer(address, spool.spool_dir(lake)) as producer, mongo.database(uri) as database:
         # The first batches compile; they are no figures.
         for rate, seconds in [(20, 10), *((rate, arguments.seconds) for rate in arguments.rates)]:
             seeker = Seeker(database)
@@ -168,7 +173,9 @@ def send(
             continue
         seeked = f"w{number % 5000}"
         looked = number % every == 0 and seeked not in seeker.waiting
-        event = finished(seeked if looked else f"u{chance.randrange(users):05d}", chance.choice(tracks), number)
+        event = finished(
+            seeked if looked else f"u{chance.randrange(users):05d}", chance.choice(tracks), number
+        )
         before = time.monotonic()
         if looked:
             seeker.waiting[seeked] = (event["played_at"], before)
@@ -197,7 +204,7 @@ def finished(user_id: str, track_id: str, number: int) -> dict[str, Any]:
 
 def lag(producer: Producer, lake: Path) -> int:
     """Return how many events the stream has not heard."""
-    return int(stream_status.read(lake)["lag"]) + producer.waiting
+    return int(stream_status.read(lake)["lag"]) + producer.pending
 
 
 def percentile(values: list[float], q: int) -> float:
@@ -209,8 +216,8 @@ def memory(lake: Path, pid: int) -> list[int]:
     """Return MiB (PSS) of the stream with its JVM, of the broker, of the store."""
     stream = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     others = [
-        embedded_server.state(embedded_kafka.KAFKA, lake / "kafka")[1],
-        embedded_server.state(embedded_mongo.MONGO, lake / "mongo")[1],
+        embedded_server.read_state(embedded_kafka.KAFKA, lake / "kafka")[1],
+        embedded_server.read_state(embedded_mongo.MONGO, lake / "mongo")[1],
     ]
     groups = [stream, *([psutil.Process(number)] for number in others)]
     return [sum(map(_pss, group)) >> 20 for group in groups]

@@ -28,7 +28,9 @@ os.environ.update(
 @pytest.fixture(scope="session")
 def database() -> None:
     """Airflow's database, migrated."""
-    subprocess.run([Path(sys.executable).with_name("airflow"), "db", "migrate"], check=True, capture_output=True)
+    subprocess.run(
+        [Path(sys.executable).with_name("airflow"), "db", "migrate"], check=True, capture_output=True
+    )
 
 
 @pytest.fixture(scope="session")

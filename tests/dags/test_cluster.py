@@ -40,7 +40,11 @@ def cluster(tmp_path):
         "import sys\nsys.meta_path = [f for f in sys.meta_path if '__editable__' not in getattr(f, '__module__', '')]\n"
         f"sys.path = [p for p in sys.path if p != {str(ROOT)!r}]\n"
     )
-    given = os.environ | session.ONE_THREAD | {"JAVA_HOME": str(java.java_home()), "SPARK_LOCAL_IP": "127.0.0.1"}
+    given = (
+        os.environ
+        | session.SINGLE_THREAD_ENV
+        | {"JAVA_HOME": str(java.java_home()), "SPARK_LOCAL_IP": "127.0.0.1"}
+    )
     given |= {
         "PYTHONPATH": str(isolated),
         "PATH": f"{BIN}:{os.environ['PATH']}",
@@ -53,9 +57,16 @@ def cluster(tmp_path):
         (tmp_path / f"{service}{len(started)}").mkdir()
         log = (tmp_path / f"{service}{len(started)}.log").open("wb")
         folder = tmp_path / f"{service}{len(started)}"
-        started.append(subprocess.Popen([BIN / words[0], *words[1:]], cwd=folder, env=given, stdout=log, stderr=log))
+        started.append(
+            subprocess.Popen([BIN / words[0], *words[1:]], cwd=folder, env=given, stdout=log, stderr=log)
+        )
 
-    local = {"spark-master": "127.0.0.1", "7077": str(port), "8081": str(web), "spark://spark-master:7077": master}
+    local = {
+        "spark-master": "127.0.0.1",
+        "7077": str(port),
+        "8081": str(web),
+        "spark://spark-master:7077": master,
+    }
     run("spark-master", **local)
     for _ in range(2):
         run("spark-worker", **{**local, "2": "1"})
@@ -93,12 +104,23 @@ def free_ports(count: int) -> list[int]:
 
 def submit(lake: Path, commands: list[list[str]], master: str, conf: str, *options: str) -> None:
     """Submit commands of `segue` as the DAGs do."""
-    given = os.environ | session.ONE_THREAD | {"SEGUE_LAKE": str(lake), "PYSPARK_PYTHON": sys.executable}
+    given = (
+        os.environ | session.SINGLE_THREAD_ENV | {"SEGUE_LAKE": str(lake), "PYSPARK_PYTHON": sys.executable}
+    )
     given |= {"JAVA_HOME": str(java.java_home()), "SPARK_LOCAL_IP": "127.0.0.1"}
-    spark = [BIN / "spark-submit", "--master", master, "--properties-file", ROOT / "spark_conf" / conf, *options]
+    spark = [
+        BIN / "spark-submit",
+        "--master",
+        master,
+        "--properties-file",
+        ROOT / "spark_conf" / conf,
+        *options,
+    ]
     for words in commands:
         command = [*spark, ROOT / "jobs" / "__main__.py", *words]
-        done = subprocess.run(command, cwd=lake.parent, env=given, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            command, cwd=lake.parent, env=given, capture_output=True, text=True, timeout=600
+        )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
@@ -106,7 +128,7 @@ def test_a_cluster_makes_the_rows_of_one_machine(tmp_path, demo_library, cluster
     """The same lake path for both: tables hold absolute paths."""
     lake, zipped = tmp_path / "lake", tmp_path / "segue.zip"
     commands = [["compress", "--library", str(demo_library(6))], ["catalog"], ["extract"]]
-    py_files.write(zipped)
+    py_files.write_zip(zipped)
     submit(lake, commands, cluster, "cluster.conf", "--py-files", str(zipped))
     found = rows(lake)
     lake.rename(tmp_path / "lake of the cluster")

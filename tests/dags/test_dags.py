@@ -24,7 +24,9 @@ SUBMIT = [
 ARGUMENTS = {
     "compress": ["--library=/music", "--bitrate=96k", "--in-place"],
     "promote": ["--gate"],
-    **dict.fromkeys(("catalog", "extract", "deduplicate", "embed", "cluster", "evaluate", "publish", "recommend"), []),
+    **dict.fromkeys(
+        ("catalog", "extract", "deduplicate", "embed", "cluster", "evaluate", "publish", "recommend"), []
+    ),
 }
 
 
@@ -42,7 +44,9 @@ def test_the_tasks_follow_one_another(bag, name):
 
 
 def test_every_spark_task_is_a_command_of_segue(bag):
-    steps = {task.task_id for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "application_args")}
+    steps = {
+        task.task_id for dag in bag.dags.values() for task in dag.tasks if hasattr(task, "application_args")
+    }
     mapped = {task.task_id for dag in bag.dags.values() for task in dag.tasks if task.is_mapped}
     assert (steps | mapped) == set(ARGUMENTS) and set(ARGUMENTS) <= set(COMMANDS)
 
@@ -62,7 +66,8 @@ def first_night(bag, monkeypatch, now):
     schedule = decode_timetable(encode_timetable(bag.dags["nightly_refresh"].timetable))
     monkeypatch.setattr(trigger, "utcnow", lambda: now)
     found = schedule.next_dagrun_info(
-        last_automated_data_interval=None, restriction=TimeRestriction(earliest=None, latest=None, catchup=False)
+        last_automated_data_interval=None,
+        restriction=TimeRestriction(earliest=None, latest=None, catchup=False),
     )
     return found.run_after
 
@@ -99,7 +104,11 @@ def test_what_is_submitted_to_spark(bag, step):
 
 def test_parsing_imports_nothing_heavy():
     """Spark, librosa and MLflow cost seconds, at every look of Airflow's at the folder."""
-    script = "import sys; sys.path.insert(0, 'dags'); import ingest, train, nightly_refresh; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    script = (
+        "import sys; sys.path.insert(0, 'dags'); import ingest, train, nightly_refresh; print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     heavy = {"pyspark", "librosa", "mlflow", "numba", "pandas", "pyarrow", "sklearn", "scipy"}
     assert not heavy & set(done.stdout.split())

@@ -48,7 +48,7 @@ def test_a_night_does_everything_and_the_next_nothing(place, bag):
     state, tasks = states(bag.dags["nightly_refresh"], library=library)
     assert state == "success" and set(tasks.values()) == {"success"}
     lake = Lake(place / "lake")
-    assert lake.rows(FEATURES) == lake.rows(EMBEDDINGS) == 6
+    assert lake.count_rows(FEATURES) == lake.count_rows(EMBEDDINGS) == 6
     shown = documents(place / "lake")
     assert len(shown["tracks"]) == 6 and shown["settings"]["champion"]["model_version"] == "1"
 
@@ -84,4 +84,7 @@ def test_bad_input_fails_at_once_and_is_told(place, bag, webhook):
     assert state == "failed" and tasks["shards"] == "failed" and tasks["compress"] == "upstream_failed"
     assert "ingest has failed" in (place / "lake" / "logs" / "alerts.log").read_text()
     (alert,) = webhook
-    assert alert["text"].startswith("Segue: ingest has failed") and "the model before it serves on" in alert["text"]
+    assert (
+        alert["text"].startswith("Segue: ingest has failed")
+        and "the model before it serves on" in alert["text"]
+    )

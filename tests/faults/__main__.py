@@ -17,7 +17,9 @@ from pathlib import Path
 
 def soaks(out: Path, folder: Path) -> dict[str, list[str]]:
     """Return each one's name and arguments; they write to `out`, and the hour leaves its lake in `folder` for the stream."""
-    report = {name: ["--report", str(out / f"{name}.md")] for name in ("kills", "network", "registry", "disk")}
+    report = {
+        name: ["--report", str(out / f"{name}.md")] for name in ("kills", "network", "registry", "disk")
+    }
     return {
         "hour": ["--out", str(out / "hour"), "--folder", str(folder)],
         "stream": ["--lake", str(folder / "lake"), "--minutes", "60", "--rate", "20"],
@@ -29,7 +31,9 @@ def soaks(out: Path, folder: Path) -> dict[str, list[str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("night"), help="folder of reports, pictures and what was printed"
     )
@@ -44,7 +48,10 @@ def main() -> int:
             done = subprocess.run(
                 [sys.executable, "-m", f"tests.soak.{name}", *words], stdout=log, stderr=log, check=False
             )
-        print(f"{name}: exit {done.returncode} after {(time.monotonic() - begun) / 60:.0f} min, {log.name}", flush=True)
+        print(
+            f"{name}: exit {done.returncode} after {(time.monotonic() - begun) / 60:.0f} min, {log.name}",
+            flush=True,
+        )
         bad += [name] * (done.returncode != 0)
     if not bad:
         shutil.rmtree(folder)

@@ -63,7 +63,9 @@ def step(lake: Path, name: str, music: Path) -> subprocess.CompletedProcess[str]
     """Run a step of the batch as a command."""
     words = {"compress": ["--library", str(music)], "cluster": ["--k", "3", "--seeds", "1"]}
     command = [SEGUE, name, *words.get(name, [])]
-    return subprocess.run(command, env=environment(lake), capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(
+        command, env=environment(lake), capture_output=True, text=True, timeout=600, check=False
+    )
 
 
 def batch(lake: Path, music: Path, beside: Path) -> tuple[list[str], list[tuple[str, str]]]:
@@ -93,22 +95,24 @@ def batch(lake: Path, music: Path, beside: Path) -> tuple[list[str], list[tuple[
 
 
 @contextmanager
-def up(lake: Path, music: Path, port: int) -> Iterator[supervisor.Home]:
+def up(lake: Path, music: Path, port: int) -> Iterator[supervisor.ServiceHome]:
     """Have `segue up` over the lake; its processes are ended after the block."""
-    home = supervisor.Home(lake)
+    home = supervisor.ServiceHome(lake)
     command = [SEGUE, "up", "--library", str(music), "--port", str(port)]
     command += ["--airflow-port", str(port + 1), "--mlflow-port", str(port + 2)]
     try:
         subprocess.run(command, env=environment(lake), check=True, timeout=_UP_S)
         yield home
     finally:
-        processes.stop(home)
+        processes.stop_all(home)
 
 
-def together(home: supervisor.Home, promises: Promises, seconds: float) -> tuple[str, list[tuple[str, str]]]:
+def together(
+    home: supervisor.ServiceHome, promises: Promises, seconds: float
+) -> tuple[str, list[tuple[str, str]]]:
     """Fill the disk while listeners play; return how it went, and what must hold with what is wrong."""
     lake, address = home.lake, f"http://127.0.0.1:{home.state()['serving']}"
-    wanted = supervisor.services(home, home.state())
+    wanted = supervisor.define_services(home, home.state())
     listeners = [
         Listener(address, name, secret, promises, rate=1, patient=number % 2 == 0, seed=1)
         for number, (name, secret) in enumerate(invite(lake, [f"listener-{n}" for n in range(4)]).items())
@@ -127,10 +131,14 @@ def together(home: supervisor.Home, promises: Promises, seconds: float) -> tuple
     time.sleep(seconds)
     for each in listeners:
         each.stop()
-    empty = invariants.wait_until(lambda: promises.accepted <= invariants.heard(lake) and _lag(lake) == 0, _EMPTY_S)
+    empty = invariants.wait_until(
+        lambda: promises.accepted <= invariants.heard(lake) and _lag(lake) == 0, _EMPTY_S
+    )
     time.sleep(5)  # what follows from the last plays is written after them
     away = _ill(home, wanted)
-    said = subprocess.run([SEGUE, "status"], env=environment(lake), capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [SEGUE, "status"], env=environment(lake), capture_output=True, text=True, check=False
+    )
     return (
         f"`segue up`, full for {seconds:.0f} s: {len(promises.accepted)} events accepted, {accepted} meanwhile; not healthy at "
         f"its end: {', '.join(ill) or 'none'}; all healthy {took:.0f} s after there was room; longest time without audio "
@@ -144,8 +152,8 @@ def together(home: supervisor.Home, promises: Promises, seconds: float) -> tuple
     )
 
 
-def _ill(home: supervisor.Home, wanted: list[supervisor.Service]) -> list[str]:
-    return [name for name, good in health.health(home, wanted).items() if not good]
+def _ill(home: supervisor.ServiceHome, wanted: list[supervisor.Service]) -> list[str]:
+    return [name for name, good in health.check_health(home, wanted).items() if not good]
 
 
 def _lag(lake: Path) -> int | None:
@@ -153,12 +161,16 @@ def _lag(lake: Path) -> int | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mib", type=int, default=600, help="of the lake's disk")
     parser.add_argument(
         "--seconds", type=float, default=20, help="that it is full under `segue up`, and before and after"
     )
-    parser.add_argument("--port", type=int, default=24000, help="of the player; Airflow and MLflow take the next two")
+    parser.add_argument(
+        "--port", type=int, default=24000, help="of the player; Airflow and MLflow take the next two"
+    )
     parser.add_argument("--report", default="disk.md")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segue-disk-"))

@@ -15,8 +15,8 @@ from jobs.plays import play_log
 from jobs.recommender import profiles
 from jobs.runtime import embedded_mongo
 from serving.db.accounts import Accounts
-from serving.db.database import Ledger
-from serving.db.feedback import Listeners
+from serving.db.database import Database
+from serving.db.feedback import FeedbackStore
 from tests.faults.simulated_clients import Promises
 
 
@@ -40,16 +40,24 @@ def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tu
     lost, strange = promises.accepted - ids, ids - set(promises.sent)
     yield "every accepted event is in PLAYS", _few(lost)
     yield "nothing is in PLAYS that nobody sent", _few(strange)
-    kept = Counter(Lake(lake).arrow(PLAYS, "event_id")["event_id"].to_pylist())
+    kept = Counter(Lake(lake).read_arrow(PLAYS, "event_id")["event_id"].to_pylist())
     yield "each once in its version by day", _few({event_id for event_id, count in kept.items() if count > 1})
-    with embedded_mongo.mongo_at(uri, lake) as address, mongo.database(address) as database:
-        there = {name: {d["_id"]: d for d in database[name].find()} for name in ("plays", "profiles", "feedback")}
+    with embedded_mongo.mongo_uri(uri, lake) as address, mongo.database(address) as database:
+        there = {
+            name: {d["_id"]: d for d in database[name].find()} for name in ("plays", "profiles", "feedback")
+        }
     yield "MongoDB's plays are those of PLAYS", _few(ids ^ set(there["plays"]))
     there["profiles"] = {user: profiles.from_document(each) for user, each in there["profiles"].items()}
     expected = _profiles(lake, plays.to_pylist())
     yield (
         "profiles are those computed from PLAYS alone",
-        _few({user for user in {*expected, *there["profiles"]} if expected.get(user) != there["profiles"].get(user)}),
+        _few(
+            {
+                user
+                for user in {*expected, *there["profiles"]}
+                if expected.get(user) != there["profiles"].get(user)
+            }
+        ),
     )
     found = Counter[tuple[str, str, str]]()
     for user, profile in there["profiles"].items():
@@ -58,7 +66,11 @@ def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tu
                 {(user, track["track_id"], kind): track[kind] for kind in ("started", "finished", "skipped")}
             )
     told = Counter(
-        {k: n for k, n in promises.count(ids & set(promises.sent)).items() if k[2] not in ("liked", "disliked")}
+        {
+            k: n
+            for k, n in promises.count(ids & set(promises.sent)).items()
+            if k[2] not in ("liked", "disliked")
+        }
     )
     yield (
         "profiles count what the listeners did",
@@ -66,27 +78,27 @@ def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tu
     )
     yield "likes in MongoDB are those of the accounts", _few(_likes(lake, there["feedback"]))
     unreadable = set()
-    for table in schemas.ALL:
+    for table in schemas.TABLES:
         try:
-            Lake(lake).arrow(table)
+            Lake(lake).read_arrow(table)
         except Exception as error:
             unreadable.add(f"{table.name}: {error}")
     yield "every table can be read", _few(unreadable)
 
 
 def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Profile]:
-    offsets = dict(play_log.last_offsets(Lake(lake)))
-    made = {user: profiles.empty(user) for user in offsets}
+    offsets = dict(play_log.last_offsets_by_user(Lake(lake)))
+    made = {user: profiles.new_profile(user) for user in offsets}
     for play in plays:
-        profiles.add(made[play["user_id"]], play)
+        profiles.add_play(made[play["user_id"]], play)
     for user, profile in made.items():
         profile["offsets"] = offsets[user]
     return made
 
 
 def _likes(lake: Path, feedback: dict[str, mongo.Document]) -> set[str]:
-    with closing(Ledger(lake)) as file:
-        names, ratings = [name for name, _ in Accounts(file).names()], Listeners(file).ratings
+    with closing(Database(lake)) as file:
+        names, ratings = [name for name, _ in Accounts(file).list_users()], FeedbackStore(file).ratings
         said = {f"{user}:{track}": liked for user in names for track, liked in ratings(user).items()}
     shown = {key: document["liked"] for key, document in feedback.items()}
     return {key for key in {*said, *shown} if said.get(key) != shown.get(key)}

@@ -26,7 +26,9 @@ from tests.bench.bench_stream import memory, start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--lake", required=True)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--rate", type=float, default=50)
@@ -36,7 +38,10 @@ def main() -> None:
         lake = Path(scratch) / "lake"
         ignored = shutil.ignore_patterns("*.alive", "kafka", "stream")
         shutil.copytree(arguments.lake, lake, symlinks=True, ignore=ignored)
-        with embedded_kafka.kafka_at(None, lake) as address, embedded_mongo.mongo(lake / "mongo") as uri:
+        with (
+            embedded_kafka.kafka_address(None, lake) as address,
+            embedded_mongo.embedded_mongo(lake / "mongo") as uri,
+        ):
             process = start(lake, "0.1")
             try:
                 sent, sizes = soak(lake, address, process.pid, arguments)
@@ -51,9 +56,9 @@ def main() -> None:
 
 def soak(lake: Path, address: str, pid: int, arguments: argparse.Namespace) -> tuple[int, list[list[int]]]:
     """Send for as long as is asked; return the number sent and, for each minute, MiB of stream, broker and store."""
-    rows = Lake(lake).arrow(TRACKS, "track_id", "genre", "duration_s").to_pylist()
+    rows = Lake(lake).read_arrow(TRACKS, "track_id", "genre", "duration_s").to_pylist()
     kinds = sorted({row["genre"] or "" for row in rows})
-    played = simulator.plays(
+    played = simulator.simulate_plays(
         [row["track_id"] for row in rows],
         [kinds.index(row["genre"] or "") for row in rows],
         [row["duration_s"] for row in rows],
@@ -66,7 +71,7 @@ def soak(lake: Path, address: str, pid: int, arguments: argparse.Namespace) -> t
         "minute     sent  lag  p95 ms  p99 ms   stream  broker  store MiB  PLAYS live files, MiB  store MiB  Kafka MiB"
     )
     sizes: list[list[int]] = []
-    with Producer(address, spool.plays(lake)) as producer:
+    with Producer(address, spool.spool_dir(lake)) as producer:
         begun, sent = time.monotonic(), 0
         for minute in range(1, arguments.minutes + 1):
             for event in played:
@@ -85,7 +90,7 @@ def soak(lake: Path, address: str, pid: int, arguments: argparse.Namespace) -> t
                 f"{_mib(lake / 'mongo'):11d}{_mib(lake / 'kafka'):11d}",
                 flush=True,
             )
-        assert producer.flush(120), f"{producer.waiting} events wait in the spool"
+        assert producer.flush(120), f"{producer.pending} events wait in the spool"
     return sent, sizes
 
 

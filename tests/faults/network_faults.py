@@ -95,8 +95,12 @@ class Clock:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=15, help="of each trouble, and of the quiet after it")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=15, help="of each trouble, and of the quiet after it"
+    )
     parser.add_argument("--report", default="network.md")
     parser.add_argument("--clock", action="store_true", help="the clock jumps, too; needs cc")
     parser.add_argument(
@@ -209,7 +213,7 @@ def _answer(lake: Path) -> bool:
 
 def _port(lake: Path) -> str:
     """Return the port of the lake's store, as of its last start."""
-    found = embedded_server.state(embedded_mongo.MONGO, lake / "mongo")
+    found = embedded_server.read_state(embedded_mongo.MONGO, lake / "mongo")
     return found[0].rpartition(":")[2].partition("/")[0] if found else "1"
 
 
@@ -219,7 +223,11 @@ Trouble = tuple[str, Callable[[], object], Callable[[], object]]
 def troubles(place: Place, arguments: argparse.Namespace) -> list[Trouble]:
     """Return each trouble's name, how it begins and how it ends."""
     made: list[Trouble] = [
-        (f"{name} {mode}", lambda proxy=proxy, mode=mode: proxy.set(mode), lambda proxy=proxy: proxy.set("open"))
+        (
+            f"{name} {mode}",
+            lambda proxy=proxy, mode=mode: proxy.set(mode),
+            lambda proxy=proxy: proxy.set("open"),
+        )
         for name, proxy in (("Kafka", place.kafka), ("MongoDB", place.store))
         for mode in ("cut", "silent", "slow")
     ]
@@ -243,7 +251,11 @@ def meet(
 ) -> str:
     """Let a trouble last and pass; return its row of the report."""
     lake, kept = place.lake, place.kept
-    before, starts, said = len(promises.accepted), [each.starts for each in kept], [len(each.said()) for each in kept]
+    before, starts, said = (
+        len(promises.accepted),
+        [each.starts for each in kept],
+        [len(each.said()) for each in kept],
+    )
     begin()
     time.sleep(seconds)
     accepted = len(promises.accepted) - before
@@ -253,7 +265,12 @@ def meet(
     again = invariants.wait_until(lambda: wanted <= invariants.heard(lake), _EMPTY_S)
     heard = f"{time.monotonic() - over:.0f}" if again else "not"
     time.sleep(seconds / 2)
-    lines = [line for each, at in zip(kept, said, strict=True) for line in each.said()[at:] if "Traceback" not in line]
+    lines = [
+        line
+        for each, at in zip(kept, said, strict=True)
+        for line in each.said()[at:]
+        if "Traceback" not in line
+    ]
     ended = " / ".join(str(each.starts - at) for each, at in zip(kept, starts, strict=True))
     return f"| {name} | {accepted} | {heard} | {ended} | {len(lines)} lines: {'; '.join(lines[:2])[:200]} |"
 

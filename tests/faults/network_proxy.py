@@ -19,7 +19,9 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = free_port()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
-        asyncio.run_coroutine_threadsafe(asyncio.start_server(self._meet, "127.0.0.1", self.port), self._loop).result()
+        asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._meet, "127.0.0.1", self.port), self._loop
+        ).result()
 
     def set(self, mode: str) -> None:
         """Change what the network is like; whatever is connected is cut off by "cut"."""

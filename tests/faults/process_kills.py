@@ -73,10 +73,10 @@ class Kill:
     back: float | None = None
 
 
-def victims(home: supervisor.Home) -> dict[str, list[psutil.Process]]:
+def victims(home: supervisor.ServiceHome) -> dict[str, list[psutil.Process]]:
     """Return the processes of each part that lives now; supervisord is none of them."""
     found: dict[str, list[psutil.Process]] = {}
-    for process in processes.processes(home):
+    for process in processes.find_processes(home):
         with suppress(psutil.Error):
             words = " ".join(process.cmdline())
             part = next((part for part, mark, _ in PARTS if mark in words), None)
@@ -88,7 +88,7 @@ def victims(home: supervisor.Home) -> dict[str, list[psutil.Process]]:
 class Killer:
     """Kills, and looks how long each part is away."""
 
-    def __init__(self, home: supervisor.Home, seed: int) -> None:
+    def __init__(self, home: supervisor.ServiceHome, seed: int) -> None:
         self.home, self.kills = home, [Kill] * 0
         self._chance, self._begun = random.Random(seed), time.monotonic()
         self._told = threading.Event()
@@ -119,17 +119,17 @@ class Killer:
         for kill in waiting:
             if kill.back is None:
                 print(
-                    f"not back: {kill}, health {health.health(self.home, supervisor.services(self.home, self.home.state()))}"
+                    f"not back: {kill}, health {health.check_health(self.home, supervisor.define_services(self.home, self.home.state()))}"
                 )
         return good
 
     def _look(self) -> None:
-        wanted = supervisor.services(self.home, self.home.state())
+        wanted = supervisor.define_services(self.home, self.home.state())
         while not self._told.wait(0.5):
             away = [kill for kill in self.kills if kill.service and kill.back is None]
             if not away:
                 continue
-            good, spoken, living = health.health(self.home, wanted), self._spoken(), victims(self.home)
+            good, spoken, living = health.check_health(self.home, wanted), self._spoken(), victims(self.home)
             for kill in away:
                 # By its number: Linux tells when a process began to the second before, and supervisord is quicker than that.
                 new = any(process.pid not in kill.known for process in living.get(kill.part, []))
@@ -155,7 +155,7 @@ class Killer:
 class Nights(threading.Thread):
     """nightly_refresh by Airflow's REST API, one after another until told; how each ended."""
 
-    def __init__(self, home: supervisor.Home) -> None:
+    def __init__(self, home: supervisor.ServiceHome) -> None:
         super().__init__(daemon=True)
         self.home, self.ended, self.tries = home, [""] * 0, Counter[str]()
         self._told = threading.Event()
@@ -180,7 +180,9 @@ class Nights(threading.Thread):
         while state not in ("success", "failed") and time.monotonic() < deadline:
             time.sleep(2)
             with suppress(OSError, HTTPException, ValueError, KeyError):
-                token = self._call("/auth/token", None, {"username": "admin", "password": self.home.secrets()["admin"]})
+                token = self._call(
+                    "/auth/token", None, {"username": "admin", "password": self.home.secrets()["admin"]}
+                )
                 given = token["access_token"]
                 if state == "not begun":
                     with suppress(urllib.error.HTTPError):  # 409: the answer was lost, not the request
@@ -192,14 +194,16 @@ class Nights(threading.Thread):
         print(f"nightly_refresh {len(self.ended)}: {state}", flush=True)
 
     def _call(self, path: str, token: str | None, body: dict[str, Any] | None = None) -> Any:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {token}"} if token else {}
+        )
         address = f"http://127.0.0.1:{self.home.state()['airflow']}{path}"
         data = None if body is None else json.dumps(body).encode()
         with urllib.request.urlopen(urllib.request.Request(address, data, headers), timeout=30) as answer:
             return json.loads(answer.read())
 
 
-def without_supervisord(home: supervisor.Home, up: list[str]) -> list[tuple[str, str]]:
+def without_supervisord(home: supervisor.ServiceHome, up: list[str]) -> list[tuple[str, str]]:
     """Kill what keeps all others: `segue status` says so, and `segue up` brings everything back."""
     psutil.Process(home.state()["supervisord"]).kill()
     said = segue(home.lake, "status", status=1).stderr
@@ -213,7 +217,12 @@ def without_supervisord(home: supervisor.Home, up: list[str]) -> list[tuple[str,
 
 
 def report(
-    killer: Killer, nights: Nights, promises: Promises, found: list[tuple[str, str]], silence: float, seed: int
+    killer: Killer,
+    nights: Nights,
+    promises: Promises,
+    found: list[tuple[str, str]],
+    silence: float,
+    seed: int,
 ) -> str:
     """Return it all in Markdown."""
     away = Counter[str](kill.part for kill in killer.kills)
@@ -244,20 +253,26 @@ def report(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--gap", type=float, default=15, help="seconds between two kills on average, beside two more")
+    parser.add_argument(
+        "--gap", type=float, default=15, help="seconds between two kills on average, beside two more"
+    )
     parser.add_argument("--listeners", type=int, default=6)
     parser.add_argument("--tracks", type=int, default=20)
     parser.add_argument(
         "--folder", help="a new folder, which stays; else a temporary one, which goes where all is well"
     )
-    parser.add_argument("--port", type=int, default=23000, help="of the player; Airflow and MLflow take the next two")
+    parser.add_argument(
+        "--port", type=int, default=23000, help="of the player; Airflow and MLflow take the next two"
+    )
     parser.add_argument("--report", default="kills.md")
     arguments = parser.parse_args()
     folder = Path(arguments.folder or tempfile.mkdtemp(prefix="segue-kills-")).absolute()
-    home = supervisor.Home(folder / "lake")
+    home = supervisor.ServiceHome(folder / "lake")
     print(f"in {folder}", flush=True)
     segue(home.lake, "demo", "--out", str(folder / "demo"), "--tracks", str(arguments.tracks))
     segue(home.lake, "run", "--library", str(folder / "demo"), "--k", "3", "--seeds", "1")
@@ -269,8 +284,10 @@ def main() -> int:
         subprocess.run(up, env=environment(home.lake), check=True, timeout=_UP_S)
         found, text = soak(home, up, secrets, arguments)
     finally:
-        processes.stop(home)
-    found.append(("`segue down` leaves nothing", "" if not processes.processes(home) else "processes are left"))
+        processes.stop_all(home)
+    found.append(
+        ("`segue down` leaves nothing", "" if not processes.find_processes(home) else "processes are left")
+    )
     Path(arguments.report).write_text(text)
     print(text)
     good = not any(wrong for _, wrong in found)
@@ -280,7 +297,7 @@ def main() -> int:
 
 
 def soak(
-    home: supervisor.Home, up: list[str], secrets: dict[str, str], arguments: argparse.Namespace
+    home: supervisor.ServiceHome, up: list[str], secrets: dict[str, str], arguments: argparse.Namespace
 ) -> tuple[list[tuple[str, str]], str]:
     """Play, kill, wait; return what must hold with what is wrong, and the report."""
     promises, nights, killer = Promises(), Nights(home), Killer(home, arguments.seed)
@@ -317,7 +334,7 @@ def soak(
     return found, report(killer, nights, promises, found, silence, arguments.seed)
 
 
-def _lag(home: supervisor.Home) -> int | None:
+def _lag(home: supervisor.ServiceHome) -> int | None:
     return (stream_status.read(home.lake) or {}).get("lag")
 
 

@@ -43,9 +43,12 @@ def steps(number: int) -> list[list[str]]:
 @contextmanager
 def server(lake: Path) -> Iterator[int]:
     """Have an MLflow server over the lake's runs, as `segue up` has it; its port."""
-    home, ports = supervisor.Home(lake), {name: free_port() for name in ("serving", "airflow", "mlflow")}
-    service = next(service for service in supervisor.services(home, ports) if service.name == "mlflow")
-    given = supervisor.environment(home, ports, master="local[2]", library=None)
+    home, ports = (
+        supervisor.ServiceHome(lake),
+        {name: free_port() for name in ("serving", "airflow", "mlflow")},
+    )
+    service = next(service for service in supervisor.define_services(home, ports) if service.name == "mlflow")
+    given = supervisor.airflow_environment(home, ports, master="local[2]", library=None)
     with (lake / "mlflow.out").open("wb") as out:
         process = subprocess.Popen(service.command, env=given, stdout=out, stderr=out)
     try:
@@ -76,7 +79,9 @@ class Ended:
 def run(lake: Path, address: str, words: list[str]) -> Ended:
     """Run a command to its end."""
     begun, given = time.monotonic(), environment(lake) | {"SEGUE_MLFLOW": address}
-    done = subprocess.run([SEGUE, *words], env=given, capture_output=True, text=True, timeout=_STEP_S, check=False)
+    done = subprocess.run(
+        [SEGUE, *words], env=given, capture_output=True, text=True, timeout=_STEP_S, check=False
+    )
     said = ((done.stderr if done.returncode else done.stdout).strip() or "nothing").splitlines()[-1]
     return Ended(done.returncode, said, done.stderr, time.monotonic() - begun)
 
@@ -106,7 +111,9 @@ def soak(lake: Path, seconds: float) -> tuple[list[str], list[tuple[str, str]]]:
                 ended = run(lake, address, words)
                 over.set()
                 trouble.join()
-                rows.append(f"| {words[0]} | {mode} | {ended.seconds:.0f} | {ended.status} | {ended.said[:160]} |")
+                rows.append(
+                    f"| {words[0]} | {mode} | {ended.seconds:.0f} | {ended.status} | {ended.said[:160]} |"
+                )
                 print(rows[-1], flush=True)
                 if ended.status and ("Traceback" in ended.errors or "mlflow" not in ended.said.lower()):
                     bad.append(f"{words[0]}, {mode}: {ended.said}")
@@ -128,7 +135,9 @@ def soak(lake: Path, seconds: float) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=10, help="that MLflow is away")
     parser.add_argument("--report", default="registry.md")
     arguments = parser.parse_args()
@@ -138,7 +147,11 @@ def main() -> int:
     subprocess.run([SEGUE, "run", "--library", str(music)], env=environment(lake), check=True)
     rows, found = soak(lake, arguments.seconds)
     lines = ["| step | MLflow | seconds | exit | said last |", "| --- | --- | --- | --- | --- |", *rows, ""]
-    lines += ["| must hold | |", "| --- | --- |", *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found)]
+    lines += [
+        "| must hold | |",
+        "| --- | --- |",
+        *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
+    ]
     text = "\n".join(lines) + "\n"
     Path(arguments.report).write_text(text)
     print(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.db.accounts import Accounts
-from serving.db.database import Ledger
+from serving.db.database import Database
 
 # Seconds for one request; it may meet a server that was just killed.
 _TIMEOUT_S = 15
@@ -56,19 +56,23 @@ class Promises:
 
 def invite(lake: Path, names: list[str]) -> dict[str, str]:
     """Add users to the lake; return each one's app password."""
-    with closing(Ledger(lake)) as file:
+    with closing(Database(lake)) as file:
         accounts = Accounts(file)
         for name in names:
             accounts.add(name, f"password of {name}")
-        return {name: accounts.add_client(name, "soak").secret for name in names}
+        return {name: accounts.add_app_password(name, "soak").secret for name in names}
 
 
-def ask(address: str, secret: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> bytes:
+def ask(
+    address: str, secret: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+) -> bytes:
     """Return what the server answers to one request; OSError where it answers otherwise than 2xx, or not."""
     data = None if body is None else json.dumps(body).encode()
     given = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", **(headers or {})}
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, data, given), timeout=_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(address, data, given), timeout=_TIMEOUT_S
+        ) as answer:
             return bytes(answer.read())
     except HTTPException as error:  # an answer cut short
         raise OSError(str(error)) from error
@@ -99,15 +103,27 @@ class Listener(threading.Thread):
         while not self._told.wait(self._chance.expovariate(1 / self._pause_s)):
             track_id = self._chance.choice(tracks)
             with suppress(OSError):
-                ask(f"{self._base}/api/tracks/{track_id}/audio", self._secret, headers={"Range": "bytes=0-2047"})
+                ask(
+                    f"{self._base}/api/tracks/{track_id}/audio",
+                    self._secret,
+                    headers={"Range": "bytes=0-2047"},
+                )
                 self._promises.played()
-            kind = self._chance.choices(("started", "finished", "skipped", "liked", "disliked"), (40, 35, 18, 5, 2))[0]
+            kind = self._chance.choices(
+                ("started", "finished", "skipped", "liked", "disliked"), (40, 35, 18, 5, 2)
+            )[0]
             self._say(track_id, kind)
 
     def _say(self, track_id: str, kind: str) -> None:
         self._number += 1
         event_id = f"{self.name}-{self._number:06d}"
-        body = {"event_id": event_id, "track_id": track_id, "event": kind, "position_s": 1.0, "session_id": self.name}
+        body = {
+            "event_id": event_id,
+            "track_id": track_id,
+            "event": kind,
+            "position_s": 1.0,
+            "session_id": self.name,
+        }
         while True:
             self._promises.send(event_id, self.name, track_id, kind)
             try:

@@ -259,7 +259,10 @@ def models(hour: Hour, address: str) -> None:
 def promotions(hour: Hour) -> None:
     """A model that is worse is refused, one that is as good is granted; then one step back."""
     with hour.step("A promotion refused, one granted, and back"):
-        for words in (["embed", "--recipe", "fma518", "--dimensions", "1"], ["cluster", "--k", "4", "--seeds", "1"]):
+        for words in (
+            ["embed", "--recipe", "fma518", "--dimensions", "1"],
+            ["cluster", "--k", "4", "--seeds", "1"],
+        ):
             hour.command(SEGUE, *words)
         hour.command(SEGUE, "evaluate")
         said = hour.command(SEGUE, "promote", status=1)
@@ -289,9 +292,13 @@ def end_and_again(hour: Hour) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("hour"), help="folder of report and pictures")
-    parser.add_argument("--folder", type=Path, help="of the lake, which stays; else a temporary one, which goes")
+    parser.add_argument(
+        "--folder", type=Path, help="of the lake, which stays; else a temporary one, which goes"
+    )
     arguments = parser.parse_args()
     folder = (arguments.folder or Path(tempfile.mkdtemp(prefix="segue-hour-"))).absolute()
     with browser.chromium() as (_, program):

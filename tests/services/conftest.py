@@ -25,7 +25,9 @@ def environment(lake: Path) -> dict[str, str]:
 
 def segue(lake: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     """Run the console script and check its exit status."""
-    done = subprocess.run([SEGUE, *arguments], env=environment(lake), capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [SEGUE, *arguments], env=environment(lake), capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == status, (
         f"segue {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     )
@@ -43,9 +45,9 @@ def steps(lake: Path, *commands: list[str]) -> None:
 def rows(lake: Path) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, sorted by key; without the one column that tells the time of a run."""
     found = {}
-    for table in schemas.ALL:
+    for table in schemas.TABLES:
         names = [name for name in table.names if name != "first_seen"]
-        ordered = Lake(lake).arrow(table, *names).sort_by([(name, "ascending") for name in table.key])
+        ordered = Lake(lake).read_arrow(table, *names).sort_by([(name, "ascending") for name in table.key])
         found[table.name] = ordered.to_pylist()
     return found
 
@@ -53,12 +55,14 @@ def rows(lake: Path) -> dict[str, list[dict[str, Any]]]:
 def portable(lake: Path, *names: str) -> Any:
     """Every row of these tables as JSON has it, wherever the lake lies."""
     found = rows(lake)
-    return json.loads(json.dumps({name: found[name] for name in names}, default=str).replace(str(lake), "lake"))
+    return json.loads(
+        json.dumps({name: found[name] for name in names}, default=str).replace(str(lake), "lake")
+    )
 
 
 def documents(lake: Path) -> dict[str, dict[str, Any]]:
     """Every document of the embedded MongoDB by collection and _id; without the one field that tells the time."""
-    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return {
             name: {
                 document["_id"]: {**document, "published_at": None, "as_of": None, "marks": None}

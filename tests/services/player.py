@@ -23,7 +23,7 @@ PATIENCE = 20_000
 
 def publish(database, lake):
     """What `segue publish` writes, of the planted vectors."""
-    rows = lake.arrow(EMBEDDINGS).to_pylist()
+    rows = lake.read_arrow(EMBEDDINGS).to_pylist()
     vectors, ids = np.array([row["embedding"] for row in rows]), [row["track_id"] for row in rows]
     similar = []
     for row, scores in zip(rows, vectors @ vectors.T, strict=True):
@@ -34,7 +34,7 @@ def publish(database, lake):
     champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "planted"}
     champion["published_at"] = datetime.now(UTC)
     mongo.upsert(database["settings"], [champion])
-    layout_2d.bring(database, lake, "1", "planted")
+    layout_2d.publish_map(database, lake, "1", "planted")
 
 
 def recommend(database, *track_ids):
@@ -43,7 +43,13 @@ def recommend(database, *track_ids):
         {"track_id": each, "rank": rank, "score": 0.5, "reason": "sounds like Song A of 0, which you like"}
         for rank, each in enumerate(track_ids, 1)
     ]
-    document = {"_id": "local", "model_version": "1", "as_of": datetime.now(UTC), "offsets": {}, "items": items}
+    document = {
+        "_id": "local",
+        "model_version": "1",
+        "as_of": datetime.now(UTC),
+        "offsets": {},
+        "items": items,
+    }
     mongo.upsert(database["recommendations"], [document])
 
 
@@ -57,7 +63,9 @@ def free_port():
 def start(folder, name, *words):
     """Start a command of Segue's in a session of its own, its words in a log."""
     out = (folder / f"{name}.log").open("ab")
-    return subprocess.Popen([SEGUE, *words], env=environment(folder), stdout=out, stderr=out, start_new_session=True)
+    return subprocess.Popen(
+        [SEGUE, *words], env=environment(folder), stdout=out, stderr=out, start_new_session=True
+    )
 
 
 def stop(process, number=signal.SIGTERM):
@@ -79,7 +87,9 @@ def get(address, path, *, headers=None, body=None):
     """Ask, or (with a body) tell the server something; return the answer's JSON."""
     given = {**(headers or {}), **({"Content-Type": "application/json"} if body is not None else {})}
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{address}/{path}", data, given), timeout=20) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{address}/{path}", data, given), timeout=20
+    ) as answer:
         return json.loads(answer.read())
 
 

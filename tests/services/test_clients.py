@@ -10,7 +10,7 @@ import pytest
 
 from jobs.online import mongo
 from jobs.runtime import embedded_mongo, embedded_server
-from serving.db.database import Ledger
+from serving.db.database import Database
 from serving.db.playlists import Playlists
 from tests import synthetic_lake
 from tests.services.player import free_port, get, healthy, publish, start, stop, wait_for
@@ -29,7 +29,9 @@ def services(lake):
     process = start(lake.root, "serving", "serve", "--port", str(port))
     try:
         wait_for(lambda: (healthy(address) or {}).get("mongo"))
-        with mongo.database(embedded_server.state(embedded_mongo.MONGO, lake.root / "mongo")[0]) as database:
+        with mongo.database(
+            embedded_server.read_state(embedded_mongo.MONGO, lake.root / "mongo")[0]
+        ) as database:
             publish(database, lake)
         yield address
     finally:
@@ -40,7 +42,9 @@ def services(lake):
 def sent(lake):
     """Return a function that gives the events on their way to Kafka, oldest first."""
     spool = lake.root / "spool" / "plays"
-    return lambda: [json.loads(x) for f in sorted(spool.rglob("*.jsonl")) for x in f.read_bytes().splitlines()]
+    return lambda: [
+        json.loads(x) for f in sorted(spool.rglob("*.jsonl")) for x in f.read_bytes().splitlines()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,9 @@ def test_what_a_subsonic_client_scrobbles_feeds_the_stream(subsonic, sent):
     assert [e["event"] for e in sent() if e["track_id"] == "t35"] == ["started", "finished", "liked"]
     assert "t35" in [song["id"] for song in subsonic.getStarred2()["starred2"]["song"]]
     subsonic.unstar(["t35"])
-    assert [e["event"] for e in sent() if e["track_id"] == "t35"][3:] == ["unrated"]  # the profile is told so too
+    assert [e["event"] for e in sent() if e["track_id"] == "t35"][3:] == [
+        "unrated"
+    ]  # the profile is told so too
     assert "t35" not in [song["id"] for song in subsonic.getStarred2()["starred2"]["song"]]
 
 
@@ -96,12 +102,18 @@ def test_playlists_are_kept_in_the_lake(subsonic, services, lake):
     subsonic.createPlaylist(name="Ev & <ening>", songIds=["t01", "t02", "t03"])
     made = subsonic.getPlaylists()["playlists"]["playlist"][1]
     assert (made["name"], made["songCount"], made["owner"]) == ("Ev & <ening>", 3, "local")
-    subsonic.updatePlaylist(made["id"], name="Night", comment="late", songIdsToAdd=["t30"], songIndexesToRemove=[0, 2])
+    subsonic.updatePlaylist(
+        made["id"], name="Night", comment="late", songIdsToAdd=["t30"], songIndexesToRemove=[0, 2]
+    )
     kept = subsonic.getPlaylist(made["id"])["playlist"]
-    assert (kept["name"], kept["comment"], [song["id"] for song in kept["entry"]]) == ("Night", "late", ["t02", "t30"])
+    assert (kept["name"], kept["comment"], [song["id"] for song in kept["entry"]]) == (
+        "Night",
+        "late",
+        ["t02", "t30"],
+    )
     subsonic.createPlaylist(playlistId=made["id"], songIds=["t39"])
-    ledger = Ledger(lake.root)  # as another process, or the next start, finds it
-    (found,) = Playlists(ledger).all("local")
+    ledger = Database(lake.root)  # as another process, or the next start, finds it
+    (found,) = Playlists(ledger).list_playlists("local")
     ledger.close()
     assert (found.title, found.tracks) == ("Night", ("t39",))
     subsonic.deletePlaylist(made["id"])
@@ -125,7 +137,10 @@ def test_stars_like_a_song_and_only_keep_an_album(subsonic, sent, services):
     subsonic.setRating("t21", 5)
     subsonic.setRating("t22", 1)
     assert [e["event"] for e in sent() if e["track_id"] in ("t21", "t22")] == ["liked", "disliked"]
-    assert (subsonic.getSong("t21")["song"]["userRating"], "starred" in subsonic.getSong("t21")["song"]) == (5, True)
+    assert (subsonic.getSong("t21")["song"]["userRating"], "starred" in subsonic.getSong("t21")["song"]) == (
+        5,
+        True,
+    )
     album = subsonic.getSong("t36")["song"]["albumId"]
     artist = subsonic.getSong("t31")["song"]["artistId"]
     subsonic.star(albumIds=[album], artistIds=[artist])
@@ -142,12 +157,15 @@ def test_stars_like_a_song_and_only_keep_an_album(subsonic, sent, services):
 
 
 def test_what_clients_ask_for_besides(subsonic):
-    assert subsonic.getArtistInfo2(subsonic.getSong("t00")["song"]["artistId"])["artistInfo2"]["similarArtist"]
+    assert subsonic.getArtistInfo2(subsonic.getSong("t00")["song"]["artistId"])["artistInfo2"][
+        "similarArtist"
+    ]
     assert subsonic.getAlbumInfo2(subsonic.getSong("t00")["song"]["albumId"])["albumInfo"] == {}
     assert {"value": "Jazz", "songCount": 10, "albumCount": 2} in subsonic.getGenres()["genres"]["genre"]
     assert len(subsonic.getSongsByGenre("Jazz", 50)["songsByGenre"]["song"]) == 10
     assert {
-        song["artist"] for song in subsonic.getRandomSongs(9, fromYear=1993, toYear=1993)["randomSongs"]["song"]
+        song["artist"]
+        for song in subsonic.getRandomSongs(9, fromYear=1993, toYear=1993)["randomSongs"]["song"]
     } == {"Artist 3"}
     assert len(subsonic.getTopSongs("Artist 6", 3)["topSongs"]["song"]) == 3
     assert subsonic.getLyrics("Artist 1", "Song")["lyrics"]["value"] == ""
@@ -157,7 +175,9 @@ def test_what_clients_ask_for_besides(subsonic):
     song = subsonic.getSong("t16")["song"]
     assert (song["path"], song["suffix"], song["size"]) == ("Artist 3/Álbum 3/Song B of 3.wav", "wav", 32044)
     assert song["genres"] == [{"name": "Dub"}] and song["artists"][0]["name"] == "Artist 3"
-    assert subsonic.stream("t16", maxBitRate=32, tformat="opus").read(4) == b"RIFF"  # as it is: nothing is transcoded
+    assert (
+        subsonic.stream("t16", maxBitRate=32, tformat="opus").read(4) == b"RIFF"
+    )  # as it is: nothing is transcoded
 
 
 # Every method that Feishin (subsonic-api.ts) and Supersonic (subsonicmediaprovider.go) call, with what these say of a song.
@@ -173,7 +193,9 @@ stream tokenInfo unstar updatePlaylist""".split()  # noqa: SIM905
 def test_every_method_answers_without_arguments_in_its_own_way(services, secret, form):
     """Either what was asked for or error 10, what is missing: never 0, a method that is not there; never another status."""
     for name in CALLED:
-        with urllib.request.urlopen(f"{services}/rest/{name}.view?apiKey={secret}&f={form}&v=1.13.0&c=t") as answer:
+        with urllib.request.urlopen(
+            f"{services}/rest/{name}.view?apiKey={secret}&f={form}&v=1.13.0&c=t"
+        ) as answer:
             text = answer.read()
         if form == "json":
             found = json.loads(text)["subsonic-response"]
@@ -192,15 +214,21 @@ def test_a_web_client_of_another_origin_may_ask_and_show(services, secret):
     with urllib.request.urlopen(ask) as answer:
         assert answer.status == 204 and answer.headers["Access-Control-Allow-Origin"] == "*"
     post = urllib.request.Request(
-        f"{services}/rest/getCoverArt", f"apiKey={secret}&id=t00&c=t".encode(), {"Origin": "https://feishin.example"}
+        f"{services}/rest/getCoverArt",
+        f"apiKey={secret}&id=t00&c=t".encode(),
+        {"Origin": "https://feishin.example"},
     )
     with urllib.request.urlopen(post) as answer:
-        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin" and answer.read(2) == b"\xff\xd8"
+        assert (
+            answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin" and answer.read(2) == b"\xff\xd8"
+        )
 
 
 def test_opensubsonics_extensions_answer(services, secret):
     def call(method, **values):
-        query = "&".join(f"{name}={value}" for name, value in {"f": "json", "v": "1.16.1", "c": "t", **values}.items())
+        query = "&".join(
+            f"{name}={value}" for name, value in {"f": "json", "v": "1.16.1", "c": "t", **values}.items()
+        )
         with urllib.request.urlopen(f"{services}/rest/{method}?{query}") as answer:
             return json.loads(answer.read())["subsonic-response"]
 

@@ -84,26 +84,28 @@ def uri_of(process: "subprocess.Popen[str]") -> str:
 
 
 def test_what_is_written_is_there_the_next_time(data: Path) -> None:
-    with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+    with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
         client["segue"]["tracks"].insert_one({"_id": "2", "title": "Food"})
     assert servers(data) == []
-    with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+    with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
         assert client["segue"]["tracks"].find_one() == {"_id": "2", "title": "Food"}
 
 
 def test_it_listens_on_this_machine_only(data: Path) -> None:
-    with embedded_mongo.mongo(data) as uri:
+    with embedded_mongo.embedded_mongo(data) as uri:
         port = int(uri.split(":")[2].split("/")[0])
         listening = [c.laddr for c in server(data).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
         # The server alone: the gateway that started it is closed.
-        assert [(address.ip.removeprefix("::ffff:"), address.port) for address in listening] == [("127.0.0.1", port)]
+        assert [(address.ip.removeprefix("::ffff:"), address.port) for address in listening] == [
+            ("127.0.0.1", port)
+        ]
 
 
 @pytest.mark.parametrize("after_s", [0.0, 1.5], ids=["at once", "amid writes"])
 def test_a_kill_of_the_server_takes_back_the_last_moment_and_no_more(data: Path, after_s: float) -> None:
     """What is found is what was there some milliseconds before: no write is missing amid others that are there."""
     acknowledged: list[tuple[float, int]] = []  # when the writes up to which number had been acknowledged
-    with embedded_mongo.mongo(data) as uri, Client(uri, serverSelectionTimeoutMS=500) as client:
+    with embedded_mongo.embedded_mongo(data) as uri, Client(uri, serverSelectionTimeoutMS=500) as client:
         kill = server(data).kill
         with pytest.raises(PyMongoError):
             for bulk in itertools.count():
@@ -114,8 +116,10 @@ def test_a_kill_of_the_server_takes_back_the_last_moment_and_no_more(data: Path,
                 if bulk == 5:
                     threading.Timer(after_s, kill).start() if after_s else kill()
     killed = acknowledged[-1][0]
-    with embedded_mongo.mongo(data) as uri, Client(uri) as client:
-        found = {d["_id"] for name in ("plays", "profiles") for d in client["segue"][name].find({}, {"_id": 1})}
+    with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
+        found = {
+            d["_id"] for name in ("plays", "profiles") for d in client["segue"][name].find({}, {"_id": 1})
+        }
     assert found == set(range(len(found)))
     # A second is long on a busy machine; what a store without a clock of its own loses is all.
     assert not after_s or len(found) >= max(upto for at, upto in acknowledged if at < killed - 1)
@@ -126,8 +130,10 @@ def test_a_find_over_all_outlasts_what_is_cleared_away_behind_it(data: Path) -> 
     """More documents than H2's cache has room for, in no order, so that it clears up for seconds after they are written."""
     count, rng = 20_000, random.Random(0)
     ids = iter(rng.sample(range(2**40), count))
-    with embedded_mongo.mongo(data) as uri, mongo.database(uri) as database:
-        mongo.upsert(database["x"], ({"_id": f"{i:016x}", **{f"field{k}": k / 2 for k in range(40)}} for i in ids))
+    with embedded_mongo.embedded_mongo(data) as uri, mongo.database(uri) as database:
+        mongo.upsert(
+            database["x"], ({"_id": f"{i:016x}", **{f"field{k}": k / 2 for k in range(40)}} for i in ids)
+        )
         for _ in range(15):
             assert sum(1 for _ in mongo.ids(database["x"])) == count
 
@@ -141,7 +147,7 @@ def test_kill_of_python_leaves_no_server_and_the_next_starts_anew(
     process.kill()
     assert wait_until(lambda: servers(data) == [])
     assert (data / "mongo.json").exists(), "the stale state that the next has to see through"
-    with embedded_mongo.mongo(data) as uri:
+    with embedded_mongo.embedded_mongo(data) as uri:
         assert uri != first
         with Client(uri) as client:
             client["segue"]["x"].insert_one({"_id": 1})
@@ -157,13 +163,13 @@ def test_a_server_that_nobody_held_any_more_is_not_joined(
     process.kill()
     process.wait()
     threading.Timer(1, java.resume).start()
-    with embedded_mongo.mongo(data) as uri:
+    with embedded_mongo.embedded_mongo(data) as uri:
         assert uri != first and java.pid not in servers(data)
 
 
 def test_what_a_server_acknowledges_while_it_is_told_to_end_stays(data: Path) -> None:
     for _ in range(3):
-        with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+        with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
             before = client["segue"]["x"].count_documents({})
             acknowledged = before
             threading.Timer(0.5, server(data).terminate).start()
@@ -171,17 +177,17 @@ def test_what_a_server_acknowledges_while_it_is_told_to_end_stays(data: Path) ->
                 while True:
                     client["segue"]["x"].insert_one({"_id": acknowledged})
                     acknowledged += 1
-        with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+        with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
             assert before < acknowledged <= client["segue"]["x"].count_documents({})
 
 
 def test_a_stale_state_with_somebody_else_on_its_port_is_recognised(data: Path) -> None:
-    with embedded_mongo.mongo(data):
+    with embedded_mongo.embedded_mongo(data):
         pass
     with socket.create_server(("127.0.0.1", 0)) as other:
         stale = f"mongodb://127.0.0.1:{other.getsockname()[1]}/segue"
         (data / "mongo.json").write_text(json.dumps({"uri": stale, "pid": os.getpid()}))
-        with embedded_mongo.mongo(data) as uri:
+        with embedded_mongo.embedded_mongo(data) as uri:
             assert uri != stale
 
 
@@ -190,7 +196,7 @@ def test_a_second_process_shares_the_server_and_outlives_the_first(
 ) -> None:
     first = enter()
     uri = uri_of(first)
-    with embedded_mongo.mongo(data) as shared:
+    with embedded_mongo.embedded_mongo(data) as shared:
         assert shared == uri
         first.communicate("")  # it leaves first; the server stays for us
         with Client(shared) as client:
@@ -201,7 +207,7 @@ def test_a_second_process_shares_the_server_and_outlives_the_first(
 def test_whoever_leaves_first_leaves_the_server_running(
     data: Path, enter: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
-    with embedded_mongo.mongo(data) as uri:
+    with embedded_mongo.embedded_mongo(data) as uri:
         guest = enter()
         assert uri_of(guest) == uri
         guest.communicate("")
@@ -210,12 +216,12 @@ def test_whoever_leaves_first_leaves_the_server_running(
 
 
 def test_a_small_write_just_before_the_end_stays(data: Path) -> None:
-    with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+    with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
         client["segue"]["x"].insert_many([{"_id": number} for number in range(10)])
     for number in range(3):
-        with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+        with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
             client["segue"]["x"].delete_one({"_id": number})
-        with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+        with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
             assert client["segue"]["x"].count_documents({}) == 9 - number
 
 
@@ -233,23 +239,31 @@ def test_a_server_that_does_not_answer_is_ended_and_started_again(
     first = uri_of(enter())
     frozen = server(data)
     frozen.suspend()  # its port stays open
-    with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+    with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
         assert uri != first
         assert client["segue"]["x"].count_documents({}) == 0
         assert servers(data) == [server(data).pid] != [frozen.pid]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:4096], lambda b: b"\xff" * len(b)], ids=["cut", "overwritten"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:4096], lambda b: b"\xff" * len(b)], ids=["cut", "overwritten"]
+)
 def test_a_damaged_store_is_set_aside(
     data: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
-    with embedded_mongo.mongo(data) as uri, Client(uri) as client:
+    with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
         for start in range(0, 1000, 100):
-            client["segue"]["x"].insert_many([{"_id": start + i, "text": os.urandom(500).hex()} for i in range(100)])
+            client["segue"]["x"].insert_many(
+                [{"_id": start + i, "text": os.urandom(500).hex()} for i in range(100)]
+            )
     store = data / "segue.mv.db"
     broken = damage(store.read_bytes())
     store.write_bytes(broken)
-    with caplog.at_level(logging.WARNING, "segue"), embedded_mongo.mongo(data) as uri, Client(uri) as client:
+    with (
+        caplog.at_level(logging.WARNING, "segue"),
+        embedded_mongo.embedded_mongo(data) as uri,
+        Client(uri) as client,
+    ):
         assert client["segue"]["x"].count_documents({}) == 0
         client["segue"]["x"].insert_one({"_id": 1})
     assert (data / "segue.mv.db.damaged-1").read_bytes() == broken
@@ -263,7 +277,7 @@ def test_a_store_that_another_program_holds_is_no_damage(
     (data / "mongo.json").unlink()  # as if it ran on another machine over the same disk
     with (
         pytest.raises(StepError, match="expected the embedded MongoDB to start, found .*locked"),
-        embedded_mongo.mongo(data),
+        embedded_mongo.embedded_mongo(data),
     ):
         pass
     assert not list(data.glob("*.damaged*"))
@@ -272,25 +286,29 @@ def test_a_store_that_another_program_holds_is_no_damage(
 def test_a_java_that_does_not_start_is_quoted(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_mongo, "_JAVA_OPTIONS", ["-Xmx1k"])
     with pytest.raises(StepError, match="found Java saying: .* maximum heap; its log .* ends: ") as caught:
-        embedded_mongo.mongo(data).__enter__()
+        embedded_mongo.embedded_mongo(data).__enter__()
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_that_does_not_start_shows_the_end_of_its_log(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_mongo, "_JAVA_OPTIONS", [*embedded_mongo._JAVA_OPTIONS, "-XX:MaxMetaspaceSize=6m"])
+def test_a_server_that_does_not_start_shows_the_end_of_its_log(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        embedded_mongo, "_JAVA_OPTIONS", [*embedded_mongo._JAVA_OPTIONS, "-XX:MaxMetaspaceSize=6m"]
+    )
     with pytest.raises(StepError, match="its log .* ends: .*OutOfMemoryError") as caught:
-        embedded_mongo.mongo(data).__enter__()
+        embedded_mongo.embedded_mongo(data).__enter__()
     assert "\n" not in str(caught.value)
 
 
 def test_a_start_that_hangs_is_bounded(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_server, "START_LIMIT_S", 0.01)
     with pytest.raises(StepError, match="found nothing after 0.01 s"):
-        embedded_mongo.mongo(data).__enter__()
+        embedded_mongo.embedded_mongo(data).__enter__()
     assert servers(data) == []
 
 
 def test_an_address_of_a_real_server_is_used_as_it_is(tmp_path: Path) -> None:
-    with embedded_mongo.mongo_at("mongodb://db.example/segue", tmp_path) as uri:
+    with embedded_mongo.mongo_uri("mongodb://db.example/segue", tmp_path) as uri:
         assert uri == "mongodb://db.example/segue"
     assert list(tmp_path.iterdir()) == []

@@ -61,9 +61,14 @@ def test_broken_metadata_changes_nothing(lake, recordings, tmp_path):
 
 def test_tracks_without_a_model_stay_beside_those_with_one(lake, tmp_path):
     """Imported features make a model of some tracks; publish shows these and keeps the others' documents."""
-    numbers = {key: ",".join(str((int(key) * (i + 3)) % 17) for i in range(518)) for key in ("2", "3", "5", "10", "20")}
+    numbers = {
+        key: ",".join(str((int(key) * (i + 3)) % 17) for i in range(518))
+        for key in ("2", "3", "5", "10", "20")
+    }
     header = "".join(",".join(row) + "\n" for row in features_csv.header())
-    (tmp_path / "features.csv").write_text(header + "".join(f"{key},{text}\n" for key, text in numbers.items()))
+    (tmp_path / "features.csv").write_text(
+        header + "".join(f"{key},{text}\n" for key, text in numbers.items())
+    )
     steps(
         lake,
         ["fma", "import", "--features", str(tmp_path / "features.csv")],
@@ -72,10 +77,14 @@ def test_tracks_without_a_model_stay_beside_those_with_one(lake, tmp_path):
         ["publish"],
     )
     shown = documents(lake)["tracks"]
-    assert {row["track_id"] for row in Lake(lake).arrow(EMBEDDINGS, "track_id").to_pylist()} == set(numbers)
+    assert {row["track_id"] for row in Lake(lake).read_arrow(EMBEDDINGS, "track_id").to_pylist()} == set(
+        numbers
+    )
     assert {key for key, document in shown.items() if "model_version" in document} == set(numbers)
     assert (
-        set(shown) == {*REAL, *numbers} == {row["track_id"] for row in Lake(lake).arrow(TRACKS, "track_id").to_pylist()}
+        set(shown)
+        == {*REAL, *numbers}
+        == {row["track_id"] for row in Lake(lake).read_arrow(TRACKS, "track_id").to_pylist()}
     )
     assert (shown["20"]["title"], shown["20"]["path"]) == ("Spiritual Level", None)
     assert len(shown["20"]["features"]["mfcc"]["mean"]) == 20

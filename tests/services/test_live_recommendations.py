@@ -23,14 +23,14 @@ def lake(tmp_path_factory):
 
 @pytest.fixture
 def database(lake, tmp_path):
-    with embedded_mongo.mongo(tmp_path / "mongo") as uri, mongo.database(uri) as found:
+    with embedded_mongo.embedded_mongo(tmp_path / "mongo") as uri, mongo.database(uri) as found:
         mongo.upsert(found["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
         yield found
 
 
 @pytest.fixture
 def shelf(lake):
-    return micro_batch.Shelf(lake)
+    return micro_batch.CatalogCache(lake)
 
 
 def messages(count, seed=0):
@@ -51,16 +51,18 @@ def messages(count, seed=0):
     for event in made:
         partition = int(event["user_id"][1:]) % 2
         value = events.encode(event)
-        found.append(micro_batch.Message(partition, ends[partition], NOW + timedelta(days=9), value, len(value)))
+        found.append(
+            micro_batch.Message(partition, ends[partition], NOW + timedelta(days=9), value, len(value))
+        )
         ends[partition] += 1
     return found
 
 
 def hear(database, shelf, lake, some):
-    plays, rejected = micro_batch.split(some, shelf.known(), TOPIC)
+    plays, rejected = micro_batch.validate(some, shelf.known(), TOPIC)
     assert not rejected
-    micro_batch.keep(lake, TOPIC, some, plays)
-    micro_batch.apply(database, shelf, plays, micro_batch.Counts())
+    micro_batch.append_plays(lake, TOPIC, some, plays)
+    micro_batch.apply_plays(database, shelf, plays, micro_batch.BatchStats())
 
 
 def store(database):
@@ -81,7 +83,9 @@ def heard(database, shelf, lake):
 
 def test_batches_cut_anywhere_and_done_again_give_the_same(database, shelf, lake, heard):
     every, expected = heard
-    assert {len(expected[name]) for name in ("profiles", "recommendations")} == {5} and len(expected["plays"]) == 100
+    assert {len(expected[name]) for name in ("profiles", "recommendations")} == {5} and len(
+        expected["plays"]
+    ) == 100
     chance, at = random.Random(1), 0
     while at < len(every):
         upto = at + chance.randrange(1, 25)
@@ -93,28 +97,30 @@ def test_batches_cut_anywhere_and_done_again_give_the_same(database, shelf, lake
 
 def test_a_batch_of_many_partitions_has_a_name_that_a_file_can_have(tmp_path):
     some = [
-        micro_batch.Message(partition, 10**9 + number, NOW, b"", 0) for partition in range(40) for number in range(2)
+        micro_batch.Message(partition, 10**9 + number, NOW, b"", 0)
+        for partition in range(40)
+        for number in range(2)
     ]
-    name = micro_batch.file_name(TOPIC, some)
-    assert len(name) < 200 and name == micro_batch.file_name(TOPIC, some[::-1]) != micro_batch.file_name(
-        TOPIC, some[1:]
-    )
+    name = micro_batch.batch_file_name(TOPIC, some)
+    assert len(name) < 200 and name == micro_batch.batch_file_name(
+        TOPIC, some[::-1]
+    ) != micro_batch.batch_file_name(TOPIC, some[1:])
     (tmp_path / f"0-{name}.parquet.123456").touch()
 
 
 def test_an_empty_store_is_made_again_from_plays(database, shelf, lake, heard):
     _, expected = heard
-    assert reconcile.repair(database, shelf, lake) == 5
+    assert reconcile.reconcile(database, shelf, lake) == 5
     assert store(database) == expected
-    assert reconcile.repair(database, shelf, lake) == 0
+    assert reconcile.reconcile(database, shelf, lake) == 0
 
 
 @pytest.mark.parametrize("lost", ["profiles", "recommendations"])
 def test_what_one_listener_lost_is_made_again(database, shelf, lake, heard, lost):
     _, expected = heard
-    reconcile.repair(database, shelf, lake)
+    reconcile.reconcile(database, shelf, lake)
     database[lost].delete_one({"_id": "u3"})
-    assert reconcile.repair(database, shelf, lake) == 1
+    assert reconcile.reconcile(database, shelf, lake) == 1
     assert store(database) == expected
 
 
@@ -126,14 +132,14 @@ def test_a_store_that_lost_its_last_lists_has_them_again(database, shelf, lake, 
     hear(database, shelf, lake, every[100:])
     mongo.upsert(database["recommendations"], before.values())
     database["feedback"].delete_many({})
-    assert reconcile.repair(database, shelf, lake) == 5
+    assert reconcile.reconcile(database, shelf, lake) == 5
     assert store(database) == expected
 
 
 def test_without_a_model_there_is_nothing_to_list(database, lake, heard):
     database["settings"].delete_many({})
-    shelf = micro_batch.Shelf(lake)
-    assert reconcile.repair(database, shelf, lake) == 5 and reconcile.repair(database, shelf, lake) == 0
+    shelf = micro_batch.CatalogCache(lake)
+    assert reconcile.reconcile(database, shelf, lake) == 5 and reconcile.reconcile(database, shelf, lake) == 0
     assert not list(database["recommendations"].find())
 
 
@@ -141,17 +147,17 @@ def test_only_who_played_of_late_is_looked_at(database, shelf, lake, heard, monk
     """And all of them where the store is further behind than that."""
     every, expected = heard
     monkeypatch.setattr(reconcile, "_LATEST", 3)
-    assert reconcile.repair(database, shelf, lake) == 5
+    assert reconcile.reconcile(database, shelf, lake) == 5
     reached = database["settings"].find_one({"_id": "stream"})["offsets"]
     assert sum(reached.values()) == len(every) - 2
     database["profiles"].delete_many({})
     ends = {origin: end - 3 for origin, end in reached.items()}
-    late = [m for m in every if m.offset > ends[micro_batch.origin(TOPIC, m.partition)]]
+    late = [m for m in every if m.offset > ends[micro_batch.source_partition(TOPIC, m.partition)]]
     users = {events.parse(message.value, message.timestamp)["user_id"] for message in late}
-    assert 0 < len(users) < 5 and reconcile.repair(database, shelf, lake) == len(users)
+    assert 0 < len(users) < 5 and reconcile.reconcile(database, shelf, lake) == len(users)
     before = {origin: end - 1 for origin, end in ends.items()}
     mongo.upsert(database["settings"], [{"_id": "stream", "offsets": before}])
-    assert reconcile.repair(database, shelf, lake) == 5 - len(users)
+    assert reconcile.reconcile(database, shelf, lake) == 5 - len(users)
     assert store(database) == expected
 
 
@@ -163,7 +169,7 @@ def test_after_a_write_that_failed_the_later_ones_are_left_out():
             raise ConnectionError("away")
         written.append(collection)
 
-    with pytest.raises(ConnectionError), micro_batch.Writer() as writer:
+    with pytest.raises(ConnectionError), micro_batch.BackgroundWriter() as writer:
         for collection in ("profiles", "away", "recommendations", "feedback"):
             writer.write(write, collection, [])
     assert written == ["profiles"]

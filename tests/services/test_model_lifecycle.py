@@ -27,7 +27,7 @@ from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model import registry
 from jobs.online import mongo
-from jobs.runtime.embedded_mongo import mongo as embedded_mongo
+from jobs.runtime.embedded_mongo import embedded_mongo as embedded_mongo
 from jobs.spark import session
 from jobs.steps import cluster, embed, evaluate, promote, publish
 from tests.synthetic_features import EACH, GENRES, rows, write
@@ -80,7 +80,7 @@ class World:
     def train(self, *given: str) -> str:
         """Embed, cluster and evaluate; return the challenger's version."""
         embed.main(self.arguments("embed", *given))
-        version = str(cluster.main(self.arguments("cluster", "--k", "5", "--seeds", "1"))["model version"])
+        version = str(cluster.main(self.arguments("cluster", "--k", "5", "--seeds", "1")).model_version)
         evaluate.main(self.arguments("evaluate", "--model-version", version))
         return version
 
@@ -93,13 +93,15 @@ class World:
 
     def lists(self, version: str) -> dict[str, Any]:
         with mongo.database(self.uri) as database:
-            return {d["track_id"]: d["items"] for d in database["similar"].find() if d["model_version"] == version}
+            return {
+                d["track_id"]: d["items"] for d in database["similar"].find() if d["model_version"] == version
+            }
 
 
 @pytest.fixture(scope="module")
 def world(server: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("life")
-    session.log_to(folder / "spark.log")
+    session.redirect_stderr_to(folder / "spark.log")
     with embedded_mongo(folder / "mongo") as uri:
         yield World(Lake(folder / "lake"), server, uri)
 
@@ -115,7 +117,8 @@ def test_1_the_first_becomes_champion_and_finds_the_planted_genres(world: World)
     assert all(len(items) == GENRES * EACH - 1 for items in world.lists("1").values())
     client = MlflowClient()
     assert (
-        client.get_run(registry.version("1").run_id).info.run_name == f"timbre, {GENRES * EACH} tracks, k 5, version 1"
+        client.get_run(registry.version("1").run_id).info.run_name
+        == f"timbre, {GENRES * EACH} tracks, k 5, version 1"
     )
     assert client.get_experiment_by_name("segue").tags["mlflow.experimentKind"] == "custom_model_development"
 
@@ -133,7 +136,9 @@ def test_2_the_same_again_is_the_same_version_with_the_same_hash(world: World, t
 
 def test_3_a_worse_challenger_is_refused_and_the_champion_serves_on(world: World) -> None:
     version = world.train("--dimensions", "1")  # one number cannot tell five genres
-    with pytest.raises(StepError, match=f"version {version} is not promoted: refused: genre precision at 10 .* margin"):
+    with pytest.raises(
+        StepError, match=f"version {version} is not promoted: refused: genre precision at 10 .* margin"
+    ):
         world.promote()
     assert registry.version(version).tags["gate"].startswith("refused")
     assert registry.aliases() == {"champion": "1", "challenger": version}
@@ -189,7 +194,7 @@ def test_7_rollback_flips_one_document_and_holds(world: World) -> None:
     # The next run trains the same version again: it must not come back by itself.
     run = world.arguments("run", "--library", ".")
     run.model_version = now
-    reason = promote.run(run)["gate"]
+    reason = promote.promote_as_step(run)["gate"]
     assert reason.startswith("refused: it was rolled back on ")
     assert world.promote(now, "--force")["gate"] == "passed: forced"
     assert world.online()["model_version"] == now
@@ -209,14 +214,17 @@ def test_9_labels_from_a_file_replace_those_of_the_tags(world: World, tmp_path: 
     file.write_text("path,genre\n" + "".join(f"{n:03d}.mp3,{'ab'[n % 2]}\n" for n in range(GENRES * EACH)))
     evaluate.main(world.arguments("evaluate", "--labels", str(file)))
     newest = registry.evaluation(registry.version(None))["model"]
-    assert newest["judged_queries"] == GENRES * EACH and newest["genre_precision_at_5"] < 0.7  # a and b mean nothing
+    assert (
+        newest["judged_queries"] == GENRES * EACH and newest["genre_precision_at_5"] < 0.7
+    )  # a and b mean nothing
     file.write_text("name,genre\n1,a\n")
     with pytest.raises(
-        InputError, match="--labels: expected columns genre and path or track_id, found name, genre|genre, name"
+        InputError,
+        match="--labels: expected columns genre and path or track_id, found name, genre|genre, name",
     ):
         evaluate.main(world.arguments("evaluate", "--labels", str(file)))
 
 
 def test_embeddings_of_the_champion_and_its_predecessor_stay(world: World) -> None:
-    found = set(world.lake.arrow(EMBEDDINGS, "model_version")["model_version"].to_pylist())
+    found = set(world.lake.read_arrow(EMBEDDINGS, "model_version")["model_version"].to_pylist())
     assert {registry.aliases()["champion"], registry.aliases()["previous"]} <= found

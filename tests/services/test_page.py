@@ -16,7 +16,7 @@ from jobs.online import mongo
 from jobs.plays import topics
 from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server
 from serving.db.accounts import Accounts
-from serving.db.database import Ledger
+from serving.db.database import Database
 from tests import browser, synthetic_lake
 from tests.services.player import (
     PATIENCE,
@@ -57,15 +57,15 @@ class Serving:
         wait_for(lambda: (healthy(self.address) or {}).get("mongo"))
 
     def start_kafka(self):
-        address = self.kafka.enter_context(embedded_kafka.kafka_at(None, self.lake.root))
-        topics.ensure(address)
+        address = self.kafka.enter_context(embedded_kafka.kafka_address(None, self.lake.root))
+        topics.ensure_topics(address)
 
     def kill(self, program):
         """kill -9 of an embedded server."""
-        os.kill(embedded_server.state(program, self.lake.root / program.name)[1], signal.SIGKILL)
+        os.kill(embedded_server.read_state(program, self.lake.root / program.name)[1], signal.SIGKILL)
 
     def database(self):
-        return mongo.database(embedded_server.state(embedded_mongo.MONGO, self.lake.root / "mongo")[0])
+        return mongo.database(embedded_server.read_state(embedded_mongo.MONGO, self.lake.root / "mongo")[0])
 
     def close(self):
         stop(self.process)
@@ -165,7 +165,9 @@ def test_it_can_be_installed(page, serving):
           return found;
         })"""
     )
-    assert {"192x192", "512x512"} == {"x".join(map(str, struct.unpack(">II", bytes(b)[16:24]))) for b in icons.values()}
+    assert {"192x192", "512x512"} == {
+        "x".join(map(str, struct.unpack(">II", bytes(b)[16:24]))) for b in icons.values()
+    }
 
 
 def test_shuffle_mixes_what_is_ahead_and_nothing_else(page):
@@ -196,7 +198,10 @@ def test_repeat_begins_the_track_or_the_queue_again(page):
 
 def test_the_next_track_is_loaded_before_this_one_ends(page):
     play(page, "t03", "t04")
-    until(page, "() => segue.audios[1].src.endsWith('/api/tracks/t04/audio') && segue.audios[1].readyState === 4")
+    until(
+        page,
+        "() => segue.audios[1].src.endsWith('/api/tracks/t04/audio') && segue.audios[1].readyState === 4",
+    )
     end(page)
     playing(page, "t04")
 
@@ -244,7 +249,9 @@ def test_the_map_is_walked_by_its_keys(page):
     go(page, "#/map", ".mapbox canvas")
     page.locator(".mapbox canvas").focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_selector(".mapbox .tip:not([hidden]):has-text('Artist 2')")  # where t13 is, which was played last
+    page.wait_for_selector(
+        ".mapbox .tip:not([hidden]):has-text('Artist 2')"
+    )  # where t13 is, which was played last
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
@@ -272,7 +279,9 @@ def test_history_says_what_became_of_each(page, serving):
     until(page, "() => segue.track.id !== 't09'")
     wait_for(
         lambda: [
-            r for r in get(serving.address, "api/history") if (r["track"]["id"], r["event"]) == ("t09", "finished")
+            r
+            for r in get(serving.address, "api/history")
+            if (r["track"]["id"], r["event"]) == ("t09", "finished")
         ]
     )
     go(page, "#/history", "main [data-track=t09]")
@@ -292,7 +301,10 @@ def test_an_artist_is_played_no_more_and_then_again(page, serving):
     play(page, "t31", "t11", "t12")
     go(page, "#/search/song a of 2", "main [data-track=t10]")
     menu(page, "t10", "Don't play Artist 2")
-    until(page, "() => segue.queue.length === 1 && !segue.suggestions.some((item) => item.track.artist === 'Artist 2')")
+    until(
+        page,
+        "() => segue.queue.length === 1 && !segue.suggestions.some((item) => item.track.artist === 'Artist 2')",
+    )
     assert [each["name"] for each in get(serving.address, "api/blocked")] == ["Artist 2"]
     go(page, "#/settings", "[aria-label='Play Artist 2 again']")
     page.click("[aria-label='Play Artist 2 again']")
@@ -327,7 +339,9 @@ def the_last_track_of_a_radio(page):
 
 def test_a_radio_that_answers_late_is_asked_once(page):
     with the_last_track_of_a_radio(page) as questions:
-        until(page, "() => segue.position > 1.5")  # some six ticks, at each of which the next track would be loaded
+        until(
+            page, "() => segue.position > 1.5"
+        )  # some six ticks, at each of which the next track would be loaded
         length = len(queue(page))
         for each in questions(1):
             each.continue_()
@@ -348,7 +362,11 @@ def test_what_is_chosen_while_a_radio_is_asked_is_what_plays(page):
 
 @pytest.mark.parametrize(
     ("then", "radio"),
-    [("segue.playRadio({track_id: 't30'}, 'second')", "second"), ("segue.jump(1)", None), ("segue.clear()", None)],
+    [
+        ("segue.playRadio({track_id: 't30'}, 'second')", "second"),
+        ("segue.jump(1)", None),
+        ("segue.clear()", None),
+    ],
 )
 def test_the_last_choice_wins_whichever_answers_first(page, then, radio):
     play(page, "t20", "t21")
@@ -442,7 +460,12 @@ def test_plays_that_tabs_could_not_send_are_sent_by_the_next_in_order(serving, a
     tabs = [tab(another, serving.address) for _ in range(2)]
     for number, each in enumerate(tabs):
         tell(each, f"t{number:02d}")
-    old = {"event_id": "of-old", "track_id": "t02", "event": "started", "played_at": "2026-01-01T00:00:00.000Z"}
+    old = {
+        "event_id": "of-old",
+        "track_id": "t02",
+        "event": "started",
+        "played_at": "2026-01-01T00:00:00.000Z",
+    }
     tabs[0].evaluate("old => localStorage.setItem('segue.events', JSON.stringify([old]))", old)
     for each in tabs:
         each.close()
@@ -454,7 +477,9 @@ def test_plays_that_tabs_could_not_send_are_sent_by_the_next_in_order(serving, a
 
 
 def test_without_storage_plays_live_as_long_as_the_page(serving, another):
-    another.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw new Error('forbidden'); }})")
+    another.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new Error('forbidden'); }})"
+    )
     another.route("**/api/events", lambda route: route.abort())
     page = tab(another, serving.address)
     for track_id in ("t00", "t01"):
@@ -490,7 +515,7 @@ def log_in(page, password, name="anna"):
 def users(page, serving):
     """anna and bert; the page, which would be logged out, is elsewhere meanwhile."""
     page.goto("about:blank")
-    with closing(Ledger(serving.lake.root)) as ledger:  # as `segue user add` does
+    with closing(Database(serving.lake.root)) as ledger:  # as `segue user add` does
         accounts = Accounts(ledger)
         for name in ("anna", "bert"):
             accounts.add(name, "a good password", again=True)
@@ -520,7 +545,9 @@ def test_with_users_the_page_asks_who_it_is_and_changes_the_password(serving, us
 
 
 def history(page):
-    return page.evaluate("fetch('/api/history').then((a) => a.json()).then((rows) => rows.map((row) => row.track.id))")
+    return page.evaluate(
+        "fetch('/api/history').then((a) => a.json()).then((rows) => rows.map((row) => row.track.id))"
+    )
 
 
 def log_out(page):
@@ -589,7 +616,9 @@ def test_without_mongodb_the_page_says_so_and_plays_on_from_the_last_copy(page, 
     before = get(serving.address, "api/recommendations")["items"]
     assert len(before) > 5
     play(page, "t32", "t33")
-    with FileLock(serving.lake.root / "mongo" / "mongo.lock"):  # serving would start it again within two seconds
+    with FileLock(
+        serving.lake.root / "mongo" / "mongo.lock"
+    ):  # serving would start it again within two seconds
         serving.kill(embedded_mongo.MONGO)
         page.wait_for_selector("#notice:not([hidden]):has-text('MongoDB')")
         assert (healthy(serving.address)["mongo"], healthy(serving.address)["ok"]) == (False, True)
@@ -599,7 +628,9 @@ def test_without_mongodb_the_page_says_so_and_plays_on_from_the_last_copy(page, 
         until(page, "() => segue.track.id !== 't33' && segue.playing")
         assert get(serving.address, "api/recommendations")["items"] == before
         assert len(get(serving.address, "api/map")["ids"]) in (0, 40)  # 0 where nobody had looked at it
-        page.locator("#cards .card [data-heart], .bar [data-heart]").first.click()  # a like is kept here, told later
+        page.locator(
+            "#cards .card [data-heart], .bar [data-heart]"
+        ).first.click()  # a like is kept here, told later
     page.wait_for_selector("#notice", state="hidden")
     assert healthy(serving.address)["mongo"]
     with serving.database() as database:
@@ -624,7 +655,7 @@ def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page,
     with away(page):
         stop(serving.process, signal.SIGKILL)
         page.wait_for_selector("#notice:not([hidden]):has-text('does not answer')")
-        with embedded_mongo.mongo_at(None, serving.lake.root) as uri, mongo.database(uri) as database:
+        with embedded_mongo.mongo_uri(None, serving.lake.root) as uri, mongo.database(uri) as database:
             recommend(database, "t30", "t31")  # while nobody listens
         serving.start()
         page.wait_for_selector("#notice", state="hidden")
@@ -636,12 +667,14 @@ def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page,
     wait_for(lambda: healthy(serving.address)["kafka"])
     consumer = KafkaConsumer(
         topics.PLAYS,
-        bootstrap_servers=embedded_kafka.find(serving.lake.root),
+        bootstrap_servers=embedded_kafka.find_embedded(serving.lake.root),
         auto_offset_reset="earliest",
         group_id=None,
         consumer_timeout_ms=1000,
     )
-    found = [event for event in map(json.loads, (m.value for m in consumer)) if event["event_id"].startswith("e")]
+    found = [
+        event for event in map(json.loads, (m.value for m in consumer)) if event["event_id"].startswith("e")
+    ]
     consumer.close()
     found = [event["event_id"] for event in found if len(event["event_id"]) == 4]
     assert list(dict.fromkeys(found)) == [f"e{number:03d}" for number in range(40)]

@@ -14,7 +14,17 @@ from jobs.plays import topics
 from jobs.runtime import embedded_kafka, embedded_mongo, stream_status
 from jobs.steps import recommend
 from tests import browser, synthetic_lake
-from tests.services.player import PATIENCE, free_port, healthy, open_page, publish, start, stop, until, wait_for
+from tests.services.player import (
+    PATIENCE,
+    free_port,
+    healthy,
+    open_page,
+    publish,
+    start,
+    stop,
+    until,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +36,8 @@ def lake(tmp_path_factory):
 def services(lake):
     """The address of the player, with MongoDB, Kafka and the stream behind it."""
     with ExitStack() as stack:
-        uri = stack.enter_context(embedded_mongo.mongo_at(None, lake.root))
-        stack.enter_context(embedded_kafka.kafka_at(None, lake.root))
+        uri = stack.enter_context(embedded_mongo.mongo_uri(None, lake.root))
+        stack.enter_context(embedded_kafka.kafka_address(None, lake.root))
         with mongo.database(uri) as database:
             publish(database, lake)
         recommend.main(Namespace(lake=str(lake.root), mongo=uri, master="local[1]"))
@@ -56,7 +66,7 @@ def sent(lake):
     """Return a function that gives the events in Kafka so far, oldest first."""
     consumer = KafkaConsumer(
         topics.PLAYS,
-        bootstrap_servers=embedded_kafka.find(lake.root),
+        bootstrap_servers=embedded_kafka.find_embedded(lake.root),
         auto_offset_reset="earliest",
         group_id=None,
         consumer_timeout_ms=300,
@@ -94,7 +104,9 @@ def test_the_curated_list_greets_and_plays(page):
 
 
 def test_seeking_goes_where_the_bar_is_pulled(page):
-    page.locator(".bar .seek input").evaluate("bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }")
+    page.locator(".bar .seek input").evaluate(
+        "bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }"
+    )
     until(page, "() => segue.audio.currentTime >= 4 && !segue.audio.seeking")
     assert page.evaluate("segue.audio.currentTime") < 5.5
 
@@ -154,7 +166,9 @@ def test_the_map_plays_what_is_clicked(page, services):
     canvas.wait_for()
     box = canvas.bounding_box()
     number = shown["ids"].index("t38")
-    place = [((shown[axis][number] + 1.08) / 2.16) * box[size] for axis, size in (("x", "width"), ("y", "height"))]
+    place = [
+        ((shown[axis][number] + 1.08) / 2.16) * box[size] for axis, size in (("x", "width"), ("y", "height"))
+    ]
     canvas.click(position={"x": place[0], "y": place[1]})
     until(page, "() => segue.track.id === 't38' && segue.playing")
 

@@ -21,7 +21,9 @@ KILLS = int(os.environ.get("SEGUE_KILLS", "4"))
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def run_of(music: Path) -> list[str]:

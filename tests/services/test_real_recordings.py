@@ -43,7 +43,9 @@ def test_fma_clips_keep_their_ids_and_tags(lake):
 def test_two_qualities_of_one_recording_are_nearest(lake):
     """librosa-data holds each recording twice; its other quality should be among what sounds most alike."""
     found = rows(lake)
-    names = {row["track_id"]: row["path"].rsplit("/")[-1].replace(".hq.ogg", ".ogg") for row in found["TRACKS"]}
+    names = {
+        row["track_id"]: row["path"].rsplit("/")[-1].replace(".hq.ogg", ".ogg") for row in found["TRACKS"]
+    }
     vectors = {row["track_id"]: np.array(row["embedding"]) for row in found["EMBEDDINGS"]}
     twice = [key for key, name in names.items() if list(names.values()).count(name) == 2]
     ranks = []

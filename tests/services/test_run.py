@@ -31,8 +31,14 @@ def test_every_track_is_in_every_table(lake):
     found = rows(lake)
     ids = {row["track_id"] for row in found["TRACKS"]}
     assert len(ids) == 12  # the copy is the same track
-    assert ids == {row["track_id"] for row in found["FEATURES"]} == {row["track_id"] for row in found["EMBEDDINGS"]}
-    assert [(row["path"].rsplit("/")[-1], row["step"]) for row in found["REJECTS"]] == [("broken.mp3", "compress")]
+    assert (
+        ids
+        == {row["track_id"] for row in found["FEATURES"]}
+        == {row["track_id"] for row in found["EMBEDDINGS"]}
+    )
+    assert [(row["path"].rsplit("/")[-1], row["step"]) for row in found["REJECTS"]] == [
+        ("broken.mp3", "compress")
+    ]
     values = np.array([[row[name] for name in FEATURE_COLUMNS] for row in found["FEATURES"]], dtype=float)
     assert np.isfinite(values).all()
 
@@ -59,7 +65,9 @@ def test_mongo_shows_what_the_lake_holds(lake):
         items = shown["similar"][f"{version}:{row['track_id']}"]["items"]
         exact = {other: vectors[row["track_id"]] @ vectors[other] for other in ids - {row["track_id"]}}
         assert "cluster" not in document  # nothing of a model: it would change before the champion does
-        assert [item["track_id"] for item in items] == sorted(exact, key=lambda other: (-round(exact[other], 5), other))
+        assert [item["track_id"] for item in items] == sorted(
+            exact, key=lambda other: (-round(exact[other], 5), other)
+        )
         assert items[0]["score"] == pytest.approx(max(exact.values()), abs=1e-5)
 
 
@@ -74,8 +82,12 @@ def test_mlflow_holds_a_run_for_every_k_and_the_model(lake):
     (version,) = registry.versions()
     client = mlflow.MlflowClient()
     parent = client.get_run(version.run_id)
-    children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'")
-    scores = {(int(c.data.params["k"]), int(c.data.params["seed"])): c.data.metrics["score"] for c in children}
+    children = client.search_runs(
+        [parent.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'"
+    )
+    scores = {
+        (int(c.data.params["k"]), int(c.data.params["seed"])): c.data.metrics["score"] for c in children
+    }
     assert {seed for _, seed in scores} == {0, 1}  # --seeds 2
     assert int(version.tags["k"]) == max(scores, key=lambda tried: (round(scores[tried], 9), -tried[0]))[0]
     assert parent.data.params["recipe"] == "timbre" and "skew_after_centring" in parent.data.params
@@ -93,7 +105,7 @@ def test_the_registered_model_gives_the_tables_embeddings(lake):
     registry.connect(None, lake)
     model = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@{registry.CHAMPION}")
     assert {"mfcc_mean_01", "tempo"} < {column.name for column in model.metadata.signature.inputs}
-    features = Lake(lake).arrow(FEATURES).sort_by("track_id").to_pandas()
+    features = Lake(lake).read_arrow(FEATURES).sort_by("track_id").to_pandas()
     predicted = model.predict(pd.DataFrame(features[list(FEATURE_COLUMNS)]))
     expected = rows(lake)["EMBEDDINGS"]
     np.testing.assert_allclose(predicted["embedding"], [row["embedding"] for row in expected], atol=1e-5)
@@ -124,7 +136,9 @@ def test_a_deleted_file_leaves_every_table(lake):
     segue(lake, "run", "--library", str(lake.parent / "music"), "--k", "3", "--seeds", "1")
     found, shown = rows(lake), documents(lake)
     ids = {row["track_id"] for row in tracks} - {gone["track_id"]}
-    version = shown["settings"]["champion"]["model_version"]  # whether the gate let the new one through or not
+    version = shown["settings"]["champion"][
+        "model_version"
+    ]  # whether the gate let the new one through or not
     assert {row["track_id"] for row in found["TRACKS"]} == set(shown["tracks"]) == ids
     assert ids == {row["track_id"] for row in found["EMBEDDINGS"] if row["model_version"] == version}
     lists = [value for key, value in shown["similar"].items() if key.startswith(f"{version}:")]
@@ -165,7 +179,10 @@ def test_a_step_out_of_turn_names_the_one_before(tmp_path, arguments, message):
 
 
 def test_a_mongo_that_is_away_is_one_line(lake):
-    done = segue(lake, "publish", "--mongo", "mongodb://127.0.0.1:9/segue?serverSelectionTimeoutMS=300", status=1)
+    done = segue(
+        lake, "publish", "--mongo", "mongodb://127.0.0.1:9/segue?serverSelectionTimeoutMS=300", status=1
+    )
     assert (
-        done.stderr.startswith("segue publish: --mongo: expected MongoDB to answer at") and done.stderr.count("\n") == 1
+        done.stderr.startswith("segue publish: --mongo: expected MongoDB to answer at")
+        and done.stderr.count("\n") == 1
     )

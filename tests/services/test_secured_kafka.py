@@ -65,7 +65,9 @@ def certificate(folder: Path) -> Path:
     made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     pem = (
-        made.add_extension(address, critical=False).sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        made.add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
     )
     formats = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / "ca.pem").write_bytes(pem)
@@ -80,21 +82,23 @@ def secured(tmp_path_factory):
     ca = certificate(lake.root / "kafka")
     given = {"PROTOCOL": "SASL_SSL", "CA": str(ca), "MECHANISM": "PLAIN", "USER": USER, "PASSWORD": PASSWORD}
     opened = {f"SEGUE_KAFKA_{name}": value for name, value in given.items()}
-    program = embedded_server.Program(
+    program = embedded_server.EmbeddedServer(
         "kafka", "Kafka", "kafka", embedded_kafka._options, embedded_kafka._serve, lambda address: True
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(embedded_kafka, "_SETTINGS", SECURED)
         for name, value in opened.items():
             patched.setenv(name, value)
-        with embedded_server.running(program, lake.root / "kafka") as address:
+        with embedded_server.connect_or_start(program, lake.root / "kafka") as address:
             with topics.admin(address) as client:
                 user = UserScramCredentialUpsertion(USER, SCRAM, PASSWORD)
                 assert client.alter_user_scram_credentials([user]) == {USER: None}
             yield lake, address, opened
 
 
-def segue(lake: Lake, address: str, opened: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def segue(
+    lake: Lake, address: str, opened: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
     command = [SEGUE, *arguments, "--kafka", address]
     return subprocess.run(
         command, env=environment(lake.root) | opened, capture_output=True, text=True, timeout=300, check=False
@@ -103,21 +107,30 @@ def segue(lake: Lake, address: str, opened: dict[str, str], *arguments: str) -> 
 
 def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
     lake, address, opened = secured
-    topics.ensure(address)
+    topics.ensure_topics(address)
     at = datetime.now(UTC) - timedelta(minutes=5)
-    with Producer(address, spool.plays(lake.root)) as producer:
+    with Producer(address, spool.spool_dir(lake.root)) as producer:
         for number in range(3):
-            event = {"event_id": f"e{number}", "user_id": "ann", "track_id": f"t0{number}", "event": "finished"}
+            event = {
+                "event_id": f"e{number}",
+                "user_id": "ann",
+                "track_id": f"t0{number}",
+                "event": "finished",
+            }
             producer.send(event | {"played_at": at + timedelta(minutes=number)})
         assert producer.flush(30)
-    raw = KafkaProducer(**topics.python_options(address))
+    raw = KafkaProducer(**topics.kafka_python_config(address))
     raw.send(topics.PLAYS, value=b"not json", key=b"ann").get(30)
     raw.close()
     lines = tmp_path / "listens.jsonl"
-    lines.write_text("".join(json.dumps(line) + "\n" for line in listened(at, "Song A of 1", "Song B of 1", "Other")))
+    lines.write_text(
+        "".join(json.dumps(line) + "\n" for line in listened(at, "Song A of 1", "Song B of 1", "Other"))
+    )
     brought = segue(lake, address, opened, "import-plays", "--user", "rob", str(lines))
-    assert "3 listens, 2 sent, 0 there already, 1 unmatched, most of them Artist 1 - Other" in brought.stdout, brought
-    with embedded_mongo.mongo(lake.root / "mongo"):
+    assert (
+        "3 listens, 2 sent, 0 there already, 1 unmatched, most of them Artist 1 - Other" in brought.stdout
+    ), brought
+    with embedded_mongo.embedded_mongo(lake.root / "mongo"):
         done = segue(lake, address, opened, "stream", "--until-empty")
     assert done.returncode == 0, done.stderr
     assert "5 plays, 1 rejected" in done.stdout
@@ -131,12 +144,12 @@ def test_a_mechanism_that_sends_no_password_gets_through_too(secured, monkeypatc
     lake, address, opened = secured
     opened = opened | {"SEGUE_KAFKA_MECHANISM": SCRAM}
     monkeypatch.setenv("SEGUE_KAFKA_MECHANISM", SCRAM)
-    topics.ensure(address)
-    with Producer(address, spool.plays(lake.root)) as producer:
+    topics.ensure_topics(address)
+    with Producer(address, spool.spool_dir(lake.root)) as producer:
         event = {"event_id": "scram", "user_id": "eve", "track_id": "t09", "event": "finished"}
         producer.send(event | {"played_at": datetime.now(UTC) - timedelta(minutes=1)})
         assert producer.flush(30)
-    with embedded_mongo.mongo(lake.root / "mongo"):
+    with embedded_mongo.embedded_mongo(lake.root / "mongo"):
         done = segue(lake, address, opened, "stream", "--until-empty")
     assert done.returncode == 0, done.stderr
     found = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}

@@ -22,7 +22,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from jobs.lake.schemas import EMBEDDINGS, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model.embedding import unit
+from jobs.model.embedding import l2_normalize
 from jobs.online import mongo
 from jobs.plays import play_log, simulator, spool, topics
 from jobs.plays.producer import Producer
@@ -39,8 +39,8 @@ BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 def embed(lake: Path, version: str, seed: int) -> None:
     """EMBEDDINGS of a model version over TRACKS: one direction per genre, so that what is alike is known."""
     rng = np.random.default_rng(seed)
-    tracks = Lake(lake).arrow(TRACKS, "track_id").sort_by("track_id")["track_id"].to_pylist()
-    vectors = unit(
+    tracks = Lake(lake).read_arrow(TRACKS, "track_id").sort_by("track_id")["track_id"].to_pylist()
+    vectors = l2_normalize(
         np.eye(synthetic_features.GENRES)[np.arange(len(tracks)) % synthetic_features.GENRES]
         + 0.1 * rng.standard_normal((len(tracks), synthetic_features.GENRES))
     )
@@ -53,24 +53,24 @@ def embed(lake: Path, version: str, seed: int) -> None:
         }
         for number, (track_id, vector) in enumerate(zip(tracks, vectors, strict=True))
     ]
-    old = Lake(lake).arrow(EMBEDDINGS)
+    old = Lake(lake).read_arrow(EMBEDDINGS)
     table = pa.concat_tables([old, pa.Table.from_pylist(rows, schema=EMBEDDINGS.arrow_schema())])
     Lake(lake).commit_arrow(EMBEDDINGS, table.to_batches())
 
 
 def champion(lake: Path, version: str) -> None:
-    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         mongo.upsert(database["settings"], [{"_id": "champion", "model_version": version, "digest": version}])
 
 
 def store(lake: Path) -> dict[str, dict[str, mongo.Document]]:
-    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         names = ("plays", "profiles", "recommendations", "feedback")
         return {name: {document["_id"]: document for document in database[name].find()} for name in names}
 
 
 def of(lake: Path, collection: str, key: str) -> mongo.Document | None:
-    with embedded_mongo.mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+    with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return database[collection].find_one({"_id": key})
 
 
@@ -119,7 +119,7 @@ def lake(tmp_path_factory):
     synthetic_features.write(Lake(folder))
     embed(folder, "1", seed=1)
     champion(folder, "1")
-    with embedded_kafka.kafka_at(None, folder), embedded_mongo.mongo(folder / "mongo"):
+    with embedded_kafka.kafka_address(None, folder), embedded_mongo.embedded_mongo(folder / "mongo"):
         yield folder
 
 
@@ -148,7 +148,7 @@ def play(user: str, track: str, event: str, minute: float, **changed: object) ->
 
 def rejected(address: str) -> list[tuple[bytes, str]]:
     consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False, consumer_timeout_ms=1000)
-    place = TopicPartition(topics.REJECTED, 0)
+    place = TopicPartition(topics.DEAD_LETTERS, 0)
     consumer.assign([place])
     consumer.seek_to_beginning(place)
     found = [(message.value, dict(message.headers)["error"].decode()) for message in consumer]
@@ -157,24 +157,32 @@ def rejected(address: str) -> list[tuple[bytes, str]]:
 
 
 def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, streaming):
-    address = embedded_kafka.find(lake)
+    address = embedded_kafka.find_embedded(lake)
     streaming.start()
     assert wait_until(streaming.ready, 90)
-    with Producer(address, spool.plays(lake)) as producer:
+    with Producer(address, spool.spool_dir(lake)) as producer:
         for minute, (track, event) in enumerate(
             [("001", "started"), ("001", "finished"), ("006", "finished"), ("011", "disliked")]
         ):
             producer.send(play("ann", track, event, minute))
         producer.send(play("ann", "001", "finished", 1))  # the same event again
         assert producer.flush(30)
-    assert wait_until(lambda: (found := of(lake, "feedback", "ann:011")) is not None and found["liked"] is False, 30)
-    assert wait_until(lambda: (of(lake, "profiles", "ann") or {}).get("at") == BEGIN + timedelta(minutes=3), 30)
-    tracks = {track["track_id"]: track for track in profiles.from_document(of(lake, "profiles", "ann"))["tracks"]}
+    assert wait_until(
+        lambda: (found := of(lake, "feedback", "ann:011")) is not None and found["liked"] is False, 30
+    )
+    assert wait_until(
+        lambda: (of(lake, "profiles", "ann") or {}).get("at") == BEGIN + timedelta(minutes=3), 30
+    )
+    tracks = {
+        track["track_id"]: track for track in profiles.from_document(of(lake, "profiles", "ann"))["tracks"]
+    }
     assert (tracks["001"]["started"], tracks["001"]["finished"]) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
     # Numbers 1, 6, 11 ... are of one planted genre: those not heard yet come first, the disliked one never.
     assert {int(item["track_id"]) % synthetic_features.GENRES for item in items[:4]} == {1}
-    assert "011" not in {item["track_id"] for item in items} and items[0]["reason"].startswith("sounds like artist ")
+    assert "011" not in {item["track_id"] for item in items} and items[0]["reason"].startswith(
+        "sounds like artist "
+    )
 
     largest = b"y" * (topics.MAX_MESSAGE - 200)
     bad = [b"not json", b"x" * (2 << 20), json.dumps({"event": 7}).encode(), largest[: topics.MAX_REJECTED]]
@@ -188,7 +196,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
     raw.close()
     champion(lake, "2")  # not in the lake yet: the one before serves on
     embed(lake, "2", seed=2)
-    with Producer(address, spool.plays(lake)) as producer:
+    with Producer(address, spool.spool_dir(lake)) as producer:
         producer.send(play("ben", "003", "finished", 5))
     assert wait_until(lambda: (of(lake, "recommendations", "ben") or {}).get("model_version") == "2", 30)
     found = rejected(address)
@@ -207,17 +215,21 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
 
 def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, streaming, tmp_path):
     """The same messages of the same topic by an undisturbed stream into another lake: the same documents, bit for bit."""
-    address, chance = embedded_kafka.find(lake), random.Random(8)
+    address, chance = embedded_kafka.find_embedded(lake), random.Random(8)
     tracks = [f"{number:03d}" for number in range(synthetic_features.GENRES * synthetic_features.EACH)]
     genres = [number % synthetic_features.GENRES for number in range(len(tracks))]
     made = list(
-        simulator.plays(tracks, genres, [30.0] * len(tracks), users=12, events=300 * KILLS, seed=3, begin=BEGIN)
+        simulator.simulate_plays(
+            tracks, genres, [30.0] * len(tracks), users=12, events=300 * KILLS, seed=3, begin=BEGIN
+        )
     )
-    victims = ["driver", "broker", "store"] * (KILLS // 3) + chance.sample(["driver", "broker", "store"], KILLS % 3)
+    victims = ["driver", "broker", "store"] * (KILLS // 3) + chance.sample(
+        ["driver", "broker", "store"], KILLS % 3
+    )
     chance.shuffle(victims)
     streaming.start()
     assert wait_until(streaming.ready, 90)
-    with Producer(address, spool.plays(lake)) as producer:
+    with Producer(address, spool.spool_dir(lake)) as producer:
         for number, event in enumerate(made):
             producer.send(event)
             if number % 7 == 0:
@@ -256,13 +268,15 @@ def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
         streaming.kill()
         streaming.start()
         return
-    program, folder = (embedded_kafka.KAFKA, "kafka") if victim == "broker" else (embedded_mongo.MONGO, "mongo")
+    program, folder = (
+        (embedded_kafka.KAFKA, "kafka") if victim == "broker" else (embedded_mongo.MONGO, "mongo")
+    )
     # The one before may be dead still; the stream starts it again.
     assert wait_until(lambda: _revived(streaming) and embedded_server.is_running(program, lake / folder), 60)
-    os.kill(embedded_server.state(program, lake / folder)[1], signal.SIGKILL)
+    os.kill(embedded_server.read_state(program, lake / folder)[1], signal.SIGKILL)
     if victim == "broker":  # what `segue up` does: its program looks, and starts it again
         time.sleep(0.5)
-        with embedded_kafka.kafka_at(None, lake):
+        with embedded_kafka.kafka_address(None, lake):
             pass
 
 

@@ -18,7 +18,7 @@ import pytest
 from jobs.lake.schemas import EMBEDDINGS
 from jobs.runtime import processes, supervisor
 from serving.db.accounts import Accounts
-from serving.db.database import Ledger
+from serving.db.database import Database
 from tests.services.conftest import portable, rows, segue, steps
 
 # Seconds: a run of the DAGs takes two to three minutes here, and a retry waits one.
@@ -40,12 +40,12 @@ def music(demo_library, tmp_path_factory):
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, music):
     """The services over an empty lake, up."""
-    home = supervisor.Home(tmp_path_factory.mktemp("up") / "lake")
+    home = supervisor.ServiceHome(tmp_path_factory.mktemp("up") / "lake")
     try:
         segue(home.lake, "up", "--library", str(music))
         yield home
     finally:
-        processes.stop(home)
+        processes.stop_all(home)
 
 
 def call(home, path, token=None, body=None):
@@ -69,7 +69,7 @@ def login(home, user):
 def test_status_says_that_all_are_healthy_and_small(home):
     said = segue(home.lake, "status").stdout
     assert said.count(" healthy") == 8 and "not healthy" not in said
-    assert processes.memory(home) < 2 * 2**30
+    assert processes.total_pss(home) < 2 * 2**30
 
 
 def test_secrets_and_what_people_play_are_their_owners_alone(home):
@@ -82,7 +82,7 @@ def test_secrets_and_what_people_play_are_their_owners_alone(home):
 
 def listening(home):
     """(address, port) of every socket that any process of the services waits at, UDP too."""
-    ours = {process.pid for process in processes.processes(home)}
+    ours = {process.pid for process in processes.find_processes(home)}
     return {
         (c.laddr.ip.removeprefix("::ffff:"), c.laddr.port)
         for c in psutil.net_connections("inet")
@@ -164,12 +164,14 @@ def running(processes, words):
 
 def driver(home, step):
     """The Spark driver of a step, where it runs now and has begun to work."""
-    return next(iter(running(running(processes.processes(home), "SparkSubmit"), f"main__.py {step}")), None)
+    return next(
+        iter(running(running(processes.find_processes(home), "SparkSubmit"), f"main__.py {step}")), None
+    )
 
 
 def workers(home):
     """The processes in which Airflow's executor waits for tasks and works on them."""
-    return running(processes.processes(home), "airflow worker -- LocalExecutor")
+    return running(processes.find_processes(home), "airflow worker -- LocalExecutor")
 
 
 def finished(home, token, dag):
@@ -194,7 +196,9 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
     eventually(lambda: not running([job, *waiting], ""))
     ingest = eventually(lambda: finished(home, admin, "ingest"))
     assert ingest["state"] == "success"
-    tasks = call(home, f"/api/v2/dags/ingest/dagRuns/{ingest['dag_run_id']}/taskInstances", admin)[1]["task_instances"]
+    tasks = call(home, f"/api/v2/dags/ingest/dagRuns/{ingest['dag_run_id']}/taskInstances", admin)[1][
+        "task_instances"
+    ]
     tries = {task["task_id"]: task["try_number"] for task in tasks}
     assert tries == {"shards": 1, "compress": 2, "catalog": 1, "extract": 2}
     train = eventually(lambda: finished(home, admin, "train"))
@@ -207,10 +211,10 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
 
 def test_no_secret_is_in_a_log_a_table_or_a_database(home):
     """After everything has run: passwords, keys and app passwords are in their own files and nowhere else."""
-    ledger = Ledger(home.lake)
+    ledger = Database(home.lake)
     accounts = Accounts(ledger)
     accounts.add("anna", "anna's own password", admin=True)
-    app_password = accounts.add_client("anna", "test").secret
+    app_password = accounts.add_app_password("anna", "test").secret
     base = home.state()["serving"]
     assert told(base, "/api/state", Authorization=f"Bearer {app_password}")[0] == 200
     assert '"ok"' in told(base, f"/rest/ping?u=anna&p={app_password}&v=1.16.1&c=test&f=json")[1]
@@ -224,7 +228,9 @@ def test_no_secret_is_in_a_log_a_table_or_a_database(home):
     own = {home.folder / "secrets.json", home.folder / "passwords.json"}
     files = [f for f in home.lake.rglob("*") if f.is_file() and f not in own and f.parent.name != "accounts"]
     assert any(f.name == "serving.log" for f in files) and any(f.suffix == ".parquet" for f in files)
-    found = {(name, str(f)) for f in files for name, each in secrets.items() if each.encode() in f.read_bytes()}
+    found = {
+        (name, str(f)) for f in files for name, each in secrets.items() if each.encode() in f.read_bytes()
+    }
     assert found == set()
     accounts.remove("anna")
     ledger.close()
@@ -232,12 +238,14 @@ def test_no_secret_is_in_a_log_a_table_or_a_database(home):
 
 def test_down_leaves_nothing_even_after_kill_9(home):
     ports = home.state()
-    before = processes.processes(home)
+    before = processes.find_processes(home)
     os.kill(ports["supervisord"], signal.SIGKILL)
     assert "expected supervisord to keep the services" in segue(home.lake, "status", status=1).stderr
     assert segue(home.lake, "down").stdout.startswith("down:")
-    assert processes.processes(home) == []
-    assert not [process for process in before if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert processes.find_processes(home) == []
+    assert not [
+        process for process in before if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ]
     for name in ("airflow", "mlflow"):
         assert supervisor.free_port(ports[name], 0, set()) == ports[name]
     assert "start them with `segue up`" in segue(home.lake, "status", status=1).stderr
@@ -251,7 +259,7 @@ def test_up_again_takes_the_place_of_what_a_kill_9_left(home, music):
         (scheduler,) = running(psutil.Process(home.state()["supervisord"]).children(), "airflow scheduler")
         assert scheduler.environ()["SEGUE_LIBRARY"] == str(music)  # the one given the first time
         os.kill(home.state()["supervisord"], signal.SIGKILL)
-    left = processes.processes(home)
+    left = processes.find_processes(home)
     assert left
     segue(home.lake, "down")
-    assert processes.processes(home) == []
+    assert processes.find_processes(home) == []

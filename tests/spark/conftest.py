@@ -20,8 +20,8 @@ MASTER = "local[2]"
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
     """The Spark session that all tests share."""
-    session.log_to(tmp_path_factory.mktemp("logs") / "spark.log")
-    return session.spark(MASTER)
+    session.redirect_stderr_to(tmp_path_factory.mktemp("logs") / "spark.log")
+    return session.get_session(MASTER)
 
 
 @pytest.fixture
@@ -67,7 +67,18 @@ def song(music: Path) -> Callable[..., Path]:
         path = music / name
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = f"anoisesrc=d={seconds}:r=44100:c=pink:a=0.5:seed={seed}"
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "lavfi", "-i", noise, "-ac", "2"]
+        command = [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            noise,
+            "-ac",
+            "2",
+        ]
         metadata = [word for tag in tags for word in ("-metadata", tag)]
         subprocess.run([*command, "-b:a", "192k", *metadata, f"file:{path}"], check=True)
         return path
@@ -80,7 +91,7 @@ def table(lake: Lake) -> Callable[..., list[dict[str, Any]]]:
     """Return a function that reads a table's rows, ordered by key."""
 
     def read(declared: Any) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = lake.arrow(declared).to_pylist()
+        rows: list[dict[str, Any]] = lake.read_arrow(declared).to_pylist()
         return sorted(rows, key=lambda row: tuple(row[name] for name in declared.key))
 
     return read

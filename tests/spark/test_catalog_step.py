@@ -7,7 +7,7 @@ from mutagen.id3 import UFID
 
 from jobs.commands import fma_import
 from jobs.fma import features_csv, track_metadata
-from jobs.lake.schemas import FEATURES, FILES, GENRES, METADATA, REJECTS, TRACKS
+from jobs.lake.schemas import FEATURES, FILES, FMA_GENRES, FMA_METADATA, REJECTS, TRACKS
 from jobs.library import duplicates
 
 
@@ -61,9 +61,11 @@ def test_a_table_from_before_a_column_is_filled_by_the_next_catalog(step, song, 
     update(step)
     (whole,) = table(TRACKS)
     assert whole["recording_mbid"] == mbid
-    before = TRACKS.only(*(name for name in TRACKS.names if name != "recording_mbid"))
-    lake.commit_arrow(before, lake.arrow(before).to_batches())
-    assert lake.lacks(TRACKS) == {"recording_mbid"} and table(TRACKS) == [whole | {"recording_mbid": None}]
+    before = TRACKS.select(*(name for name in TRACKS.names if name != "recording_mbid"))
+    lake.commit_arrow(before, lake.read_arrow(before).to_batches())
+    assert lake.missing_columns(TRACKS) == {"recording_mbid"} and table(TRACKS) == [
+        whole | {"recording_mbid": None}
+    ]
     assert step("catalog")["new"] == 1
     assert table(TRACKS) == [whole] and step("catalog")["new"] == 0
 
@@ -114,7 +116,12 @@ def test_fma_metadata_has_the_last_word(step, song, table, fma, tmp_path):
         ["Hip-Hop"],
         [],
     )
-    assert (food["listens"], food["favourites"], food["split"], food["subset"]) == (1293, 2, "training", "small")
+    assert (food["listens"], food["favourites"], food["split"], food["subset"]) == (
+        1293,
+        2,
+        "training",
+        "small",
+    )
     assert (food["year"], food["track_no"], food["source"]) == (2009, 3, "fma")
     assert food["licence"].startswith("Attribution-NonCommercial-ShareAlike")
     assert (aria["artist"], aria["source"], aria["listens"]) == ("Ada", "tags", None)
@@ -125,7 +132,10 @@ def test_fma_metadata_has_the_last_word(step, song, table, fma, tmp_path):
 
     step("compress")
     assert step("catalog")["new"] == 2
-    assert {row["title"]: row["audio_path"] != row["path"] for row in table(TRACKS)} == {"Food": True, "Aria": True}
+    assert {row["title"]: row["audio_path"] != row["path"] for row in table(TRACKS)} == {
+        "Food": True,
+        "Aria": True,
+    }
     assert table(REJECTS) == [short]
     before = table(TRACKS)
     assert step("catalog")["new"] == 0 and table(TRACKS) == before
@@ -148,9 +158,9 @@ def test_the_genre_tree_in_tracks(spark):
     names = ("genre_id", "title", "parent_id", "top_id")
     genres = [dict(zip(names, row, strict=True)) for row in tree]
     cases = {"deep": [3], "several": [2, 4], "both": [3, 1], "unknown": [99], "none": []}
-    rows = [dict.fromkeys(METADATA.names) | {"track_id": k, "track_genres": v} for k, v in cases.items()]
-    metadata = spark.createDataFrame([tuple(row.values()) for row in rows], METADATA.spark_schema())
-    found = {row.track_id: row for row in track_metadata.facts(metadata, genres).collect()}
+    rows = [dict.fromkeys(FMA_METADATA.names) | {"track_id": k, "track_genres": v} for k, v in cases.items()]
+    metadata = spark.createDataFrame([tuple(row.values()) for row in rows], FMA_METADATA.spark_schema())
+    found = {row.track_id: row for row in track_metadata.metadata_columns(metadata, genres).collect()}
     summary = {key: (row.genre, row.top_genre, row.genres, row.genre_parents) for key, row in found.items()}
     assert summary == {
         "deep": ("Rock", "Rock", ["Oi"], ["Punk", "Rock"]),
@@ -159,7 +169,7 @@ def test_the_genre_tree_in_tracks(spark):
         "unknown": (None, None, None, []),
         "none": (None, None, None, []),
     }
-    assert GENRES.names[:4] == list(names)
+    assert FMA_GENRES.names[:4] == list(names)
 
 
 def test_imported_features_need_no_audio(step, table, fma, lake, tmp_path):
@@ -168,15 +178,22 @@ def test_imported_features_need_no_audio(step, table, fma, lake, tmp_path):
     (tmp_path / "features.csv").write_text(header + f"2,{numbers}\n20,{numbers}\n4711,{numbers}\n")
     step("compress")
     step("catalog", metadata=str(fma))
-    fma_import.bring(lake, fma_import.FeatureFile(tmp_path / "features.csv", features_csv.FEATURES_CSV, lenient=False))
+    fma_import.load_features(
+        lake, fma_import.FeatureFile(tmp_path / "features.csv", features_csv.FEATURES_CSV, lenient=False)
+    )
     assert step("catalog")["tracks"] == 3
     found = {row["track_id"]: row for row in table(TRACKS)}
-    assert (found["20"]["title"], found["20"]["source"], found["20"]["duration_s"]) == ("Spiritual Level", "fma", 311)
+    assert (found["20"]["title"], found["20"]["source"], found["20"]["duration_s"]) == (
+        "Spiritual Level",
+        "fma",
+        311,
+    )
     assert found["20"]["path"] is None is found["20"]["audio_path"]
     assert (found["4711"]["artist"], found["4711"]["source"]) == ("Unknown artist", "tags")
     assert found["2"]["audio_path"] is not None and found["2"]["duration_s"] < 31
     features = {
-        row["track_id"]: row["content_hash"] for row in lake.arrow(FEATURES, "track_id", "content_hash").to_pylist()
+        row["track_id"]: row["content_hash"]
+        for row in lake.read_arrow(FEATURES, "track_id", "content_hash").to_pylist()
     }
     assert features == {key: row["content_hash"] for key, row in found.items()}  # what embed joins them by
 
@@ -198,5 +215,10 @@ def test_tags_changed_in_a_compressed_file_are_seen(step, song, table):
 def test_recordings_are_named_after_the_first(spark):
     rows = [("aa11", "h1"), ("7", "h2"), ("12", "h3"), ("bb", "h4")]
     tracks = spark.createDataFrame(rows, "track_id string, content_hash string")
-    named = duplicates.with_recordings(tracks, {"h1": "x", "h3": "x", "h2": "y"}).collect()
-    assert {row.track_id: row.recording_id for row in named} == {"aa11": "12", "12": "12", "7": "7", "bb": "bb"}
+    named = duplicates.add_recording_id(tracks, {"h1": "x", "h3": "x", "h2": "y"}).collect()
+    assert {row.track_id: row.recording_id for row in named} == {
+        "aa11": "12",
+        "12": "12",
+        "7": "7",
+        "bb": "bb",
+    }

@@ -13,7 +13,14 @@ JARS = Path(pyspark.__file__).parent / "jars"
 
 def launched(home: Path, path: str) -> subprocess.CompletedProcess[str]:
     """Start what a session is submitted by with the archive, or not at all."""
-    command = [home / "bin" / "java", "-Xshare:on", "-cp", path, "org.apache.spark.deploy.SparkSubmit", "--version"]
+    command = [
+        home / "bin" / "java",
+        "-Xshare:on",
+        "-cp",
+        path,
+        "org.apache.spark.deploy.SparkSubmit",
+        "--version",
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -19,7 +19,10 @@ def half(path):
 
 # By name: how a song becomes unusable, the step that says so, and what it says.
 BAD = {
-    "pointer.mp3": (lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "a Git LFS pointer"),
+    "pointer.mp3": (
+        lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"),
+        "a Git LFS pointer",
+    ),
     "text.ogg": (lambda p: p.write_text("../elsewhere.ogg"), "text ('../elsewhere.ogg')"),
     "empty.mp3": (lambda p: p.write_bytes(b""), "an empty file"),
     "folder.mp3": (lambda p: (p.unlink(), p.mkdir()), "a directory"),
@@ -49,7 +52,14 @@ def test_bad_files_are_rejected_once_and_the_rest_goes_on(step, song, table, mus
         song(name, seconds=5, seed=number)
         break_it(music / name)
     song("short.mp3", seconds=0.1)
-    odd = ['it\'s "quoted".mp3', "new\nline.mp3", "🎵.m4a", "-i.mp3", os.fsdecode(b"\xff\xfe.mp3"), "x" * 246 + ".mp3"]
+    odd = [
+        'it\'s "quoted".mp3',
+        "new\nline.mp3",
+        "🎵.m4a",
+        "-i.mp3",
+        os.fsdecode(b"\xff\xfe.mp3"),
+        "x" * 246 + ".mp3",
+    ]
     for number, name in enumerate(odd):
         song("x.mp3" if name.endswith("mp3") else "x.m4a", seed=100 + number).rename(music / name)
     song("good.mp3")

@@ -38,8 +38,11 @@ def test_what_the_features_are_of_is_what_is_played(step, song, table):
     song("2.flac")
     run_all(step)
     track, row = table(TRACKS)[0], table(FEATURES)[0]
-    expected, duration, rate = extract.describe(track["audio_path"])
-    assert track["audio_path"].endswith(".mp3") and (row["duration_s"], row["sample_rate"]) == (duration, rate)
+    expected, duration, rate = extract.extract_file_features(track["audio_path"])
+    assert track["audio_path"].endswith(".mp3") and (row["duration_s"], row["sample_rate"]) == (
+        duration,
+        rate,
+    )
     np.testing.assert_allclose(values(row), expected, rtol=1e-5)
     assert row["feature_version"] == features.FEATURE_VERSION
 

@@ -11,12 +11,20 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.errors import InputError, StepError
-from jobs.lake.schemas import EMBEDDED_COLUMNS, FEATURE_COLUMNS, FEATURE_VERSION, FEATURES, PROJECTIONS, TRACKS, VECTORS
+from jobs.lake.schemas import (
+    EMBEDDERS,
+    FEATURE_COLUMNS,
+    FEATURE_VERSION,
+    FEATURES,
+    MODEL_INPUT_COLUMNS,
+    TRACKS,
+    VECTORS,
+)
 from jobs.lake.storage import Lake
 from jobs.steps import cluster, embed
 
 OLD = "basic-1"
-OLD_COLUMNS = EMBEDDED_COLUMNS[OLD]
+OLD_COLUMNS = MODEL_INPUT_COLUMNS[OLD]
 Rows = Callable[..., list[dict[str, Any]]]
 
 
@@ -25,7 +33,11 @@ def write_as_before(lake: Lake, tracks: list[dict[str, Any]], version: str = OLD
     rng = np.random.default_rng(8)
     about = {"feature_version": version, "duration_s": 2.0, "sample_rate": 44_100}
     rows = [
-        {**{name: track[name] for name in ("track_id", "content_hash")}, **about, **dict.fromkeys(OLD_COLUMNS, 0.0)}
+        {
+            **{name: track[name] for name in ("track_id", "content_hash")},
+            **about,
+            **dict.fromkeys(OLD_COLUMNS, 0.0),
+        }
         for track in tracks
     ]
     for row in rows:
@@ -40,11 +52,11 @@ def write_as_before(lake: Lake, tracks: list[dict[str, Any]], version: str = OLD
 
 def embedded(lake: Lake, version: str | None = None) -> dict[str, Any]:
     arguments = {"lake": str(lake.root), "master": "local[2]", "dimensions": 64, "feature_version": version}
-    return embed.main(argparse.Namespace(**arguments, recipe="timbre"))
+    return embed.main(argparse.Namespace(**arguments, recipe="timbre")).counts
 
 
 def columns(rows: list[dict[str, Any]]) -> set[str]:
-    return set(cluster.embedder_of(rows).columns)
+    return set(cluster.load_embedder(rows).columns)
 
 
 @pytest.fixture
@@ -67,7 +79,9 @@ def test_two_versions_live_side_by_side(
     assert [(row["track_id"], row["feature_version"]) for row in rows] == [
         (track, version) for track in ("2", "3", "5") for version in (OLD, FEATURE_VERSION)
     ]
-    old, new = ([row for row in rows if row["feature_version"] == version] for version in (OLD, FEATURE_VERSION))
+    old, new = (
+        [row for row in rows if row["feature_version"] == version] for version in (OLD, FEATURE_VERSION)
+    )
     assert old == before
     assert all(row["tempo"] is None and row["chroma_cqt_mean_01"] is None for row in old)
     assert all(np.isfinite([row[name] for name in FEATURE_COLUMNS]).all() for row in new)
@@ -89,21 +103,25 @@ def test_the_embedding_is_trained_on_the_newest_or_on_the_one_asked_for(
 ) -> None:
     write_as_before(lake, library)
     assert embedded(lake)["new"] == 3  # the old one is the newest that is there
-    assert {row["feature_version"] for row in table(PROJECTIONS)} == {OLD}
+    assert {row["feature_version"] for row in table(EMBEDDERS)} == {OLD}
     step("extract")
     newest = embedded(lake)["projection"]
-    projected = table(PROJECTIONS)
+    projected = table(EMBEDDERS)
     assert {row["feature_version"] for row in projected} == {FEATURE_VERSION}
-    assert {"tempo", "mfcc_covariance_210"} < columns(projected) < set(EMBEDDED_COLUMNS[FEATURE_VERSION])
+    assert {"tempo", "mfcc_covariance_210"} < columns(projected) < set(MODEL_INPUT_COLUMNS[FEATURE_VERSION])
     assert embedded(lake, OLD)["projection"] != newest
-    assert {"mfcc_mean_01", "zcr_std_01"} < columns(table(PROJECTIONS)) < set(OLD_COLUMNS)
+    assert {"mfcc_mean_01", "zcr_std_01"} < columns(table(EMBEDDERS)) < set(OLD_COLUMNS)
     vectors = np.array([row["embedding"] for row in table(VECTORS)])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     with pytest.raises(InputError, match=f"expected one of {OLD}, .*, found 'basic-2'"):
         embedded(lake, "basic-2")
 
 
-def test_a_version_of_other_code_is_not_taken_for_the_newest(lake: Lake, library: list[dict[str, Any]]) -> None:
+def test_a_version_of_other_code_is_not_taken_for_the_newest(
+    lake: Lake, library: list[dict[str, Any]]
+) -> None:
     write_as_before(lake, library, version="zzz-9")
-    with pytest.raises(StepError, match="expected features of a known version, found only zzz-9; run `segue extract`"):
+    with pytest.raises(
+        StepError, match="expected features of a known version, found only zzz-9; run `segue extract`"
+    ):
         embedded(lake)

@@ -11,7 +11,11 @@ from jobs.lake import rejects
 from jobs.lake.schemas import Column, Table
 from jobs.spark import file_tasks
 
-RESULTS = Table("SQUARES", ("path",), (Column("path", "string", ""), Column("bit_rate", "int", ""), *rejects.ATTEMPT))
+RESULTS = Table(
+    "SQUARES",
+    ("path",),
+    (Column("path", "string", ""), Column("bit_rate", "int", ""), *rejects.ATTEMPT_COLUMNS),
+)
 
 
 @pytest.fixture
@@ -30,8 +34,8 @@ def squares(spark, lake, monkeypatch):
         rows = [{"path": f"{n:04d}", "bit_rate": n} for n in range(number)]
         table = Table("SQUARES", ("path",), RESULTS.columns)
         options = {"name": "squares", "function": function, "table": table, "results": RESULTS, **options}
-        file_tasks.run("local[2]", lake, rows, [1] * number, **options)
-        found = lake.staged_arrow(RESULTS).to_pylist()
+        file_tasks.map_files("local[2]", lake, rows, [1] * number, **options)
+        found = lake.read_staged_arrow(RESULTS).to_pylist()
         assert len(found) == number  # none lost, none twice
         total, count = seen[-1]
         return {row["path"]: row for row in found}, (count(), total)
@@ -56,7 +60,9 @@ def fail_at_3(row):
 
 def test_a_crash_costs_only_the_row_that_crashes(squares, caplog):
     found, (done, total) = squares(crash_at_7, 20)
-    assert found.pop("0007")["error"] == ("expected audio that decodes, found that it crashes the decoder (exit -11)")
+    assert found.pop("0007")["error"] == (
+        "expected audio that decodes, found that it crashes the decoder (exit -11)"
+    )
     assert all(row["bit_rate"] == int(path) ** 2 and row["error"] is None for path, row in found.items())
     assert done == total == 20  # not counted again when tried again
     assert "a file has crashed its decoder" in caplog.text
@@ -78,7 +84,7 @@ def test_a_job_that_fails_leaves_the_jobs_before_it(squares, lake, monkeypatch):
     monkeypatch.setattr(file_tasks, "_TASKS_PER_JOB", 1)
     with pytest.raises(Exception, match="a defect"):
         squares(lambda row: fail_at_3({"path": "0003"}) if row["path"] == "0020" else row, 24)
-    assert pa.compute.max(lake.staged_arrow(RESULTS, "path")["path"]).as_py() == "0015"
+    assert pa.compute.max(lake.read_staged_arrow(RESULTS, "path")["path"]).as_py() == "0015"
 
 
 def full_at_20(row):
@@ -91,10 +97,10 @@ def test_a_fault_of_the_disk_ends_the_run_and_what_is_done_stays(squares, lake, 
     monkeypatch.setattr(file_tasks, "_TASKS_PER_JOB", 2)
     with pytest.raises(StepError, match="expected room, found none"):
         squares(full_at_20, 100)
-    found = lake.staged_arrow(RESULTS, "path")["path"].to_pylist()
+    found = lake.read_staged_arrow(RESULTS, "path")["path"].to_pylist()
     assert 20 < len(found) < 32 and "0020" not in found  # but for that task's others, all of the job
 
 
 def test_nothing_to_do_starts_nothing(lake):
-    file_tasks.run(None, lake, [], [], name="x", function=square, table=RESULTS, results=RESULTS)
+    file_tasks.map_files(None, lake, [], [], name="x", function=square, table=RESULTS, results=RESULTS)
     assert not (lake.root / "SQUARES").exists()

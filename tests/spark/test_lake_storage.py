@@ -19,13 +19,13 @@ def ids(table):
 def test_a_table_before_its_first_version_is_empty(spark, tmp_path):
     lake = Lake(tmp_path)
     assert lake.read(spark, VECTORS).count() == 0
-    assert lake.rows(VECTORS) == 0 and ids(lake.arrow(VECTORS)) == []
+    assert lake.count_rows(VECTORS) == 0 and ids(lake.read_arrow(VECTORS)) == []
 
 
 def test_a_commit_replaces_the_table_sorted_by_key(spark, tmp_path):
     lake = Lake(tmp_path)
     lake.commit(VECTORS, vectors(spark, "b", "a"))
-    assert ids(lake.arrow(VECTORS)) == ["a", "b"]
+    assert ids(lake.read_arrow(VECTORS)) == ["a", "b"]
     lake.commit(VECTORS, vectors(spark, "c"))
     assert [row.track_id for row in lake.read(spark, VECTORS).collect()] == ["c"]
 
@@ -34,7 +34,7 @@ def test_a_table_can_be_made_from_itself(spark, tmp_path):
     lake = Lake(tmp_path)
     lake.commit(VECTORS, vectors(spark, "a"))
     lake.commit(VECTORS, lake.read(spark, VECTORS).unionByName(vectors(spark, "b")))
-    assert ids(lake.arrow(VECTORS)) == ["a", "b"]
+    assert ids(lake.read_arrow(VECTORS)) == ["a", "b"]
 
 
 def test_a_reader_of_the_version_before_is_not_disturbed(spark, tmp_path):
@@ -63,9 +63,9 @@ def test_a_killed_commit_leaves_the_table_as_it_was(spark, tmp_path):
     half = tmp_path / "VECTORS" / "v000002"
     half.mkdir()
     (half / "part-0.parquet").write_bytes(b"PAR1 and no more")
-    assert ids(lake.arrow(VECTORS)) == ["a"]
+    assert ids(lake.read_arrow(VECTORS)) == ["a"]
     lake.commit(VECTORS, vectors(spark, "b"))
-    assert ids(lake.arrow(VECTORS)) == ["b"]
+    assert ids(lake.read_arrow(VECTORS)) == ["b"]
 
 
 def test_staged_parts_are_whole_or_not_there(spark, tmp_path):
@@ -73,9 +73,13 @@ def test_staged_parts_are_whole_or_not_there(spark, tmp_path):
     lake.stage(VECTORS, "1", vectors(spark, "a").write.parquet)
     with pytest.raises(RuntimeError):
         lake.stage(VECTORS, "2", fails_half_way)
-    assert ids(lake.staged_arrow(VECTORS)) == ["a"] == [r.track_id for r in lake.staged(spark, VECTORS).collect()]
+    assert (
+        ids(lake.read_staged_arrow(VECTORS))
+        == ["a"]
+        == [r.track_id for r in lake.staged(spark, VECTORS).collect()]
+    )
     lake.commit(VECTORS, lake.staged(spark, VECTORS))
-    assert ids(lake.staged_arrow(VECTORS)) == []
+    assert ids(lake.read_staged_arrow(VECTORS)) == []
 
 
 def fails_half_way(folder):

@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from jobs.model.embedding import unit
-from jobs.model.neighbours import neighbours, with_recording
+from jobs.model.embedding import l2_normalize
+from jobs.model.neighbours import add_recording_column, neighbours
 
 
 def planted(spark, groups=6, each=60, dimensions=16):
     rng = np.random.default_rng(3)
     centres = 4 * rng.standard_normal((groups, dimensions))
-    vectors = unit(np.repeat(centres, each, axis=0) + rng.standard_normal((groups * each, dimensions)))
+    vectors = l2_normalize(
+        np.repeat(centres, each, axis=0) + rng.standard_normal((groups * each, dimensions))
+    )
     clusters = np.repeat(np.arange(groups), each)
     rows = [(f"t{i:03d}", v.tolist(), int(c)) for i, (v, c) in enumerate(zip(vectors, clusters, strict=True))]
     return spark.createDataFrame(rows, "track_id string, embedding array<float>, cluster int"), vectors
@@ -28,16 +30,26 @@ def test_neighbours_agree_with_exact_search(spark):
 
 
 def test_a_lone_track_has_no_neighbours(spark):
-    frame = spark.createDataFrame([("a", [1.0, 0.0], 0)], "track_id string, embedding array<float>, cluster int")
+    frame = spark.createDataFrame(
+        [("a", [1.0, 0.0], 0)], "track_id string, embedding array<float>, cluster int"
+    )
     (row,) = neighbours(frame).collect()
     assert (row.ids, row.scores, row.cluster) == ([], [], 0)
 
 
 def test_one_of_each_recording_is_found_and_not_by_itself(spark):
-    vectors = [("1", [1.0, 0.0]), ("2", [1.0, 0.01]), ("3", [0.9, 0.3]), ("9", [0.5, 0.5]), ("gone", [0.0, 1.0])]
-    rows = [(track_id, unit(np.array([v]))[0].tolist(), 0) for track_id, v in vectors]
+    vectors = [
+        ("1", [1.0, 0.0]),
+        ("2", [1.0, 0.01]),
+        ("3", [0.9, 0.3]),
+        ("9", [0.5, 0.5]),
+        ("gone", [0.0, 1.0]),
+    ]
+    rows = [(track_id, l2_normalize(np.array([v]))[0].tolist(), 0) for track_id, v in vectors]
     frame = spark.createDataFrame(rows, "track_id string, embedding array<float>, cluster int")
     of = [("1", "1"), ("2", "1"), ("3", "3"), ("9", "0"), ("gone", "0"), ("0", "0")]  # 0 has no embedding
     tracks = spark.createDataFrame(of, "track_id string, recording_id string")
-    found = {row.track_id: row.ids for row in neighbours(with_recording(frame, tracks), count=5).collect()}
+    found = {
+        row.track_id: row.ids for row in neighbours(add_recording_column(frame, tracks), count=5).collect()
+    }
     assert found == {"1": ["3", "9"], "2": ["3", "9"], "3": ["1", "9"], "9": ["3", "1"], "gone": ["3", "1"]}

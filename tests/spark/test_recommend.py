@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobs.lake.schemas import PLAYS
-from jobs.model.embedding import unit
+from jobs.model.embedding import l2_normalize
 from jobs.plays import simulator
 from jobs.recommender import collaborative, item_catalog, offline_evaluation
 from jobs.steps import recommend
@@ -23,18 +23,18 @@ def plays(*heard, event="finished"):
     return rows
 
 
-def catalogue(groups: int, each: int, noise: float) -> item_catalog.Catalogue:
+def catalogue(groups: int, each: int, noise: float) -> item_catalog.ItemCatalog:
     """Tracks of groups that lie around one axis each; group n's are n, n + groups, ..."""
     count = groups * each
     genres, ids = np.arange(count) % groups, np.array([f"{number:04d}" for number in range(count)])
     random = np.random.default_rng(5).standard_normal((count, groups))
-    return item_catalog.Catalogue(
+    return item_catalog.ItemCatalog(
         model_version="1",
         ids=ids,
         titles=ids,
         artists=ids,
         recordings=ids,
-        vectors=unit(np.eye(groups)[genres] + noise * random).astype(np.float32),
+        vectors=l2_normalize(np.eye(groups)[genres] + noise * random).astype(np.float32),
         clusters=genres,
         plays=np.zeros(count, dtype=int),
     )
@@ -43,7 +43,7 @@ def catalogue(groups: int, each: int, noise: float) -> item_catalog.Catalogue:
 def test_who_has_heard_what_counts_once_and_only_what_was_heard_or_liked(spark):
     rows = plays(("ann", "0000", "0000", "0001"), ("ben", "0000"), ("ann", "0001"))
     rows += plays(("ann", "0002"), event="skipped") + plays(("eve", "0002"), event="liked")
-    pairs = recommend.heard(spark.createDataFrame(rows, PLAYS.spark_schema())).toArrow()
+    pairs = recommend.interactions(spark.createDataFrame(rows, PLAYS.spark_schema())).toArrow()
     assert sorted(map(tuple, (row.values() for row in pairs.to_pylist()))) == [
         ("ann", "0000"),
         ("ann", "0001"),
@@ -52,7 +52,10 @@ def test_who_has_heard_what_counts_once_and_only_what_was_heard_or_liked(spark):
     ]
     tracks = catalogue(3, 2, 0.1)
     found = {
-        row["track_id"]: row for row in recommend.links(tracks, pairs, collaborative.Recipe(sound=0.0)).to_pylist()
+        row["track_id"]: row
+        for row in recommend.item_similarity_rows(
+            tracks, pairs, collaborative.CollaborativeConfig(content_weight=0.0)
+        ).to_pylist()
     }
     assert {track: row["listeners"] for track, row in found.items()} == {"0000": 2, "0001": 1, "0002": 1}
     assert found["0000"]["others"] == ["0001"] and found["0002"]["others"] == []
@@ -65,7 +68,7 @@ def figures(spark):
     found = []
     for tracks, users, events in worlds:
         for seed in (1, 2):
-            made = simulator.plays(
+            made = simulator.simulate_plays(
                 tracks.ids.tolist(),
                 tracks.clusters.tolist(),
                 [30.0] * len(tracks.ids),
@@ -74,9 +77,11 @@ def figures(spark):
                 seed=seed,
                 begin=NOW,
             )
-            before, after = offline_evaluation.split(list(made))
+            before, after = offline_evaluation.temporal_split(list(made))
             found.append(
-                offline_evaluation.judged(tracks, before, offline_evaluation.asked(tracks.places, before, after), spark)
+                offline_evaluation.evaluate_systems(
+                    tracks, before, offline_evaluation.build_holdout(tracks.index_of, before, after), spark
+                )
             )
     return found
 
@@ -90,5 +95,5 @@ def test_the_hybrid_foretells_clearly_more_than(figures, system):
 
 def test_the_split_is_by_time():
     rows = [{"played_at": NOW + timedelta(minutes=n), "event_id": str(n)} for n in (3, 1, 2, 0, 4)]
-    before, after = offline_evaluation.split(rows)
+    before, after = offline_evaluation.temporal_split(rows)
     assert [r["event_id"] for r in before] == ["0", "1", "2", "3"] and [r["event_id"] for r in after] == ["4"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jobs.lake import append_table, storage
-from jobs.lake.schemas import PLAYS, RECOMMENDATIONS, TOGETHER
+from jobs.lake.schemas import ITEM_SIMILARITIES, PLAYS, RECOMMENDATIONS
 from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.orchestration import change_detection
@@ -19,7 +19,9 @@ from tests import synthetic_lake
 from tests.spark.conftest import MASTER
 from tests.spark.test_recommend import NOW
 
-CHOICE = offline_evaluation.Choice(collaborative.Recipe(), item_catalog.Blend(4.0, 64.0, 0.0))
+CHOICE = offline_evaluation.SelectedWeights(
+    collaborative.CollaborativeConfig(), item_catalog.RankingWeights(4.0, 64.0, 0.0)
+)
 SHOWN = ("profiles", "recommendations", "settings")
 
 
@@ -33,14 +35,16 @@ def before(tmp_path_factory):
     lake = synthetic_lake.make(tmp_path_factory.mktemp("recommend") / "lake", seconds=0.05)
     ids = [f"t{number:02d}" for number in range(40)]
     groups = [number // 5 for number in range(40)]
-    made = simulator.plays(ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5)
+    made = simulator.simulate_plays(
+        ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5
+    )
     plays = [{**play, "origin": "plays-0@x", "offset": offset} for offset, play in enumerate(made)]
-    heard = {play["user_id"]: profiles.empty(play["user_id"]) for play in plays}
+    heard = {play["user_id"]: profiles.new_profile(play["user_id"]) for play in plays}
     for play in plays:
         profiles.apply(heard[play["user_id"]], play, play["origin"], play["offset"])
     for start in range(0, len(plays), 100):
-        play_log.journal(lake).append(f"x-0.{start}", play_log.rows(plays[start : start + 100]))
-    with embedded_mongo.mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
+        play_log.play_table(lake).append(f"x-0.{start}", play_log.to_arrow(plays[start : start + 100]))
+    with embedded_mongo.embedded_mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
         yield lake, uri, database, list(heard.values())
 
 
@@ -67,7 +71,10 @@ def fresh(before, tmp_path, monkeypatch):
 
 def state(lake, database):
     """Everything that a night leaves, but for its own time and the numbers of versions."""
-    tables = {table.name: lake.arrow(table).sort_by(table.key[0]).to_pylist() for table in (TOGETHER, RECOMMENDATIONS)}
+    tables = {
+        table.name: lake.read_arrow(table).sort_by(table.key[0]).to_pylist()
+        for table in (ITEM_SIMILARITIES, RECOMMENDATIONS)
+    }
     shown = {name: {each["_id"]: each for each in database[name].find()} for name in SHOWN}
     for each in shown["settings"].values():
         for name in ("marks", "made_from", "learned_from"):
@@ -78,15 +85,25 @@ def state(lake, database):
 def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fresh, monkeypatch):
     database = before[2]
     whole, arguments = fresh("whole")
-    assert change_detection.has_work(arguments.lake, {}) and len(play_log.journal(whole).live()) == 3
-    counts = recommend.main(arguments)
+    assert (
+        change_detection.has_changes(arguments.lake, {})
+        and len(play_log.play_table(whole).pending_files()) == 3
+    )
+    counts = recommend.main(arguments).counts
     assert (counts["plays"], counts["new plays"], counts["lists"]) == (300, 300, 5)
-    assert play_log.journal(whole).live() == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
+    assert play_log.play_table(whole).pending_files() == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
     expected = state(whole, database)
-    pairs = recommend._some(recommend.heard(whole.read(spark, PLAYS)))
-    monkeypatch.setattr(recommend, "_some", lambda _: pairs)  # the same each time, and most of the time
+    pairs = recommend._sample_users(recommend.interactions(whole.read(spark, PLAYS)))
+    monkeypatch.setattr(
+        recommend, "_sample_users", lambda _: pairs
+    )  # the same each time, and most of the time
 
-    writes = [(mongo, "upsert"), (storage, "_point"), (Lake, "commit_arrow"), (append_table.Journal, "commit")]
+    writes = [
+        (mongo, "upsert"),
+        (storage, "_point"),
+        (Lake, "commit_arrow"),
+        (append_table.AppendTable, "commit"),
+    ]
     left = 0
 
     def killing(write):
@@ -113,7 +130,7 @@ def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fre
                 pass
         recommend.main(arguments)
         assert state(lake, database) == expected, killed_after
-        assert play_log.journal(lake).live() == []
+        assert play_log.play_table(lake).pending_files() == []
     assert killed_after > 8
 
 
@@ -121,18 +138,20 @@ def test_the_store_is_brought_back_from_the_lake(spark, before, fresh, monkeypat
     database = before[2]
     lake, arguments = fresh("lake")
     recommend.main(arguments)
-    rows, version = lake.arrow(RECOMMENDATIONS).to_pylist(), lake.version(RECOMMENDATIONS)
+    rows, version = lake.read_arrow(RECOMMENDATIONS).to_pylist(), lake.version(RECOMMENDATIONS)
     shown = {each["_id"]: each for each in database["recommendations"].find()}
     with monkeypatch.context() as patched:  # nothing new, and no list is written again
         patched.delattr(mongo, "replace_unless_newer")
-        assert recommend.main(arguments)["lists"] == 5 and lake.version(RECOMMENDATIONS) == version
+        assert recommend.main(arguments).counts["lists"] == 5 and lake.version(RECOMMENDATIONS) == version
     for lost in (["recommendations"], ["recommendations", "profiles"]):
         for name in lost:
             database[name].drop()
-        assert recommend.main(arguments)["lists"] == 5
+        assert recommend.main(arguments).counts["lists"] == 5
         assert {each["_id"]: each for each in database["recommendations"].find()} == shown
-    assert lake.arrow(RECOMMENDATIONS).to_pylist() == rows
-    assert {row["user_id"]: row["items"] for row in rows} == {user: each["items"] for user, each in shown.items()}
+    assert lake.read_arrow(RECOMMENDATIONS).to_pylist() == rows
+    assert {row["user_id"]: row["items"] for row in rows} == {
+        user: each["items"] for user, each in shown.items()
+    }
 
 
 def test_a_list_that_the_stream_has_written_since_stays(spark, before, fresh):
@@ -141,7 +160,13 @@ def test_a_list_that_the_stream_has_written_since_stays(spark, before, fresh):
     profile = database["profiles"].find_one()
     user, offsets = profile["_id"], {origin: offset + 1 for origin, offset in profile["offsets"].items()}
     # Of a play that came late: its time is not the newest.
-    later = {"_id": user, "model_version": "1", "as_of": NOW - timedelta(days=90), "offsets": offsets, "items": []}
+    later = {
+        "_id": user,
+        "model_version": "1",
+        "as_of": NOW - timedelta(days=90),
+        "offsets": offsets,
+        "items": [],
+    }
     mongo.upsert(database["recommendations"], [later])
     recommend.main(arguments)
     assert database["recommendations"].find_one({"_id": user}) == later

@@ -28,7 +28,12 @@ def sound(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes pink noise as a file; `codec` where the extension is to lie."""
 
     def write(
-        name: str, *options: str, seconds: float = 3.0, rate: int = 44_100, channels: int = 2, codec: str | None = None
+        name: str,
+        *options: str,
+        seconds: float = 3.0,
+        rate: int = 44_100,
+        channels: int = 2,
+        codec: str | None = None,
     ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +102,9 @@ def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def _model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / """John's "Music" 50%"""  # quotes and % mean something to MLflow
+    folder = (
+        tmp_path_factory.mktemp("models") / """John's "Music" 50%"""
+    )  # quotes and % mean something to MLflow
     folder.mkdir()
     return folder
 
@@ -119,5 +126,7 @@ def models(_model_store: Path) -> Path:
     for number in "123":
         run_id = client.create_run(experiment).info.run_id
         client.set_terminated(run_id)
-        client.create_model_version(registry.MODEL, "file:///nowhere", run_id, tags={**tags, "model_hash": number})
+        client.create_model_version(
+            registry.MODEL, "file:///nowhere", run_id, tags={**tags, "model_hash": number}
+        )
     return _model_store

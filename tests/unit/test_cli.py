@@ -9,9 +9,7 @@ from jobs import cli as command_line
 from jobs.errors import InputError, StepError
 from jobs.steps import embed
 
-SPARK_SAYS = (
-    "An error occurred while calling o539.parquet.\n: Job aborted\nCaused by: IOException: No space left on device"
-)
+SPARK_SAYS = "An error occurred while calling o539.parquet.\n: Job aborted\nCaused by: IOException: No space left on device"
 
 
 def test_on_a_full_disk_that_is_the_reason_whatever_failed(tmp_path, monkeypatch, capsys):
@@ -20,7 +18,9 @@ def test_on_a_full_disk_that_is_the_reason_whatever_failed(tmp_path, monkeypatch
 
     monkeypatch.setattr(embed, "main", fail)
     for free, told in ((4096, "room on the disk, found it full (0 MiB at "), (1 << 30, "MongoDB to answer")):
-        monkeypatch.setattr(command_line.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        monkeypatch.setattr(
+            command_line.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free)
+        )
         assert command_line.main(["embed", "--lake", str(tmp_path / "lake")]) == 1
         assert f"expected {told}" in capsys.readouterr().err
 
@@ -36,7 +36,11 @@ WORKER_SAYS = (
     [
         (InputError("expected a, found b"), 2, "segue embed: expected a, found b"),
         (StepError("expected a server, found none"), 1, "segue embed: expected a server, found none"),
-        (PermissionError(errno.EACCES, "Permission denied", "x"), 1, "segue embed: [Errno 13] Permission denied: 'x'"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "x"),
+            1,
+            "segue embed: [Errno 13] Permission denied: 'x'",
+        ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
             1,

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from jobs.settings import dag_defaults
+from jobs.settings import dag_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -30,8 +30,12 @@ def test_it_is_what_the_specification_says():
 
 def test_every_secret_comes_from_env_and_has_no_default():
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
-    lines = [line for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")]
-    assert used == {line.removesuffix("=") for line in lines if line.endswith("=")} and len(lines) == len(used)
+    lines = [
+        line for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
+    ]
+    assert used == {line.removesuffix("=") for line in lines if line.endswith("=")} and len(lines) == len(
+        used
+    )
     assert set(re.findall(r"(?<!\$)\$\{\w+(.*?)\}", TEXT)) == {":?see .env.example"}
     assert ".env\n" in (ROOT / ".gitignore").read_text()
 
@@ -52,7 +56,9 @@ def test_every_service_is_pinned_bounded_and_watched(name):
 
 
 def test_nothing_but_volumes_is_written_to_and_every_path_is_in_the_image():
-    assert {name for service in SERVICES.values() for name in re.findall(r"/opt/segue/[\w./-]+", str(service))} == {
+    assert {
+        name for service in SERVICES.values() for name in re.findall(r"/opt/segue/[\w./-]+", str(service))
+    } == {
         "/opt/segue/dags",
         "/opt/segue/segue.zip",
     }
@@ -92,7 +98,7 @@ def test_the_environment_is_known_to_who_reads_it():
 
 
 def test_the_dags_are_told_all_that_they_ask_for():
-    asked = {f"SEGUE_{name.upper()}" for name in dag_defaults()}
+    asked = {f"SEGUE_{name.upper()}" for name in dag_settings()}
     assert asked <= set(SERVICES["airflow-scheduler"]["environment"])
 
 
@@ -100,9 +106,13 @@ def test_airflows_commands_parse():
     from airflow.cli.cli_parser import get_parser
 
     commands = [service["command"] for name, service in SERVICES.items() if re.match("airflow-[^i]", name)]
-    commands += [SERVICES[name]["healthcheck"]["test"][1:] for name in ("airflow-scheduler", "airflow-dag-processor")]
     commands += [
-        line.split()[:5] for line in SERVICES["airflow-init"]["command"][-1].splitlines() if "airflow " in line
+        SERVICES[name]["healthcheck"]["test"][1:] for name in ("airflow-scheduler", "airflow-dag-processor")
+    ]
+    commands += [
+        line.split()[:5]
+        for line in SERVICES["airflow-init"]["command"][-1].splitlines()
+        if "airflow " in line
     ]
     assert len(commands) == 7
     for command in commands:

@@ -21,18 +21,18 @@ def raised(number):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENODEV, errno.ESTALE, errno.EMFILE])
 def test_what_a_disk_or_the_machine_lacks_ends_the_step(number, tmp_path):
     with pytest.raises(errors.StepError, match=f"found at .*song.mp3: {os.strerror(number)}; see to them"):
-        errors.check_fault(raised(number), str(tmp_path / "song.mp3"))
+        errors.raise_if_system_fault(raised(number), str(tmp_path / "song.mp3"))
 
 
 def test_a_bad_sector_is_its_files_own_while_the_folder_can_be_read(tmp_path, monkeypatch):
     path = str(tmp_path / "song.mp3")
-    errors.check_fault(raised(errno.EIO), path)
-    errors.check_fault(raised(errno.EACCES), path)
+    errors.raise_if_system_fault(raised(errno.EIO), path)
+    errors.raise_if_system_fault(raised(errno.EACCES), path)
 
     def away(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "scandir", away)
-    errors.check_fault(raised(errno.EACCES), path)
+    errors.raise_if_system_fault(raised(errno.EACCES), path)
     with pytest.raises(errors.StepError, match="Input/output error"):
-        errors.check_fault(raised(errno.EIO), path)
+        errors.raise_if_system_fault(raised(errno.EIO), path)

@@ -55,5 +55,7 @@ def test_choosing_k_and_listening(tmp_path: Path) -> None:
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     assert pages.count("<audio") == 6
-    found = outputs[-1]["data"]["text/plain"]  # the ten nearest of a track: the seven others of its genre come first
+    found = outputs[-1]["data"][
+        "text/plain"
+    ]  # the ten nearest of a track: the seven others of its genre come first
     assert found.count("genre 0") == synthetic_features.EACH - 1

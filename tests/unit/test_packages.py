@@ -8,7 +8,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_only_one_pyspark_writes_into_its_folder():
     """Another version of pyspark-client beside pyspark breaks every Python UDF."""
-    found = {d.name.lower(): d.version for d in distributions() if (d.name or "").lower().startswith("pyspark")}
+    found = {
+        d.name.lower(): d.version for d in distributions() if (d.name or "").lower().startswith("pyspark")
+    }
     assert set(found.values()) == {version("pyspark")}
 
 

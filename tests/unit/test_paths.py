@@ -2,12 +2,20 @@ import os
 
 import pytest
 
-from jobs.paths import one_line, to_path, to_text
+from jobs.paths import escape_control_chars, to_path, to_text
 
 
 @pytest.mark.parametrize(
     "name",
-    [b"plain.mp3", "Séculaire 🎵.mp3".encode(), b"a\xff\xfe.mp3", b"back\\slash", b"a\\xff.mp3", b"new\nline", b"'\""],
+    [
+        b"plain.mp3",
+        "Séculaire 🎵.mp3".encode(),
+        b"a\xff\xfe.mp3",
+        b"back\\slash",
+        b"a\\xff.mp3",
+        b"new\nline",
+        b"'\"",
+    ],
 )
 def test_any_name_survives_the_way_there_and_back(name):
     text = to_text(os.fsdecode(name))
@@ -24,4 +32,4 @@ def test_a_byte_and_its_escape_do_not_collide():
 
 
 def test_a_log_line_stays_one_line():
-    assert one_line("a\nb\x1b[31m é") == "a\\nb\\x1b[31m é"
+    assert escape_control_chars("a\nb\x1b[31m é") == "a\\nb\\x1b[31m é"

@@ -19,7 +19,7 @@ def test_a_summary_counts_first_and_names_text():
 
 def test_without_a_terminal_a_line_says_what_is_done(monkeypatch, caplog):
     with caplog.at_level(logging.INFO, "segue"):
-        progress.finished("extract", 10.4)
+        progress.log_finished("extract", 10.4)
         monkeypatch.setattr(progress, "_display", object())
-        progress.finished("embed", 3.0)
+        progress.log_finished("embed", 3.0)
     assert caplog.messages == ["extract: done after 10 s"]

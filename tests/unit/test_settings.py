@@ -4,7 +4,7 @@ import pytest
 
 from jobs.cli import COMMANDS, parse
 from jobs.errors import InputError
-from jobs.settings import lake_path, model_page
+from jobs.settings import lake_path, mlflow_model_url
 
 
 def test_a_lake_is_a_folder():
@@ -31,5 +31,5 @@ def test_every_command_explains_itself(command, capsys):
 
 
 def test_the_models_page_opens_at_training():
-    assert model_page("http://h:5") == "http://h:5/#/models/segue?workflowType=machine_learning"
-    assert model_page("http://h:5", "3").startswith("http://h:5/#/models/segue/versions/3?")
+    assert mlflow_model_url("http://h:5") == "http://h:5/#/models/segue?workflowType=machine_learning"
+    assert mlflow_model_url("http://h:5", "3").startswith("http://h:5/#/models/segue/versions/3?")

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from jobs.audio import decoding
-from jobs.errors import BadFile
+from jobs.errors import UnusableFile
 
 
 def cut(path, share=0.5):
@@ -25,14 +25,17 @@ def cut(path, share=0.5):
         (lambda path: path.write_bytes(b""), "an empty file"),
         (lambda path: path.mkdir(), "a directory"),
         (lambda path: os.mkfifo(path), r"something else \(a pipe, a socket, a device\)"),
-        (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "a Git LFS pointer"),
+        (
+            lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"),
+            "a Git LFS pointer",
+        ),
         (lambda path: None, "nothing"),
     ],
 )
 def test_what_is_no_file_of_audio_says_what_it_is(tmp_path, make, found):
     path = tmp_path / "x.mp3"
     make(path)
-    with pytest.raises(BadFile, match=f"expected .*found {found}"):
+    with pytest.raises(UnusableFile, match=f"expected .*found {found}"):
         decoding.check_file(str(path))
 
 
@@ -57,7 +60,7 @@ def test_a_folder_that_cannot_be_read_says_so(own_folder, ordinary_user):
 def test_what_is_no_audio_is_described(tmp_path, content, found):
     path = tmp_path / "x.mp3"
     path.write_bytes(content)
-    with pytest.raises(BadFile) as error:
+    with pytest.raises(UnusableFile) as error:
         decoding.read_header(str(path))
     assert str(error.value) == f"expected audio (.aac, .flac, .m4a, .mp3, .ogg, .opus, .wav), found {found}"
 
@@ -65,7 +68,7 @@ def test_what_is_no_audio_is_described(tmp_path, content, found):
 def test_random_bytes_are_no_audio(tmp_path):
     path = tmp_path / "x.mp3"
     path.write_bytes(np.random.default_rng(1).bytes(20_000))
-    with pytest.raises(BadFile, match="expected audio"):
+    with pytest.raises(UnusableFile, match="expected audio"):
         decoding.read_header(str(path))
         decoding.decoded_duration(str(path))
 
@@ -99,7 +102,7 @@ def test_a_wav_from_a_pipe_has_no_length(sound, tmp_path):
 def test_half_a_file_is_truncated(sound, extension):
     path = cut(sound("x" + extension, seconds=6))
     with pytest.raises(
-        BadFile, match=r"expected 6\.. s of audio as the header says, found [23]\.. s: truncated|decodes"
+        UnusableFile, match=r"expected 6\.. s of audio as the header says, found [23]\.. s: truncated|decodes"
     ):
         decoding.check_duration(decoding.read_header(path).duration_s, decoding.decoded_duration(path))
 
@@ -107,7 +110,9 @@ def test_half_a_file_is_truncated(sound, extension):
 @pytest.mark.parametrize("extension", [".ogg", ".opus"])
 def test_an_ogg_that_ends_inside_a_page_is_truncated(sound, extension):
     path = cut(sound("x" + extension, seconds=6))
-    with pytest.raises(BadFile, match="expected whole Ogg pages, found that the file ends inside one: truncated"):
+    with pytest.raises(
+        UnusableFile, match="expected whole Ogg pages, found that the file ends inside one: truncated"
+    ):
         decoding.read_header(path)
 
 
@@ -126,13 +131,20 @@ def test_a_little_less_than_promised_is_no_truncation(promised):
 
 def test_an_hour_may_lack_a_hundredth():
     decoding.check_duration(3_600.0, 3_570.0)
-    with pytest.raises(BadFile, match="truncated"):
+    with pytest.raises(UnusableFile, match="truncated"):
         decoding.check_duration(3_600.0, 3_560.0)
 
 
 @pytest.mark.parametrize(
     ("extension", "rate"),
-    [(".mp3", 22_050), (".flac", 96_000), (".wav", 8_000), (".m4a", 22_050), (".aac", 44_100), (".opus", 48_000)],
+    [
+        (".mp3", 22_050),
+        (".flac", 96_000),
+        (".wav", 8_000),
+        (".m4a", 22_050),
+        (".aac", 44_100),
+        (".opus", 48_000),
+    ],
 )
 def test_every_format_decodes_at_its_own_rate_and_full_length(sound, extension, rate):
     decoder = decoding.open_audio(str(sound("x" + extension, rate=rate)))
@@ -144,7 +156,9 @@ def test_every_format_decodes_at_its_own_rate_and_full_length(sound, extension, 
 
 def test_channels_are_averaged_and_blocks_join(tmp_path):
     left = np.linspace(-0.5, 0.5, decoding._BLOCK_FRAMES + 10, dtype=np.float32)
-    soundfile.write(tmp_path / "x.wav", np.stack([left, np.zeros_like(left)], axis=1), 44_100, subtype="FLOAT")
+    soundfile.write(
+        tmp_path / "x.wav", np.stack([left, np.zeros_like(left)], axis=1), 44_100, subtype="FLOAT"
+    )
     blocks = list(decoding.open_audio(str(tmp_path / "x.wav")).blocks())
     assert [len(block) for block in blocks] == [decoding._BLOCK_FRAMES, 10]
     np.testing.assert_allclose(np.concatenate(blocks), left / 2, atol=1e-7)
@@ -162,7 +176,14 @@ def test_an_extension_that_lies_does_not_matter(sound):
     assert decoding.decoded_duration(path) == pytest.approx(3, abs=0.1)
 
 
-NAMES = [b'it\'s "quoted".m4a', b"new\nline.m4a", "🎵.m4a".encode(), b"-i.m4a", b"\xff\xfe.m4a", b"x" * 246 + b".m4a"]
+NAMES = [
+    b'it\'s "quoted".m4a',
+    b"new\nline.m4a",
+    "🎵.m4a".encode(),
+    b"-i.m4a",
+    b"\xff\xfe.m4a",
+    b"x" * 246 + b".m4a",
+]
 
 
 @pytest.mark.parametrize("extension", [b".m4a", b".mp3"])
@@ -180,7 +201,7 @@ def running(command):
 
 def test_a_decoder_that_hangs_is_given_up(tmp_path, hanging_ffmpeg):
     (tmp_path / "x.m4a").write_bytes(b"\0\0\0\x1cftypM4A and so on")
-    with pytest.raises(BadFile, match="expected FFmpeg to decode on, found it stuck"):
+    with pytest.raises(UnusableFile, match="expected FFmpeg to decode on, found it stuck"):
         decoding.open_audio(str(tmp_path / "x.m4a"))
     assert not running(hanging_ffmpeg)
 

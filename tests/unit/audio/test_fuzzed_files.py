@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from jobs.errors import BadFile
+from jobs.errors import UnusableFile
 from jobs.lake.schemas import FEATURE_COLUMNS
 from jobs.steps import extract
 
@@ -18,9 +18,11 @@ def music(duration_s: float, rate: int) -> np.ndarray:
     return (0.1 * chord * np.exp(-4 * (time % 0.5)) + 0.001 * noise).astype(np.float32)
 
 
-def described(folder: Path, signal: np.ndarray, rate: int, name: str = "a.wav", subtype: str | None = "FLOAT") -> dict:
+def described(
+    folder: Path, signal: np.ndarray, rate: int, name: str = "a.wav", subtype: str | None = "FLOAT"
+) -> dict:
     soundfile.write(folder / name, signal, rate, subtype=subtype)
-    values, duration, sample_rate = extract.describe(str(folder / name))
+    values, duration, sample_rate = extract.extract_file_features(str(folder / name))
     assert values.shape == (len(FEATURE_COLUMNS),)
     assert np.isfinite(values).all()
     assert duration == pytest.approx(len(signal) / rate, abs=0.1)
@@ -28,7 +30,9 @@ def described(folder: Path, signal: np.ndarray, rate: int, name: str = "a.wav", 
     return dict(zip(FEATURE_COLUMNS, values.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000])
+@pytest.mark.parametrize(
+    "rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000]
+)
 def test_any_sample_rate(tmp_path: Path, rate: int) -> None:
     found = described(tmp_path, music(4, rate), rate)
     # A major, at 120 beats per minute, wherever the pass bands end.
@@ -46,7 +50,9 @@ def test_mono_to_seven_point_one(tmp_path: Path, channels: int) -> None:
         assert found[column] == pytest.approx(expected[column], rel=1e-3)
 
 
-@pytest.mark.parametrize(("name", "subtype"), [("a.flac", None), ("a.ogg", None), ("a.mp3", None), ("a.wav", "PCM_U8")])
+@pytest.mark.parametrize(
+    ("name", "subtype"), [("a.flac", None), ("a.ogg", None), ("a.mp3", None), ("a.wav", "PCM_U8")]
+)
 def test_any_format(tmp_path: Path, name: str, subtype: str | None) -> None:
     expected = described(tmp_path, music(2, 44_100), 44_100)
     found = described(tmp_path, music(2, 44_100), 44_100, name, subtype)
@@ -56,7 +62,7 @@ def test_any_format(tmp_path: Path, name: str, subtype: str | None) -> None:
 @pytest.mark.parametrize("rate", [8_000, 44_100, 192_000])
 def test_half_a_second(tmp_path: Path, rate: int) -> None:
     described(tmp_path, music(0.5, rate), rate)
-    with pytest.raises(BadFile, match=r"at least 0.5 s of sound, found 0\.\d+ s"):
+    with pytest.raises(UnusableFile, match=r"at least 0.5 s of sound, found 0\.\d+ s"):
         described(tmp_path, music(0.49, rate), rate)
 
 
@@ -100,18 +106,18 @@ def test_a_single_sample_in_silence(tmp_path: Path) -> None:
 def test_what_a_float_wav_may_hold(tmp_path: Path, value: float, reason: str) -> None:
     signal = music(1, 44_100)
     signal[30_000] = value
-    with pytest.raises(BadFile, match=reason):
+    with pytest.raises(UnusableFile, match=reason):
         described(tmp_path, signal, 44_100)
 
 
 def test_silence_alone(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="no sound: all 44100 samples are zero"):
+    with pytest.raises(UnusableFile, match="no sound: all 44100 samples are zero"):
         described(tmp_path, np.zeros(44_100, np.float32), 44_100)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(5_000), b"\xff\xfb\x90\x00" * 50])
 def test_what_is_no_audio(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.mp3").write_bytes(content)
-    with pytest.raises(BadFile, match="^expected .*, found") as refusal:
-        extract.describe(str(tmp_path / "a.mp3"))
+    with pytest.raises(UnusableFile, match="^expected .*, found") as refusal:
+        extract.extract_file_features(str(tmp_path / "a.mp3"))
     assert "\n" not in str(refusal.value)

@@ -5,14 +5,20 @@ import pytest
 from mutagen.id3 import ID3, TALB, TCON, TDRC, TIT2, TPE1, TRCK, TXXX, UFID
 from mutagen.mp4 import MP4FreeForm, MP4Tags
 
-from jobs.audio.tags import UNKNOWN_ARTIST, from_name, read_tags, recording_mbid
+from jobs.audio.tags import UNKNOWN_ARTIST, read_tags, recording_mbid, tags_from_path
 
 
 def test_id3_tags_win_over_names(tone, tmp_path):
     path = tone("Folder/File.mp3")
     tagged = mutagen.File(path)
     tagged.add_tags()
-    for frame in (TIT2(text="Aria"), TPE1(text="Ada"), TALB(text="Suite"), TRCK(text="7/13"), TDRC(text="2011-07-19")):
+    for frame in (
+        TIT2(text="Aria"),
+        TPE1(text="Ada"),
+        TALB(text="Suite"),
+        TRCK(text="7/13"),
+        TDRC(text="2011-07-19"),
+    ):
         tagged.tags.add(frame)
     tagged.tags.add(TCON(text=["(17)", "Folk"]))
     tagged.save()
@@ -34,7 +40,12 @@ def test_vorbis_comments(tone, tmp_path):
     tagged.update({"TITLE": "Aria", "Artist": "Ada", "date": "1999", "genre": ["Folk", "", "Folk"]})
     tagged.save()
     found = read_tags(str(path), str(tmp_path))
-    assert (found["title"], found["artist"], found["year"], found["genres"]) == ("Aria", "Ada", 1999, ["Folk"])
+    assert (found["title"], found["artist"], found["year"], found["genres"]) == (
+        "Aria",
+        "Ada",
+        1999,
+        ["Folk"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,8 +61,13 @@ def test_vorbis_comments(tone, tmp_path):
     ],
 )
 def test_names_tell_what_tags_do_not(path, artist, album, number, title):
-    found = from_name(PurePath(path))
-    assert (found["artist"], found["album"], found["track_no"], found["title"]) == (artist, album, number, title)
+    found = tags_from_path(PurePath(path))
+    assert (found["artist"], found["album"], found["track_no"], found["title"]) == (
+        artist,
+        album,
+        number,
+        title,
+    )
 
 
 def test_a_broken_year_and_number_are_nothing(tone, tmp_path):
@@ -85,7 +101,13 @@ def mp4(name, value):
         (id3(UFID(owner="http://musicbrainz.org", data=MBID.encode())), MBID),
         (id3(TXXX(desc="MusicBrainz Track Id", text=[MBID.upper()])), MBID),
         (id3(TXXX(desc="MUSICBRAINZ_TRACKID", text=[MBID])), MBID),
-        (id3(UFID(owner="http://musicbrainz.org", data=b"1234"), TXXX(desc="MusicBrainz Track Id", text=MBID)), MBID),
+        (
+            id3(
+                UFID(owner="http://musicbrainz.org", data=b"1234"),
+                TXXX(desc="MusicBrainz Track Id", text=MBID),
+            ),
+            MBID,
+        ),
         (id3(TXXX(desc="MusicBrainz Release Track Id", text=MBID)), None),
         (id3(UFID(owner="http://www.cddb.com/id3/taginfo1.html", data=MBID.encode())), None),
         (mp4("MusicBrainz Track Id", MBID.encode()), MBID),

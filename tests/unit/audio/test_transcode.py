@@ -12,7 +12,7 @@ from mutagen.flac import Picture
 from mutagen.mp4 import MP4Cover, MP4FreeForm
 
 from jobs.audio import decoding, transcode
-from jobs.errors import BadFile
+from jobs.errors import UnusableFile
 
 HASH = "ab" * 32
 PNG = base64.b64decode(
@@ -31,7 +31,9 @@ def compress(path, bit_rate=64_000):
     """Transcode beside the file; return the result's path and its seconds."""
     target = str(path.with_name("result" + transcode.result_extension(str(path))))
     promised = decoding.read_header(str(path)).duration_s
-    return target, transcode.transcode(str(path), target, bit_rate=bit_rate, content_hash=HASH, promised_s=promised)
+    return target, transcode.transcode(
+        str(path), target, bit_rate=bit_rate, content_hash=HASH, promised_s=promised
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,8 @@ def test_every_format_reaches_the_bit_rate_at_full_length(sound, source, extensi
 
 @pytest.mark.parametrize("extension", [".mp3", ".ogg", ".opus", ".m4a"])
 @pytest.mark.parametrize(
-    ("rate", "channels", "seconds"), [(8_000, 1, 2), (8_000, 2, 2), (96_000, 2, 2), (48_000, 6, 2), (44_100, 2, 0.6)]
+    ("rate", "channels", "seconds"),
+    [(8_000, 1, 2), (8_000, 2, 2), (96_000, 2, 2), (48_000, 6, 2), (44_100, 2, 0.6)],
 )
 def test_unusual_signals_are_compressed(sound, extension, rate, channels, seconds):
     path = sound("song" + extension, codec=".wav", rate=rate, channels=channels, seconds=seconds)
@@ -103,7 +106,9 @@ def test_every_vorbis_comment_is_kept(sound, extension):
         "performer": ["Eve (cello)", "Dan (flute)"],
         "lyrics": ["la\nla"],
         "made up": ["yes; no = maybe"],
-        "metadata_block_picture": [base64.b64encode(picture(data).write()).decode() for data in (PNG, OTHER_PNG)],
+        "metadata_block_picture": [
+            base64.b64encode(picture(data).write()).decode() for data in (PNG, OTHER_PNG)
+        ],
     }
     tagged.update(comments)
     tagged.save()
@@ -168,8 +173,16 @@ def test_id3_becomes_vorbis_comments_and_mp4_atoms(sound):
         tagged.save()
         kept = mutagen.File(compress(path)[0])
         names = ("title", "artist", "tracknumber") if name.endswith("ogg") else ("\xa9nam", "\xa9ART", "trkn")
-        assert [kept[tag] for tag in names] == [["Āria"], ["Ada", "Bob"], ["7"] if name.endswith("ogg") else [(7, 0)]]
-        assert b"IHDR" in base64.b64decode(kept["metadata_block_picture"][0]) if "title" in names else kept["covr"]
+        assert [kept[tag] for tag in names] == [
+            ["Āria"],
+            ["Ada", "Bob"],
+            ["7"] if name.endswith("ogg") else [(7, 0)],
+        ]
+        assert (
+            b"IHDR" in base64.b64decode(kept["metadata_block_picture"][0])
+            if "title" in names
+            else kept["covr"]
+        )
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".flac"])
@@ -190,18 +203,20 @@ def test_a_broken_picture_does_not_cost_the_song(sound, extension):
 @pytest.mark.parametrize("extension", [".mp3", ".ogg", ".opus", ".m4a"])
 def test_the_mark_is_read_back(sound, extension):
     path = sound("song" + extension)
-    assert transcode.read_mark(str(path)) is None
+    assert transcode.read_encoder_tag(str(path)) is None
     target, _ = compress(path, bit_rate=48_000)
-    assert transcode.read_mark(target) == transcode.Mark(HASH, 48_000)
+    assert transcode.read_encoder_tag(target) == transcode.EncoderTag(HASH, 48_000)
 
 
 def test_a_hanging_ffmpeg_is_given_up(sound, hanging_ffmpeg, tmp_path):
     path = tmp_path / "song.wav"
     soundfile.write(path, [0.1] * 44_100, 44_100)
-    with pytest.raises(BadFile, match="expected FFmpeg to be done within 1 s, found it still at work"):
+    with pytest.raises(UnusableFile, match="expected FFmpeg to be done within 1 s, found it still at work"):
         compress(path)
     assert not (tmp_path / "result.mp3").exists()
-    assert not [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or []) == hanging_ffmpeg]
+    assert not [
+        p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or []) == hanging_ffmpeg
+    ]
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(sound):
@@ -215,7 +230,9 @@ def test_a_full_disk_is_named_and_leaves_nothing(sound):
 
 def test_less_than_the_header_promises_is_not_taken(sound):
     path = sound("song.wav", seconds=4)
-    with pytest.raises(BadFile, match=r"expected 9\.0 s of audio as the header says, found 4\.0 s: truncated"):
+    with pytest.raises(
+        UnusableFile, match=r"expected 9\.0 s of audio as the header says, found 4\.0 s: truncated"
+    ):
         transcode.transcode(str(path), f"{path}.mp3", bit_rate=64_000, content_hash=HASH, promised_s=9.0)
     assert not os.path.exists(f"{path}.mp3")
 
@@ -223,7 +240,7 @@ def test_less_than_the_header_promises_is_not_taken(sound):
 def test_a_result_that_is_too_short_is_not_taken(sound, monkeypatch):
     path = sound("song.wav", seconds=4)
     monkeypatch.setattr(decoding, "decoded_duration", lambda _: 3.0)
-    with pytest.raises(BadFile, match=r"expected 4\.0. s of audio after compression, found 3\.00 s"):
+    with pytest.raises(UnusableFile, match=r"expected 4\.0. s of audio after compression, found 3\.00 s"):
         compress(path)
 
 

@@ -19,7 +19,7 @@ from jobs.commands import demo
 from jobs.demo import encode, manifest
 from jobs.demo.albums import album
 from jobs.demo.clips import clip
-from jobs.demo.covers import SIZE, sleeve
+from jobs.demo.covers import SIZE, draw_cover
 from jobs.errors import InputError
 
 TRACKS = 6
@@ -30,7 +30,11 @@ def run(out: Path, tracks: int = TRACKS) -> dict[str, int]:
 
 
 def state(out: Path) -> dict[str, tuple[str, int]]:
-    return {str(p.relative_to(out)): (manifest.sha256(p), p.stat().st_mtime_ns) for p in out.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(out)): (manifest.sha256(p), p.stat().st_mtime_ns)
+        for p in out.rglob("*")
+        if p.is_file()
+    }
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -83,9 +87,9 @@ def test_a_failed_clip_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monkey
         target.write_bytes(b"half a file")
         raise OSError("no space")
 
-    monkeypatch.setattr(encode, "record", fail)
+    monkeypatch.setattr(encode, "encode_clip", fail)
     with pytest.raises(OSError, match="no space"):
-        demo.write(tmp_path, clip(1))
+        demo.write_clip(tmp_path, clip(1))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -99,13 +103,13 @@ def test_tags_cover_and_sound_of_each_format(extension: str, tmp_path: Path) -> 
     hum = np.sin(np.arange(2 * 44_100) * 0.06).astype(np.float32) * 0.5
     digests = set()
     for _ in range(2):
-        encode.record(np.stack([hum, hum]), entry, target)
+        encode.encode_clip(np.stack([hum, hum]), entry, target)
         digests.add(manifest.sha256(target))
     assert len(digests) == 1
     assert easy_tags(target) == [entry.title, entry.album.artist, entry.album.title, str(entry.album.year)]
     picture = cover(target)
     assert Image.open(io.BytesIO(picture)).size == (SIZE, SIZE)
-    assert picture == sleeve(entry.style, entry.album.artist, entry.album.title)
+    assert picture == draw_cover(entry.style, entry.album.artist, entry.album.title)
     assert decoding.decoded_duration(str(target)) == pytest.approx(2, abs=0.1)
 
 
@@ -143,11 +147,15 @@ def test_a_thousand_clips_have_a_thousand_names_and_seeds() -> None:
     clips = [clip(number) for number in range(1000)]
     assert len({str(entry.path).lower() for entry in clips}) == 1000
     assert len({entry.seed for entry in clips}) == 1000
-    assert len({(entry.style, entry.album.artist) for entry in clips}) == len({entry.album.artist for entry in clips})
+    assert len({(entry.style, entry.album.artist) for entry in clips}) == len(
+        {entry.album.artist for entry in clips}
+    )
 
 
 def test_sleeves_differ() -> None:
-    covers = {sleeve("swing", (record := album("swing", number)).artist, record.title) for number in range(4)}
+    covers = {
+        draw_cover("swing", (record := album("swing", number)).artist, record.title) for number in range(4)
+    }
     assert len(covers) == 4
 
 

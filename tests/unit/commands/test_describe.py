@@ -42,7 +42,7 @@ def test_json_holds_what_extract_stores(song: Path, capsys: pytest.CaptureFixtur
     assert (found["duration_s"], found["sample_rate"]) == (4.0, 22_050)
     flat = [v for feature in found["features"].values() for numbers in feature.values() for v in numbers]
     flat += [v for numbers in found["descriptors"].values() for v in numbers]
-    values, _, _ = extract.describe(str(song))
+    values, _, _ = extract.extract_file_features(str(song))
     assert len(flat) == len(FEATURE_COLUMNS)
     np.testing.assert_allclose(flat, values, rtol=1e-6)
 
@@ -66,8 +66,8 @@ def test_what_the_picture_shows(song: Path, monkeypatch: pytest.MonkeyPatch) -> 
         shown.update(seen)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(describe_plot, "paint", paint)
-    monkeypatch.setattr(describe_plot, "COLUMNS", 50)
+    monkeypatch.setattr(describe_plot, "plot", paint)
+    monkeypatch.setattr(describe_plot, "MAX_COLUMNS", 50)
     assert main(["describe", str(song), "--picture", str(song.with_name("x.png"))]) == 130
     assert shown["mel"].shape == (128, 50)
     assert shown["chroma"].shape == (12, 50)
@@ -115,6 +115,6 @@ def test_it_knows_no_lake(song: Path, capsys: pytest.CaptureFixture) -> None:
 
 def test_pooling_averages() -> None:
     rows = np.arange(20, dtype=np.float32).reshape(2, 10)
-    np.testing.assert_allclose(describe_plot.pooled(rows, 5), rows.reshape(2, 5, 2).mean(axis=2))
-    np.testing.assert_array_equal(describe_plot.pooled(rows, 100), rows)
-    assert describe_plot.pooled(rows, 3).shape == (2, 3)
+    np.testing.assert_allclose(describe_plot.average_pool(rows, 5), rows.reshape(2, 5, 2).mean(axis=2))
+    np.testing.assert_array_equal(describe_plot.average_pool(rows, 100), rows)
+    assert describe_plot.average_pool(rows, 3).shape == (2, 3)

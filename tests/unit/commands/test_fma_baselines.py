@@ -19,7 +19,9 @@ def written(folder, *, hidden=0):
     values = rng.standard_normal((90, 6)) * 0.1
     values[:, 0] += genres
     values[90 - hidden :, 0] += 1 if hidden else 0
-    pd.DataFrame(values, index=pd.RangeIndex(2, 92, name="track_id"), columns=columns).to_csv(folder / "features.csv")
+    pd.DataFrame(values, index=pd.RangeIndex(2, 92, name="track_id"), columns=columns).to_csv(
+        folder / "features.csv"
+    )
     tracks = pd.DataFrame(
         {
             ("set", "split"): ["training"] * 60 + ["test"] * 30,
@@ -34,10 +36,10 @@ def written(folder, *, hidden=0):
 
 def test_planted_genres_by_the_fixed_split(tmp_path, monkeypatch):
     monkeypatch.setattr(fma_baselines, "_NEAREST", 5)
-    found = fma_baselines.main(written(tmp_path))
+    found = fma_baselines.main(written(tmp_path)).counts
     assert (found["learned from"], found["judged"], found["genres"]) == (60, 30, 3)
     assert float(found["kNN on mfcc + contrast"]) > 0.9 and float(found["SVM on all"]) > 0.9
-    assert float(fma_baselines.main(written(tmp_path, hidden=30))["SVM on all"]) < 0.5
+    assert float(fma_baselines.main(written(tmp_path, hidden=30)).counts["SVM on all"]) < 0.5
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -62,7 +62,7 @@ SHORT = {"endTime": "2026-11-21 20:15", "artistName": "AWOL", "trackName": "Food
 
 def read(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    return list(import_plays.read(tmp_path / name))
+    return list(import_plays.read_history(tmp_path / name))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,10 @@ def read(tmp_path, name, text):
             f'"{SECONDS}","21 Nov 2026, 20:15","AWOL","","A Way Of Life","","Food","{MBID}"\n',
         ),
         ("plain.csv", "AWOL,A Way Of Life,Food,21 Nov 2026 20:15\n"),
-        ("header.csv", f'uts,utc_time,artist,album,track\n"{SECONDS}","21 Nov 2026, 20:15","AWOL","A Way","Food"\n'),
+        (
+            "header.csv",
+            f'uts,utc_time,artist,album,track\n"{SECONDS}","21 Nov 2026, 20:15","AWOL","A Way","Food"\n',
+        ),
         ("stats.csv", f"Artist;Album;AlbumId;Track;Date#rob\nAWOL;A Way;;Food;{SECONDS * 1000}\n"),
         ("t.tsv", "artist\ttrack\tdate\nAWOL\tFood\t2026-11-21 20:15:00\n"),
     ],
@@ -86,7 +89,7 @@ def read(tmp_path, name, text):
 def test_a_listen_is_read(tmp_path, name, text):
     (listen,) = read(tmp_path, name, text)
     assert (listen.artist, listen.title, listen.at) == ("AWOL", "Food", AT)
-    assert import_plays.event(listen, "rob", "2")["event"] == "finished"
+    assert import_plays.to_play_event(listen, "rob", "2")["event"] == "finished"
     assert listen.mbids == ((MBID,) if MBID in text else ())
 
 
@@ -95,16 +98,19 @@ def test_spotify_says_what_was_skipped_and_what_is_no_music(tmp_path):
     heard = {**SPOTIFY, "ms_played": 168_000, "reason_end": "trackdone"}
     skipped, whole = read(tmp_path, "s.json", json.dumps([SPOTIFY, podcast, heard]))
     assert (skipped.user, skipped.at) == ("rob", AT)
-    assert [import_plays.event(each, "rob", "2")["event"] for each in (skipped, whole)] == ["skipped", "finished"]
+    assert [import_plays.to_play_event(each, "rob", "2")["event"] for each in (skipped, whole)] == [
+        "skipped",
+        "finished",
+    ]
 
 
 def test_the_same_listen_is_the_same_event_and_a_good_one(tmp_path):
     (listen,) = read(tmp_path, "l.jsonl", LISTENBRAINZ)
-    event = import_plays.event(listen, "rob", "2")
+    event = import_plays.to_play_event(listen, "rob", "2")
     assert (
         event["event_id"]
-        == import_plays.event(listen, "rob", "2")["event_id"]
-        != import_plays.event(listen, "ann", "2")["event_id"]
+        == import_plays.to_play_event(listen, "rob", "2")["event_id"]
+        != import_plays.to_play_event(listen, "ann", "2")["event_id"]
     )
     assert events.parse(events.encode(event), AT)["played_at"] == AT
 
@@ -119,7 +125,10 @@ def test_the_same_listen_is_the_same_event_and_a_good_one(tmp_path):
     ],
 )
 def test_spellings_of_one_track_match(artist, title):
-    assert known(artist="Sigur Rós", title="Hoppípolla").track(import_plays.Listen(None, artist, title, AT)) == "7"
+    assert (
+        known(artist="Sigur Rós", title="Hoppípolla").match(import_plays.Listen(None, artist, title, AT))
+        == "7"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +145,7 @@ def test_spellings_of_one_track_match(artist, title):
     ],
 )
 def test_what_services_write_differently_matches(ours, theirs):
-    assert import_plays.key(*ours) == import_plays.key(*theirs)
+    assert import_plays.match_key(*ours) == import_plays.match_key(*theirs)
 
 
 @pytest.mark.parametrize(
@@ -153,28 +162,30 @@ def test_what_services_write_differently_matches(ours, theirs):
     ],
 )
 def test_other_tracks_do_not_match(one, other):
-    assert import_plays.key(*one) != import_plays.key(*other)
+    assert import_plays.match_key(*one) != import_plays.match_key(*other)
 
 
 def known(**columns):
-    return import_plays.Known([{"track_id": "7", "artist": "A", "title": "T", "recording_mbid": None} | columns])
+    return import_plays.TrackMatcher(
+        [{"track_id": "7", "artist": "A", "title": "T", "recording_mbid": None} | columns]
+    )
 
 
 def test_musicbrainz_id_goes_before_names():
-    tracks = import_plays.Known(
+    tracks = import_plays.TrackMatcher(
         [
             {"track_id": "1", "artist": "AWOL", "title": "Food", "recording_mbid": None},
             {"track_id": "2", "artist": "Awol", "title": "Fod", "recording_mbid": MBID},
         ]
     )
-    assert tracks.track(import_plays.Listen(None, "AWOL", "Food", AT, mbids=(MBID.upper(),))) == "2"
-    assert tracks.track(import_plays.Listen(None, "AWOL", "Food", AT, mbids=("0" * 8,))) == "1"
+    assert tracks.match(import_plays.Listen(None, "AWOL", "Food", AT, mbids=(MBID.upper(),))) == "2"
+    assert tracks.match(import_plays.Listen(None, "AWOL", "Food", AT, mbids=("0" * 8,))) == "1"
 
 
 def outcome(lines, there=(), user="rob", tracks=None):
-    result = import_plays.Result(dict.fromkeys(("listens", "sent", "there already", "unmatched"), 0))
+    result = import_plays.ImportResult(dict.fromkeys(("listens", "sent", "there already", "unmatched"), 0))
     tracks = tracks or known(artist="AWOL", title="Food")
-    return list(import_plays.matched(lines, user, tracks, there, result)), result
+    return list(import_plays.to_events(lines, user, tracks, there, result)), result
 
 
 def test_what_matches_nothing_is_counted_and_told_and_what_is_there_is_not_sent_again():
@@ -184,7 +195,10 @@ def test_what_matches_nothing_is_counted_and_told_and_what_is_there_is_not_sent_
     ]
     sent, result = outcome(lines)
     assert result.counts == {"listens": 5, "sent": 2, "there already": 0, "unmatched": 3} and len(sent) == 2
-    assert result.told()[0] == {"artist": "Nobody", "title": "Song 0", "listens": 2} and len(result.told()) == 2
+    assert (
+        result.top_unmatched()[0] == {"artist": "Nobody", "title": "Song 0", "listens": 2}
+        and len(result.top_unmatched()) == 2
+    )
     sent, result = outcome(lines, there={sent[0]["event_id"]})
     assert (result.counts["sent"], result.counts["there already"], len(sent)) == (1, 1, 1)
     with pytest.raises(InputError, match="--user"):
@@ -192,10 +206,12 @@ def test_what_matches_nothing_is_counted_and_told_and_what_is_there_is_not_sent_
 
 
 def test_a_history_is_read_a_piece_at_a_time(tmp_path):
-    rows = [{**SPOTIFY, "ms_played": n, "master_metadata_track_name": 'a "quoted], title'} for n in range(2_000)]
+    rows = [
+        {**SPOTIFY, "ms_played": n, "master_metadata_track_name": 'a "quoted], title'} for n in range(2_000)
+    ]
     text = "\ufeff \n" + json.dumps(rows)
     assert [listen.played_s for listen in read(tmp_path, "s.json", text)] == [n / 1000 for n in range(2_000)]
-    lines = import_plays.read(tmp_path / "s.json")
+    lines = import_plays.read_history(tmp_path / "s.json")
     next(lines)
     (tmp_path / "s.json").write_text("")  # what follows was not kept anywhere
     with pytest.raises(InputError, match="^expected a history"):
@@ -205,7 +221,7 @@ def test_a_history_is_read_a_piece_at_a_time(tmp_path):
     whole = (tmp_path / "many.jsonl").open("w")
     whole.writelines(LISTENBRAINZ + "\n" for _ in range(3))
     whole.close()
-    lines = import_plays.read(tmp_path / "many.jsonl")
+    lines = import_plays.read_history(tmp_path / "many.jsonl")
     assert next(lines).title == "Food"
     (tmp_path / "many.jsonl").write_text("")  # what follows was not kept anywhere
     assert len(list(lines)) <= 2
@@ -213,7 +229,14 @@ def test_a_history_is_read_a_piece_at_a_time(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("x.xml", ""), ("x.jsonl", "{}"), ("x.json", "{}x"), ("x.json", "{}"), ("x.json", ""), ("x.csv", "a,b\n")],
+    [
+        ("x.xml", ""),
+        ("x.jsonl", "{}"),
+        ("x.json", "{}x"),
+        ("x.json", "{}"),
+        ("x.json", ""),
+        ("x.csv", "a,b\n"),
+    ],
 )
 def test_what_is_no_history_is_told(tmp_path, name, text):
     with pytest.raises(InputError, match="^expected") as error:

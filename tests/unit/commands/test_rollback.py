@@ -28,14 +28,21 @@ class Settings(dict):
 
 
 def pointer(version, **more):
-    return {"_id": "champion", "model_version": version, "feature_version": "f", "tracks": 1, "digest": version, **more}
+    return {
+        "_id": "champion",
+        "model_version": version,
+        "feature_version": "f",
+        "tracks": 1,
+        "digest": version,
+        **more,
+    }
 
 
 @pytest.fixture
 def settings(models, monkeypatch):
     """Have version 2 online, and 1 before it."""
-    registry.crown("1")
-    registry.crown("2")
+    registry.set_champion("1")
+    registry.set_champion("2")
     settings = Settings(champion=pointer("2", previous=pointer("1")))
 
     @contextmanager
@@ -76,7 +83,10 @@ def test_stopped_before_any_change_the_same_command_goes_on(models, settings, mo
     assert (found["model version"], found["instead of"]) == ("1", "2")
     assert registry.aliases() == {"champion": "1", "previous": "2"}
     assert [each.version for each in registry.versions() if "rolled_back" in each.tags] == [2]
-    assert settings["champion"]["model_version"] == "1" and settings["champion"]["previous"]["model_version"] == "2"
+    assert (
+        settings["champion"]["model_version"] == "1"
+        and settings["champion"]["previous"]["model_version"] == "2"
+    )
 
 
 def test_a_store_that_is_away_changes_nothing(models, settings, monkeypatch):
@@ -88,4 +98,6 @@ def test_a_store_that_is_away_changes_nothing(models, settings, monkeypatch):
     monkeypatch.setattr(mongo, "database", away)
     with pytest.raises(StepError, match="--mongo"):
         back(models)
-    assert registry.aliases() == before and not any("rolled_back" in each.tags for each in registry.versions())
+    assert registry.aliases() == before and not any(
+        "rolled_back" in each.tags for each in registry.versions()
+    )

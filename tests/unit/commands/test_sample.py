@@ -23,28 +23,32 @@ def songs(**genres):
 @pytest.mark.parametrize("size", [10, 50, 100, 333])
 def test_every_size_keeps_the_shares(size):
     library = songs(rock=500, folk=300, jazz=190, polka=10)
-    taken = Counter(song.genre for song in sample.shuffled(library, np.random.default_rng(1))[:size])
+    taken = Counter(song.genre for song in sample.stratified_order(library, np.random.default_rng(1))[:size])
     for genre, count in {"rock": 500, "folk": 300, "jazz": 190, "polka": 10}.items():
         assert taken[genre] == pytest.approx(size * count / 1000, abs=1)
 
 
 def test_the_seed_decides():
     library = songs(rock=100)
-    first, again, other = (sample.shuffled(library, np.random.default_rng(seed))[:10] for seed in (1, 1, 2))
+    first, again, other = (
+        sample.stratified_order(library, np.random.default_rng(seed))[:10] for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 
 def test_no_artist_is_in_two_splits():
     library = songs(rock=300, folk=60)
-    split = sample.splits(library)
+    split = sample.artist_splits(library)
     sizes = Counter(split[song.artist] for song in library)
-    assert {name: count / 360 for name, count in sizes.items()} == pytest.approx(sample.SPLITS, abs=0.02)
+    assert {name: count / 360 for name, count in sizes.items()} == pytest.approx(
+        sample.SPLIT_SHARES, abs=0.02
+    )
 
 
 def test_an_artist_in_two_of_fmas_splits_goes_where_most_are():
     said = ["test", "training", "training"]
     library = [Song(f"/{i}.mp3", str(i), "", "Ada", "Rock", split) for i, split in enumerate(said)]
-    assert sample.splits([*library, Song("/b.mp3", "9", "", "Bob", "Rock", "test")]) == {
+    assert sample.artist_splits([*library, Song("/b.mp3", "9", "", "Bob", "Rock", "test")]) == {
         "Ada": "training",
         "Bob": "test",
     }
@@ -65,7 +69,17 @@ def collection(recordings, tmp_path):
 
 def test_of_fma(collection, recordings, tmp_path, capsys):
     metadata, out = recordings / "fma_metadata", tmp_path / "out"
-    command = ["sample", "--library", str(collection), "--metadata", str(metadata), "--out", str(out), "--tracks", "40"]
+    command = [
+        "sample",
+        "--library",
+        str(collection),
+        "--metadata",
+        str(metadata),
+        "--out",
+        str(out),
+        "--tracks",
+        "40",
+    ]
     assert main(command) == 0
     assert capsys.readouterr().out.startswith("sample: 40 tracks, 120 in the library, ")
     files = {path.stem.lstrip("0") for path in out.rglob("*.mp3")}

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.cli import main
 from serving.db.accounts import Accounts
-from serving.db.database import Ledger
+from serving.db.database import Database
 
 
 @pytest.fixture
@@ -21,14 +21,17 @@ def user(tmp_path, monkeypatch, capsys):
 
 
 def test_users_are_added_listed_changed_and_removed(user, tmp_path):
-    assert user("add", "anna", "--admin", "--password-file", "-", typed="a good password\n") == (0, "user: 1 users\n")
+    assert user("add", "anna", "--admin", "--password-file", "-", typed="a good password\n") == (
+        0,
+        "user: 1 users\n",
+    )
     assert "anna  admin" in user("list")[1]
     user("password", "anna", "--password-file", "-", typed="another good one\n")
     status, said = user("client", "anna", "--label", "phone")
-    ledger = Ledger(tmp_path)
+    ledger = Database(tmp_path)
     accounts = Accounts(ledger)
     assert accounts.login("anna", "another good one") and not accounts.login("anna", "a good password")
-    assert status == 0 and accounts.client_of(said.split()[2]).name == "anna"
+    assert status == 0 and accounts.user_by_app_password(said.split()[2]).name == "anna"
     ledger.close()
     assert user("remove", "anna") == (0, "user: 0 users\n")
 

@@ -28,7 +28,7 @@ def test_a4_sounds_at_440_hz(name: str) -> None:
 
 def test_plucked_strings_are_in_tune_over_four_octaves() -> None:
     for midi in (40, 52, 64, 76, 88):
-        f = synth.hz(midi)
+        f = synth.midi_to_hz(midi)
         assert strongest_hz(synth.pluck(midi, 1.5, 0.5), f * 0.94, f * 1.06) == pytest.approx(f, rel=0.003)
 
 
@@ -54,7 +54,7 @@ def test_adsr_shrinks_to_a_short_note() -> None:
 
 
 def test_pattern_keeps_the_tempo() -> None:
-    stage = mixing.Stage(120, 16)
+    stage = mixing.Timeline(120, 16)
     stage.pattern("drums", drums.rim(0.5), "x...", 1.0)
     level = np.abs(stage["drums"]).sum(axis=0)
     onsets, _ = signal.find_peaks(level, height=level.max() / 2, distance=RATE // 10)
@@ -63,8 +63,8 @@ def test_pattern_keeps_the_tempo() -> None:
 
 
 def test_swing_delays_the_second_eighth() -> None:
-    stage = mixing.Stage(60, 4, swing=2 / 3)
-    times = [stage.at(beat) / RATE for beat in (0, 0.25, 0.5, 0.75, 1, 1.5)]
+    stage = mixing.Timeline(60, 4, swing=2 / 3)
+    times = [stage.sample_of_beat(beat) / RATE for beat in (0, 0.25, 0.5, 0.75, 1, 1.5)]
     assert times == pytest.approx([0, 1 / 3, 2 / 3, 5 / 6, 1, 5 / 3], abs=1e-4)
 
 

@@ -39,7 +39,7 @@ def in_blocks(signal: np.ndarray, size: int) -> Callable[[], Iterator[np.ndarray
 
 
 def analyse(signal: np.ndarray, rate: int = RATE) -> dict[str, float]:
-    values = features.features(lambda: iter([signal]), sample_rate=rate)
+    values = features.extract_features(lambda: iter([signal]), sample_rate=rate)
     assert values.shape == (920,)
     assert values.dtype == np.float32
     assert np.isfinite(values).all()
@@ -51,7 +51,7 @@ def numbers(found: dict[str, float], prefix: str) -> np.ndarray:
 
 
 def tuning_of(levels: np.ndarray) -> float:
-    tuning = spectral.Tuning(spectral.bank(RATE))
+    tuning = spectral.TuningEstimator(spectral.filter_bank(RATE))
     tuning.add(np.ascontiguousarray(levels.T))
     return tuning.estimate()
 
@@ -150,7 +150,9 @@ def test_a_click_in_silence() -> None:
     found = analyse(signal)
     # Its spectrum is flat, and only four frames hold it.
     assert found["spectral_centroid_max_01"] == pytest.approx(RATE / 4, rel=1e-3)
-    assert found["spectral_centroid_median_01"] == found["rmse_median_01"] == found["chroma_stft_median_01"] == 0
+    assert (
+        found["spectral_centroid_median_01"] == found["rmse_median_01"] == found["chroma_stft_median_01"] == 0
+    )
 
 
 @pytest.mark.filterwarnings("error")
@@ -172,7 +174,7 @@ def test_sound_near_silence() -> None:
 )
 def test_what_is_refused(signal: np.ndarray, message: str) -> None:
     with pytest.raises(features.SignalError, match=message) as refusal:
-        features.features(in_blocks(signal, 5_000), sample_rate=RATE)
+        features.extract_features(in_blocks(signal, 5_000), sample_rate=RATE)
     assert "\n" not in str(refusal.value)
 
 
@@ -183,7 +185,7 @@ def test_half_a_second_is_enough() -> None:
 @pytest.mark.parametrize("rate", [0, -44_100, 3_999, 400_001])
 def test_sample_rates_out_of_range(rate: int) -> None:
     with pytest.raises(features.SignalError, match=f"4000 to 400000 Hz, found {rate}"):
-        features.features(lambda: iter([noise()]), sample_rate=rate)
+        features.extract_features(lambda: iter([noise()]), sample_rate=rate)
 
 
 @pytest.mark.parametrize("rate", [4_000, 8_000, 12_800, 96_000, 192_000, 400_000])
@@ -196,7 +198,9 @@ def test_unusual_sample_rates(rate: int) -> None:
     # A band is there where it starts below half the sample rate; librosa knows no others.
     there = 1 + sum(200 * 2**octave < rate / 2 for octave in range(6))
     reference = librosa.feature.spectral_contrast(y=signal, sr=rate, n_bands=there - 1)
-    np.testing.assert_allclose(numbers(found, "spectral_contrast_mean")[:there], reference.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        numbers(found, "spectral_contrast_mean")[:there], reference.mean(axis=1), rtol=1e-4
+    )
     assert (numbers(found, "spectral_contrast_max")[there:] == 0).all()
     assert (numbers(found, "spectral_contrast_std")[there:] == 0).all()
 
@@ -205,9 +209,9 @@ def test_unusual_sample_rates(rate: int) -> None:
 def test_block_sizes_change_nothing(size: int) -> None:
     # More than one segment, and a last one that is cut off inside a hop.
     signal = noise(1.5, 48_000)
-    assert len(signal) > (features.SEGMENT_FRAMES + 3) * features.HOP
-    whole = features.features(in_blocks(signal, len(signal)), sample_rate=48_000)
-    pieces = features.features(in_blocks(signal, size), sample_rate=48_000)
+    assert len(signal) > (features.SEGMENT_FRAMES + 3) * features.HOP_LENGTH
+    whole = features.extract_features(in_blocks(signal, len(signal)), sample_rate=48_000)
+    pieces = features.extract_features(in_blocks(signal, size), sample_rate=48_000)
     np.testing.assert_array_equal(pieces, whole)
 
 
@@ -215,8 +219,8 @@ def test_empty_blocks_change_nothing() -> None:
     signal = noise()
     empty = signal[:0]
     blocks = [empty, signal[:9_999], empty, signal[9_999:], empty]
-    whole = features.features(in_blocks(signal, len(signal)), sample_rate=RATE)
-    np.testing.assert_array_equal(features.features(lambda: iter(blocks), sample_rate=RATE), whole)
+    whole = features.extract_features(in_blocks(signal, len(signal)), sample_rate=RATE)
+    np.testing.assert_array_equal(features.extract_features(lambda: iter(blocks), sample_rate=RATE), whole)
 
 
 @pytest.fixture
@@ -227,7 +231,9 @@ def sweep() -> np.ndarray:
     return swept.astype(np.float32)
 
 
-def test_a_long_signal_is_read_twice_and_gives_the_same(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_signal_is_read_twice_and_gives_the_same(
+    sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
     readings = 0
 
     def blocks() -> Iterator[np.ndarray]:
@@ -235,13 +241,13 @@ def test_a_long_signal_is_read_twice_and_gives_the_same(sweep: np.ndarray, monke
         readings += 1
         return in_blocks(sweep, 10_000)()
 
-    short = features.features(blocks, sample_rate=RATE)
+    short = features.extract_features(blocks, sample_rate=RATE)
     assert readings == 1
-    monkeypatch.setattr(timbre, "LONG_FRAMES", 1 + len(sweep) // features.HOP)
-    features.features(blocks, sample_rate=RATE)
+    monkeypatch.setattr(timbre, "LONG_FRAMES", 1 + len(sweep) // features.HOP_LENGTH)
+    features.extract_features(blocks, sample_rate=RATE)
     assert readings == 2
     monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
-    long = features.features(blocks, sample_rate=RATE)
+    long = features.extract_features(blocks, sample_rate=RATE)
     assert readings == 4
     np.testing.assert_array_equal(long, short)
 
@@ -252,7 +258,7 @@ def test_a_long_signal_that_cannot_be_read_twice(sweep: np.ndarray, monkeypatch:
     with pytest.raises(
         features.SignalError, match="expected 345 frames in the second reading as in the first, found 130"
     ):
-        features.features(lambda: iter([next(readings)]), sample_rate=RATE)
+        features.extract_features(lambda: iter([next(readings)]), sample_rate=RATE)
 
 
 @pytest.mark.parametrize("kept", [1, 12_000, 17_000])
@@ -266,11 +272,11 @@ def test_rows_that_do_not_fit_together_are_gathered_in_further_readings(
         readings += 1
         return in_blocks(sweep, 10_000)()
 
-    whole = features.features(blocks, sample_rate=RATE)
+    whole = features.extract_features(blocks, sample_rate=RATE)
     monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
     monkeypatch.setattr(harmony, "TUNING_FRAMES", 10_000)
-    monkeypatch.setattr(features, "KEPT_VALUES", kept)
-    pieces = features.features(blocks, sample_rate=RATE)
+    monkeypatch.setattr(features, "MAX_BUFFERED_VALUES", kept)
+    pieces = features.extract_features(blocks, sample_rate=RATE)
     # One for the loudest, then group by group; 345 frames of 19, 12 and 15 values.
     assert readings == 1 + {1: 5, 12_000: 3, 17_000: 2}[kept]
     np.testing.assert_array_equal(pieces, whole)
@@ -305,16 +311,18 @@ def test_the_tuning_is_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_warm_up_fills_the_caches() -> None:
-    spectral.bank.cache_clear()
+    spectral.filter_bank.cache_clear()
     spectral.chroma_filters.cache_clear()
     features.warm_up()
-    assert spectral.bank.cache_info().currsize == spectral.chroma_filters.cache_info().currsize == 1
+    assert spectral.filter_bank.cache_info().currsize == spectral.chroma_filters.cache_info().currsize == 1
 
 
 def test_chroma_cens_in_blocks(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = features.features(lambda: iter([sweep]), sample_rate=RATE)
+    whole = features.extract_features(lambda: iter([sweep]), sample_rate=RATE)
     monkeypatch.setattr(harmony, "_CENS_FRAMES", 30)
-    np.testing.assert_allclose(features.features(lambda: iter([sweep]), sample_rate=RATE), whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        features.extract_features(lambda: iter([sweep]), sample_rate=RATE), whole, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_warm_up_compiles_all_there_is_to_compile() -> None:
@@ -323,7 +331,7 @@ def test_warm_up_compiles_all_there_is_to_compile() -> None:
     before = {name: len(loop.signatures) for name, loop in compiled.items()}
     assert len(before) > 8
     for rate in (8_000, 44_100, 192_000):
-        features.features(in_blocks(noise(1.3, rate), 10_007), sample_rate=rate)
+        features.extract_features(in_blocks(noise(1.3, rate), 10_007), sample_rate=rate)
     assert {name: len(loop.signatures) for name, loop in compiled.items()} == before
 
 
@@ -378,7 +386,9 @@ def oracle(y: np.ndarray, sr: int) -> np.ndarray:
 
 def test_every_column_agrees_with_plain_librosa() -> None:
     clips = [real_clip(name) for name in CLIPS]
-    ours = np.array([features.features(in_blocks(signal, 65_536), sample_rate=rate) for signal, rate in clips])
+    ours = np.array(
+        [features.extract_features(in_blocks(signal, 65_536), sample_rate=rate) for signal, rate in clips]
+    )
     reference = np.array([oracle(signal, rate) for signal, rate in clips])
     spread = reference.std(axis=0)
     assert (spread > 0).mean() > 0.95

@@ -19,7 +19,7 @@ def clicks(bpm: float, rate: int = RATE, duration_s: float = 12.0) -> np.ndarray
 
 
 def heard(signal: np.ndarray, rate: int = RATE) -> dict[str, np.ndarray]:
-    found = features.analyse(lambda: iter([signal]), sample_rate=rate, groups=[timbre.Mel])
+    found = features.extract_groups(lambda: iter([signal]), sample_rate=rate, groups=[timbre.Mel])
     assert all(np.isfinite(values).all() for values in found.values())
     return found
 
@@ -82,4 +82,6 @@ def test_soft_offbeats_do_not_double_the_tempo(bpm: int) -> None:
 
 
 def test_a_long_recording_keeps_its_tempo_where_it_slows_down_once() -> None:
-    assert heard(np.concatenate([clicks(100, duration_s=40), clicks(75)]))["tempo"] == pytest.approx(100, rel=0.01)
+    assert heard(np.concatenate([clicks(100, duration_s=40), clicks(75)]))["tempo"] == pytest.approx(
+        100, rel=0.01
+    )

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jobs.dsp.summary_statistics import STATISTICS, Covariance, describe
+from jobs.dsp.summary_statistics import STATISTICS, Covariance, summarize
 
 
 def statistic(rows: np.ndarray, name: str) -> np.ndarray:
-    return describe(rows)[STATISTICS.index(name)]
+    return summarize(rows)[STATISTICS.index(name)]
 
 
 @pytest.mark.parametrize("frames", [1_000, 1_001])
@@ -27,7 +27,7 @@ def test_random_rows_agree_with_scipy(frames: int) -> None:
         "std": exact.std(axis=1),
     }
     assert list(expected) == list(STATISTICS)
-    np.testing.assert_allclose(describe(rows), np.stack(list(expected.values())), rtol=1e-9)
+    np.testing.assert_allclose(summarize(rows), np.stack(list(expected.values())), rtol=1e-9)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -573.2, 1e6])
@@ -49,7 +49,7 @@ def test_one_value_in_many_is_no_constant() -> None:
 
 
 def test_a_single_frame() -> None:
-    assert describe(np.array([[2.5]], np.float32))[:, 0].tolist() == [0, 2.5, 2.5, 2.5, 2.5, 0, 0]
+    assert summarize(np.array([[2.5]], np.float32))[:, 0].tolist() == [0, 2.5, 2.5, 2.5, 2.5, 0, 0]
 
 
 def test_a_planted_covariance() -> None:
@@ -60,6 +60,6 @@ def test_a_planted_covariance() -> None:
     covariance = Covariance(2)
     for start in range(0, len(rows), 777):
         covariance.add(rows[start : start + 777])
-    np.testing.assert_allclose(covariance.triangle(), [9, 18, 37], rtol=0.02)
+    np.testing.assert_allclose(covariance.upper_triangle(), [9, 18, 37], rtol=0.02)
     exact = np.cov(rows.T.astype(np.float64), bias=True)[np.triu_indices(2)]
-    np.testing.assert_allclose(covariance.triangle(), exact, rtol=1e-6)
+    np.testing.assert_allclose(covariance.upper_triangle(), exact, rtol=1e-6)

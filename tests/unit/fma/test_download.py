@@ -64,7 +64,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(promised))
         self.end_headers()
         sent = rest[
-            : min(promised, 700_000 if manner == "breaks off" or (first and manner == "ignores range") else promised)
+            : min(
+                promised,
+                700_000 if manner == "breaks off" or (first and manner == "ignores range") else promised,
+            )
         ]
         if manner == "breaks at once" and not first:
             sent = b""
@@ -75,8 +78,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download, "PAUSE_S", 0.001)
-    small = dataclasses.replace(download.SUBSETS["small"], sha1=hashlib.sha1(ARCHIVE).hexdigest(), size=len(ARCHIVE))
+    monkeypatch.setattr(download, "RETRY_PAUSE_S", 0.001)
+    small = dataclasses.replace(
+        download.SUBSETS["small"], sha1=hashlib.sha1(ARCHIVE).hexdigest(), size=len(ARCHIVE)
+    )
     monkeypatch.setitem(download.SUBSETS, "small", small)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
         made.asked, made.manner, made.data = [], "well", ARCHIVE
@@ -129,7 +134,9 @@ def test_it_goes_on_where_it_broke_off(server, fetch, tmp_path):
 def test_a_second_command_goes_on(server, fetch, tmp_path):
     server.manner = "breaks at once"
     status, said = fetch()
-    assert status == 1 and "expected the rest after 500,000 bytes" in said and "the same command goes on" in said
+    assert (
+        status == 1 and "expected the rest after 500,000 bytes" in said and "the same command goes on" in said
+    )
     server.manner, server.asked = "well", []
     assert fetch()[0] == 0
     assert server.asked == ["bytes=500000-"]

@@ -11,10 +11,16 @@ METADATA = {
 
 @pytest.mark.parametrize(
     ("path", "number"),
-    [("000/000002.mp3", "2"), ("2.mp3", "2"), ("a/01 Aria.mp3", None), ("000000.mp3", "0"), ("/m/098567.mp3", "98567")],
+    [
+        ("000/000002.mp3", "2"),
+        ("2.mp3", "2"),
+        ("a/01 Aria.mp3", None),
+        ("000000.mp3", "0"),
+        ("/m/098567.mp3", "98567"),
+    ],
 )
 def test_the_number_of_a_file(path, number):
-    assert errata.number(path) == number
+    assert errata.track_number(path) == number
 
 
 @pytest.mark.parametrize(
@@ -32,9 +38,13 @@ def test_short_clips(path, seconds, is_short):
     found = errata.short_clips([{"path": path, "duration_s": seconds}], METADATA)
     assert list(found) == [path] * is_short
     if is_short:
-        assert found[path].startswith("expected a clip of 30 s of a track of 191 s (tracks.csv line 7), found 0.5 s")
+        assert found[path].startswith(
+            "expected a clip of 30 s of a track of 191 s (tracks.csv line 7), found 0.5 s"
+        )
 
 
 def test_wrong_bit_rates():
-    found = errata.wrong_bit_rates([{"path": "000027.mp3"}, {"path": "000004.mp3"}, {"path": "x.mp3"}], METADATA)
+    found = errata.wrong_bit_rates(
+        [{"path": "000027.mp3"}, {"path": "000004.mp3"}, {"path": "x.mp3"}], METADATA
+    )
     assert list(found) == ["000027.mp3"] and "found 100,000,000: not used" in found["000027.mp3"]

@@ -10,7 +10,7 @@ import pytest
 from jobs.commands import fma_export, fma_import
 from jobs.errors import InputError
 from jobs.fma import features_csv
-from jobs.lake.schemas import EMBEDDED_COLUMNS, FEATURES, FMA_COLUMNS, REJECTS, TRACKS
+from jobs.lake.schemas import FEATURES, FMA_COLUMNS, MODEL_INPUT_COLUMNS, REJECTS, TRACKS
 from jobs.lake.storage import Lake
 
 TRACKS_IN_FILE = 40
@@ -41,12 +41,12 @@ def file(tmp_path, values):
 
 def bring(lake, file, kind=features_csv.FEATURES_CSV, lenient=False):
     found = fma_import.FeatureFile(file, kind, lenient=lenient)
-    fma_import.bring(lake, found)
+    fma_import.load_features(lake, found)
     return found
 
 
 def matrix(lake, columns=FMA_COLUMNS):
-    table = lake.arrow(FEATURES, *columns)
+    table = lake.read_arrow(FEATURES, *columns)
     return np.column_stack([table[name].to_numpy() for name in columns])
 
 
@@ -60,7 +60,7 @@ def test_the_layout_is_fmas(file):
 def test_every_value_of_every_track(lake, file, values):
     assert len(bring(lake, file).ids) == TRACKS_IN_FILE
     np.testing.assert_array_equal(matrix(lake), values.to_numpy())
-    table = lake.arrow(FEATURES, "track_id", "feature_version", "content_hash", "mfcc_delta_mean_01")
+    table = lake.read_arrow(FEATURES, "track_id", "feature_version", "content_hash", "mfcc_delta_mean_01")
     assert table["track_id"].to_pylist()[:2] == ["2", "3"]
     assert set(table["feature_version"].to_pylist()) == {"fma-librosa"}
     assert table["content_hash"][0].as_py() == "fma:2"
@@ -69,8 +69,10 @@ def test_every_value_of_every_track(lake, file, values):
 
 def test_the_round_trip(lake, file, values, tmp_path):
     bring(lake, file)
-    assert fma_export.write(lake, "fma-librosa", tmp_path / "again.csv") == TRACKS_IN_FILE
-    again = pd.read_csv(tmp_path / "again.csv", index_col=0, header=[0, 1, 2])  # as in utils.load of mdeff/fma
+    assert fma_export.export_features(lake, "fma-librosa", tmp_path / "again.csv") == TRACKS_IN_FILE
+    again = pd.read_csv(
+        tmp_path / "again.csv", index_col=0, header=[0, 1, 2]
+    )  # as in utils.load of mdeff/fma
     np.testing.assert_array_equal(again.to_numpy(dtype=np.float32), values.to_numpy())
     assert list(again.index) == list(values.index)
     assert again["mfcc", "mean", "03"].iloc[0] == pytest.approx(values["mfcc", "mean", "03"].iloc[0])
@@ -81,11 +83,13 @@ def test_other_versions_stay_and_a_second_import_replaces(lake, file):
     schema = FEATURES.arrow_schema()
     own = {"track_id": "x", "feature_version": "basic-1", "content_hash": "h"}
     lake.commit_arrow(FEATURES, [pa.RecordBatch.from_pylist([own], schema=schema)])
-    track = pa.RecordBatch.from_pylist([{"track_id": "3", "content_hash": "of 3"}], schema=TRACKS.arrow_schema())
+    track = pa.RecordBatch.from_pylist(
+        [{"track_id": "3", "content_hash": "of 3"}], schema=TRACKS.arrow_schema()
+    )
     lake.commit_arrow(TRACKS, [track])
     bring(lake, file)
     bring(lake, file)
-    rows = lake.arrow(FEATURES, "track_id", "feature_version", "content_hash").to_pylist()
+    rows = lake.read_arrow(FEATURES, "track_id", "feature_version", "content_hash").to_pylist()
     assert len(rows) == TRACKS_IN_FILE + 1 and rows[0] == own
     assert rows[2]["content_hash"] == "of 3"  # its audio is known
 
@@ -121,7 +125,9 @@ def test_no_number_is_named(lake, file):
 
 def test_an_id_that_is_there_twice(lake, file):
     spoil(file, 9, lambda line: "2" + line[line.index(",") :])
-    with pytest.raises(InputError, match=r"features\.csv line 9: expected each track_id once, a number, found 2 again"):
+    with pytest.raises(
+        InputError, match=r"features\.csv line 9: expected each track_id once, a number, found 2 again"
+    ):
         bring(lake, file)
     assert bring(lake, file, lenient=True).left_out == 1
 
@@ -131,7 +137,7 @@ def test_gaps_end_in_rejects(lake, file):
     spoil(file, 10, lambda line: line.replace(line.split(",")[7], "inf", 1))
     found = bring(lake, file)
     assert len(found.ids) == TRACKS_IN_FILE - 2
-    rejected = lake.arrow(REJECTS).to_pylist()
+    rejected = lake.read_arrow(REJECTS).to_pylist()
     assert [(row["path"], row["step"]) for row in rejected] == [
         (f"{file}#6", "import fma-librosa"),
         (f"{file}#7", "import fma-librosa"),
@@ -147,7 +153,9 @@ def test_another_file(lake, file, text):
 
 def test_a_missing_column(lake, file, values):
     values.drop(columns=[("mfcc", "mean", "03")]).to_csv(file)
-    with pytest.raises(InputError, match=r"line 1: expected the column mfcc/mean/03, found none .1 of 518 missing"):
+    with pytest.raises(
+        InputError, match=r"line 1: expected the column mfcc/mean/03, found none .1 of 518 missing"
+    ):
         bring(lake, file)
 
 
@@ -167,6 +175,6 @@ def test_echonest(lake, tmp_path):
     frame.to_csv(tmp_path / "echonest.csv")
     found = bring(lake, tmp_path / "echonest.csv", features_csv.ECHONEST_CSV)
     assert list(found.ids) == ["2", "193"]
-    columns = EMBEDDED_COLUMNS["fma-echonest"]
+    columns = MODEL_INPUT_COLUMNS["fma-echonest"]
     assert columns[:2] == ("echonest_acousticness", "echonest_danceability") and columns[-1] == "echonest_223"
     np.testing.assert_array_equal(matrix(lake, columns), [np.arange(232) / 8, np.arange(232) / -4])

@@ -9,9 +9,9 @@ import pytest
 
 from jobs.errors import InputError
 from jobs.fma import metadata_tables, track_metadata
-from jobs.fma.csv_records import Problems
-from jobs.fma.source import Source
-from jobs.lake.schemas import GENRES, METADATA
+from jobs.fma.csv_records import ParseProblems
+from jobs.fma.source import MetadataSource
+from jobs.lake.schemas import FMA_GENRES, FMA_METADATA
 from jobs.lake.storage import Lake
 
 # Physical lines before the first record.
@@ -52,16 +52,16 @@ def write(folder, rows):
 
 
 def bring(folder, lake, lenient=False):
-    return metadata_tables.bring(str(folder), lake, lenient=lenient)
+    return metadata_tables.load_metadata(str(folder), lake, lenient=lenient)
 
 
 def ids(lake):
-    return lake.arrow(METADATA, "track_id")["track_id"].to_pylist()
+    return lake.read_arrow(FMA_METADATA, "track_id")["track_id"].to_pylist()
 
 
 def test_all_682_real_records_with_every_cell(real, lake):
     assert bring(real, lake) == {"metadata records": 682}
-    rows = {row["track_id"]: row for row in lake.arrow(METADATA).to_pylist()}
+    rows = {row["track_id"]: row for row in lake.read_arrow(FMA_METADATA).to_pylist()}
     assert len(rows) == 682
     food, spiritual = rows["2"], rows["20"]
     assert (food["track_title"], food["artist_name"], food["track_genres"]) == ("Food", "AWOL", [21])
@@ -79,7 +79,7 @@ def test_all_682_real_records_with_every_cell(real, lake):
 
 def test_the_genre_tree(real, lake):
     bring(real, lake)
-    genres = {row["genre_id"]: row for row in lake.arrow(GENRES).to_pylist()}
+    genres = {row["genre_id"]: row for row in lake.read_arrow(FMA_GENRES).to_pylist()}
     assert len(genres) == 163
     assert genres[1] == {
         "genre_id": 1,
@@ -90,16 +90,16 @@ def test_the_genre_tree(real, lake):
         "colour": "#006666",
     }
     assert genres[12]["parent_id"] is None
-    above = track_metadata.ancestors(list(genres.values()))
+    above = track_metadata.genre_ancestors(list(genres.values()))
     assert above[16] == ["Novelty", "Experimental"]  # Sound Effects: two levels below the root
     assert above[12] == []
 
 
 def test_reading_again_writes_nothing(real, lake):
     bring(real, lake)
-    before = lake.version(METADATA), lake.version(GENRES)
+    before = lake.version(FMA_METADATA), lake.version(FMA_GENRES)
     bring(real, lake)
-    assert (lake.version(METADATA), lake.version(GENRES)) == before
+    assert (lake.version(FMA_METADATA), lake.version(FMA_GENRES)) == before
 
 
 def test_the_archive_is_read_without_unpacking(folder, lake, tmp_path):
@@ -111,10 +111,12 @@ def test_the_archive_is_read_without_unpacking(folder, lake, tmp_path):
 
 def test_a_broken_off_file(real, folder, lake):
     shutil.copyfile(real / "tracks.truncated.csv", folder / "tracks.csv")
-    with pytest.raises(InputError, match=r"tracks\.csv line 2107: expected the quoted field .* line 2109") as error:
+    with pytest.raises(
+        InputError, match=r"tracks\.csv line 2107: expected the quoted field .* line 2109"
+    ) as error:
         bring(folder, lake)
     assert "\n" not in str(error.value)
-    assert lake.version(METADATA) is None and not list((lake.root / "METADATA").glob("v*"))
+    assert lake.version(FMA_METADATA) is None and not list((lake.root / "METADATA").glob("v*"))
     assert bring(folder, lake, lenient=True) == {"metadata records": 682, "records left out": 1}
     with pytest.raises(InputError):  # what was taken leniently is not taken for whole afterwards
         bring(folder, lake)
@@ -163,7 +165,7 @@ def test_a_broken_record_is_named_and_can_be_left_out(folder, lake, spoil, messa
     write(folder, rows)
     with pytest.raises(InputError, match=rf"tracks\.csv line 6: {message}"):
         bring(folder, lake)
-    assert lake.rows(METADATA) == 0
+    assert lake.count_rows(FMA_METADATA) == 0
     assert bring(folder, lake, lenient=True) == {"metadata records": 9, "records left out": 1}
     assert ids(lake) == taken
 
@@ -185,7 +187,9 @@ def test_a_missing_column(folder, lake):
     rows = read(folder)
     place = rows[1].index("genre_top")
     write(folder, [row[:place] + row[place + 1 :] for row in rows])
-    with pytest.raises(InputError, match=r"tracks\.csv line 2: expected the column track/genre_top, found none"):
+    with pytest.raises(
+        InputError, match=r"tracks\.csv line 2: expected the column track/genre_top, found none"
+    ):
         bring(folder, lake, lenient=True)
 
 
@@ -209,12 +213,14 @@ def test_missing_files(tmp_path, folder, lake):
 def test_a_genre_that_leads_nowhere(folder, lake):
     text = (folder / "genres.csv").read_text()
     (folder / "genres.csv").write_text(text.replace("\n1,8693,38,", "\n1,8693,4711,"))
-    with pytest.raises(InputError, match=r"genres\.csv line 2: expected a tree, found no way from genre 1 to a root"):
+    with pytest.raises(
+        InputError, match=r"genres\.csv line 2: expected a tree, found no way from genre 1 to a root"
+    ):
         bring(folder, lake)
 
 
 def test_only_the_first_problems_are_logged(caplog):
-    problems = Problems("tracks.csv", lenient=True)
+    problems = ParseProblems("tracks.csv", lenient=True)
     for line in range(20):
         problems.report(line, "expected x")
     assert problems.count == 20 and len(caplog.records) == 5
@@ -224,4 +230,4 @@ def test_a_bomb_in_the_archive_is_refused(tmp_path, lake):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("fma_metadata/tracks.csv", b"\0" * 100_000_000)
     with pytest.raises(InputError, match=r"bomb\.zip: expected at most 100 times .*tracks\.csv.*a ZIP bomb"):
-        Source(str(tmp_path / "bomb.zip"))
+        MetadataSource(str(tmp_path / "bomb.zip"))

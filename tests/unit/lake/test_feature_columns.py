@@ -18,10 +18,10 @@ def test_the_table_holds_every_feature() -> None:
 
 
 def test_the_embedding_takes_columns_that_are_there() -> None:
-    for columns in schemas.EMBEDDED_COLUMNS.values():
+    for columns in schemas.MODEL_INPUT_COLUMNS.values():
         assert set(columns) <= set(schemas.FEATURES.names)
-    assert len(schemas.EMBEDDED_COLUMNS["basic-1"]) == 308
-    assert "key" not in schemas.EMBEDDED_COLUMNS[features.FEATURE_VERSION]
+    assert len(schemas.MODEL_INPUT_COLUMNS["basic-1"]) == 308
+    assert "key" not in schemas.MODEL_INPUT_COLUMNS[features.FEATURE_VERSION]
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_the_embedding_takes_columns_that_are_there() -> None:
     ],
 )
 def test_the_newest_version_is_the_last_declared(found: list[str], newest: str | None) -> None:
-    assert schemas.newest_version(found) == newest
+    assert schemas.newest_feature_version(found) == newest
 
 
 def test_extract_writes_the_newest_version() -> None:
-    assert schemas.newest_version(schemas.EMBEDDED_COLUMNS) == schemas.FEATURE_VERSION == features.FEATURE_VERSION
+    assert schemas.newest_feature_version(schemas.MODEL_INPUT_COLUMNS) == schemas.FEATURE_VERSION == features.FEATURE_VERSION
 
 
 def test_the_tables_are_light() -> None:

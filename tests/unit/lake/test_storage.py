@@ -21,7 +21,7 @@ def ids(batches):
 def test_batches_become_the_table_in_their_order(tmp_path):
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, iter([batch("b", "a"), batch(), batch("c")]))
-    assert ids(lake.batches(VECTORS)) == ["b", "a", "c"] == lake.arrow(VECTORS)["track_id"].to_pylist()
+    assert ids(lake.iter_batches(VECTORS)) == ["b", "a", "c"] == lake.read_arrow(VECTORS)["track_id"].to_pylist()
 
 
 def test_many_files_keep_the_order(tmp_path, monkeypatch):
@@ -31,17 +31,17 @@ def test_many_files_keep_the_order(tmp_path, monkeypatch):
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, (batch(*names[start : start + 3]) for start in range(0, 50, 3)))
     assert len(list(lake.version(VECTORS).glob("*.parquet"))) == 9  # groups of three rows, two of them to a file
-    assert ids(lake.batches(VECTORS)) == names == lake.arrow(VECTORS)["track_id"].to_pylist()
-    assert lake.rows(VECTORS) == 50
+    assert ids(lake.iter_batches(VECTORS)) == names == lake.read_arrow(VECTORS)["track_id"].to_pylist()
+    assert lake.count_rows(VECTORS) == 50
 
 
 def test_a_table_may_be_made_of_itself_and_become_empty(tmp_path):
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, [batch("a", "b")])
-    lake.commit_arrow(VECTORS, (found.slice(1) for found in lake.batches(VECTORS)))
-    assert ids(lake.batches(VECTORS)) == ["b"]
+    lake.commit_arrow(VECTORS, (found.slice(1) for found in lake.iter_batches(VECTORS)))
+    assert ids(lake.iter_batches(VECTORS)) == ["b"]
     lake.commit_arrow(VECTORS, [])
-    assert ids(lake.batches(VECTORS)) == [] and lake.version(VECTORS).name == "v000003"
+    assert ids(lake.iter_batches(VECTORS)) == [] and lake.version(VECTORS).name == "v000003"
 
 
 def test_a_commit_that_fails_leaves_the_table_and_the_staged_parts(tmp_path):
@@ -54,9 +54,9 @@ def test_a_commit_that_fails_leaves_the_table_and_the_staged_parts(tmp_path):
     stage(lake, "1", "s")
     with pytest.raises(OSError, match="the disk has gone"):
         lake.commit_arrow(VECTORS, broken())
-    assert ids(lake.batches(VECTORS)) == ["a"] and ids(lake.staged_batches(VECTORS)) == ["s"]
+    assert ids(lake.iter_batches(VECTORS)) == ["a"] and ids(lake.iter_staged_batches(VECTORS)) == ["s"]
     lake.commit_arrow(VECTORS, [batch("b")])
-    assert ids(lake.batches(VECTORS)) == ["b"] and ids(lake.staged_batches(VECTORS)) == []
+    assert ids(lake.iter_batches(VECTORS)) == ["b"] and ids(lake.iter_staged_batches(VECTORS)) == []
 
 
 def test_a_lake_that_is_reached_by_a_link_keeps_the_version_before(tmp_path):
@@ -72,7 +72,7 @@ def test_the_last_staged_part_comes_first(tmp_path):
     lake = Lake(tmp_path)
     for name in ("000001", "000002", "000010"):
         stage(lake, name, name)
-    assert ids(lake.staged_batches(VECTORS)) == ["000010", "000002", "000001"]
+    assert ids(lake.iter_staged_batches(VECTORS)) == ["000010", "000002", "000001"]
 
 
 def stage(lake, part, *track_ids):

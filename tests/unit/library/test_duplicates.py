@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.audio import decoding
-from jobs.lake.schemas import PAIRS
+from jobs.lake.schemas import DUPLICATE_PAIRS
 from jobs.library import duplicates
 
 RANDOM = np.random.default_rng(8)
@@ -39,7 +39,9 @@ def test_one_may_begin_later(cut):
 
 def test_a_part_is_not_the_whole():
     one = frames(300)
-    assert duplicates.bit_errors(one, np.concatenate([one[:150], frames(150)])) > duplicates.MOST_BIT_ERRORS
+    assert (
+        duplicates.bit_errors(one, np.concatenate([one[:150], frames(150)])) > duplicates.MAX_BIT_ERROR_RATE
+    )
 
 
 def test_what_is_too_short_or_plain_has_no_share():
@@ -54,9 +56,9 @@ def test_candidates_have_frames_in_common_and_last_alike():
     plain[5] = np.where(np.arange(200) % 80, plain[5], plain[4])  # three are
     durations = np.full(30, 100.0)
     durations[3] = 103.0
-    assert duplicates.candidates(plain, durations) == [(0, 1)]
-    assert duplicates.candidates([], np.empty(0)) == []
-    assert duplicates.candidates([frames(0), frames(0)], np.zeros(2)) == []
+    assert duplicates.candidate_pairs(plain, durations) == [(0, 1)]
+    assert duplicates.candidate_pairs([], np.empty(0)) == []
+    assert duplicates.candidate_pairs([frames(0), frames(0)], np.zeros(2)) == []
 
 
 def test_candidates_are_those_of_a_look_at_every_pair():
@@ -68,21 +70,23 @@ def test_candidates_are_those_of_a_look_at_every_pair():
         near = abs(durations[i] - durations[j]) <= max(2.0, 0.01 * max(durations[i], durations[j]))
         if near and len(one & other) >= max(4, 0.02 * min(len(one), len(other))):
             expected.append((i, j))
-    assert len(expected) > 100 and duplicates.candidates(some, durations) == expected
+    assert len(expected) > 100 and duplicates.candidate_pairs(some, durations) == expected
 
 
 def test_what_everybody_has_is_no_sign():
     """Silence at the beginning of many tracks."""
     silence = frames(30)
     some = [np.concatenate([silence, frames(100)]) for _ in range(120)]
-    assert duplicates.candidates(some, np.full(120, 60.0)) == []
+    assert duplicates.candidate_pairs(some, np.full(120, 60.0)) == []
 
 
 def test_pairs_are_judged():
     one, other = frames(200), frames(200)
     half = np.concatenate([one[:100], other[100:]])
-    rows = duplicates.pairs(["c", "b", "a"], [one, flipped(one, 0.05), half], np.full(3, 25.0))
-    assert [(row["content_hash"], row["other_hash"], row["same"]) for row in rows if row["same"]] == [("b", "c", 1)]
+    rows = duplicates.compare_pairs(["c", "b", "a"], [one, flipped(one, 0.05), half], np.full(3, 25.0))
+    assert [(row["content_hash"], row["other_hash"], row["same"]) for row in rows if row["same"]] == [
+        ("b", "c", 1)
+    ]
     assert {(row["content_hash"], row["other_hash"]) for row in rows} >= {
         ("a", "c"),
         ("b", "c"),
@@ -92,16 +96,16 @@ def test_pairs_are_judged():
 def test_groups_join_what_is_linked():
     rows = [("a", "b", 1), ("b", "c", 1), ("d", "e", 0), ("x", "y", 1)]
     pairs = [{"content_hash": a, "other_hash": b, "same": same} for a, b, same in rows]
-    table = pa.Table.from_pylist(pairs, schema=PAIRS.arrow_schema())
-    assert duplicates.groups(table) == {"a": "a", "b": "a", "c": "a", "x": "x", "y": "x"}
-    assert duplicates.groups(table.slice(0, 0)) == {}
+    table = pa.Table.from_pylist(pairs, schema=DUPLICATE_PAIRS.arrow_schema())
+    assert duplicates.recording_groups(table) == {"a": "a", "b": "a", "c": "a", "x": "x", "y": "x"}
+    assert duplicates.recording_groups(table.slice(0, 0)) == {}
 
 
 def test_two_bit_rates_of_one_sound(sound):
     """Pink noise: the hardest there is."""
     paths = sound("good.ogg", seconds=15.0), sound("poor.mp3", "-b:a", "48k", seconds=15.0)
     good, poor = (duplicates.fingerprint(str(path)) for path in paths)
-    assert len(good) > 90 and duplicates.bit_errors(good, poor) <= duplicates.MOST_BIT_ERRORS
+    assert len(good) > 90 and duplicates.bit_errors(good, poor) <= duplicates.MAX_BIT_ERROR_RATE
 
 
 def test_what_does_not_decode_has_no_frames():
@@ -110,11 +114,17 @@ def test_what_does_not_decode_has_no_frames():
 
 def test_the_pairs_among_the_real_recordings(recordings):
     """Each of librosa's recordings is there at two sampling and bit rates; nothing else may be a pair."""
-    paths = sorted((recordings / "music" / "librosa-data").glob("*.ogg")) + sorted(recordings.glob("fma_small/*/*.mp3"))
+    paths = sorted((recordings / "music" / "librosa-data").glob("*.ogg")) + sorted(
+        recordings.glob("fma_small/*/*.mp3")
+    )
     prints = [duplicates.fingerprint(str(path)) for path in paths]
     durations = np.array([decoding.read_header(str(path)).duration_s for path in paths])
     names = [str(path) for path in paths]
-    found = {(a["content_hash"], a["other_hash"]) for a in duplicates.pairs(names, prints, durations) if a["same"]}
+    found = {
+        (a["content_hash"], a["other_hash"])
+        for a in duplicates.compare_pairs(names, prints, durations)
+        if a["same"]
+    }
     twice = {(name, name.replace(".hq.ogg", ".ogg")) for name in names if ".hq." in name}
     assert found == {pair for pair in twice if "bird-whistling" not in pair[0]}  # a second of bird
     assert len(found) == 13

@@ -24,7 +24,7 @@ def lake(tmp_path, monkeypatch):
     def spark(_):
         raise Goes
 
-    monkeypatch.setattr(session, "spark", spark)
+    monkeypatch.setattr(session, "get_session", spark)
     (tmp_path / "music").mkdir()
     for name in ("a.flac", "b.flac"):
         (tmp_path / "music" / name).write_bytes(b"x")
@@ -52,16 +52,18 @@ def test_a_library_whose_disk_is_away_is_not_one_whose_files_were_deleted(lake, 
     shutil.rmtree(found.root)
     if root == "empty":  # where the disk was mounted
         found.root.mkdir()
-    with pytest.raises(StepError, match="expected the 2 files that were in .*, found none of them any more; bring its"):
-        files_table.commit("local", lake, found, step="compress")
-    assert lake.rows(FILES) == 2 and lake.staged_arrow(FILES).num_rows == 1
+    with pytest.raises(
+        StepError, match="expected the 2 files that were in .*, found none of them any more; bring its"
+    ):
+        files_table.commit_files("local", lake, found, step="compress")
+    assert lake.count_rows(FILES) == 2 and lake.read_staged_arrow(FILES).num_rows == 1
 
 
 def test_one_file_that_was_deleted_is_no_fault(lake):
     found = scan_music(lake)
     (found.root / "a.flac").unlink()
     with pytest.raises(Goes):
-        files_table.commit("local", lake, found, step="compress")
+        files_table.commit_files("local", lake, found, step="compress")
 
 
 def test_in_place_all_may_have_new_names(lake):
@@ -70,4 +72,4 @@ def test_in_place_all_may_have_new_names(lake):
         path.rename(path.with_suffix(".mp3"))
     stage(lake, pa.Table.from_pylist(scan_music(lake).files, schema=FILES.arrow_schema()))
     with pytest.raises(Goes):
-        files_table.commit("local", lake, found, step="compress")
+        files_table.commit_files("local", lake, found, step="compress")

@@ -12,13 +12,21 @@ def names(found):
 
 
 def test_finds_audio_and_counts_the_rest(tmp_path):
-    for name in ("b.MP3", "a.ogg", "notes.txt", "deep/er/c.flac", ".hidden.mp3", "lake/audio/x.mp3", "odd.mp3/in.wav"):
+    for name in (
+        "b.MP3",
+        "a.ogg",
+        "notes.txt",
+        "deep/er/c.flac",
+        ".hidden.mp3",
+        "lake/audio/x.mp3",
+        "odd.mp3/in.wav",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "link.mp3").symlink_to("/etc/passwd")
     found = scan.scan(str(tmp_path), tmp_path / "lake")
     assert names(found) == ["a.ogg", "b.MP3", "c.flac", "odd.mp3", "in.wav"]
-    assert found.left_alone == {".txt": 1, "link": 1, "hidden": 1}
+    assert found.skipped == {".txt": 1, "link": 1, "hidden": 1}
 
 
 def test_a_linked_folder_is_not_walked(tmp_path):
@@ -46,7 +54,7 @@ def test_a_folder_that_can_be_listed_and_not_entered_costs_its_own_files(own_fol
     with ordinary_user():
         found = scan.scan(str(own_folder), own_folder / "lake").files
         rows = {os.path.basename(file["path"]): listing.list_file(file) for file in found}
-        there = [scan.is_there(file["path"]) for file in found]
+        there = [scan.exists(file["path"]) for file in found]
     (own_folder / "closed").chmod(0o755)
     assert [name for name, row in rows.items() if "Permission denied" in row["error"]] == ["b.mp3", "deep"]
     assert list(rows) == ["a.mp3", "b.mp3", "deep"] and all(there)  # still there, so that their rows stay
@@ -62,7 +70,7 @@ def test_a_disk_that_fails_amid_the_walk_is_not_a_library_with_fewer_files(tmp_p
         scan.scan(str(tmp_path), tmp_path / "lake")
     monkeypatch.setattr(os, "lstat", away)
     with pytest.raises(StepError, match=os.strerror(number)):
-        scan.is_there(str(tmp_path / "a.mp3"))
+        scan.exists(str(tmp_path / "a.mp3"))
 
 
 @pytest.mark.parametrize(("make", "found"), [(None, "nothing"), ("file", "a file"), ("folder", "1 .txt")])
@@ -81,7 +89,7 @@ def test_no_music_is_one_line(tmp_path, make, found):
 def test_the_fingerprint_follows_the_content(tmp_path):
     path = tmp_path / "a.mp3"
     path.write_bytes(b"x")
-    before = scan.fingerprint(str(path))
-    assert before == scan.fingerprint(str(path))
+    before = scan.file_stat(str(path))
+    assert before == scan.file_stat(str(path))
     path.write_bytes(b"xy")
-    assert before != scan.fingerprint(str(path))
+    assert before != scan.file_stat(str(path))

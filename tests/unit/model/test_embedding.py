@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from jobs.lake.schemas import EMBEDDED_COLUMNS, FEATURE_COLUMNS
+from jobs.lake.schemas import FEATURE_COLUMNS, MODEL_INPUT_COLUMNS
 from jobs.model import recipes
-from jobs.model.embedding import Embedder, fixed_signs, nearest_cluster, principal, unit
+from jobs.model.embedding import Embedder, fix_signs, l2_normalize, nearest_cluster, pca
 from jobs.model.metrics import k_occurrence_skew
 from jobs.steps import embed
 
-COLUMNS = EMBEDDED_COLUMNS["fma518+1"]
+COLUMNS = MODEL_INPUT_COLUMNS["fma518+1"]
 
 
 def planted(groups=4, each=10, seed=0):
@@ -41,7 +41,9 @@ def test_what_sounds_alike_is_near(recipe):
 def test_a_group_counts_by_its_share():
     values, _ = planted()
     for group in fitted(values).groups:
-        np.testing.assert_allclose(np.linalg.norm(group.apply(values), axis=1), np.sqrt(group.share), rtol=1e-9)
+        np.testing.assert_allclose(
+            np.linalg.norm(group.apply(values), axis=1), np.sqrt(group.share), rtol=1e-9
+        )
     assert sum(group.share for group in fitted(values).groups) == pytest.approx(1)
 
 
@@ -92,9 +94,9 @@ def test_copies_constants_and_what_is_not_finite():
 
 
 def test_an_older_feature_version_leaves_groups_out():
-    names = [group.name for group in recipes.groups("timbre", EMBEDDED_COLUMNS["basic-1"])]
+    names = [group.name for group in recipes.recipe_groups("timbre", MODEL_INPUT_COLUMNS["basic-1"])]
     assert names == ["timbre", "chroma"]
-    assert [group.name for group in recipes.groups("timbre", FEATURE_COLUMNS)] == [
+    assert [group.name for group in recipes.recipe_groups("timbre", FEATURE_COLUMNS)] == [
         "timbre", "covariance", "delta", "rhythm", "chroma",
     ]  # fmt: skip
 
@@ -108,30 +110,32 @@ def test_centring_takes_hubs_away():
     # Tracks spread by different amounts around one direction: those near it are everybody's neighbours.
     rng = np.random.default_rng(3)
     offset = rng.standard_normal((300, 30)) * rng.uniform(0.2, 2, (300, 1)) + 1.0
-    assert k_occurrence_skew(unit(offset - offset.mean(axis=0))) < 0.7 * k_occurrence_skew(unit(offset))
+    assert k_occurrence_skew(l2_normalize(offset - offset.mean(axis=0))) < 0.7 * k_occurrence_skew(
+        l2_normalize(offset)
+    )
 
 
 def test_components_are_those_of_the_singular_values():
     rows = np.random.default_rng(0).standard_normal((30, 6)) * [5, 4, 3, 2, 1, 0]
-    components, deviations = principal(rows, 4)
+    components, deviations = pca(rows, 4)
     _, singular, expected = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     np.testing.assert_allclose(np.abs(components), np.abs(expected[:4].T), atol=1e-8)
     np.testing.assert_allclose(deviations, singular[:4] / np.sqrt(30))
-    assert principal(rows, 6)[0].shape == (6, 5)  # nothing varies along the sixth
+    assert pca(rows, 6)[0].shape == (6, 5)  # nothing varies along the sixth
 
 
 def test_unit_length_and_a_direction_for_nothing():
-    rows = unit(np.array([[3.0, 4.0], [0.0, 0.0], [-2.0, 0.0]]))
+    rows = l2_normalize(np.array([[3.0, 4.0], [0.0, 0.0], [-2.0, 0.0]]))
     np.testing.assert_allclose(rows, [[0.6, 0.8], [1, 0], [-1, 0]], rtol=1e-6)
     assert rows.dtype == np.float32
 
 
 def test_signs_do_not_depend_on_the_solver():
     components = np.array([[0.1, -0.9], [-0.8, 0.2]])
-    np.testing.assert_array_equal(fixed_signs(components), fixed_signs(-components))
-    assert fixed_signs(components)[1, 0] > 0
+    np.testing.assert_array_equal(fix_signs(components), fix_signs(-components))
+    assert fix_signs(components)[1, 0] > 0
 
 
 def test_the_nearest_cluster_is_by_cosine():
-    centroids = unit(np.array([[1.0, 0], [0, 1.0]]))
-    assert list(nearest_cluster(unit(np.array([[5, 1.0], [0.1, 0.2]])), centroids)) == [0, 1]
+    centroids = l2_normalize(np.array([[1.0, 0], [0, 1.0]]))
+    assert list(nearest_cluster(l2_normalize(np.array([[5, 1.0], [0.1, 0.2]])), centroids)) == [0, 1]

@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 from jobs.model import metrics
-from jobs.model.embedding import nearest_cluster, unit
-from jobs.model.metrics import Clusters, Labels, Trial
+from jobs.model.embedding import l2_normalize, nearest_cluster
+from jobs.model.metrics import Clusters, Labels, RetrievalEvaluator
 
 
 def labels(genres, artists=None, judged=None):
@@ -16,7 +16,7 @@ def labels(genres, artists=None, judged=None):
 
 
 def trial(vectors, told, clusters=None, batch=7):
-    made = Trial(vectors, np.arange(len(vectors)), told, clusters)
+    made = RetrievalEvaluator(vectors, np.arange(len(vectors)), told, clusters)
     for start in range(0, len(vectors), batch):
         made.add(vectors[start : start + batch], np.arange(start, min(start + batch, len(vectors))))
     return made.metrics()
@@ -24,7 +24,9 @@ def trial(vectors, told, clusters=None, batch=7):
 
 def planted(groups=5, each=8, seed=0):
     rng = np.random.default_rng(seed)
-    vectors = unit(np.repeat(np.eye(groups, 16), each, axis=0) + 0.05 * rng.standard_normal((groups * each, 16)))
+    vectors = l2_normalize(
+        np.repeat(np.eye(groups, 16), each, axis=0) + 0.05 * rng.standard_normal((groups * each, 16))
+    )
     return vectors, np.repeat(np.arange(groups), each)
 
 
@@ -48,7 +50,10 @@ def test_average_precision_by_hand():
     told = labels([0, 1, 0, 1, 0])
     found = metrics.genre_metrics(np.array([[2, 1, 4, 3]]), np.array([0]), told)
     assert found["genre_map"] == pytest.approx((1 / 1 + 2 / 3) / 2)
-    assert (found["genre_precision_at_1"], found["genre_precision_at_5"]) == (1, 0.5)  # four are all there are
+    assert (found["genre_precision_at_1"], found["genre_precision_at_5"]) == (
+        1,
+        0.5,
+    )  # four are all there are
 
 
 def test_only_what_is_judged_asks_and_answers():
@@ -71,7 +76,7 @@ def test_a_genre_of_its_own_asks_nothing():
 
 def test_chance_finds_what_chance_finds():
     genres = np.repeat(np.arange(10), 10)
-    vectors = unit(np.random.default_rng(0).standard_normal((100, 40)))
+    vectors = l2_normalize(np.random.default_rng(0).standard_normal((100, 40)))
     assert trial(vectors, labels(genres))["genre_precision_at_10"] == pytest.approx(9 / 99, abs=0.03)
 
 
@@ -80,21 +85,23 @@ def test_a_hub_is_seen():
     assert metrics.skewness(counts) == 0
     counts[0] = 90
     assert metrics.skewness(counts) > 9
-    assert metrics.occurrence_metrics(np.array([[1], [1], [1], [-1]]), 4)["coverage"] == 0.25
+    assert metrics.hubness_metrics(np.array([[1], [1], [1], [-1]]), 4)["coverage"] == 0.25
 
 
 def test_the_silhouette_is_scikit_learns():
     vectors, groups = planted(each=6)
-    vectors = unit(vectors + 0.5 * np.random.default_rng(1).standard_normal(vectors.shape))
-    centroids = unit(np.array([vectors[groups == g].mean(axis=0) for g in range(5)]))
+    vectors = l2_normalize(vectors + 0.5 * np.random.default_rng(1).standard_normal(vectors.shape))
+    centroids = l2_normalize(np.array([vectors[groups == g].mean(axis=0) for g in range(5)]))
     clusters = nearest_cluster(vectors, centroids)
     found = trial(vectors, labels(groups), Clusters(centroids, 2))
-    assert found["silhouette"] == pytest.approx(silhouette_score(vectors, clusters, metric="cosine"), abs=1e-5)
+    assert found["silhouette"] == pytest.approx(
+        silhouette_score(vectors, clusters, metric="cosine"), abs=1e-5
+    )
 
 
 def test_an_index_that_looks_everywhere_finds_everything():
     vectors, groups = planted()
-    centroids = unit(np.random.default_rng(0).standard_normal((6, 16)))
+    centroids = l2_normalize(np.random.default_rng(0).standard_normal((6, 16)))
     everything = trial(vectors, labels(groups), Clusters(centroids, 6))
     assert everything["recall_at_10"] == everything["share_scanned"] == 1
     one = trial(vectors, labels(groups), Clusters(centroids, 1))
@@ -104,13 +111,15 @@ def test_an_index_that_looks_everywhere_finds_everything():
 def test_euclidean_distance_as_a_dot_product():
     rng = np.random.default_rng(0)
     points = rng.standard_normal((20, 3)) * 5
-    queries, candidates = metrics.euclidean(points, points)
+    queries, candidates = metrics.euclidean_as_dot(points, points)
     distances = np.linalg.norm(points[:, None] - points, axis=2)
-    np.testing.assert_array_equal(np.argsort(-(queries @ candidates.T), axis=1), np.argsort(distances, axis=1))
+    np.testing.assert_array_equal(
+        np.argsort(-(queries @ candidates.T), axis=1), np.argsort(distances, axis=1)
+    )
 
 
 def test_plays_by_hand():
-    found = metrics.play_metrics(np.array([[5, 6, 7, 8, 9, 10, 11, 12, 13, 14]]), [{6, 99}])
+    found = metrics.ranking_metrics(np.array([[5, 6, 7, 8, 9, 10, 11, 12, 13, 14]]), [{6, 99}])
     assert found["plays_recall_at_10"] == 0.5
     assert found["plays_ndcg_at_10"] == pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3)))
 

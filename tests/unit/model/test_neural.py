@@ -11,7 +11,7 @@ from jobs.errors import InputError
 from jobs.lake.schemas import PLAYS
 from jobs.lake.storage import Lake
 from jobs.model import neural
-from jobs.model.embedding import Embedder, unit
+from jobs.model.embedding import Embedder, l2_normalize
 from jobs.plays import play_log
 from jobs.steps import embed
 from tests import synthetic_features as planted_lake
@@ -37,12 +37,12 @@ def planted(tracks=240, seed=0):
         [0.8 * np.eye(4)[genres] + 0.1 * rng.standard_normal((tracks, 4)), rng.standard_normal((tracks, 12))]
     )
     ids = [f"t{i:03d}" for i in range(tracks)]
-    told = {ids[i]: f"{neural.fold(f'artist {i // 3}')}|{genres[i]}" for i in range(tracks)}
+    told = {ids[i]: f"{neural.cv_fold(f'artist {i // 3}')}|{genres[i]}" for i in range(tracks)}
     return vectors, ids, told, genres
 
 
 def precision(vectors, genres):
-    cosines = unit(vectors) @ unit(vectors).T - 3 * np.eye(len(vectors))
+    cosines = l2_normalize(vectors) @ l2_normalize(vectors).T - 3 * np.eye(len(vectors))
     return np.mean(genres[np.argsort(-cosines, axis=1)[:, :5]] == genres[:, None])
 
 
@@ -61,13 +61,15 @@ def test_what_it_never_saw_is_better_than_before():
     )
     assert len(unseen) > 30 and after > before + 0.1
     assert measured["loss_curve"][-1] < measured["loss_curve"][0]
-    assert measured["held_out_tracks"] == len(unseen) and measured["epochs_run"] == len(measured["validation_curve"])
+    assert measured["held_out_tracks"] == len(unseen) and measured["epochs_run"] == len(
+        measured["validation_curve"]
+    )
 
 
 def test_training_stops_when_it_gets_no_better():
     vectors, ids, _, _ = planted()
     rng = np.random.default_rng(1)
-    noise = {track: f"{neural.fold(track)}|{rng.integers(4)}" for track in ids}  # nothing to learn
+    noise = {track: f"{neural.cv_fold(track)}|{rng.integers(4)}" for track in ids}  # nothing to learn
     _, measured = neural.train(vectors, ids, noise, arguments(epochs=500, learning_rate=1e-2))
     assert measured["epochs_run"] < 500
     assert measured["epochs_run"] - int(np.argmin(measured["validation_curve"])) == neural.PATIENCE + 1
@@ -85,12 +87,12 @@ def test_too_little_to_learn_from_and_bad_arguments_are_said():
     with pytest.raises(InputError, match="expected 10 tracks to learn from, found 2"):
         neural.train(vectors, ids, {ids[0]: "train|a", ids[1]: "train|b"}, arguments())
     with pytest.raises(InputError, match="--batch-size: expected a positive number, found 0"):
-        neural.parameters(arguments(batch_size=0))
+        neural.parse_parameters(arguments(batch_size=0))
 
 
 def test_an_artist_is_in_one_fold_and_folds_have_their_shares():
-    folds = [neural.fold(f"artist {i}") for i in range(1000)]
-    assert neural.fold("artist 1") == folds[1]
+    folds = [neural.cv_fold(f"artist {i}") for i in range(1000)]
+    assert neural.cv_fold("artist 1") == folds[1]
     assert 150 < folds.count("test") < 250 and 60 < folds.count("stop") < 140
 
 
@@ -100,11 +102,16 @@ def test_of_plays_it_learns_from_those_before_the_ones_that_are_asked_about(tmp_
     planted_lake.write(lake)
     plays = [
         {**dict.fromkeys(PLAYS.names), "event_id": f"{n:02d}", "user_id": "u", "track_id": f"{n % 40:03d}"}
-        | {"event": ("finished", "liked")[n % 2], "played_at": begin + timedelta(minutes=n), "origin": "o", "offset": n}
+        | {
+            "event": ("finished", "liked")[n % 2],
+            "played_at": begin + timedelta(minutes=n),
+            "origin": "o",
+            "offset": n,
+        }
         | {"session_id": "later" if n >= 40 else "s" if n % 4 else None}
         for n in range(50)
     ]
-    play_log.journal(lake).append("0", play_log.rows(plays))
+    play_log.play_table(lake).append("0", play_log.to_arrow(plays))
     play_log.compact(lake)
     told = {}
 
@@ -114,5 +121,9 @@ def test_of_plays_it_learns_from_those_before_the_ones_that_are_asked_about(tmp_
 
     monkeypatch.setattr(neural, "train", train)
     with pytest.raises(KeyboardInterrupt):
-        embed.main(parse(["embed", "--recipe", "neural", "--neural-labels", "plays", "--lake", str(tmp_path)]))
-    assert told == {f"{n:03d}": f"{neural.fold(f'artist {n}')}|{'s' if n % 4 else 'u 2026-11-01'}" for n in range(40)}
+        embed.main(
+            parse(["embed", "--recipe", "neural", "--neural-labels", "plays", "--lake", str(tmp_path)])
+        )
+    assert told == {
+        f"{n:03d}": f"{neural.cv_fold(f'artist {n}')}|{'s' if n % 4 else 'u 2026-11-01'}" for n in range(40)
+    }

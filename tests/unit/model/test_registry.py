@@ -11,26 +11,39 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from jobs.cli import _told, parse
+from jobs.cli import error_message, parse
 from jobs.model import registry
 
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
-def test_a_server_that_takes_requests_and_does_not_answer_is_told_in_one_line(tmp_path):
+def test_a_server_that_takes_requests_and_does_not_answer_iserror_message_in_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        command = [str(Path(sys.executable).with_name("segue")), "models", "--lake", str(tmp_path), "--mlflow", address]
-        done = subprocess.run(command, env=os.environ | IMPATIENT, capture_output=True, text=True, timeout=120)
+        command = [
+            str(Path(sys.executable).with_name("segue")),
+            "models",
+            "--lake",
+            str(tmp_path),
+            "--mlflow",
+            address,
+        ]
+        done = subprocess.run(
+            command, env=os.environ | IMPATIENT, capture_output=True, text=True, timeout=120
+        )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert f"--mlflow: expected an MLflow server at {address}" in done.stderr
 
 
-def test_a_server_that_goes_amid_a_step_is_told_in_one_line():
-    gone = RuntimeError("API request to http://127.0.0.1:5000/api failed with exception Read timed out.\nmore")
-    said = _told(gone, parse(["models"]))
-    assert said.startswith("--mlflow: expected the server to answer") and "\n" not in said and "more" not in said
+def test_a_server_that_goes_amid_a_step_iserror_message_in_one_line():
+    gone = RuntimeError(
+        "API request to http://127.0.0.1:5000/api failed with exception Read timed out.\nmore"
+    )
+    said = error_message(gone, parse(["models"]))
+    assert (
+        said.startswith("--mlflow: expected the server to answer") and "\n" not in said and "more" not in said
+    )
 
 
 def test_a_database_is_made_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -26,5 +26,5 @@ def test_what_changes_while_a_night_is_at_work_is_the_next_ones(tmp_path, meanwh
     elsewhere = pa.Table.from_pylist([{"path": "/other/c.mp3"}], schema=FILES.arrow_schema())
     lake.commit_arrow(FILES, [*rows.to_batches(), *elsewhere.to_batches()])
     meanwhile(music)  # compress is done, the steps after it are not
-    change_detection.remember(str(lake.root), params)
-    assert change_detection.has_work(str(lake.root), params) == work
+    change_detection.record_state(str(lake.root), params)
+    assert change_detection.has_changes(str(lake.root), params) == work

@@ -19,12 +19,18 @@ def lake(tmp_path):
 
 def play(number, *, offset=None, day=0, user="u", origin="plays-0@x"):
     event = dict.fromkeys(PLAYS.names)
-    event |= {"event_id": f"e{number}", "user_id": user, "track_id": "2", "event": "finished", "origin": origin}
+    event |= {
+        "event_id": f"e{number}",
+        "user_id": user,
+        "track_id": "2",
+        "event": "finished",
+        "origin": origin,
+    }
     return event | {"offset": number if offset is None else offset, "played_at": NOW + timedelta(days=day)}
 
 
 def add(lake, name, *plays):
-    play_log.journal(lake).append(name, play_log.rows(plays))
+    play_log.play_table(lake).append(name, play_log.to_arrow(plays))
 
 
 def ids(lake):
@@ -36,20 +42,20 @@ def test_a_batch_that_is_written_again_is_there_once(lake):
     add(lake, "0.0.1", play(0), play(1))
     add(lake, "0.2.2", play(0, offset=2))
     assert ids(lake) == ["e0", "e1"]
-    assert dict(play_log.last_offsets(lake)) == {"u": {"plays-0@x": 2}}
+    assert dict(play_log.last_offsets_by_user(lake)) == {"u": {"plays-0@x": 2}}
 
 
 def test_many_small_files_become_one(lake, monkeypatch):
     monkeypatch.setattr(append_table, "_MERGED_AT", 10)
     for number in range(25):
         add(lake, f"0.{number}", play(number))
-    assert len(play_log.journal(lake).live()) == 7
+    assert len(play_log.play_table(lake).pending_files()) == 7
     assert sorted(ids(lake)) == sorted(f"e{n}" for n in range(25))
 
 
 def test_compacting_sorts_by_day_and_a_late_play_finds_its_day(lake):
     add(lake, "a", play(0), play(1, day=1))
-    assert play_log.compact(lake) == 2 and play_log.journal(lake).live() == []
+    assert play_log.compact(lake) == 2 and play_log.play_table(lake).pending_files() == []
     untouched = lake.version(PLAYS) / "day=2026-11-22" / "part-00000.parquet"
     inode = untouched.stat().st_ino
     add(lake, "b", play(2), play(1, offset=9, day=0))  # a late one, and one that is there on another day
@@ -57,16 +63,16 @@ def test_compacting_sorts_by_day_and_a_late_play_finds_its_day(lake):
     days = {day.name for day in lake.version(PLAYS).iterdir()}
     assert days == {"day=2026-11-21", "day=2026-11-22"}
     assert (lake.version(PLAYS) / "day=2026-11-22" / "part-00000.parquet").stat().st_ino == inode
-    assert sorted(ids(lake)) == ["e0", "e1", "e2"] and lake.rows(PLAYS) == 3
+    assert sorted(ids(lake)) == ["e0", "e1", "e2"] and lake.count_rows(PLAYS) == 3
 
 
 def test_a_kill_between_the_flip_and_the_clearing_doubles_nothing(lake, monkeypatch):
     add(lake, "a", play(0), play(1))
-    commit = append_table.Journal.commit
-    monkeypatch.setattr(append_table.Journal, "commit", lambda self, days, taken: commit(self, days, []))
+    commit = append_table.AppendTable.compact
+    monkeypatch.setattr(append_table.AppendTable, "commit", lambda self, days, taken: commit(self, days, []))
     assert play_log.compact(lake) == 2
-    assert len(play_log.journal(lake).live()) == 1 and ids(lake) == ["e0", "e1"]
-    assert play_log.compact(lake) == 0 and lake.rows(PLAYS) == 2
+    assert len(play_log.play_table(lake).pending_files()) == 1 and ids(lake) == ["e0", "e1"]
+    assert play_log.compact(lake) == 0 and lake.count_rows(PLAYS) == 2
 
 
 def test_of_two_the_first_counts(lake):
@@ -80,11 +86,19 @@ def test_the_latest_are_read_of_the_newest_days_alone(lake, monkeypatch):
     play_log.compact(lake)
     add(lake, "late", play(12, day=1))
     looked = []
-    read = append_table.Journal.read_days
-    monkeypatch.setattr(append_table.Journal, "read_days", lambda self, days: looked.extend(days) or read(self, days))
-    assert [row["event_id"] for row in play_log.latest(lake, 5)] == ["e7", "e8", "e10", "e11", "e9"]
+    read = append_table.AppendTable.read_partitions
+    monkeypatch.setattr(
+        append_table.AppendTable, "read_days", lambda self, days: looked.extend(days) or read(self, days)
+    )
+    assert [row["event_id"] for row in play_log.latest_plays(lake, 5)] == ["e7", "e8", "e10", "e11", "e9"]
     assert looked == ["2026-11-24", "2026-11-23"]
-    assert [row["event_id"] for row in play_log.latest(lake, 100)][:5] == ["e0", "e1", "e2", "e12", "e3"]
+    assert [row["event_id"] for row in play_log.latest_plays(lake, 100)][:5] == [
+        "e0",
+        "e1",
+        "e2",
+        "e12",
+        "e3",
+    ]
 
 
 def test_last_offsets_after_some(lake):
@@ -92,8 +106,13 @@ def test_last_offsets_after_some(lake):
     play_log.compact(lake)
     add(lake, "b", play(1, user="rob"), play(2, user="anna"))
     whole = {"anna": {"plays-0@x": 2, "plays-1@x": 7}, "rob": {"plays-0@x": 1}}
-    assert dict(play_log.last_offsets(lake)) == whole and play_log.ends(lake) == whole["anna"]
-    assert dict(play_log.last_offsets(lake, {"plays-0@x": 1, "plays-1@x": 7})) == {"anna": {"plays-0@x": 2}}
+    assert (
+        dict(play_log.last_offsets_by_user(lake)) == whole
+        and play_log.last_offset_by_partition(lake) == whole["anna"]
+    )
+    assert dict(play_log.last_offsets_by_user(lake, {"plays-0@x": 1, "plays-1@x": 7})) == {
+        "anna": {"plays-0@x": 2}
+    }
 
 
 @pytest.mark.parametrize("by", ["user_id", "event_id"])
@@ -106,14 +125,14 @@ def test_plays_of_many_users_come_in_pieces_in_order_each_value_whole(lake, monk
     add(lake, "b", *made[150:], made[0])
     users = [f"u{number}" for number in range(12)]
     monkeypatch.setattr(append_table, "_ROWS_PER_PIECE", 40)
-    pieces = [piece.to_pylist() for piece in play_log.of_users(lake, users, by)]
+    pieces = [piece.to_pylist() for piece in play_log.iter_plays_of(lake, users, by)]
     assert len(pieces) == 4 and max(map(len, pieces)) < 60
     values = [{row[by] for row in piece} for piece in pieces]
     assert sum(map(len, values)) == len(set().union(*values))
     assert [value for some in values for value in sorted(some)] == sorted(set().union(*values))
     found = sorted(row["event_id"] for piece in pieces for row in piece)
     assert found == sorted([*(each["event_id"] for each in made if each["user_id"] in users), "e0"])
-    assert found == sorted(play_log.of_few(lake, users)["event_id"].to_pylist())
+    assert found == sorted(play_log.plays_of(lake, users)["event_id"].to_pylist())
     assert not list((lake.root / "PLAYS").glob(".pieces-*"))
 
 
@@ -122,5 +141,5 @@ def test_what_a_kill_amid_the_pieces_has_left_is_swept(lake):
     left = lake.root / "PLAYS" / ".pieces-killed"
     left.mkdir()
     (left / "000000.parquet").write_text("half")
-    play_log.journal(lake).sweep()
+    play_log.play_table(lake).remove_scratch()
     assert not left.exists() and ids(lake) == ["e0"]

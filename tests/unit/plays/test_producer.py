@@ -58,7 +58,7 @@ def test_while_kafka_is_away_they_wait_on_the_disk_and_follow_in_order(broker, t
     for number in range(50):
         sender.send(event(number))
         assert lines(tmp_path)[-1] == f"e{number}"
-    assert not sender.flush(0.05) and sender.waiting == 50
+    assert not sender.flush(0.05) and sender.pending == 50
     broker.away = False
     assert sender.flush(10)
     sender.close()
@@ -88,7 +88,9 @@ def test_a_broker_that_goes_amid_a_group_gets_the_rest_later(broker, tmp_path):
     broker.limit = None
     assert sender.flush(10)
     sender.close()
-    assert list(dict.fromkeys(broker.messages)) == [f"e{n}" for n in range(20)]  # some twice, none lost, in order
+    assert list(dict.fromkeys(broker.messages)) == [
+        f"e{n}" for n in range(20)
+    ]  # some twice, none lost, in order
 
 
 def test_two_producers_do_not_share_a_file(broker, tmp_path):
@@ -116,7 +118,7 @@ def test_many_threads(broker, tmp_path):
 
 
 def test_what_is_no_event_is_refused_at_once(broker, tmp_path):
-    with producer.Producer("kafka:9092", tmp_path) as sender, pytest.raises(events.BadEvent):
+    with producer.Producer("kafka:9092", tmp_path) as sender, pytest.raises(events.InvalidEvent):
         sender.send({**GOOD, "event": "eaten"})
     assert not broker.messages
 
@@ -158,7 +160,7 @@ def test_files_of_others_before_a_mark_do_not_confuse_the_count(broker, tmp_path
     with producer.Producer("kafka:9092", tmp_path / "spool") as sender:
         assert sender.flush(10)
         sender.send(event(3))
-        assert sender.flush(10) and sender.waiting == 0
+        assert sender.flush(10) and sender.pending == 0
     assert list(dict.fromkeys(broker.messages)) == ["e0", "e1", "eother", "e2", "e3"]
 
 

@@ -29,10 +29,10 @@ def lines(folder):
 def take(waits):
     """Everything that waits, as a sender takes it to whom nothing happens."""
     found = []
-    while waits.waiting:
-        for group, upto in waits.groups():
+    while waits.pending:
+        for group, upto in waits.iter_batches():
             found += group
-            waits.forget(upto, len(group))
+            waits.acknowledge(upto, len(group))
     return found
 
 
@@ -73,11 +73,11 @@ def test_what_was_forgotten_is_not_read_again(tmp_path):
     with closing(Spool(tmp_path)) as left:
         for number in range(3):
             left.append(line(number))
-        for group, upto in left.groups():
-            left.forget(upto, len(group))
+        for group, upto in left.iter_batches():
+            left.acknowledge(upto, len(group))
         left.append(line(3))
     with closing(Spool(tmp_path)) as waits:
-        assert waits.waiting == 1
+        assert waits.pending == 1
         assert take(waits) == [line(3)]
 
 
@@ -133,23 +133,23 @@ class Halves:
 def test_a_line_seen_half_written_is_taken_whole_and_counted_once(waits, monkeypatch):
     seen = []
     monkeypatch.setattr(waits, "_drop", lambda *_: None)  # `append` holds the lock that it needs
-    waits._out = Halves(waits._out, lambda: seen.append([group for group, _ in waits.groups()]))
+    waits._out = Halves(waits._out, lambda: seen.append([group for group, _ in waits.iter_batches()]))
     for number in range(3):
         waits.append(line(number))
     assert [len(groups[0]) if groups else 0 for groups in seen] == [0, 1, 2]
     monkeypatch.undo()
-    assert waits.waiting == 3
+    assert waits.pending == 3
     assert take(waits) == [line(0), line(1), line(2)]
 
 
 def test_who_reads_on_while_a_line_is_written_takes_no_half_of_it(waits):
     waits.append(line(0))
     waits._out.write(line(1)[:4])
-    groups = waits.groups()
+    groups = waits.iter_batches()
     assert next(groups)[0] == [line(0)]
     waits._out.write(line(1)[4:])
     assert [each for group, _ in groups for each in group] == [line(1)]
-    assert [each for group, _ in waits.groups() for each in group] == [line(0), line(1)]
+    assert [each for group, _ in waits.iter_batches() for each in group] == [line(0), line(1)]
 
 
 class Growing(FileIO):
@@ -184,7 +184,7 @@ def test_a_file_that_grew_after_its_end_was_read_is_kept(waits, tmp_path, monkey
     monkeypatch.setattr(spool, "_FILE_BYTES", 1)  # every line begins a new file
     waits.append(line(0))
     oldest = waits._files[0]
-    groups = waits.groups()
+    groups = waits.iter_batches()
     end = next(groups)[1][1]
     waits._out.write(line(1))  # of another thread, into the same file
     waits.append(line(2))
@@ -222,7 +222,14 @@ def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(waits, tmp_path):
     out = waits._out
 
     class Full:
-        name, closed, tell, truncate, seek, fileno = out.name, False, out.tell, out.truncate, out.seek, out.fileno
+        name, closed, tell, truncate, seek, fileno = (
+            out.name,
+            False,
+            out.tell,
+            out.truncate,
+            out.seek,
+            out.fileno,
+        )
 
         def write(self, written):
             if out.tell() > 0:
@@ -234,14 +241,16 @@ def test_half_a_line_on_a_full_disk_does_not_spoil_the_next(waits, tmp_path):
         waits.append(line(1_000_000))
     waits._out = out
     waits.append(line(1))  # shorter than what there was room for
-    assert lines(tmp_path) == [line(1)] and waits.waiting == 1
+    assert lines(tmp_path) == [line(1)] and waits.pending == 1
 
 
 def test_no_room_for_the_next_file_leaves_the_one_before(waits, monkeypatch):
     monkeypatch.setattr(spool, "_FILE_BYTES", 1)
     waits.append(line(0))
     with monkeypatch.context() as patched:
-        patched.setattr(waits, "_new_file", lambda: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        patched.setattr(
+            waits, "_new_file", lambda: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+        )
         with pytest.raises(StepError, match="found: No space left on device"):
             waits.append(line(1))
     waits.append(line(2))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from jobs.model.embedding import unit
+from jobs.model.embedding import l2_normalize
 from jobs.recommender import item_catalog, profiles, ranking
 
 GROUPS, EACH = 5, 20
@@ -18,23 +18,27 @@ def catalogue():
     rng = np.random.default_rng(0)
     count = GROUPS * EACH
     groups = np.arange(count) % GROUPS
-    return item_catalog.Catalogue(
+    return item_catalog.ItemCatalog(
         model_version="1",
         ids=np.array([f"{number:03d}" for number in range(count)]),
         titles=np.array([f"title {number}" for number in range(count)]),
         artists=np.array([f"artist {number // 10}" for number in range(count)]),
         recordings=np.array([f"{number:03d}" for number in range(count)]),
-        vectors=unit(np.eye(GROUPS)[groups] + 0.1 * rng.standard_normal((count, GROUPS))).astype(np.float32),
+        vectors=l2_normalize(np.eye(GROUPS)[groups] + 0.1 * rng.standard_normal((count, GROUPS))).astype(
+            np.float32
+        ),
         clusters=groups,
         plays=np.zeros(count, dtype=int),
     )
 
 
 def listener(*plays):
-    made = profiles.empty("u")
+    made = profiles.new_profile("u")
     for minute, (track, event) in enumerate(plays):
         at = NOW + timedelta(minutes=minute)
-        profiles.add(made, {"event": event, "track_id": track, "played_at": at, "position_s": 1.0, "duration_s": 30.0})
+        profiles.add_play(
+            made, {"event": event, "track_id": track, "played_at": at, "position_s": 1.0, "duration_s": 30.0}
+        )
     return made
 
 
@@ -43,10 +47,12 @@ def groups(items):
 
 
 def test_the_list_to_start_with_is_of_every_group_in_turn(catalogue):
-    items = ranking.curated(catalogue, 10)
-    assert sorted(groups(items)[:GROUPS]) == list(range(GROUPS)) and [i["rank"] for i in items] == list(range(1, 11))
+    items = ranking.default_list(catalogue, 10)
+    assert sorted(groups(items)[:GROUPS]) == list(range(GROUPS)) and [i["rank"] for i in items] == list(
+        range(1, 11)
+    )
     known = replace(catalogue, plays=np.where(np.arange(100) == 42, 9, 0))
-    assert "042" in [item["track_id"] for item in ranking.curated(known, GROUPS)]
+    assert "042" in [item["track_id"] for item in ranking.default_list(known, GROUPS)]
 
 
 def test_what_was_finished_brings_its_group_and_says_why(catalogue):
@@ -59,7 +65,9 @@ def test_what_was_finished_brings_its_group_and_says_why(catalogue):
 
 
 def test_a_skip_takes_from_its_group_and_a_like_gives(catalogue):
-    items = ranking.recommend(catalogue, listener(("001", "finished"), ("002", "liked"), ("001", "skipped")), count=9)
+    items = ranking.recommend(
+        catalogue, listener(("001", "finished"), ("002", "liked"), ("001", "skipped")), count=9
+    )
     assert set(groups(items)) == {2}
 
 
@@ -95,7 +103,9 @@ def test_one_in_ten_is_from_elsewhere(catalogue):
 
 def test_what_is_played_together_comes_where_it_counts(catalogue):
     together = {3: (np.array([1, 2]), np.array([0.9, 0.8]))}
-    by_plays = replace(catalogue, together=together, blend=item_catalog.Blend(sound=0.1, together=1.0))
+    by_plays = replace(
+        catalogue, together=together, blend=item_catalog.RankingWeights(content=0.1, collaborative=1.0)
+    )
     items = ranking.recommend(by_plays, listener(("003", "finished"), ("099", "started")), count=5)
     assert [item["track_id"] for item in items[:2]] == ["001", "002"]
     assert items[0]["reason"] == "played by who plays title 3, which you finished once"
@@ -104,5 +114,9 @@ def test_what_is_played_together_comes_where_it_counts(catalogue):
 def test_the_same_profile_has_the_same_list_and_an_empty_one_the_start(catalogue):
     plays = listener(("003", "finished"), ("001", "liked"))
     assert ranking.recommend(catalogue, plays) == ranking.recommend(catalogue, plays)
-    assert ranking.recommend(catalogue, profiles.empty("u"), count=7) == ranking.curated(catalogue, 7)
-    assert ranking.recommend(catalogue, listener(("gone", "finished")), count=7) == ranking.curated(catalogue, 7)
+    assert ranking.recommend(catalogue, profiles.new_profile("u"), count=7) == ranking.default_list(
+        catalogue, 7
+    )
+    assert ranking.recommend(catalogue, listener(("gone", "finished")), count=7) == ranking.default_list(
+        catalogue, 7
+    )

@@ -15,7 +15,17 @@ import pytest
 from jobs.errors import StepError
 from jobs.runtime import java
 
-WORDS = ["--add-modules", "java.sql", "-Dname=two  words", "it's", 'a "quote"', "$HOME", "", "*", "--add-modules"]
+WORDS = [
+    "--add-modules",
+    "java.sql",
+    "-Dname=two  words",
+    "it's",
+    'a "quote"',
+    "$HOME",
+    "",
+    "*",
+    "--add-modules",
+]
 
 
 def executable(path: Path, script: str) -> Path:
@@ -67,7 +77,7 @@ def test_where_nothing_can_be_written_java_is_used_as_it_is(tmp_path: Path, bund
 
 def test_no_archive_is_written_into_somebody_elses_java(tmp_path: Path) -> None:
     executable(tmp_path / "mine" / "bin" / "java", f'echo "$@" >> {tmp_path}/called')
-    assert not java.write_archive(tmp_path / "mine")
+    assert not java.write_class_archive(tmp_path / "mine")
     assert not (tmp_path / "called").exists() and os.listdir(tmp_path / "mine") == ["bin"]
 
 
@@ -94,7 +104,9 @@ def test_a_java_that_spark_cannot_use_is_passed_over(tmp_path: Path, bundled: Pa
     assert real(found) == str(bundled / "bin" / "java")
 
 
-def test_a_java_that_hangs_is_passed_over(tmp_path: Path, bundled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_java_that_hangs_is_passed_over(
+    tmp_path: Path, bundled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(java, "_VERSION_LIMIT_S", 0.2)
     executable(tmp_path / "mine" / "bin" / "java", "exec sleep 30")
     assert real(home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine"))) == str(bundled / "bin" / "java")
@@ -103,7 +115,9 @@ def test_a_java_that_hangs_is_passed_over(tmp_path: Path, bundled: Path, monkeyp
 @pytest.mark.parametrize(
     "spelling", [["--add-modules=jdk.incubator.vector"], ["--add-modules", "jdk.incubator.vector"]]
 )
-def test_the_wrapper_drops_the_module_and_nothing_else(tmp_path: Path, bundled: Path, spelling: list[str]) -> None:
+def test_the_wrapper_drops_the_module_and_nothing_else(
+    tmp_path: Path, bundled: Path, spelling: list[str]
+) -> None:
     command = [str(home(tmp_path, bundled) / "bin" / "java"), *WORDS[:4], *spelling, *WORDS[4:]]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     assert said.splitlines() == [f"<{word}>" for word in WORDS]
@@ -111,7 +125,11 @@ def test_the_wrapper_drops_the_module_and_nothing_else(tmp_path: Path, bundled: 
 
 def test_a_java_with_the_module_is_asked_for_it(tmp_path: Path, bundled: Path) -> None:
     executable(tmp_path / "mine" / "bin" / "java", f"{says('21.0.8')}; printf '<%s>\\n' \"$@\"")
-    command = [str(home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine")) / "bin" / "java"), java._VECTOR, *WORDS]
+    command = [
+        str(home(tmp_path, bundled, JAVA_HOME=str(tmp_path / "mine")) / "bin" / "java"),
+        java._VECTOR,
+        *WORDS,
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
     assert said.splitlines() == [f"<{word}>" for word in [java._VECTOR, *WORDS]]
 
@@ -129,7 +147,10 @@ def test_a_wrapper_of_another_python_is_written_anew(
         patch.setattr(sys, "executable", "/moved/python")
         home(tmp_path, bundled)
     wrapper = home(tmp_path, bundled) / "bin" / "java"
-    assert "<x>" in subprocess.run([str(wrapper), "x"], capture_output=True, text=True, check=True, timeout=10).stdout
+    assert (
+        "<x>"
+        in subprocess.run([str(wrapper), "x"], capture_output=True, text=True, check=True, timeout=10).stdout
+    )
 
 
 def test_many_at_once_leave_one_wrapper(tmp_path: Path, bundled: Path) -> None:
@@ -166,12 +187,14 @@ org.example:broker:2.0  {SUM}  broker-2.0.jar
 def test_the_lock_is_read_by_group() -> None:
     groups = java.read_lock(LOCK)
     assert list(groups) == ["mongo", "kafka-broker"]
-    assert groups["mongo"].wants == ["org.example:server:1.0"]
-    assert groups["mongo"].leaves == ["org.example:heavy"]
+    assert groups["mongo"].required == ["org.example:server:1.0"]
+    assert groups["mongo"].excluded == ["org.example:heavy"]
     assert groups["mongo"].files == {"server-1.0.jar": ("org.example:server:1.0", SUM)}
 
 
-@pytest.mark.parametrize("line", ["want org.example:server", "org.example:server:1.0 beef server.jar", "[two words]"])
+@pytest.mark.parametrize(
+    "line", ["want org.example:server", "org.example:server:1.0 beef server.jar", "[two words]"]
+)
 def test_a_line_that_cannot_be_read_is_named(line: str) -> None:
     with pytest.raises(StepError, match=r"line 2: expected .* found .*; mend it and run"):
         java.read_lock(f"[mongo]\n{line}\n")
@@ -184,7 +207,11 @@ def test_a_file_before_any_group_is_refused() -> None:
 
 def test_the_committed_lock_has_the_embedded_mongo() -> None:
     names = java.read_lock(java.LOCK.read_text())["mongo"].files
-    assert {name.rsplit("-", 1)[0] for name in names} >= {"mongo-java-server", "mongo-java-server-h2-backend", "h2"}
+    assert {name.rsplit("-", 1)[0] for name in names} >= {
+        "mongo-java-server",
+        "mongo-java-server-h2-backend",
+        "h2",
+    }
 
 
 @pytest.fixture
@@ -201,7 +228,9 @@ def no_process(*_: object, **__: object) -> None:
     raise AssertionError("no process should start")
 
 
-def test_jars_that_are_there_need_no_java(installed: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jars_that_are_there_need_no_java(
+    installed: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(subprocess, "run", no_process)
     assert java.jars("mongo", **installed) == [installed["folder"] / "server-1.0.jar"]
 
@@ -238,13 +267,17 @@ def test_a_fetched_jar_with_a_wrong_sum_is_not_kept(
     installed: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(java, "_fetch", fetches(b"evil"))
-    with pytest.raises(StepError, match="expected SHA-256 .* found .*; run `python -m jobs.runtime.java lock`"):
+    with pytest.raises(
+        StepError, match="expected SHA-256 .* found .*; run `python -m jobs.runtime.java lock`"
+    ):
         java.jars("kafka-broker", **installed)
     assert not (installed["folder"] / "broker-2.0.jar").exists()
 
 
 def test_an_unknown_group_is_named(installed: dict[str, Path]) -> None:
-    with pytest.raises(StepError, match=r"expected a group of jars.lock \(mongo, kafka-broker\), found 'redis'"):
+    with pytest.raises(
+        StepError, match=r"expected a group of jars.lock \(mongo, kafka-broker\), found 'redis'"
+    ):
         java.jars("redis", **installed)
 
 
@@ -255,11 +288,18 @@ def test_an_unknown_group_is_named(installed: dict[str, Path]) -> None:
             "x (javax.net.ssl.SSLHandshakeException: PKIX path building failed)",
             "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trust",
         ),
-        ("a\n  Server access error at url x (java.net.UnknownHostException: host)\n", "UnknownHostException: host"),
+        (
+            "a\n  Server access error at url x (java.net.UnknownHostException: host)\n",
+            "UnknownHostException: host",
+        ),
     ],
 )
-def test_a_fetch_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str) -> None:
-    fake = executable(tmp_path / "bin" / "java", f"{says('17.0.1')}; [ $# -lt 3 ] || {{ echo '{said}'; exit 1; }}")
+def test_a_fetch_that_fails_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: str
+) -> None:
+    fake = executable(
+        tmp_path / "bin" / "java", f"{says('17.0.1')}; [ $# -lt 3 ] || {{ echo '{said}'; exit 1; }}"
+    )
     monkeypatch.setenv("JAVA_HOME", str(fake.parent.parent))
     (tmp_path / "jars.lock").write_text(LOCK)
     with pytest.raises(StepError) as caught:
@@ -269,8 +309,12 @@ def test_a_fetch_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "\n" not in str(caught.value)
 
 
-def test_a_renewed_lock_keeps_what_was_written_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fetch(coordinates: list[str], scratch: Path, *, transitive: bool, leaves: list[str]) -> dict[str, str]:
+def test_a_renewed_lock_keeps_what_was_written_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(
+        coordinates: list[str], scratch: Path, *, transitive: bool, leaves: list[str]
+    ) -> dict[str, str]:
         (scratch / "new-3.jar").write_bytes(b"a jar")
         return {"new-3.jar": "org.example:new:3"}
 

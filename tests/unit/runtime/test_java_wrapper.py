@@ -17,7 +17,7 @@ def jars(tmp_path):
 
 
 def made(given, archive="/no/archive", **changed):
-    return java_wrapper.words(given, str(archive), **{"has_vector": True, **changed})
+    return java_wrapper.rewrite_arguments(given, str(archive), **{"has_vector": True, **changed})
 
 
 def test_spark_names_every_jar_once_in_the_order_of_names(jars):
@@ -33,7 +33,9 @@ def test_a_folder_of_settings_that_is_there_stays_first(jars, tmp_path):
     assert path[0] == f"{tmp_path}/conf" and len(path) == 4
 
 
-@pytest.mark.parametrize("path", ["/x/a.jar", "/x/lib/*", "/my/own:/other:{jars}/*", "/x/own.jar:/conf:{jars}/*"])
+@pytest.mark.parametrize(
+    "path", ["/x/a.jar", "/x/lib/*", "/my/own:/other:{jars}/*", "/x/own.jar:/conf:{jars}/*"]
+)
 def test_other_class_paths_are_left_alone(jars, tmp_path, path):
     (tmp_path / "archive").touch()
     given = ["-cp", path.format(jars=jars), SUBMIT]

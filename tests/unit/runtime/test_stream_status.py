@@ -28,13 +28,16 @@ def lake(tmp_path):
 
 
 def test_a_stream_that_never_ran_says_nothing(lake):
-    assert stream_status.line(lake) == stream_status.prometheus(lake) == ""
+    assert stream_status.format_status_line(lake) == stream_status.prometheus(lake) == ""
     assert not stream_status.is_alive(lake)
 
 
 def test_what_waits_in_kafka_is_the_sum_over_the_partitions(lake):
     stream_status.write(lake, FIGURES, PROGRESS)
-    assert stream_status.line(lake) == "40 heard, 2 rejected, 5 waiting, p95 0.800 s from broker to list"
+    assert (
+        stream_status.format_status_line(lake)
+        == "40 heard, 2 rejected, 5 waiting, p95 0.800 s from broker to list"
+    )
 
 
 def test_prometheus_reads_it(lake):
@@ -42,7 +45,9 @@ def test_prometheus_reads_it(lake):
     families = text_string_to_metric_families(stream_status.prometheus(lake))
     samples = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
     assert samples["segue_stream_plays_total",] == 40 and samples["segue_stream_lag",] == 5
-    assert samples["segue_stream_events_per_second",] == 12.3 and samples["segue_stream_batch_seconds",] == 0.25
+    assert (
+        samples["segue_stream_events_per_second",] == 12.3 and samples["segue_stream_batch_seconds",] == 0.25
+    )
     assert samples["segue_stream_up",] == 1
     assert samples["segue_stream_latency_seconds", "0.50"] == 0.3
     assert samples["segue_stream_latency_seconds", "0.95"] == 0.8

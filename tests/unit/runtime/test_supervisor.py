@@ -1,11 +1,11 @@
 """What `segue up` remembers of a lake's services."""
 
-from jobs.runtime.supervisor import Home
+from jobs.runtime.supervisor import ServiceHome
 
 
 def test_the_folder_of_music_is_the_one_given_last(tmp_path, monkeypatch):
     monkeypatch.delenv("SEGUE_LIBRARY", raising=False)
-    home = Home(tmp_path / "lake")
+    home = ServiceHome(tmp_path / "lake")
     assert home.library(None) is None
     for folder in ("/music", "/other m\udcffsic"):
         assert home.library(folder) == home.library(None) == folder

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-from jobs.runtime.task_watchdog import SUBMITS
+from jobs.runtime.task_watchdog import SUBMIT_CLASS
 
 JOB = (
     "from jobs.runtime import task_watchdog; import os, time; "
@@ -43,13 +43,13 @@ def killed(task, said, processes):
 
 
 def test_a_killed_task_takes_its_jvm_and_its_job_along():
-    with killed(started(SUBMITS), b"held\n", 2) as below:
+    with killed(started(SUBMIT_CLASS), b"held\n", 2) as below:
         assert psutil.wait_procs(below, timeout=60)[1] == []
 
 
 def test_a_task_killed_while_its_jvm_starts_takes_it_along_and_the_job_does_nothing():
     """The job of a killed try once kept the lake from the next: it began when the task was gone already."""
-    task = started(SUBMITS, late=True)
+    task = started(SUBMIT_CLASS, late=True)
     with killed(task, b"starting\n", 1) as below:
         assert psutil.wait_procs(below, timeout=60)[1] == []
         assert task.stdout.read() == b""

@@ -3,7 +3,7 @@
 import pytest
 
 from serving import catalog
-from serving.search_index import Index, fold
+from serving.search_index import PrefixIndex, normalize_text
 from tests import synthetic_lake
 
 
@@ -18,12 +18,12 @@ def found(lake):
 
 
 def test_fold_takes_case_accents_and_punctuation_away():
-    assert fold("Beyoncé – “Déjà Vu”!") == "beyonce deja vu"
-    assert fold("СЕВЕР") == "север"
+    assert normalize_text("Beyoncé – “Déjà Vu”!") == "beyonce deja vu"
+    assert normalize_text("СЕВЕР") == "север"
 
 
 def test_every_word_of_a_query_begins_a_word():
-    index = Index([(2.0, ["the long night", "a longer day", "lonely"]), (1.0, ["moon", "long", "x"])])
+    index = PrefixIndex([(2.0, ["the long night", "a longer day", "lonely"]), (1.0, ["moon", "long", "x"])])
     assert list(index.search("long")) == [0, 1]  # the whole word in the weighty field first
     assert list(index.search("lo")) == [2, 0, 1]  # a field of one word says more
     assert list(index.search("long moon")) == [0]
@@ -63,6 +63,6 @@ def test_nothing_outside_the_lake_and_the_library_can_be_read(found, tmp_path):
 
 
 def test_the_start_list_has_an_artist_once_before_any_twice(found):
-    first = catalog.spread(found.tracks, 8)
+    first = catalog.one_per_artist(found.tracks, 8)
     assert len({track.artist for track in first}) == 8
-    assert len(catalog.spread(found.tracks, 100)) == 40
+    assert len(catalog.one_per_artist(found.tracks, 100)) == 40

@@ -30,7 +30,7 @@ def track(tmp_path_factory):
 def test_initials(track, album, initials, monkeypatch):
     written = []
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, place, text, **rest: written.append(text))
-    covers.drawn(dataclasses.replace(track, album=album))
+    covers.generated_cover(dataclasses.replace(track, album=album))
     assert written == [initials]
 
 

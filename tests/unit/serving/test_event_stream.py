@@ -3,7 +3,7 @@
 import asyncio
 
 from serving import event_stream
-from serving.event_stream import Hub, message
+from serving.event_stream import EventHub, sse_event
 
 
 async def reader(hub, user, first=()):
@@ -13,28 +13,28 @@ async def reader(hub, user, first=()):
 
 
 def told(text):
-    return message("recommendations", {"n": text}, f"id-{text}")
+    return sse_event("recommendations", {"n": text}, f"id-{text}")
 
 
 def test_a_message_has_an_id_that_a_browser_sends_back():
     assert told(1) == b'id: id-1\nevent: recommendations\ndata: {"n":1}\n\n'
-    assert message("state", {"mongo": False}) == b'event: state\ndata: {"mongo":false}\n\n'
+    assert sse_event("state", {"mongo": False}) == b'event: state\ndata: {"mongo":false}\n\n'
 
 
 def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
     async def run():
-        hub = Hub(asyncio.get_running_loop())
+        hub = EventHub(asyncio.get_running_loop())
         anna, bert = await reader(hub, "anna", [b"first"]), await reader(hub, "bert")
         assert await anext(anna) == b"first"
         waiting = asyncio.create_task(anext(bert))
         asyncio.create_task(asyncio.sleep(0))
         mine = asyncio.create_task(anext(anna))
         await asyncio.sleep(0)
-        hub.tell("anna", "recommendations", {"n": 1}, "id-1")
+        hub.publish("anna", "recommendations", {"n": 1}, "id-1")
         assert await mine == told(1)
         assert not waiting.done()
-        hub.tell(None, "state", {"mongo": True})
-        assert await waiting == message("state", {"mongo": True})
+        hub.publish(None, "state", {"mongo": True})
+        assert await waiting == sse_event("state", {"mongo": True})
         await anna.aclose()
         await bert.aclose()
         assert hub.open == 0 and not hub._streams
@@ -44,13 +44,13 @@ def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
 
 def test_what_was_seen_before_the_connection_was_cut_does_not_come_again():
     async def run():
-        hub = Hub(asyncio.get_running_loop())
+        hub = EventHub(asyncio.get_running_loop())
         stream = hub.stream("anna", [], seen="id-1", opened=lambda: None, closed=lambda: None)
         await anext(stream)
         following = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
         for number in (1, 2, 2, 3):
-            hub._tell("anna", (f"id-{number}", told(number)))
+            hub._publish("anna", (f"id-{number}", told(number)))
         assert [await following, await anext(stream)] == [told(2), told(3)]
         await stream.aclose()
 
@@ -61,8 +61,10 @@ def test_who_is_logged_out_hears_no_more(monkeypatch):
     monkeypatch.setattr(event_stream, "_HEARTBEAT_S", 0.01)
 
     async def run():
-        hub, allowed = Hub(asyncio.get_running_loop()), [True, False]
-        stream = hub.stream("anna", [], allowed=lambda: allowed.pop(0), opened=lambda: None, closed=lambda: None)
+        hub, allowed = EventHub(asyncio.get_running_loop()), [True, False]
+        stream = hub.stream(
+            "anna", [], allowed=lambda: allowed.pop(0), opened=lambda: None, closed=lambda: None
+        )
         assert [text async for text in stream] == [b"retry: 1500\n\n", b": still here\n\n"]
         assert hub.open == 0
 
@@ -71,13 +73,13 @@ def test_who_is_logged_out_hears_no_more(monkeypatch):
 
 def test_a_slow_reader_misses_the_oldest_only():
     async def run():
-        hub = Hub(asyncio.get_running_loop())
+        hub = EventHub(asyncio.get_running_loop())
         stream = hub.stream("anna", [], opened=lambda: None, closed=lambda: None)
         await anext(stream)
         first = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
         for number in range(30):
-            hub._tell("anna", (f"id-{number}", told(number)))
+            hub._publish("anna", (f"id-{number}", told(number)))
         got = [await first, *[await anext(stream) for _ in range(7)]]
         assert got[-1] == told(29) and len(set(got)) == 8
         hub.close()

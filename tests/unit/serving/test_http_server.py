@@ -22,12 +22,16 @@ def at(tmp_path_factory):
     """The server's port and its log, MongoDB and Kafka away; requests have to be whole in 0.4 s, answers read in 1 s."""
     folder = tmp_path_factory.mktemp("sockets") / "lake"
     lake = synthetic_lake.make(folder)
-    (lake.root / "audio" / "64k" / "t00.wav").write_bytes(bytes(20_000_000))  # more than the kernel's buffers hold
+    (lake.root / "audio" / "64k" / "t00.wav").write_bytes(
+        bytes(20_000_000)
+    )  # more than the kernel's buffers hold
     patch = pytest.MonkeyPatch()
-    patch.setattr(http_server, "REQUEST_S", 0.4)
-    patch.setattr(http_server, "STALLED_S", 1.0)
-    listening = http_server.listen("127.0.0.1", 0)
-    made = http_server.make(app.create(folder, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9"))
+    patch.setattr(http_server, "REQUEST_TIMEOUT_S", 0.4)
+    patch.setattr(http_server, "IDLE_TIMEOUT_S", 1.0)
+    listening = http_server.bind("127.0.0.1", 0)
+    made = http_server.build_server(
+        app.create_app(folder, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
+    )
     thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]})
     thread.start()
     until(lambda: made.started)
@@ -98,7 +102,9 @@ def test_a_request_that_never_ends_is_ended(at, begun):
         client.sendall(begun.encode())
         answer = rest(client)
         last = answer[answer.rindex(b"HTTP/1.1 ") :]
-        assert last.startswith((b"HTTP/1.1 408", b"HTTP/1.1 401"))  # a client without a token need not be waited for
+        assert last.startswith(
+            (b"HTTP/1.1 408", b"HTTP/1.1 401")
+        )  # a client without a token need not be waited for
 
 
 def test_a_byte_now_and_then_does_not_keep_a_connection(at):
@@ -112,14 +118,18 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(at):
 
 def test_a_head_without_end_is_cut_off(at):
     with connect(at) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * (http_server.MOST_HEAD + 1))
+        client.sendall(
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * (http_server.MAX_HEADER_BYTES + 1)
+        )
         assert said(rest(client)) == (
             431,
-            f"expected at most {http_server.MOST_HEAD} bytes before the body, found more",
+            f"expected at most {http_server.MAX_HEADER_BYTES} bytes before the body, found more",
         )
 
 
-@pytest.mark.parametrize("rude", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"HELLO\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"])
+@pytest.mark.parametrize(
+    "rude", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"HELLO\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
+)
 def test_what_is_no_http_is_told_so(at, rude):
     with connect(at) as client:
         client.sendall(rude)
@@ -160,7 +170,7 @@ def test_a_reader_that_never_reads_is_let_go(at):
 def test_as_many_files_as_the_machine_allows():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
-    http_server.listen("127.0.0.1", 0).close()
+    http_server.bind("127.0.0.1", 0).close()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, 65_536), hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

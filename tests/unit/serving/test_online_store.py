@@ -11,9 +11,9 @@ import pytest
 
 from jobs.online import mongo
 from serving import online_store
-from serving.db.database import Ledger
-from serving.db.feedback import Listeners
-from serving.online_store import Projection
+from serving.db.database import Database
+from serving.db.feedback import FeedbackStore
+from serving.online_store import OnlineStore
 
 LIST = {"_id": "anna", "as_of": datetime(2026, 11, 21, tzinfo=UTC), "model_version": "1", "items": []}
 
@@ -44,7 +44,9 @@ class Store(dict):
 
 @pytest.fixture
 def store(monkeypatch):
-    store = Store(recommendations=Collection(), feedback=Collection(), map=Collection({"_id": "1:0", "ids": []}))
+    store = Store(
+        recommendations=Collection(), feedback=Collection(), map=Collection({"_id": "1:0", "ids": []})
+    )
 
     @contextmanager
     def database(*_, **__):
@@ -58,8 +60,8 @@ def store(monkeypatch):
 
 @pytest.fixture
 def listeners(tmp_path):
-    ledger = Ledger(tmp_path)
-    yield Listeners(ledger)
+    ledger = Database(tmp_path)
+    yield FeedbackStore(ledger)
     ledger.close()
 
 
@@ -69,7 +71,7 @@ def opened(store, listeners, tmp_path):
     made = []
 
     def opened(changed=lambda *_: None):
-        made.append(Projection("mongodb://127.0.0.1:9", tmp_path, listeners, changed))
+        made.append(OnlineStore("mongodb://127.0.0.1:9", tmp_path, listeners, changed))
         until(lambda: made[-1].online)
         return made[-1]
 
@@ -99,7 +101,9 @@ class Failing:
 
 
 @pytest.mark.parametrize("name", ["pending", "told", "tell_all"])
-def test_a_full_disk_keeps_no_list_and_no_like_back_for_good(store, listeners, opened, monkeypatch, caplog, name):
+def test_a_full_disk_keeps_no_list_and_no_like_back_for_good(
+    store, listeners, opened, monkeypatch, caplog, name
+):
     failing, told = Failing(getattr(listeners, name)), []
     monkeypatch.setattr(listeners, name, failing)
     listeners.rate("anna", "t01", True)
@@ -147,6 +151,6 @@ def test_what_was_never_fetched_is_not_fresh_just_after_the_machine_has_started(
     """The clock may count from then on: at its fifth second a map of 600 s ago would be one of before the start."""
     at = opened()
     monkeypatch.setattr(online_store, "time", SimpleNamespace(monotonic=lambda: 5.0))
-    assert at.kept("map", "1:0") == (False, None)
+    assert at.cached("map", "1:0") == (False, None)
     assert at.read("map", "1:0") == {"_id": "1:0", "ids": []}
-    assert at.kept("map", "1:0")[0]
+    assert at.cached("map", "1:0")[0]

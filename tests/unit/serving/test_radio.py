@@ -23,7 +23,7 @@ def play(lake, tracks):
     made = radio.Radio(lake)
 
     def go(*seeds, played=(), never=(), count=10, salt=1):
-        return made.next(
+        return made.next_tracks(
             tracks, "1", [tracks.by_id[each] for each in seeds], list(played), set(never), count, salt=salt
         )
 
@@ -52,7 +52,9 @@ def test_what_is_left_is_played_by_whomever_it_is(play):
 
 def test_it_stays_near_its_start_and_drifts_with_what_was_played(play, tracks):
     """Of two artists the nearer one comes first; the start's own artist has just been heard."""
-    near = {track.artist for track in play("t10", played=["t10", "t35"], never=ids(tracks.tracks[:10]), count=1)}
+    near = {
+        track.artist for track in play("t10", played=["t10", "t35"], never=ids(tracks.tracks[:10]), count=1)
+    }
     assert near <= {track.artist for track in tracks.tracks} - {"Artist 2", "Artist 7"}
     later = play("t10", played=["t10", "t35", "t00", "t05", "t15", "t20", "t25"], count=1)
     assert later[0].artist == "Artist 2"  # five others were between: back to where it started
@@ -61,7 +63,9 @@ def test_it_stays_near_its_start_and_drifts_with_what_was_played(play, tracks):
 def test_it_ranks_by_the_shared_ranking(play, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        ranking, "recommend", lambda catalogue, profile, *, count, exclude: asked.append((profile, exclude)) or []
+        ranking,
+        "recommend",
+        lambda catalogue, profile, *, count, exclude: asked.append((profile, exclude)) or [],
     )
     play("t10", played=["t20"], never=["t30"], count=1)
     profile, exclude = asked[0]
@@ -70,6 +74,10 @@ def test_it_ranks_by_the_shared_ranking(play, monkeypatch):
 
 
 def test_a_path_leads_from_one_track_to_the_other(lake, tracks):
-    path = radio.Radio(lake).path(tracks, "1", tracks.by_id["t00"], tracks.by_id["t39"], 6)
-    assert (path[0][0].track_id, path[-1][0].track_id, len({track.track_id for track, _ in path})) == ("t00", "t39", 6)
+    path = radio.Radio(lake).path_between(tracks, "1", tracks.by_id["t00"], tracks.by_id["t39"], 6)
+    assert (path[0][0].track_id, path[-1][0].track_id, len({track.track_id for track, _ in path})) == (
+        "t00",
+        "t39",
+        6,
+    )
     assert path[1][0].artist == "Artist 0" and path[-2][0].artist == "Artist 7"

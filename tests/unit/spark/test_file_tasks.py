@@ -9,45 +9,47 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from jobs.errors import BadFile, StepError
+from jobs.errors import StepError, UnusableFile
 from jobs.lake.schemas import Column, Table
 from jobs.spark import file_tasks
 
 
 def loads(sizes, tasks):
-    return [sum(size for size, task in zip(sizes, tasks, strict=True) if task == n) for n in range(max(tasks) + 1)]
+    return [
+        sum(size for size, task in zip(sizes, tasks, strict=True) if task == n) for n in range(max(tasks) + 1)
+    ]
 
 
 def test_tasks_hold_a_few_files_each():
-    tasks = file_tasks.pack([1] * 100, task_bytes=100, task_files=8)
+    tasks = file_tasks.assign_tasks([1] * 100, task_bytes=100, task_files=8)
     assert Counter(tasks[:80]) == dict.fromkeys(range(10), 8)
 
 
 def test_the_last_tasks_are_the_smallest():
-    counts = Counter(file_tasks.pack([1] * 40, slots=2, task_bytes=100, task_files=8))
+    counts = Counter(file_tasks.assign_tasks([1] * 40, slots=2, task_bytes=100, task_files=8))
     assert list(counts.values()) == [8, 8, 6, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1]
 
 
 def test_tasks_are_about_equal_and_the_largest_comes_first():
     sizes = [10, 90, 20, 100, 30, 60, 250]
-    tasks = file_tasks.pack(sizes, task_bytes=100, task_files=8)
+    tasks = file_tasks.assign_tasks(sizes, task_bytes=100, task_files=8)
     assert loads(sizes, tasks) == [250, 100, 90, 90, 20, 10]
     assert tasks[6] == 0  # larger than a task may be: one of its own, and not the last
 
 
 def test_nothing_is_packed_into_nothing():
-    assert file_tasks.pack([]) == []
+    assert file_tasks.assign_tasks([]) == []
 
 
 def test_a_known_reason_is_kept_as_it_is():
-    assert file_tasks.reason(BadFile("expected a, found b")) == "expected a, found b"
+    assert file_tasks.reject_reason(UnusableFile("expected a, found b")) == "expected a, found b"
 
 
 def test_a_system_error_is_said_in_its_words():
     with pytest.raises(OSError) as error:
         os.stat("/no/such/file")
     assert (
-        file_tasks.reason(error.value)
+        file_tasks.reject_reason(error.value)
         == "expected a file that can be read and written, found: No such file or directory"
     )
 
@@ -55,15 +57,17 @@ def test_a_system_error_is_said_in_its_words():
 def test_an_unknown_error_says_where():
     with pytest.raises(ZeroDivisionError) as error:
         _ = 1 / 0
-    assert file_tasks.reason(error.value).startswith("unexpected ZeroDivisionError: division by zero (test_file_tasks.py:")
+    assert file_tasks.reject_reason(error.value).startswith(
+        "unexpected ZeroDivisionError: division by zero (test_file_tasks.py:"
+    )
 
 
 def test_every_reason_is_one_line():
-    for error in (BadFile("a\nb"), ValueError("a\nb")):
+    for error in (UnusableFile("a\nb"), ValueError("a\nb")):
         try:
             raise error
         except ValueError as raised:
-            assert "\n" not in file_tasks.reason(raised)
+            assert "\n" not in file_tasks.reject_reason(raised)
 
 
 class Counted:

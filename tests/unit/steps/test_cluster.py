@@ -4,16 +4,18 @@ import pytest
 
 from jobs.cli import parse
 from jobs.errors import InputError, StepError
-from jobs.lake.schemas import PROJECTIONS, VECTORS
+from jobs.lake.schemas import EMBEDDERS, VECTORS
 from jobs.lake.storage import Lake
 from jobs.model.ivf_index import Calibration
 from jobs.steps import cluster, embed
-from jobs.steps.cluster import Tried, choose, parse_grid
+from jobs.steps.cluster import KMeansTrial, best_trial, parse_grid
 from tests import synthetic_features
 
 
 def tried(k, silhouette, share, seed=0):
-    return Tried(k, seed, np.zeros((k, 2)), np.full(k, 1000 // k), silhouette, Calibration(1, 0.99, share))
+    return KMeansTrial(
+        k, seed, np.zeros((k, 2)), np.full(k, 1000 // k), silhouette, Calibration(1, 0.99, share)
+    )
 
 
 def test_the_grid_lies_around_the_root():
@@ -35,20 +37,20 @@ def test_a_grid_by_hand():
 
 
 def test_silhouette_alone_does_not_choose():
-    assert choose([tried(2, 0.5, 1.0), tried(20, 0.3, 0.2), tried(250, 0.1, 0.1)]).k == 20
+    assert best_trial([tried(2, 0.5, 1.0), tried(20, 0.3, 0.2), tried(250, 0.1, 0.1)]).k == 20
 
 
 def test_cost_alone_does_not_choose():
-    assert choose([tried(20, 0.6, 0.2), tried(40, 0.2, 0.1)]).k == 20
+    assert best_trial([tried(20, 0.6, 0.2), tried(40, 0.2, 0.1)]).k == 20
 
 
 def test_centroids_are_compared_too():
-    assert tried(100, 0.1, 0.25).cost == pytest.approx(0.35)
+    assert tried(100, 0.1, 0.25).scanned_fraction == pytest.approx(0.35)
 
 
 def test_the_smaller_k_and_the_first_seed_of_equals():
-    assert choose([tried(8, 0.5, 0.3), tried(4, 0.496, 0.3)]).k == 4
-    assert choose([tried(8, 0.5, 0.3, seed=1), tried(8, 0.5, 0.3, seed=0)]).seed == 0
+    assert best_trial([tried(8, 0.5, 0.3), tried(4, 0.496, 0.3)]).k == 4
+    assert best_trial([tried(8, 0.5, 0.3, seed=1), tried(8, 0.5, 0.3, seed=0)]).seed == 0
 
 
 def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tmp_path, monkeypatch):
@@ -66,7 +68,10 @@ def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tm
     at = ("--lake", str(tmp_path))
     monkeypatch.setattr(embed, "_write", written)
     first = embed.main(parse(["embed", *at]))
-    assert first["new"] == len(lake.arrow(VECTORS)) and embed.main(parse(["embed", *at]))["new"] == 0
+    assert (
+        first.counts["new"] == len(lake.read_arrow(VECTORS))
+        and embed.main(parse(["embed", *at])).counts["new"] == 0
+    )
     monkeypatch.setattr(embed, "_write", killed)
     with pytest.raises(KeyboardInterrupt):
         embed.main(parse(["embed", "--dimensions", "2", *at]))
@@ -74,5 +79,7 @@ def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tm
         cluster.main(parse(["cluster", *at]))
     monkeypatch.setattr(embed, "_write", written)
     assert embed.main(parse(["embed", *at])) == first
-    for table in (PROJECTIONS, VECTORS):
-        assert set(lake.arrow(table, "projection_id")["projection_id"].to_pylist()) == {first["projection"]}
+    for table in (EMBEDDERS, VECTORS):
+        assert set(lake.read_arrow(table, "projection_id")["projection_id"].to_pylist()) == {
+            first["projection"]
+        }

@@ -42,7 +42,10 @@ def run(tmp_path):
 
     def run(folder=tmp_path, *, bit_rate=64_000, in_place=False, audio_root=None):
         function = functools.partial(
-            compress.compress_file, audio_root=str(audio_root or "/tmp/unused"), bit_rate=bit_rate, in_place=in_place
+            compress.compress_file,
+            audio_root=str(audio_root or "/tmp/unused"),
+            bit_rate=bit_rate,
+            in_place=in_place,
         )
         return {os.path.basename(to_path(row["path"])): function(row) for row in rows(folder)}
 
@@ -67,7 +70,9 @@ def in_place(run):
     return functools.partial(run, in_place=True)
 
 
-@pytest.mark.parametrize(("text", "rate"), [("64k", 64_000), ("64K", 64_000), ("96000", 96_000), ("8k", 8_000)])
+@pytest.mark.parametrize(
+    ("text", "rate"), [("64k", 64_000), ("64K", 64_000), ("96000", 96_000), ("8k", 8_000)]
+)
 def test_bit_rates(text, rate):
     assert compress.parse_bit_rate(text) == rate
 
@@ -90,7 +95,10 @@ def test_what_is_no_shard(text):
 
 def test_every_file_is_in_one_shard_whatever_else_is_there():
     paths = [f"/music/{n:03d}/{n}.mp3" for n in range(3_000)]
-    shards = [{path for path in paths if compress.in_shard(path, *compress.parse_shard(f"{n}/3"))} for n in (1, 2, 3)]
+    shards = [
+        {path for path in paths if compress.in_shard(path, *compress.parse_shard(f"{n}/3"))}
+        for n in (1, 2, 3)
+    ]
     assert set.union(*shards) == set(paths) and sum(map(len, shards)) == len(paths)
     assert all(900 < len(shard) < 1_100 for shard in shards)
 
@@ -124,8 +132,8 @@ def test_a_new_file_is_not_done():
 def test_a_file_that_crashed_its_decoder_is_rejected(tmp_path, monkeypatch):
     """Whoever crashes returns nothing: what was handed out is the file's row, and an error (`workers.run`)."""
     handed = []
-    monkeypatch.setattr(file_tasks, "run", lambda *given, **_: handed.extend(given[2]))
-    monkeypatch.setattr(files_table, "commit", lambda *_, **__: None)
+    monkeypatch.setattr(file_tasks, "map_files", lambda *given, **_: handed.extend(given[2]))
+    monkeypatch.setattr(files_table, "commit_files", lambda *_, **__: None)
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "a.mp3").write_bytes(b"x")
     compress.main(parse(["compress", "--library", str(tmp_path / "music"), "--lake", str(tmp_path / "lake")]))
@@ -139,9 +147,13 @@ def test_beside_the_original_stays(sound, beside):
     before, source = digest(path), os.stat(path)
     row = beside()["song.flac"]
     result = Path(row["audio_path"])
-    assert result.parts[-3:] == ("64k", before[:2], before + ".mp3") and result.stat().st_mode & 0o777 == 0o644
+    assert (
+        result.parts[-3:] == ("64k", before[:2], before + ".mp3") and result.stat().st_mode & 0o777 == 0o644
+    )
     assert (row["outcome"], row["content_hash"], row["target_bit_rate"]) == ("compressed", before, 64_000)
-    assert row["duration_s"] == pytest.approx(3, abs=0.05) and row["bit_rate"] == pytest.approx(64_000, rel=0.02)
+    assert row["duration_s"] == pytest.approx(3, abs=0.05) and row["bit_rate"] == pytest.approx(
+        64_000, rel=0.02
+    )
     assert digest(path) == before and os.stat(path).st_mtime_ns == source.st_mtime_ns
     assert not list((result.parents[2] / "parts").iterdir())
 
@@ -165,7 +177,11 @@ def test_at_or_below_the_target_is_kept(sound, beside, monkeypatch):
     path = sound("song.mp3", "-b:a", "64k")
     monkeypatch.setattr(transcode, "transcode", None)  # not even tried
     row = beside()["song.mp3"]
-    assert (row["outcome"], row["audio_path"], row["bit_rate"]) == ("kept", str(path), pytest.approx(64_000, rel=0.01))
+    assert (row["outcome"], row["audio_path"], row["bit_rate"]) == (
+        "kept",
+        str(path),
+        pytest.approx(64_000, rel=0.01),
+    )
     assert row["duration_s"] == pytest.approx(3, abs=0.1)
 
 
@@ -202,7 +218,10 @@ def test_a_file_that_changes_meanwhile_is_left_alone(sound, tmp_path, where, req
     before = path.read_bytes()
     while_compressing(monkeypatch, lambda: path.write_bytes(before + b"more"))
     row = request.getfixturevalue(where)()["song.mp3"]
-    assert row["error"] == "expected the file to stay as it is while it is compressed, found it changed meanwhile"
+    assert (
+        row["error"]
+        == "expected the file to stay as it is while it is compressed, found it changed meanwhile"
+    )
     assert path.read_bytes() == before + b"more" and os.listdir(tmp_path) == ["song.mp3"]
 
 
@@ -217,8 +236,8 @@ def test_in_place_keeps_name_mode_and_time(sound, in_place, extension):
     status = os.stat(path)
     assert status.st_size < 0.6 * size and status.st_mode & 0o777 == 0o640
     assert status.st_mtime_ns == 10**18 + 123_456_789
-    assert row["content_hash"] == before == transcode.read_mark(str(path)).content_hash
-    assert {name: row[name] for name in ("size", "mtime_ns", "ctime_ns")} == scan.fingerprint(str(path))
+    assert row["content_hash"] == before == transcode.read_encoder_tag(str(path)).content_hash
+    assert {name: row[name] for name in ("size", "mtime_ns", "ctime_ns")} == scan.file_stat(str(path))
     assert os.listdir(path.parent) == [path.name]
 
 
@@ -237,7 +256,7 @@ def test_in_place_a_lower_bit_rate_keeps_the_identity(sound, in_place):
     size = os.path.getsize(path)
     row = in_place(bit_rate=32_000)["song.mp3"]
     assert row["content_hash"] == before and os.path.getsize(path) < 0.6 * size
-    assert transcode.read_mark(str(path)).target_bit_rate == 32_000
+    assert transcode.read_encoder_tag(str(path)).target_bit_rate == 32_000
 
 
 @pytest.mark.parametrize("extension", [".flac", ".wav", ".aac"])
@@ -263,10 +282,12 @@ def test_in_place_no_other_file_is_overwritten(sound, in_place, tmp_path):
 def test_in_place_two_files_after_one_name_at_once(sound, clean, tmp_path):
     """song.flac and song.wav both want song.mp3; a rename would let the second overwrite the first."""
     hashes = {digest(sound("song.flac", seconds=2)), digest(sound("song.wav", seconds=3))}
-    function = functools.partial(compress.compress_file, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
+    function = functools.partial(
+        compress.compress_file, audio_root="/tmp/unused", bit_rate=64_000, in_place=True
+    )
     with clean.Pool(2) as pool:
         pool.map(function, rows(tmp_path), chunksize=1)
-    marks = [transcode.read_mark(str(path)) for path in tmp_path.iterdir()]
+    marks = [transcode.read_encoder_tag(str(path)) for path in tmp_path.iterdir()]
     assert {mark.content_hash for mark in marks} == hashes and len(marks) == 2
 
 
@@ -328,7 +349,17 @@ def test_in_place_a_link_is_not_followed(sound, in_place, tmp_path, tmp_path_fac
 @pytest.mark.parametrize("where", ["beside", "in_place"])
 @pytest.mark.parametrize(
     "name",
-    [b'it\'s "quoted"', b"new\nline", "🎵".encode(), b"-i", b"\xff\xfe", b"x" * 246, b"a\\b", b"%d", b"trailing "],
+    [
+        b'it\'s "quoted"',
+        b"new\nline",
+        "🎵".encode(),
+        b"-i",
+        b"\xff\xfe",
+        b"x" * 246,
+        b"a\\b",
+        b"%d",
+        b"trailing ",
+    ],
 )
 def test_any_name(sound, tmp_path, where, name, request):
     path = os.path.join(os.fsencode(tmp_path), name + b".mp3")
@@ -346,7 +377,11 @@ def half(path):
 @pytest.mark.parametrize(
     ("name", "break_it", "reason"),
     [
-        ("x.mp3", lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1"), "found a Git LFS pointer"),
+        (
+            "x.mp3",
+            lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1"),
+            "found a Git LFS pointer",
+        ),
         ("x.mp3", lambda p: p.write_text("../elsewhere.mp3"), "found text ('../elsewhere.mp3')"),
         ("x.mp3", lambda p: p.write_bytes(b""), "found an empty file"),
         ("x.mp3", lambda p: (p.unlink(), p.mkdir()), "found a directory"),
@@ -421,7 +456,9 @@ def full_disk(monkeypatch, tmp_path_factory):
 def test_a_full_disk_is_no_fault_of_the_file_and_leaves_nothing(sound, full_disk, tmp_path, where, request):
     """No row at all: the one of an earlier bit rate stays, and the next run tries again by itself."""
     before = digest(sound("full.flac"))
-    with pytest.raises(StepError, match=r"found at .*/full.flac: No space left on device; .* the same command goes on"):
+    with pytest.raises(
+        StepError, match=r"found at .*/full.flac: No space left on device; .* the same command goes on"
+    ):
         request.getfixturevalue(where)()
     assert digest(tmp_path / "full.flac") == before and os.listdir(tmp_path) == ["full.flac"]
 
@@ -445,7 +482,9 @@ def test_a_disk_that_goes_away_amid_a_file_has_not_truncated_it(sound, beside, m
 
     half(sound("song.mp3"))
     assert "truncated" in beside()["song.mp3"]["error"]
-    monkeypatch.setattr(file_tasks, "open", away, raising=False)  # what comes after the decoders, who only see an end
+    monkeypatch.setattr(
+        file_tasks, "open", away, raising=False
+    )  # what comes after the decoders, who only see an end
     assert "truncated" in beside()["song.mp3"]["error"]  # one bad sector must not stop every other file
     monkeypatch.setattr(errors, "_is_ill", lambda path: path.endswith("/song.mp3"))
     with pytest.raises(StepError, match=r"found at .*/song.mp3: Input/output error"):
@@ -471,7 +510,9 @@ def test_a_disk_that_fills_at_any_stage_leaves_nothing(sound, clean, tmp_path, l
     """Audio is 24 kB, its cover 100 kB: the first limit stops FFmpeg, the second mutagen."""
     path = sound("song.mp3")
     tagged = mutagen.File(path)
-    tagged.tags.add(APIC(encoding=3, mime="image/png", type=3, desc="", data=random.Random(1).randbytes(100_000)))
+    tagged.tags.add(
+        APIC(encoding=3, mime="image/png", type=3, desc="", data=random.Random(1).randbytes(100_000))
+    )
     tagged.save()
     with clean.Pool(1) as pool:
         row = pool.apply(limited, (limit, rows(tmp_path)[0], str(tmp_path / "audio")))
@@ -503,8 +544,8 @@ def is_safe(folder, name, content_hash):
         return True
     base = folder / original.stem
     for path in {original, Path(f"{base}.mp3"), Path(f"{base}.m4a"), Path(f"{original}.mp3")}:
-        mark = transcode.read_mark(str(path)) if path.exists() else None
-        if mark == transcode.Mark(content_hash, 64_000):
+        mark = transcode.read_encoder_tag(str(path)) if path.exists() else None
+        if mark == transcode.EncoderTag(content_hash, 64_000):
             return abs(decoding.decoded_duration(str(path)) - 2) < 0.15
     return False
 
@@ -538,7 +579,10 @@ def test_kill_9_at_any_moment_leaves_a_whole_copy_of_everything(sound, clean, tm
     compress_all(folder)
     assert all(is_safe(folder, name, hashes[name]) for name in names)
     kept = {"a.mp3", "b.ogg", "c.opus", "e.m4a", "f.m4a", "g.mp3", "h.mp3", "i.ogg"}
-    assert set(os.listdir(folder)) - {"d.mp3", "d.flac.mp3", "d.wav.mp3"} == kept and len(os.listdir(folder)) == 10
+    assert (
+        set(os.listdir(folder)) - {"d.mp3", "d.flac.mp3", "d.wav.mp3"} == kept
+        and len(os.listdir(folder)) == 10
+    )
 
 
 def compress_until(call, row):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.cli import parse
-from jobs.lake.schemas import EMBEDDED_COLUMNS, TRACKS
+from jobs.lake.schemas import MODEL_INPUT_COLUMNS, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model import neural, registry
 from jobs.model.metrics import Clusters
@@ -43,11 +43,14 @@ def test_a_label_finds_its_track(lake, tmp_path, lines, found):
 def network(models, monkeypatch):
     """Have planted tracks, and every version be a network that adds nothing."""
     synthetic_features.write(Lake(models))
-    columns = EMBEDDED_COLUMNS["fma518+1"]
+    columns = MODEL_INPUT_COLUMNS["fma518+1"]
     values = np.array([[row[name] for name in columns] for row in synthetic_features.rows(0, noise=1.0)[1]])
     embedder, _ = embed.fit(values, columns, recipe="fma518", dimensions=8)
     nothing = tuple((np.zeros((8, 8)), np.zeros(8)) for _ in range(2))
-    loaded = neural.with_layers(embedder, nothing), Clusters(embedder.apply(values)[: synthetic_features.GENRES], 1)
+    loaded = (
+        neural.add_network(embedder, nothing),
+        Clusters(embedder.apply(values)[: synthetic_features.GENRES], 1),
+    )
     monkeypatch.setattr(registry, "load", lambda version: loaded)
     return ["--lake", str(models)]
 
@@ -60,13 +63,13 @@ def test_a_network_is_judged_on_what_it_never_saw_however_a_file_spells_the_arti
     file.write_text("track_id,genre,artist\n" + "".join(lines))
     evaluate.main(parse(["evaluate", "--labels", str(file), *network]))
     judged = registry.evaluation(registry.version(None))["model"]["judged_queries"]
-    assert judged == sum(neural.fold(track["artist"]) == "test" for track in tracks) > 0
+    assert judged == sum(neural.cv_fold(track["artist"]) == "test" for track in tracks) > 0
 
 
 def test_the_challenger_is_evaluated_beside_the_champion_and_without_one_the_newest(network):
-    assert evaluate.main(parse(["evaluate", *network]))["model version"] == "3"
-    registry.crown("2")
-    registry.challenge("1")
-    assert evaluate.main(parse(["evaluate", *network]))["model version"] == "1"
+    assert evaluate.main(parse(["evaluate", *network])).model_version == "3"
+    registry.set_champion("2")
+    registry.set_challenger("1")
+    assert evaluate.main(parse(["evaluate", *network])).model_version == "1"
     assert registry.version("1").tags["evaluated_beside"] == "2"
     assert {"model", "champion"} < set(registry.evaluation(registry.version("1")))

@@ -25,14 +25,14 @@ def staged(*results):
 
 def merged(old, parts):
     """Rows of FEATURES, (track_id, first feature), from the rows before and the staged parts, the latest first."""
-    before = [extract.widened(staged(*old))] if old else []
-    found = list(extract.merged(iter(before), lambda: iter(parts)))
+    before = [extract.explode_features(staged(*old))] if old else []
+    found = list(extract.merge_features(iter(before), lambda: iter(parts)))
     assert all(batch.schema.equals(FEATURES.arrow_schema()) for batch in found)
     return sorted((r["track_id"], r[FEATURE_COLUMNS[0]]) for batch in found for r in batch.to_pylist())
 
 
 def test_each_feature_has_a_column_of_its_own():
-    row = extract.widened(staged(("a", 5), ("b", 7))).to_pylist()[1]
+    row = extract.explode_features(staged(("a", 5), ("b", 7))).to_pylist()[1]
     assert [row[name] for name in FEATURE_COLUMNS] == list(range(7, 7 + len(FEATURE_COLUMNS)))
     assert row["track_id"] == "b"
 
@@ -71,6 +71,8 @@ def test_a_disk_that_fails_is_no_fault_of_the_track(tone, monkeypatch):
 def test_audio_that_is_gone_is_not_rejected_and_said(tone):
     there, gone = str(tone("2.wav")), "/no/such/3.wav"
     assert extract.extract_file({"track_id": "3", "audio_path": gone}) is None
-    extract.check_there([there])
-    with pytest.raises(StepError, match="expected the audio of 2 tracks, found 1 files gone, as /no/such/3.wav; "):
-        extract.check_there([there, gone])
+    extract.check_audio_exists([there])
+    with pytest.raises(
+        StepError, match="expected the audio of 2 tracks, found 1 files gone, as /no/such/3.wav; "
+    ):
+        extract.check_audio_exists([there, gone])

@@ -19,8 +19,18 @@ UNLABELLED = {**LABELLED, "judged_queries": 0}
 @pytest.mark.parametrize(
     ("own", "its", "passes", "told"),
     [
-        ({}, {"genre_precision_at_10": 0.55}, False, "refused: genre precision at 10 0.500, the champion's 0.550"),
-        ({}, {"genre_precision_at_10": 0.51}, True, "passed: genre precision at 10 0.500, the champion's 0.510"),
+        (
+            {},
+            {"genre_precision_at_10": 0.55},
+            False,
+            "refused: genre precision at 10 0.500, the champion's 0.550",
+        ),
+        (
+            {},
+            {"genre_precision_at_10": 0.51},
+            True,
+            "passed: genre precision at 10 0.500, the champion's 0.510",
+        ),
         ({}, {"silhouette": 0.9}, True, "passed: genre precision"),  # labels go first
         ({"plays_recall_at_10": 0.1}, {"plays_recall_at_10": 0.9}, True, "passed: genre precision"),
         ({"judged_queries": 9}, {"coverage": 0.95}, False, "refused: coverage 0.900, the champion's 0.950"),
@@ -41,7 +51,11 @@ def test_without_labels_the_index_decides_and_names_what_is_worse():
 
 def test_plays_decide_where_there_are_no_labels():
     passed, reason = decide(
-        {"model": UNLABELLED | {"plays_recall_at_10": 0.1}, "champion": UNLABELLED | {"plays_recall_at_10": 0.2}}, 0.02
+        {
+            "model": UNLABELLED | {"plays_recall_at_10": 0.1},
+            "champion": UNLABELLED | {"plays_recall_at_10": 0.2},
+        },
+        0.02,
     )
     assert not passed and reason.startswith("refused: plays recall")
 
@@ -55,12 +69,12 @@ def test_figures_of_before_the_present_champion_are_refused(models):
     """Version 1 was measured when there was no champion; 2 became it by hand."""
     figures = {"model": LABELLED, "champion": LABELLED}
     registry.log_evaluation(registry.version("1"), {"model": LABELLED}, evaluated_beside="", evaluated="x")
-    registry.crown("2")
+    registry.set_champion("2")
     refused = "refused: not measured beside the champion, version 2; run `segue evaluate --model-version 1`"
     with pytest.raises(StepError, match=refused):
         promote.main(parse(["promote", "1", "--lake", str(models)]))
-    registry.challenge("1")
+    registry.set_challenger("1")
     night = parse(["promote", "--gate", "--lake", str(models)])
-    assert promote.main(night) == {"champion": "2", "gate": refused}
+    assert promote.main(night).counts == {"champion": "2", "gate": refused}
     registry.log_evaluation(registry.version("1"), figures, evaluated_beside="2", evaluated="x")
-    assert promote.main(night)["champion"] == "1"
+    assert promote.main(night).counts["champion"] == "1"

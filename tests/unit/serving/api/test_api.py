@@ -21,8 +21,10 @@ AWAY = "mongodb://127.0.0.1:9/segue"
 def client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("api") / "lake"
     synthetic_lake.make(folder)
-    with TestClient(app.create(folder, mongo=AWAY, kafka="127.0.0.1:9"), base_url="http://127.0.0.1") as client:
-        client.house = client.app.app.state.house
+    with TestClient(
+        app.create_app(folder, mongo=AWAY, kafka="127.0.0.1:9"), base_url="http://127.0.0.1"
+    ) as client:
+        client.house = client.app.app.state.app_state
         yield client
 
 
@@ -31,8 +33,8 @@ def anna(client):
     """A user, so that a login is needed; and nobody afterwards."""
     accounts = client.house.accounts
     accounts.add("anna", "a good password", admin=True, again=True)
-    yield accounts.add_client("anna", "test").secret
-    for name, _ in accounts.names():
+    yield accounts.add_app_password("anna", "test").secret
+    for name, _ in accounts.list_users():
         accounts.remove(name)
     client.cookies.clear()
     client.house.login_limit._levels.clear()
@@ -50,7 +52,7 @@ def sent(client, monkeypatch):
 @pytest.fixture
 def subsonic(client):
     """Return a function that calls a method of Subsonic's."""
-    secret = client.house.accounts.add_client("local", "subsonic").secret
+    secret = client.house.accounts.add_app_password("local", "subsonic").secret
 
     def call(method, **values):
         answer = client.post(f"/rest/{method}", data={"apiKey": secret, "f": "json", **values})
@@ -76,7 +78,9 @@ def test_everything_plays_while_mongodb_is_away(client):
     state = client.get("/api/state").json()
     assert (state["mongo"], state["tracks"], state["user"]) == (False, 40, "local")
     curated = client.get("/api/curated").json()["items"]
-    assert len({item["track"]["artist"] for item in curated[:8]}) == 8 and all(item["reason"] for item in curated)
+    assert len({item["track"]["artist"] for item in curated[:8]}) == 8 and all(
+        item["reason"] for item in curated
+    )
     assert client.get("/api/recommendations").json()["items"] == curated
     assert client.get("/api/tracks", params={"q": "artist 2", "limit": 3}).json()["total"] == 5
     assert client.get("/api/tracks/t00/similar").json()["items"] == []
@@ -107,7 +111,9 @@ def test_an_event_that_is_taken_is_not_asked_for_again_and_reaches_the_history_l
     assert [row["track"]["id"] for row in client.get("/api/history").json()][:2] == ["t08", "t07"]
     for _ in range(2):  # what is taken back, the profile must hear of; once
         assert client.put("/api/tracks/t07/rating", json={"liked": None}).status_code == 200
-    assert [event["event"] for event in sent[4:]] == ["unrated"] and "t07" not in house.listeners.ratings("local")
+    assert [event["event"] for event in sent[4:]] == ["unrated"] and "t07" not in house.listeners.ratings(
+        "local"
+    )
 
 
 def raising(error):
@@ -128,7 +134,11 @@ def test_a_full_disk_is_said_of_every_other_change_too(client, monkeypatch):
 
 def test_audio_comes_whole_or_in_parts(client):
     whole = client.get("/api/tracks/t03/audio")
-    assert (whole.status_code, whole.headers["content-type"], whole.content[:4]) == (200, "audio/wav", b"RIFF")
+    assert (whole.status_code, whole.headers["content-type"], whole.content[:4]) == (
+        200,
+        "audio/wav",
+        b"RIFF",
+    )
     part = client.get("/api/tracks/t03/audio", headers={"Range": "bytes=100-199"})
     assert part.status_code == 206 and part.content == whole.content[100:200]
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole.content)}"
@@ -136,7 +146,11 @@ def test_audio_comes_whole_or_in_parts(client):
     assert end.content == whole.content[-10:]
     assert client.get("/api/tracks/t03/audio", headers={"Range": f"bytes={10**9}-"}).status_code == 416
     for malformed in ("bytes=x-y", "bytes=5-2", "bytes=", "lines=1-2"):
-        assert client.get("/api/tracks/t03/audio", headers={"Range": malformed}).status_code in (200, 400, 416)
+        assert client.get("/api/tracks/t03/audio", headers={"Range": malformed}).status_code in (
+            200,
+            400,
+            416,
+        )
 
 
 def test_a_file_that_is_gone_is_404_and_the_rest_plays(client):
@@ -154,16 +168,18 @@ def test_a_cover_is_drawn_the_same_each_time(client):
     assert first.headers["content-type"] == "image/jpeg" and first.content[:2] == b"\xff\xd8"
     client.house.covers._kept.clear()
     assert client.get("/api/tracks/t00/cover", params={"size": 96}).content == first.content
-    again = client.get("/api/tracks/t00/cover", params={"size": 96}, headers={"If-None-Match": first.headers["etag"]})
+    again = client.get(
+        "/api/tracks/t00/cover", params={"size": 96}, headers={"If-None-Match": first.headers["etag"]}
+    )
     assert again.status_code == 304 and not again.content
 
 
 def test_an_event_is_on_the_disk_before_it_is_accepted(client):
-    waiting = client.house.producer.waiting
+    waiting = client.house.producer.pending
     sent = {"track_id": "t00", "event": "started", "event_id": "e1", "position_s": 0.5}
     answer = client.post("/api/events", json=sent)
     assert (answer.status_code, answer.json()) == (202, {"event_id": "e1"})
-    assert client.house.producer.waiting == waiting + 1
+    assert client.house.producer.pending == waiting + 1
     spool = client.house.lake.root / "spool" / "plays"
     lines = [json.loads(line) for file in spool.rglob("*.jsonl") for line in file.read_bytes().splitlines()]
     (found,) = [line for line in lines if line["event_id"] == "e1"]
@@ -229,7 +245,9 @@ def test_a_blocked_artist_is_in_no_list_and_no_radio(client):
 
 def test_a_radio_goes_on_without_a_repeat_until_nothing_is_left(client):
     played = []
-    while page := client.post("/api/radio", json={"track_id": "t10", "played": played, "count": 7}).json()["items"]:
+    while page := client.post("/api/radio", json={"track_id": "t10", "played": played, "count": 7}).json()[
+        "items"
+    ]:
         played += [track["id"] for track in page]
     assert len(played) == len(set(played)) == 40
     first = client.post("/api/radio", json={"track_id": "t10", "played": ["t10"], "count": 1}).json()["items"]
@@ -238,7 +256,12 @@ def test_a_radio_goes_on_without_a_repeat_until_nothing_is_left(client):
 
 @pytest.mark.parametrize(
     ("seed", "status"),
-    [({}, 422), ({"track_id": "t00", "mood": "calm"}, 422), ({"mood": "green"}, 422), ({"genre": "none"}, 404)],
+    [
+        ({}, 422),
+        ({"track_id": "t00", "mood": "calm"}, 422),
+        ({"mood": "green"}, 422),
+        ({"genre": "none"}, 404),
+    ],
 )
 def test_a_radio_needs_one_place_to_start(client, seed, status):
     problem(client.post("/api/radio", json=seed), status)
@@ -246,14 +269,18 @@ def test_a_radio_needs_one_place_to_start(client, seed, status):
 
 def test_a_mood_is_what_it_says(client):
     found = client.post("/api/radio", json={"mood": "energetic", "count": 3}).json()["items"]
-    assert len(found) == 3 and client.house.radio.mood("energetic")[0] == "t39"  # the loudest, as planted
-    assert client.house.radio.mood("calm")[0] == "t00"
+    assert (
+        len(found) == 3 and client.house.radio.mood_tracks("energetic")[0] == "t39"
+    )  # the loudest, as planted
+    assert client.house.radio.mood_tracks("calm")[0] == "t00"
 
 
 def test_bodies_are_limited(client):
     sent = {"Content-Type": "application/json"}
     assert "at most" in problem(client.post("/api/events", content=b"x" * 10_000_000, headers=sent), 413)
-    assert "at most" in problem(client.post("/api/events", content=(b"x" * 9000 for _ in range(99)), headers=sent), 413)
+    assert "at most" in problem(
+        client.post("/api/events", content=(b"x" * 9000 for _ in range(99)), headers=sent), 413
+    )
     assert problem(client.post("/api/events", content=b"{}", headers={**sent, "Content-Length": "-1"}), 400)
 
 
@@ -285,7 +312,9 @@ def test_another_sites_page_changes_nothing(client, headers):
     assert "another site" in problem(client.post("/api/events", json={}, headers=headers), 403)
 
 
-@pytest.mark.parametrize("host", ["music.example", "192.168.1.5", "127.0.0.1.example", "", "[", "localhost:x@y"])
+@pytest.mark.parametrize(
+    "host", ["music.example", "192.168.1.5", "127.0.0.1.example", "", "[", "localhost:x@y"]
+)
 def test_without_users_only_this_machines_names_are_served(client, host):
     assert "segue user add" in problem(client.get("/api/state", headers={"Host": host}), 403)
 
@@ -296,10 +325,24 @@ def test_without_users_a_proxy_is_not_this_machine(client):
 
 @pytest.mark.parametrize(
     "path",
-    ["../../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%00", "t00/../../x", "a" * 200, "\u2603", "%ff%fe", "t00%0a"],
+    [
+        "../../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "%00",
+        "t00/../../x",
+        "a" * 200,
+        "\u2603",
+        "%ff%fe",
+        "t00%0a",
+    ],
 )
 def test_no_path_leads_out(client, path):
-    for place in (f"/api/tracks/{path}/audio", f"/api/tracks/{path}", f"/static/{path}", f"/rest/stream?id={path}"):
+    for place in (
+        f"/api/tracks/{path}/audio",
+        f"/api/tracks/{path}",
+        f"/static/{path}",
+        f"/rest/stream?id={path}",
+    ):
         answer = client.get(place)
         assert answer.status_code < 500 and b"root:" not in answer.content
 
@@ -338,7 +381,7 @@ def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna)
 
 @pytest.mark.parametrize(("behind_tls", "secure"), [(True, True), (False, False)])
 def test_a_proxy_is_believed_only_where_it_is_meant_to_be_there(client, anna, behind_tls, secure):
-    config = http_server.make(client.app, behind_tls=behind_tls).config
+    config = http_server.build_server(client.app, behind_tls=behind_tls).config
     config.load()
     proxied = TestClient(config.loaded_app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000))
     answer = proxied.post(
@@ -354,22 +397,29 @@ def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):
     problem(client.put("/api/password", json={"old": "a good password", "new": "x" * 8}), 401)
     client.post("/api/login", json={"name": "anna", "password": "a good password"})
     before = client.cookies["segue_session"]
-    assert "present password" in problem(client.put("/api/password", json={"old": "no", "new": "a better one"}), 403)
-    assert "8 to 200" in problem(client.put("/api/password", json={"old": "a good password", "new": "short"}), 422)
+    assert "present password" in problem(
+        client.put("/api/password", json={"old": "no", "new": "a better one"}), 403
+    )
+    assert "8 to 200" in problem(
+        client.put("/api/password", json={"old": "a good password", "new": "short"}), 422
+    )
     client.put("/api/password", json={"old": "a good password", "new": "a better one"})
     assert client.get("/api/state").json()["user"] == "anna"  # this page stays logged in, any other is not
-    assert client.house.accounts.user_of(before) is None
+    assert client.house.accounts.user_by_session(before) is None
     client.cookies.clear()
     assert client.post("/api/login", json={"name": "anna", "password": "a better one"}).status_code == 200
 
 
 def test_without_users_there_is_no_password(client):
-    assert "segue user add" in problem(client.put("/api/password", json={"old": "", "new": "a good password"}), 403)
+    assert "segue user add" in problem(
+        client.put("/api/password", json={"old": "", "new": "a good password"}), 403
+    )
 
 
 def test_passwords_cannot_be_guessed_for_long(client, anna):
     statuses = [
-        client.post("/api/login", json={"name": "anna", "password": f"guess {n:08d}"}).status_code for n in range(12)
+        client.post("/api/login", json={"name": "anna", "password": f"guess {n:08d}"}).status_code
+        for n in range(12)
     ]
     client.house.login_limit._levels.clear()
     assert statuses[0] == 401 and statuses[-1] == 429
@@ -390,7 +440,10 @@ def test_listeners_see_and_change_only_their_own(client, anna):
         body = {"name": "carl", "password": "a good password"} if method == "POST" else None
         problem(client.request(method, f"/api/{path}", headers=bert, json=body), 403)
     made = client.post("/api/users", headers=mine, json={"name": "carl", "password": "a good password"})
-    assert made.status_code == 201 and {"name": "carl", "admin": False} in client.get("/api/users", headers=mine).json()
+    assert (
+        made.status_code == 201
+        and {"name": "carl", "admin": False} in client.get("/api/users", headers=mine).json()
+    )
     assert client.delete("/api/users/carl", headers=mine).status_code == 204
     problem(client.delete("/api/users/anna", headers=mine), 403)
 
@@ -398,7 +451,7 @@ def test_listeners_see_and_change_only_their_own(client, anna):
 def test_an_app_password_opens_no_account(client, anna):
     """It stands in the addresses of Subsonic's calls: an admin's must not make another admin of whoever reads these."""
     accounts = client.house.accounts
-    (kept,) = accounts.clients("anna")
+    (kept,) = accounts.app_passwords("anna")
     for method, path, body in (
         ("GET", "users", None),
         ("POST", "users", {"name": "dora", "password": "a good password", "admin": True}),
@@ -408,23 +461,30 @@ def test_an_app_password_opens_no_account(client, anna):
         ("DELETE", f"clients/{kept.client_id}", None),
         ("PUT", "password", {"old": "a good password", "new": "a better one"}),
     ):
-        answer = client.request(method, f"/api/{path}", json=body, headers={"Authorization": f"Bearer {anna}"})
+        answer = client.request(
+            method, f"/api/{path}", json=body, headers={"Authorization": f"Bearer {anna}"}
+        )
         assert "page's login" in problem(answer, 403)
-        problem(client.request(method, f"/api/{path}", json=body, headers={"Authorization": "Bearer wrong"}), 401)
-    assert accounts.names() == [("anna", True)] and accounts.clients("anna") == [kept]
+        problem(
+            client.request(method, f"/api/{path}", json=body, headers={"Authorization": "Bearer wrong"}), 401
+        )
+    assert accounts.list_users() == [("anna", True)] and accounts.app_passwords("anna") == [kept]
 
 
 def test_a_listener_cannot_flood_the_stream(client, monkeypatch):
-    monkeypatch.setattr(client.house.event_limit, "rate", 0.1)  # the true one refills it as fast as a busy machine asks
+    monkeypatch.setattr(
+        client.house.event_limit, "rate", 0.1
+    )  # the true one refills it as fast as a busy machine asks
     statuses = {
-        client.post("/api/events", json={"track_id": "t01", "event": "started"}).status_code for _ in range(260)
+        client.post("/api/events", json={"track_id": "t01", "event": "started"}).status_code
+        for _ in range(260)
     }
     client.house.event_limit._levels.clear()
     assert statuses == {202, 429}
 
 
 def test_listenbrainz_clients_are_understood(client):
-    secret = client.house.accounts.add_client("local", "scrobbler").secret
+    secret = client.house.accounts.add_app_password("local", "scrobbler").secret
     token = {"Authorization": f"Token {secret}"}
     assert client.get("/1/validate-token", headers=token).json()["user_name"] == "local"
     assert client.get("/1/validate-token", headers={"Authorization": "Token no"}).json()["valid"] is False
@@ -434,23 +494,32 @@ def test_listenbrainz_clients_are_understood(client):
     sent = {"listen_type": "import", "payload": [known, other]}
     answer = client.post("/1/submit-listens", json=sent, headers=token).json()
     assert (answer["taken"], answer["unknown"]) == (1, 1)
-    assert [row["event"] for row in client.get("/api/history?limit=500").json() if row["track"]["id"] == "t06"] == [
-        "finished"
-    ]
+    assert [
+        row["event"] for row in client.get("/api/history?limit=500").json() if row["track"]["id"] == "t06"
+    ] == ["finished"]
     rows = len(client.get("/api/history?limit=500").json())
     client.post("/1/submit-listens", json=sent, headers=token)  # sent again, it is the same listen
     assert len(client.get("/api/history?limit=500").json()) == rows
     problem(client.post("/1/submit-listens", json=sent, headers={"Authorization": "Token no"}), 401)
-    for broken in ({}, [], {"listen_type": "x", "payload": [known]}, {"listen_type": "single", "payload": [{"a": 1}]}):
+    for broken in (
+        {},
+        [],
+        {"listen_type": "x", "payload": [known]},
+        {"listen_type": "single", "payload": [{"a": 1}]},
+    ):
         problem(client.post("/1/submit-listens", json=broken, headers=token), 400)
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"a": 1}, {"listened_at": "soon"}, {"listened_at": 32503680000}],  # a listen without names; no time; the year 3000
+    [
+        {"a": 1},
+        {"listened_at": "soon"},
+        {"listened_at": 32503680000},
+    ],  # a listen without names; no time; the year 3000
 )
 def test_of_listens_with_a_wrong_one_none_is_taken(client, sent, wrong):
-    secret = client.house.accounts.add_client("local", "scrobbler").secret
+    secret = client.house.accounts.add_app_password("local", "scrobbler").secret
     names = {"track_metadata": {"artist_name": "Artist 1", "track_name": "Song C of 1"}}
     good = {"listened_at": int(time.time()), **names}
     listens = [good, {**names, **wrong} if "listened_at" in wrong else wrong, good]
@@ -498,7 +567,9 @@ def test_a_client_removes_the_song_that_it_sees(client, subsonic, monkeypatch):
     with monkeypatch.context() as patched:
         without = tuple(track for track in whole.tracks if track.track_id != "t02")
         patched.setattr(client.house, "catalog", dataclasses.replace(whole, tracks=without))
-        assert "0 to 2" in subsonic("updatePlaylist", playlistId=made, songIndexToRemove="3")["error"]["message"]
+        assert (
+            "0 to 2" in subsonic("updatePlaylist", playlistId=made, songIndexToRemove="3")["error"]["message"]
+        )
         assert subsonic("updatePlaylist", playlistId=made, songIndexToRemove=["1"])["status"] == "ok"
     songs = subsonic("getPlaylist", id=made)["playlist"]["entry"]
     assert [song["id"] for song in songs] == ["t01", "t02", "t04"]

@@ -7,7 +7,7 @@ from schemathesis.core.failures import Failure, FailureGroup
 from starlette.testclient import TestClient
 
 from serving import app
-from serving.middleware import Buckets
+from serving.middleware import TokenBucketLimiter
 from tests import synthetic_lake
 
 # Of each route; 31 routes in ten seconds.
@@ -19,10 +19,10 @@ def api(tmp_path_factory):
     """The schema of a running endpoint, MongoDB and Kafka away; without the stream of events, which never ends."""
     folder = tmp_path_factory.mktemp("fuzz") / "lake"
     synthetic_lake.make(folder)
-    application = app.create(folder, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
+    application = app.create_app(folder, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
     with TestClient(application, base_url="http://127.0.0.1"):
-        house = application.app.state.house
-        house.event_limit = house.login_limit = Buckets(rate=1e9, burst=10**9)
+        house = application.app.state.app_state
+        house.event_limit = house.login_limit = TokenBucketLimiter(rate=1e9, burst=10**9)
         schema = schemathesis.openapi.from_asgi("/api/openapi.json", application)
         yield schema.exclude(path="/api/live")
 
@@ -32,7 +32,9 @@ def test_every_route_answers_as_its_schema_says(api):
     wrong, tried = [], []
     for operation in (found.ok() for found in api.get_all_operations()):
 
-        @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+        )
         @given(case=operation.as_strategy())
         def answers(case):
             case.call_and_validate()

@@ -7,12 +7,12 @@ import pytest
 
 from jobs.errors import InputError
 from serving.db.accounts import Accounts
-from serving.db.database import Ledger
+from serving.db.database import Database
 
 
 @pytest.fixture
 def accounts(tmp_path):
-    ledger = Ledger(tmp_path)
+    ledger = Database(tmp_path)
     yield Accounts(ledger)
     ledger.close()
 
@@ -21,10 +21,10 @@ def test_a_session_needs_the_right_password(accounts):
     accounts.add("anna", "a good password", admin=True)
     assert accounts.login("anna", "another one") is accounts.login("nobody", "a good password") is None
     token = accounts.login("anna", "a good password")
-    assert accounts.user_of(token).name == "anna" and accounts.user_of(token).admin
-    assert accounts.user_of(token + "x") is None
+    assert accounts.user_by_session(token).name == "anna" and accounts.user_by_session(token).admin
+    assert accounts.user_by_session(token + "x") is None
     accounts.logout(token)
-    assert accounts.user_of(token) is None
+    assert accounts.user_by_session(token) is None
 
 
 def test_neither_password_nor_session_is_on_the_disk(accounts, tmp_path):
@@ -55,11 +55,11 @@ def test_a_new_password_ends_every_session_and_a_removed_user_all(accounts):
     accounts.add("anna", "a good password")
     token = accounts.login("anna", "a good password")
     accounts.set_password("anna", "a better password")
-    assert accounts.user_of(token) is None
-    secret = accounts.add_client("anna", "phone").secret
-    assert accounts.client_of(secret).name == "anna"
+    assert accounts.user_by_session(token) is None
+    secret = accounts.add_app_password("anna", "phone").secret
+    assert accounts.user_by_app_password(secret).name == "anna"
     accounts.remove("anna")
-    assert accounts.client_of(secret) is None and not accounts.anyone()
+    assert accounts.user_by_app_password(secret) is None and not accounts.has_users()
 
 
 def test_a_removed_name_is_not_given_to_somebody_else(accounts):
@@ -69,19 +69,21 @@ def test_a_removed_name_is_not_given_to_somebody_else(accounts):
     with pytest.raises(InputError, match="nobody has had, found 'anna'.*--again"):
         accounts.add("anna", "another password")
     accounts.add("anna", "another password", again=True)
-    assert accounts.is_password("anna", "another password")
+    assert accounts.check_password("anna", "another password")
     accounts.add("bert", "a good password")
 
 
 def test_one_listeners_client_is_not_anothers_to_remove(accounts):
-    made = accounts.add_client("anna", "phone")
-    assert not accounts.remove_client("bert", made.client_id)
-    assert accounts.remove_client("anna", made.client_id) and accounts.clients("anna") == []
+    made = accounts.add_app_password("anna", "phone")
+    assert not accounts.remove_app_password("bert", made.client_id)
+    assert accounts.remove_app_password("anna", made.client_id) and accounts.app_passwords("anna") == []
 
 
 def test_accounts_survive_a_process_that_ends_without_closing(tmp_path):
-    ledger = Ledger(tmp_path)
+    ledger = Database(tmp_path)
     Accounts(ledger).add("anna", "a good password")
-    copy = sqlite3.connect(tmp_path / "accounts" / "accounts.db")  # as another process sees it, the first never closed
+    copy = sqlite3.connect(
+        tmp_path / "accounts" / "accounts.db"
+    )  # as another process sees it, the first never closed
     assert copy.execute("SELECT name FROM users").fetchall() == [("anna",)]
     ledger.close()

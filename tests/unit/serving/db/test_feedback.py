@@ -2,14 +2,14 @@
 
 import pytest
 
-from serving.db.database import Ledger
-from serving.db.feedback import Listeners
+from serving.db.database import Database
+from serving.db.feedback import FeedbackStore
 
 
 @pytest.fixture
 def listeners(tmp_path):
-    ledger = Ledger(tmp_path)
-    yield Listeners(ledger)
+    ledger = Database(tmp_path)
+    yield FeedbackStore(ledger)
     ledger.close()
 
 
@@ -19,10 +19,10 @@ def test_likes_are_told_once_and_again_when_they_change(listeners):
     waiting = listeners.pending()
     assert {(row["_id"], row["liked"]) for row in waiting} == {("anna:1", True), ("anna:2", False)}
     listeners.rate("anna", "1", None)  # while MongoDB was being told
-    listeners.told(waiting)
+    listeners.mark_synced(waiting)
     assert [(row["_id"], row["liked"]) for row in listeners.pending()] == [("anna:1", None)]
     assert listeners.ratings("anna") == {"2": False} and listeners.ratings("bert") == {}
-    listeners.tell_all()
+    listeners.mark_all_pending()
     assert len(listeners.pending()) == 2
 
 
@@ -41,8 +41,8 @@ def test_history_says_what_became_of_each_start(listeners):
         play("c", "started", 6, "2"),
         play("a", "started", 1),
     ):
-        listeners.played(event)
+        listeners.record_play(event)
     rows = listeners.history("anna", most=10)
     assert [(row["track_id"], row["event"]) for row in rows] == [("2", "started"), ("1", "finished")]
     assert listeners.history("bert", most=10) == []
-    assert listeners.plays_of("anna") == {"1": 1}
+    assert listeners.play_counts("anna") == {"1": 1}
