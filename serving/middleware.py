@@ -119,7 +119,7 @@ class SecurityMiddleware:
 
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            if not self.has_users():
+            if not self.anyone():
                 _check_local(scope, headers)
             _check_origin(scope, headers)
             limited = _limited(scope, headers, receive)
