@@ -1,8 +1,9 @@
-"""A night: all that is too long for CI, one after another, with a report of each; some two and a half hours on two cores.
+"""Long-running fault-injection suites, one after another, with a report of each; about two and a half hours
+on two cores.
 
-    python -m tests.soak [--out night]
+    python -m tests.faults [--out faults]
 
-As root: a disk that is to be full is a file system of its own. Exit 1 where any has ended otherwise than well.
+Needs root: the disk to fill is a file system of its own. Exit 1 if any suite fails.
 """
 
 import argparse
@@ -15,18 +16,22 @@ import time
 from pathlib import Path
 
 
-def soaks(out: Path, folder: Path) -> dict[str, list[str]]:
-    """Return each one's name and arguments; they write to `out`, and the hour leaves its lake in `folder` for the stream."""
+def suites(out: Path, folder: Path) -> dict[str, list[str]]:
+    """Return each suite's module and arguments.
+
+    `walkthrough` leaves its lake in `folder` for `long_stream`.
+    """
     report = {
-        name: ["--report", str(out / f"{name}.md")] for name in ("kills", "network", "registry", "disk")
+        name: ["--report", str(out / f"{name}.md")]
+        for name in ("process_kills", "network_faults", "registry_faults", "disk_full")
     }
     return {
-        "hour": ["--out", str(out / "hour"), "--folder", str(folder)],
-        "stream": ["--lake", str(folder / "lake"), "--minutes", "60", "--rate", "20"],
-        "kills": ["--kills", "50", *report["kills"]],
-        "network": ["--clock", "--disk-mib", "300", *report["network"]],
-        "registry": report["registry"],
-        "disk": report["disk"],
+        "walkthrough": ["--out", str(out / "walkthrough"), "--folder", str(folder)],
+        "long_stream": ["--lake", str(folder / "lake"), "--minutes", "60", "--rate", "20"],
+        "process_kills": ["--kills", "50", *report["process_kills"]],
+        "network_faults": ["--clock", "--disk-mib", "300", *report["network_faults"]],
+        "registry_faults": report["registry_faults"],
+        "disk_full": report["disk_full"],
     }
 
 
@@ -35,21 +40,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("night"), help="folder of reports, pictures and what was printed"
+        "--out", type=Path, default=Path("faults"), help="folder of reports, logs and pictures"
     )
     arguments = parser.parse_args()
     if os.geteuid() != 0:
-        parser.error("expected root, who may mount a disk to fill")
+        parser.error("expected root, to mount a disk to fill")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    folder, bad = Path(tempfile.mkdtemp(prefix="segue-night-")), []
-    for name, words in soaks(arguments.out.absolute(), folder).items():
-        begun = time.monotonic()
+    folder, bad = Path(tempfile.mkdtemp(prefix="segue-faults-")), []
+    for name, words in suites(arguments.out.absolute(), folder).items():
+        started = time.monotonic()
         with (arguments.out / f"{name}.log").open("w") as log:
             done = subprocess.run(
-                [sys.executable, "-m", f"tests.soak.{name}", *words], stdout=log, stderr=log, check=False
+                [sys.executable, "-m", f"tests.faults.{name}", *words], stdout=log, stderr=log, check=False
             )
         print(
-            f"{name}: exit {done.returncode} after {(time.monotonic() - begun) / 60:.0f} min, {log.name}",
+            f"{name}: exit {done.returncode} after {(time.monotonic() - started) / 60:.0f} min, {log.name}",
             flush=True,
         )
         bad += [name] * (done.returncode != 0)

@@ -1,4 +1,4 @@
-/* A clock that can be put back and forward while programs run: LD_PRELOAD this, SOAK_CLOCK names a file of one int64, the
+/* A clock that can be put back and forward while programs run: LD_PRELOAD this, FAULT_CLOCK names a file of one int64, the
  * seconds to add to the time of day. What measures how long something takes (CLOCK_MONOTONIC) stays as it is.
  * libfaketime 0.9.10 cannot do it: under it Python's sleep fails as soon as the time jumps. */
 #define _GNU_SOURCE
@@ -13,7 +13,7 @@
 static int64_t ahead(void) {
     static const volatile int64_t *seconds;
     if (!seconds) {
-        const char *name = getenv("SOAK_CLOCK");
+        const char *name = getenv("FAULT_CLOCK");
         int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
         void *found = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *seconds, PROT_READ, MAP_SHARED, file, 0);
         static const int64_t none = 0;

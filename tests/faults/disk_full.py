@@ -1,9 +1,10 @@
-"""The disk full at each writer: at every step of the batch, then at all of `segue up` while listeners play.
+"""A full disk before every step of the batch, then under `segue up` while clients play.
 
-    python -m tests.faults.disk_full [--mib 600] [--seconds 20] [--report disk.md]        (as root, who may mount)
+    python -m tests.faults.disk_full [--mib 600] [--seconds 20] [--report disk_full.md]
 
-The lake is on a file system of its own, which is filled to the brim, or to little before it; after that each step must do what
-it does on an empty disk, and every service come back by itself. Exit 1 where anything is otherwise, and the lake's logs stay.
+Needs root, to mount. The lake is on a file system of its own, which is filled completely or nearly. With space again every step
+must produce what it produces otherwise, and every service must recover by itself. Exit 1 if not, and the
+lake's logs stay.
 """
 
 import argparse
@@ -19,13 +20,13 @@ from pathlib import Path
 from jobs.pipeline import STEPS
 from jobs.runtime import health, processes, stream_status, supervisor
 from tests.faults import invariants
-from tests.faults.simulated_clients import Listener, Promises, invite
+from tests.faults.simulated_clients import Promises, SimulatedClient, add_users
 from tests.services.conftest import SEGUE, environment, portable
 
-# Bytes that are left when a step begins: none, and enough to begin with.
-ROOMS = (0, 100 << 10)
+# Free bytes when a step starts: none, and enough to start.
+FREE_BYTES = (0, 100 << 10)
 
-# Tables whose rows do not name a model; its version is a number more where a step was tried again.
+# Tables without the model's version, which is one higher where a step was re-run.
 TABLES = ("FILES", "TRACKS", "FEATURES", "PAIRS", "PROJECTIONS", "VECTORS", "REJECTS")
 
 _UP_S, _EMPTY_S = 300, 240
@@ -33,7 +34,7 @@ _UP_S, _EMPTY_S = 300, 240
 
 @contextmanager
 def disk(folder: Path, mib: int) -> Iterator[None]:
-    """Have the folder on a file system of its own, of so many MiB; 0: where it is."""
+    """Mount a file system of `mib` MiB at the folder during the block; 0 mounts nothing."""
     if not mib:
         yield
         return
@@ -46,7 +47,7 @@ def disk(folder: Path, mib: int) -> Iterator[None]:
 
 
 def fill(lake: Path, room: int = 0) -> None:
-    """Leave so many bytes, no more, on the lake's disk."""
+    """Fill the lake's disk up to `room` free bytes."""
     with (lake.parent / "ballast").open("ab", buffering=0) as file:
         with suppress(OSError):
             while file.write(b"\0" * 65_536):
@@ -55,12 +56,12 @@ def fill(lake: Path, room: int = 0) -> None:
 
 
 def free(lake: Path) -> None:
-    """Take away what fills the disk."""
+    """Delete the file that fills the disk."""
     (lake.parent / "ballast").unlink()
 
 
-def step(lake: Path, name: str, music: Path) -> subprocess.CompletedProcess[str]:
-    """Run a step of the batch as a command."""
+def run_step(lake: Path, name: str, music: Path) -> subprocess.CompletedProcess[str]:
+    """Run one pipeline step as a command."""
     words = {"compress": ["--library", str(music)], "cluster": ["--k", "3", "--seeds", "1"]}
     command = [SEGUE, name, *words.get(name, [])]
     return subprocess.run(
@@ -68,35 +69,40 @@ def step(lake: Path, name: str, music: Path) -> subprocess.CompletedProcess[str]
     )
 
 
-def batch(lake: Path, music: Path, beside: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    """Run each step with the disk full, then with room; return the report's rows, and what must hold with what is wrong."""
+def fill_before_each_step(lake: Path, music: Path, beside: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """Run each step on a full disk, then with space.
+
+    Return report rows and invariants with their violations.
+    """
     lines, bad = [], []
     for name in (each.name for each in STEPS):
-        assert step(beside, name, music).returncode == 0, name
-        for room in ROOMS:
+        assert run_step(beside, name, music).returncode == 0, name
+        for room in FREE_BYTES:
             fill(lake, room)
-            done = step(lake, name, music)
+            done = run_step(lake, name, music)
             free(lake)
-            said = ((done.stderr if done.returncode else done.stdout).strip() or "nothing").splitlines()[-1]
-            lines.append(f"| {name} | {room >> 10} | {done.returncode} | {said[:200]} |")
+            output = ((done.stderr if done.returncode else done.stdout).strip() or "nothing").splitlines()[-1]
+            lines.append(f"| {name} | {room >> 10} | {done.returncode} | {output[:200]} |")
             print(lines[-1], flush=True)
-            if "Traceback" in done.stderr or (done.returncode and "full" not in said and "room" not in said):
-                bad.append(f"{name}: {said}")
+            if "Traceback" in done.stderr or (
+                done.returncode and "full" not in output and "room" not in output
+            ):
+                bad.append(f"{name}: {output}")
                 (beside.parent / f"{name}-{room >> 10}.err").write_text(done.stderr)
-        done = step(lake, name, music)
+        done = run_step(lake, name, music)
         if done.returncode:
-            bad.append(f"{name} with room again: {done.stderr.strip()[-300:]}")
+            bad.append(f"{name} with space again: {done.stderr.strip()[-300:]}")
     expected, found = portable(beside, *TABLES), portable(lake, *TABLES)
     differing = [name for name in TABLES if expected[name] != found[name]]
     return lines, [
-        ("a full disk is what a step says, or it has done its work", "; ".join(bad)),
-        ("the tables are those of a lake that always had room", ", ".join(differing)),
+        ("a step reports a full disk, or has done its work", "; ".join(bad)),
+        ("the tables equal those of a lake that always had space", ", ".join(differing)),
     ]
 
 
 @contextmanager
 def up(lake: Path, music: Path, port: int) -> Iterator[supervisor.ServiceHome]:
-    """Have `segue up` over the lake; its processes are ended after the block."""
+    """Run `segue up` over the lake during the block."""
     home = supervisor.ServiceHome(lake)
     command = [SEGUE, "up", "--library", str(music), "--port", str(port)]
     command += ["--airflow-port", str(port + 1), "--mlflow-port", str(port + 2)]
@@ -107,15 +113,15 @@ def up(lake: Path, music: Path, port: int) -> Iterator[supervisor.ServiceHome]:
         processes.stop_all(home)
 
 
-def together(
+def fill_under_load(
     home: supervisor.ServiceHome, promises: Promises, seconds: float
 ) -> tuple[str, list[tuple[str, str]]]:
-    """Fill the disk while listeners play; return how it went, and what must hold with what is wrong."""
+    """Fill the disk while clients play; return a summary and the invariants with their violations."""
     lake, address = home.lake, f"http://127.0.0.1:{home.state()['serving']}"
-    wanted = supervisor.define_services(home, home.state())
+    services = supervisor.define_services(home, home.state())
     listeners = [
-        Listener(address, name, secret, promises, rate=1, patient=number % 2 == 0, seed=1)
-        for number, (name, secret) in enumerate(invite(lake, [f"listener-{n}" for n in range(4)]).items())
+        SimulatedClient(address, name, secret, promises, rate=1, patient=number % 2 == 0, seed=1)
+        for number, (name, secret) in enumerate(add_users(lake, [f"listener-{n}" for n in range(4)]).items())
     ]
     for each in listeners:
         each.start()
@@ -123,37 +129,38 @@ def together(
     before, silences = len(promises.accepted), len(promises.silences)
     fill(lake)
     time.sleep(seconds)
-    accepted, ill = len(promises.accepted) - before, _ill(home, wanted)
+    accepted, ill = len(promises.accepted) - before, _unhealthy(home, services)
     free(lake)
     over = time.monotonic()
-    back = invariants.wait_until(lambda: not _ill(home, wanted), _UP_S)
+    back = invariants.wait_until(lambda: not _unhealthy(home, services), _UP_S)
     took = time.monotonic() - over
     time.sleep(seconds)
     for each in listeners:
         each.stop()
     empty = invariants.wait_until(
-        lambda: promises.accepted <= invariants.heard(lake) and _lag(lake) == 0, _EMPTY_S
+        lambda: promises.accepted <= invariants.event_ids_in_plays(lake) and _lag(lake) == 0, _EMPTY_S
     )
-    time.sleep(5)  # what follows from the last plays is written after them
-    away = _ill(home, wanted)
-    said = subprocess.run(
+    time.sleep(5)  # feedback and lists are written after the plays
+    away = _unhealthy(home, services)
+    output = subprocess.run(
         [SEGUE, "status"], env=environment(lake), capture_output=True, text=True, check=False
     )
     return (
-        f"`segue up`, full for {seconds:.0f} s: {len(promises.accepted)} events accepted, {accepted} meanwhile; not healthy at "
-        f"its end: {', '.join(ill) or 'none'}; all healthy {took:.0f} s after there was room; longest time without audio "
+        f"`segue up`, full for {seconds:.0f} s: {len(promises.accepted)} events accepted, "
+        f"{accepted} of them while full; unhealthy then: {', '.join(ill) or 'none'}; "
+        f"all healthy {took:.0f} s after space was freed; longest time without audio "
         f"{max(promises.silences[silences:], default=0):.1f} s.",
         [
-            ("every service is back by itself", "" if back and not away else f"not {', '.join(away)}"),
-            ("`segue status` is content", said.stderr if said.returncode else ""),
-            ("the stream comes to its end", "" if empty else f"{_lag(lake)} waiting"),
-            *invariants.wrong(lake, promises),
+            ("every service has recovered by itself", "" if back and not away else f"not {', '.join(away)}"),
+            ("`segue status` reports no fault", output.stderr if output.returncode else ""),
+            ("the stream has processed every event", "" if empty else f"{_lag(lake)} waiting"),
+            *invariants.violations(lake, promises),
         ],
     )
 
 
-def _ill(home: supervisor.ServiceHome, wanted: list[supervisor.Service]) -> list[str]:
-    return [name for name, good in health.check_health(home, wanted).items() if not good]
+def _unhealthy(home: supervisor.ServiceHome, services: list[supervisor.Service]) -> list[str]:
+    return [name for name, good in health.check_health(home, services).items() if not good]
 
 
 def _lag(lake: Path) -> int | None:
@@ -164,35 +171,43 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mib", type=int, default=600, help="of the lake's disk")
     parser.add_argument(
-        "--seconds", type=float, default=20, help="that it is full under `segue up`, and before and after"
+        "--mib", type=int, default=600, help="size of the lake's disk in MiB (default %(default)s)"
     )
     parser.add_argument(
-        "--port", type=int, default=24000, help="of the player; Airflow and MLflow take the next two"
+        "--seconds",
+        type=float,
+        default=20,
+        help="how long the disk is full under `segue up`, and the time before and after",
     )
-    parser.add_argument("--report", default="disk.md")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=24000,
+        help="port of the player; Airflow and MLflow take the next two (default %(default)s)",
+    )
+    parser.add_argument("--report", default="disk_full.md")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segue-disk-"))
     lake, music = folder / "disk" / "lake", folder / "demo"
     subprocess.run([SEGUE, "demo", "--out", str(music), "--tracks", "12"], check=True)
     with disk(lake.parent, arguments.mib):
-        lines, found = batch(lake, music, folder / "beside")
+        lines, found = fill_before_each_step(lake, music, folder / "beside")
         with up(lake, music, arguments.port) as home:
-            text, more = together(home, Promises(), arguments.seconds)
+            text, more = fill_under_load(home, Promises(), arguments.seconds)
         found += more
         if any(wrong for _, wrong in found):
             subprocess.run(["cp", "-r", str(lake / "logs"), str(folder)], check=False)
     report = [
         f"{os.cpu_count()} cores, a disk of {arguments.mib} MiB.",
         "",
-        "| step | KiB left | exit | said last |",
+        "| step | KiB free | exit | last line |",
         "| --- | --- | --- | --- |",
         *lines,
         "",
         text,
         "",
-        "| must hold | |",
+        "| invariant | |",
         "| --- | --- |",
         *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
     ]

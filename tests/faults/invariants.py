@@ -1,4 +1,7 @@
-"""What must hold once everything is quiet: each line a question, and what was found wrong; none means that all is well."""
+"""Invariants that hold after every fault, once the stream is idle.
+
+Each with what violates it, "" if nothing does.
+"""
 
 import time
 from collections import Counter
@@ -20,28 +23,31 @@ from serving.db.feedback import FeedbackStore
 from tests.faults.simulated_clients import Promises
 
 
-def wait_until(true: Callable[[], bool], seconds: float) -> bool:
-    """Ask twice a second until it is true; False where it was not in time."""
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Check twice a second until the condition holds; return whether it did in time."""
     deadline = time.monotonic() + seconds
-    while not (found := true()) and time.monotonic() < deadline:
+    while not (found := condition()) and time.monotonic() < deadline:
         time.sleep(0.5)
     return found
 
 
-def heard(lake: Path) -> set[str]:
-    """The ids of PLAYS."""
+def event_ids_in_plays(lake: Path) -> set[str]:
+    """Return the event ids in PLAYS."""
     return set(play_log.read(Lake(lake), "event_id")["event_id"].to_pylist())
 
 
-def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield each question with what is wrong, "" where nothing is."""
+def violations(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield each invariant with a description of its violations, "" if there is none."""
     plays = play_log.read(Lake(lake))
     ids = set(plays["event_id"].to_pylist())
-    lost, strange = promises.accepted - ids, ids - set(promises.sent)
+    lost, unknown = promises.accepted - ids, ids - set(promises.sent)
     yield "every accepted event is in PLAYS", _few(lost)
-    yield "nothing is in PLAYS that nobody sent", _few(strange)
-    kept = Counter(Lake(lake).read_arrow(PLAYS, "event_id")["event_id"].to_pylist())
-    yield "each once in its version by day", _few({event_id for event_id, count in kept.items() if count > 1})
+    yield "nothing is in PLAYS that nobody sent", _few(unknown)
+    compacted = Counter(Lake(lake).read_arrow(PLAYS, "event_id")["event_id"].to_pylist())
+    yield (
+        "each event is in the compacted PLAYS once",
+        _few({event_id for event_id, count in compacted.items() if count > 1}),
+    )
     with embedded_mongo.mongo_uri(uri, lake) as address, mongo.database(address) as database:
         there = {
             name: {d["_id"]: d for d in database[name].find()} for name in ("plays", "profiles", "feedback")
@@ -65,7 +71,7 @@ def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tu
             found += Counter(
                 {(user, track["track_id"], kind): track[kind] for kind in ("started", "finished", "skipped")}
             )
-    told = Counter(
+    sent_counts = Counter(
         {
             k: n
             for k, n in promises.count(ids & set(promises.sent)).items()
@@ -73,8 +79,8 @@ def wrong(lake: Path, promises: Promises, uri: str | None = None) -> Iterator[tu
         }
     )
     yield (
-        "profiles count what the listeners did",
-        _few({str(key) for key in {*found, *told} if found[key] != told[key]}),
+        "profiles count what the clients sent",
+        _few({str(key) for key in {*found, *sent_counts} if found[key] != sent_counts[key]}),
     )
     yield "likes in MongoDB are those of the accounts", _few(_likes(lake, there["feedback"]))
     unreadable = set()
@@ -99,9 +105,9 @@ def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Pro
 def _likes(lake: Path, feedback: dict[str, mongo.Document]) -> set[str]:
     with closing(Database(lake)) as file:
         names, ratings = [name for name, _ in Accounts(file).list_users()], FeedbackStore(file).ratings
-        said = {f"{user}:{track}": liked for user in names for track, liked in ratings(user).items()}
-    shown = {key: document["liked"] for key, document in feedback.items()}
-    return {key for key in {*said, *shown} if said.get(key) != shown.get(key)}
+        stored = {f"{user}:{track}": liked for user in names for track, liked in ratings(user).items()}
+    online = {key: document["liked"] for key, document in feedback.items()}
+    return {key for key in {*stored, *online} if stored.get(key) != online.get(key)}
 
 
 def _few(found: set[str]) -> str:

@@ -1,9 +1,10 @@
-"""The stream for an hour: does its memory, its disk or its latency grow? Is everything there at the end?
+"""The stream for an hour: memory, disk and latency over time, and every play accounted for at the end.
 
     python -m tests.faults.long_stream --lake LAKE [--minutes 60] [--rate 50] [--users 2000]
 
-LAKE has a published model (`segue run`); it is copied. Simulated listeners play at a rate, through the real broker; a line
-a minute says how everything is, and at the end every play must be in PLAYS and in the store, once.
+LAKE has a published model (`segue run`); it is copied. Simulated users play at a fixed rate through the real
+broker. One line a minute reports sizes and latency; at the end every play must be in PLAYS and in the online
+store exactly once.
 """
 
 import argparse
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=50)
     parser.add_argument("--users", type=int, default=2_000)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="segue-soak-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="segue-faults-") as scratch:
         lake = Path(scratch) / "lake"
         ignored = shutil.ignore_patterns("*.alive", "kafka", "stream")
         shutil.copytree(arguments.lake, lake, symlinks=True, ignore=ignored)
@@ -44,18 +45,24 @@ def main() -> None:
         ):
             process = start(lake, "0.1")
             try:
-                sent, sizes = soak(lake, address, process.pid, arguments)
+                sent, sizes = send_for(lake, address, process.pid, arguments)
                 check(lake, uri, sent)
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(60)
     half = np.array(sizes[len(sizes) // 2 :])
     slopes = np.polyfit(np.arange(len(half)), half, 1)[0] * 60 if len(half) > 2 else np.zeros(3)
-    print("MiB an hour over the second half: stream {:.0f}, broker {:.0f}, store {:.0f}".format(*slopes))
+    print(
+        "Growth in MiB per hour over the second half: stream {:.0f}, broker {:.0f}, store {:.0f}".format(
+            *slopes
+        )
+    )
 
 
-def soak(lake: Path, address: str, pid: int, arguments: argparse.Namespace) -> tuple[int, list[list[int]]]:
-    """Send for as long as is asked; return the number sent and, for each minute, MiB of stream, broker and store."""
+def send_for(
+    lake: Path, address: str, pid: int, arguments: argparse.Namespace
+) -> tuple[int, list[list[int]]]:
+    """Send for `--minutes`; return the number sent and, per minute, MiB of stream, broker and store."""
     rows = Lake(lake).read_arrow(TRACKS, "track_id", "genre", "duration_s").to_pylist()
     kinds = sorted({row["genre"] or "" for row in rows})
     played = simulator.simulate_plays(
@@ -68,25 +75,27 @@ def soak(lake: Path, address: str, pid: int, arguments: argparse.Namespace) -> t
         begin=datetime(2026, 1, 1, tzinfo=UTC),
     )
     print(
-        "minute     sent  lag  p95 ms  p99 ms   stream  broker  store MiB  PLAYS live files, MiB  store MiB  Kafka MiB"
+        "minute     sent  lag  p95 ms  p99 ms   stream  broker  store MiB"
+        "  PLAYS files, MiB  store MiB  Kafka MiB"
     )
     sizes: list[list[int]] = []
     with Producer(address, spool.spool_dir(lake)) as producer:
-        begun, sent = time.monotonic(), 0
+        started, sent = time.monotonic(), 0
         for minute in range(1, arguments.minutes + 1):
             for event in played:
                 producer.send(event)
                 sent += 1
-                time.sleep(max(0.0, sent / arguments.rate - (time.monotonic() - begun)))
-                if time.monotonic() - begun >= 60 * minute:
+                time.sleep(max(0.0, sent / arguments.rate - (time.monotonic() - started)))
+                if time.monotonic() - started >= 60 * minute:
                     break
             sizes.append(memory(lake, pid))
             found = stream_status.read(lake)
             latency = found["latency_s"]
             live = list((lake / "PLAYS").rglob("*.parquet"))
             print(
-                f"{minute:6d} {sent:8d} {found['lag']:4d} {1000 * latency['p95']:7.0f} {1000 * latency['p99']:7.0f}"
-                f"{sizes[-1][0]:9d}{sizes[-1][1]:8d}{sizes[-1][2]:7d}{len(live):17d}{_mib(lake / 'PLAYS'):12d}"
+                f"{minute:6d} {sent:8d} {found['lag']:4d} {1000 * latency['p95']:7.0f}"
+                f"{1000 * latency['p99']:8.0f}"
+                f"{sizes[-1][0]:9d}{sizes[-1][1]:8d}{sizes[-1][2]:7d}{len(live):7d}{_mib(lake / 'PLAYS'):12d}"
                 f"{_mib(lake / 'mongo'):11d}{_mib(lake / 'kafka'):11d}",
                 flush=True,
             )
@@ -95,14 +104,14 @@ def soak(lake: Path, address: str, pid: int, arguments: argparse.Namespace) -> t
 
 
 def check(lake: Path, uri: str, sent: int) -> None:
-    """Every play is there, once, in PLAYS and in the store."""
+    """Check that every play is in PLAYS and in the online store exactly once."""
     limit = time.monotonic() + 300
     with mongo.database(uri) as database:
-        while (there := database["plays"].count_documents({})) < sent and time.monotonic() < limit:
+        while (in_store := database["plays"].count_documents({})) < sent and time.monotonic() < limit:
             time.sleep(1)
-        kept = len(play_log.read(Lake(lake), "event_id"))
-        print(f"sent {sent}, in PLAYS {kept}, in the store {there}")
-        assert sent == kept == there
+        in_plays = len(play_log.read(Lake(lake), "event_id"))
+        print(f"sent {sent}, in PLAYS {in_plays}, in the store {in_store}")
+        assert sent == in_plays == in_store
 
 
 def _mib(folder: Path) -> int:

@@ -1,11 +1,11 @@
-"""The network to Kafka and MongoDB cut, silent and slow, the clock put back and forward, the disk full, while listeners play.
+"""Faults while clients play: the network to Kafka and MongoDB cut, silent and slow; clock jumps; a full disk.
 
-    python -m tests.faults.network_faults [--seconds 15] [--report network.md] [--clock] [--disk-mib 300]
+    python -m tests.faults.network_faults [--seconds 15] [--report network_faults.md] [--clock] [--disk-mib
+    300]
 
-Serving, the stream, the embedded broker and store, each started again as supervisord would; the first two reach the others
-through proxies of ours. A lake of 40 planted tracks in a temporary folder; as root with --disk-mib on a file system of its own,
-which is filled to the brim.
-Exit 1 where anything that was accepted is lost or doubled.
+Serving, the stream, the embedded broker and store are restarted as supervisord would; serving and stream
+reach the others through proxies. The lake has 40 synthetic tracks in a temporary folder; with --disk-mib
+(needs root) on a file system of its own, which is filled. Exit 1 if an accepted event is lost or doubled.
 """
 
 import argparse
@@ -29,14 +29,14 @@ from tests import synthetic_lake
 from tests.faults import invariants
 from tests.faults.disk_full import disk, fill, free
 from tests.faults.network_proxy import Proxy
-from tests.faults.simulated_clients import Listener, Promises, invite
+from tests.faults.simulated_clients import Promises, SimulatedClient, add_users
 from tests.services.conftest import SEGUE, environment
 from tests.services.player import free_port
 
 _READY_S, _EMPTY_S = 120, 240
 
-# `python -m jobs.runtime.embedded_kafka`; but who asks that broker where it is must be sent to the proxy, too.
-_KEPT_BROKER = """\
+# `python -m jobs.runtime.embedded_kafka`, with the proxy's port advertised to clients.
+_BROKER_BEHIND_PROXY = """\
 import sys
 from pathlib import Path
 from jobs.runtime import embedded_kafka as broker, embedded_server as embedded
@@ -46,50 +46,50 @@ embedded.keep(broker.KAFKA, Path(sys.argv[2]))
 """
 
 
-class Kept:
-    """A command that is started again when it ends, a second later, as supervisord does it."""
+class SupervisedCommand:
+    """A command that is restarted a second after it ends, as supervisord does."""
 
-    def __init__(self, lake: Path, name: str, command: list[str], given: dict[str, str]) -> None:
+    def __init__(self, lake: Path, name: str, command: list[str], variables: dict[str, str]) -> None:
         self.log, self.starts = lake / "logs" / f"{name}.out", 0
-        self._command, self._given, self._told = command, given, threading.Event()
+        self._command, self._environment, self._stopped = command, variables, threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self.log.parent.mkdir(exist_ok=True)
-        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _keep(self) -> None:
-        while not self._told.is_set():
+    def _run(self) -> None:
+        while not self._stopped.is_set():
             with self.log.open("ab") as out:
-                self._process = subprocess.Popen(self._command, env=self._given, stdout=out, stderr=out)
+                self._process = subprocess.Popen(self._command, env=self._environment, stdout=out, stderr=out)
             self.starts += 1
             self._process.wait()
-            self._told.wait(1)
+            self._stopped.wait(1)
 
-    def said(self) -> list[str]:
-        """Return the lines so far."""
+    def lines(self) -> list[str]:
+        """Return the lines printed so far."""
         return self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
 
     def stop(self) -> None:
-        """End it."""
-        self._told.set()
+        """Terminate the command and stop restarting it."""
+        self._stopped.set()
         if self._process is not None:
             self._process.terminate()
         self._thread.join(60)
 
 
 class Clock:
-    """The time of day of every process that is started with `given`; those that run follow it at once."""
+    """Shifts the time of day of every process started with `environment`, at once and while it runs."""
 
     def __init__(self, folder: Path, wanted: bool) -> None:
         self._file, library = folder / "clock", folder / "clock.so"
         self._file.write_bytes(bytes(8))
-        self.given = {"LD_PRELOAD": str(library), "SOAK_CLOCK": str(self._file)} if wanted else {}
+        self.environment = {"LD_PRELOAD": str(library), "FAULT_CLOCK": str(self._file)} if wanted else {}
         if wanted:
             source = Path(__file__).with_name("clock.c")
             subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
 
     def set(self, seconds: int) -> None:
-        """Be so much ahead of the time."""
+        """Shift the clock by `seconds` against the real time."""
         with self._file.open("r+b") as file:
             file.write(struct.pack("q", seconds))
 
@@ -99,17 +99,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--seconds", type=float, default=15, help="of each trouble, and of the quiet after it"
+        "--seconds",
+        type=float,
+        default=15,
+        help="duration of each fault, and of the pause after it (default %(default)s)",
     )
-    parser.add_argument("--report", default="network.md")
-    parser.add_argument("--clock", action="store_true", help="the clock jumps, too; needs cc")
+    parser.add_argument("--report", default="network_faults.md")
+    parser.add_argument("--clock", action="store_true", help="also let the clock jump; needs cc")
     parser.add_argument(
-        "--disk-mib", type=int, default=0, help="as root: the lake on a disk of this size, which is filled"
+        "--disk-mib", type=int, default=0, help="put the lake on a disk of this size and fill it; needs root"
     )
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segue-network-"))
     with disk(folder, arguments.disk_mib):
-        text, good = soak(folder / "lake", arguments)
+        text, good = inject_all(folder / "lake", arguments)
         Path(arguments.report).write_text(text)
     print(text)
     if good:
@@ -118,143 +121,147 @@ def main() -> int:
 
 
 @dataclass
-class Place:
-    """Everything at work: the two networks, the clock, what is kept, where the player and the store are."""
+class TestBed:
+    """The running parts: two proxies, the clock, supervised commands, addresses of player and store."""
 
     lake: Path
     kafka: Proxy
     store: Proxy
     clock: Clock
-    kept: list[Kept]
+    commands: list[SupervisedCommand]
     player: str
     uri: str
 
 
 @contextmanager
-def started(lake: Path, clock: Clock) -> Iterator[Place]:
-    """Start broker, store, stream and serving, the last two behind proxies; end them after the block."""
+def start_test_bed(lake: Path, clock: Clock) -> Iterator[TestBed]:
+    """Run broker, store, stream and serving during the block, the last two behind proxies."""
     with ExitStack() as stack:
-        # Its port is known before it answers, which it is asked for through the proxy already.
+        # The port file is written before the broker answers, and clients already go through the proxy.
         kafka = Proxy(lambda: int(json.loads((lake / "kafka" / "ports.json").read_text())[0]))
-        plain = environment(lake) | clock.given
+        plain = environment(lake) | clock.environment
 
-        def keep(name: str, command: list[str], **given: str) -> Kept:
-            kept = Kept(lake, name, command, plain | given)
-            stack.callback(kept.stop)
-            return kept
+        def supervise(name: str, command: list[str], **variables: str) -> SupervisedCommand:
+            commands = SupervisedCommand(lake, name, command, plain | variables)
+            stack.callback(commands.stop)
+            return commands
 
-        keep("broker", [sys.executable, "-c", _KEPT_BROKER, str(kafka.port), str(lake / "kafka")])
-        keep("store", [sys.executable, "-m", "jobs.runtime.embedded_mongo", str(lake / "mongo")])
-        if not invariants.wait_until(lambda: _answer(lake), _READY_S):
+        supervise(
+            "broker", [sys.executable, "-c", _BROKER_BEHIND_PROXY, str(kafka.port), str(lake / "kafka")]
+        )
+        supervise("store", [sys.executable, "-m", "jobs.runtime.embedded_mongo", str(lake / "mongo")])
+        if not invariants.wait_until(lambda: _servers_answer(lake), _READY_S):
             raise SystemExit(f"broker and store did not start; see {lake}/logs")
-        store = Proxy(lambda: int(_port(lake)))
+        store = Proxy(lambda: int(_store_port(lake)))
         uri, port = f"mongodb://127.0.0.1:{store.port}/segue", free_port()
         with mongo.database(uri) as database:
             mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
-        given = {"SEGUE_MONGO": uri, "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}"}
-        kept = [
-            keep("stream", [SEGUE, "stream"], **given),
-            keep("serve", [SEGUE, "serve", "--port", str(port)], **given),
+        variables = {"SEGUE_MONGO": uri, "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}"}
+        commands = [
+            supervise("stream", [SEGUE, "stream"], **variables),
+            supervise("serve", [SEGUE, "serve", "--port", str(port)], **variables),
         ]
         if not invariants.wait_until(lambda: stream_status.is_alive(lake), _READY_S):
-            raise SystemExit(f"the stream did not start; see {kept[0].log}")
-        yield Place(lake, kafka, store, clock, kept, f"http://127.0.0.1:{port}", uri)
+            raise SystemExit(f"the stream did not start; see {commands[0].log}")
+        yield TestBed(lake, kafka, store, clock, commands, f"http://127.0.0.1:{port}", uri)
 
 
-def soak(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
-    """One trouble after another; return the report, and whether all is well."""
+def inject_all(lake: Path, arguments: argparse.Namespace) -> tuple[str, bool]:
+    """Inject one fault after another; return the report and whether every invariant holds."""
     synthetic_lake.make(lake)
-    secrets = invite(lake, [f"listener-{number}" for number in range(4)])
+    secrets = add_users(lake, [f"listener-{number}" for number in range(4)])
     rows: list[str] = []
-    with started(lake, Clock(lake.parent, arguments.clock)) as place:
+    with start_test_bed(lake, Clock(lake.parent, arguments.clock)) as test_bed:
         promises = Promises()
         listeners = [
-            Listener(place.player, name, secret, promises, rate=2, patient=number % 2 == 0, seed=1)
+            SimulatedClient(test_bed.player, name, secret, promises, rate=2, patient=number % 2 == 0, seed=1)
             for number, (name, secret) in enumerate(secrets.items())
         ]
         for listener in listeners:
             listener.start()
         time.sleep(arguments.seconds)
-        for name, begin, end in troubles(place, arguments):
-            rows.append(meet(name, begin, end, promises, place, arguments.seconds))
+        for name, begin, end in faults(test_bed, arguments):
+            rows.append(inject(name, begin, end, promises, test_bed, arguments.seconds))
             print(rows[-1], flush=True)
         for listener in listeners:
             listener.stop()
-        empty = invariants.wait_until(lambda: promises.accepted <= invariants.heard(lake), _EMPTY_S)
-        time.sleep(5)  # what follows from the last plays is written after them
-        wrong = invariants.wrong(lake, promises, place.uri)
-        found = [("the stream comes to its end", "" if empty else "events wait"), *wrong]
+        empty = invariants.wait_until(
+            lambda: promises.accepted <= invariants.event_ids_in_plays(lake), _EMPTY_S
+        )
+        time.sleep(5)  # feedback and lists are written after the plays
+        wrong = invariants.violations(lake, promises, test_bed.uri)
+        found = [("the stream has processed every event", "" if empty else "events are pending"), *wrong]
     return report(promises, rows, found), not any(wrong for _, wrong in found)
 
 
 def report(promises: Promises, rows: list[str], found: list[tuple[str, str]]) -> str:
-    """Return it all in Markdown."""
+    """Return the report in Markdown."""
     lines = [
-        f"{os.cpu_count()} cores; {len(promises.sent)} events sent, {len(promises.accepted)} accepted, {promises.refused} "
-        f"answers other than 2xx, longest time without audio {max(promises.silences, default=0):.1f} s.",
+        f"{os.cpu_count()} cores; {len(promises.sent)} events sent, {len(promises.accepted)} accepted, "
+        f"{promises.refused} answers other than 2xx, longest time without audio {max(promises.silences, default=0):.1f} s.",
         "",
-        "| trouble | accepted meanwhile | heard again after, s | starts of stream, serving | said first |",
+        "| fault | accepted during it | processed after, s | restarts of stream, serving | first lines |",
         "| --- | --- | --- | --- | --- |",
         *rows,
         "",
-        "| must hold | |",
+        "| invariant | |",
         "| --- | --- |",
         *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _answer(lake: Path) -> bool:
-    """Tell whether the lake's broker and store do their work."""
+def _servers_answer(lake: Path) -> bool:
+    """Return whether the lake's broker and store answer."""
     return embedded_server.is_running(embedded_kafka.KAFKA, lake / "kafka") and embedded_server.is_running(
         embedded_mongo.MONGO, lake / "mongo"
     )
 
 
-def _port(lake: Path) -> str:
-    """Return the port of the lake's store, as of its last start."""
+def _store_port(lake: Path) -> str:
+    """Return the port of the lake's store since its last start."""
     found = embedded_server.read_state(embedded_mongo.MONGO, lake / "mongo")
     return found[0].rpartition(":")[2].partition("/")[0] if found else "1"
 
 
-Trouble = tuple[str, Callable[[], object], Callable[[], object]]
+Fault = tuple[str, Callable[[], object], Callable[[], object]]
 
 
-def troubles(place: Place, arguments: argparse.Namespace) -> list[Trouble]:
-    """Return each trouble's name, how it begins and how it ends."""
-    made: list[Trouble] = [
+def faults(test_bed: TestBed, arguments: argparse.Namespace) -> list[Fault]:
+    """Return each fault's name, how it starts and how it ends."""
+    made: list[Fault] = [
         (
             f"{name} {mode}",
             lambda proxy=proxy, mode=mode: proxy.set(mode),
             lambda proxy=proxy: proxy.set("open"),
         )
-        for name, proxy in (("Kafka", place.kafka), ("MongoDB", place.store))
+        for name, proxy in (("Kafka", test_bed.kafka), ("MongoDB", test_bed.store))
         for mode in ("cut", "silent", "slow")
     ]
     if arguments.clock:
         made += [
-            ("the clock an hour ahead", lambda: place.clock.set(3600), lambda: place.clock.set(0)),
-            ("the clock an hour behind", lambda: place.clock.set(-3600), lambda: place.clock.set(0)),
+            ("the clock an hour ahead", lambda: test_bed.clock.set(3600), lambda: test_bed.clock.set(0)),
+            ("the clock an hour behind", lambda: test_bed.clock.set(-3600), lambda: test_bed.clock.set(0)),
         ]
     if arguments.disk_mib:
-        made.append(("the disk full", lambda: fill(place.lake), lambda: free(place.lake)))
+        made.append(("the disk full", lambda: fill(test_bed.lake), lambda: free(test_bed.lake)))
     return made
 
 
-def meet(
+def inject(
     name: str,
     begin: Callable[[], object],
     end: Callable[[], object],
     promises: Promises,
-    place: Place,
+    test_bed: TestBed,
     seconds: float,
 ) -> str:
-    """Let a trouble last and pass; return its row of the report."""
-    lake, kept = place.lake, place.kept
-    before, starts, said = (
+    """Inject one fault for `seconds`, wait for recovery; return its row of the report."""
+    lake, commands = test_bed.lake, test_bed.commands
+    before, starts, output = (
         len(promises.accepted),
-        [each.starts for each in kept],
-        [len(each.said()) for each in kept],
+        [each.starts for each in commands],
+        [len(each.lines()) for each in commands],
     )
     begin()
     time.sleep(seconds)
@@ -262,17 +269,18 @@ def meet(
     end()
     over = time.monotonic()
     wanted = set(promises.accepted)
-    again = invariants.wait_until(lambda: wanted <= invariants.heard(lake), _EMPTY_S)
-    heard = f"{time.monotonic() - over:.0f}" if again else "not"
+    again = invariants.wait_until(lambda: wanted <= invariants.event_ids_in_plays(lake), _EMPTY_S)
+    recovered_after = f"{time.monotonic() - over:.0f}" if again else "not"
     time.sleep(seconds / 2)
     lines = [
         line
-        for each, at in zip(kept, said, strict=True)
-        for line in each.said()[at:]
+        for each, at in zip(commands, output, strict=True)
+        for line in each.lines()[at:]
         if "Traceback" not in line
     ]
-    ended = " / ".join(str(each.starts - at) for each, at in zip(kept, starts, strict=True))
-    return f"| {name} | {accepted} | {heard} | {ended} | {len(lines)} lines: {'; '.join(lines[:2])[:200]} |"
+    ended = " / ".join(str(each.starts - at) for each, at in zip(commands, starts, strict=True))
+    first_lines = "; ".join(lines[:2])[:200]
+    return f"| {name} | {accepted} | {recovered_after} | {ended} | {len(lines)} lines: {first_lines} |"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A network that can be cut."""
+"""A TCP proxy whose connection can be cut, silenced or slowed down."""
 
 import asyncio
 import threading
@@ -11,26 +11,26 @@ _CHUNK = 16 * 1024
 
 
 class Proxy:
-    """A port of 127.0.0.1 that leads to another one: open, cut, silent (takes and gives nothing), or slow."""
+    """Forwards a port of 127.0.0.1 to another: open, cut, silent (forwards nothing) or slow."""
 
     def __init__(self, to: Callable[[], int]) -> None:
-        self.mode, self.met, self._to = "open", 0, to
+        self.mode, self.connections, self._to = "open", 0, to
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = free_port()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._meet, "127.0.0.1", self.port), self._loop
+            asyncio.start_server(self._accept, "127.0.0.1", self.port), self._loop
         ).result()
 
     def set(self, mode: str) -> None:
-        """Change what the network is like; whatever is connected is cut off by "cut"."""
+        """Set the mode; "cut" also aborts open connections."""
         self.mode = mode
         if mode == "cut":
             self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
 
-    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.met += 1
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         if self.mode == "cut":
             return writer.transport.abort()
         try:
@@ -38,11 +38,11 @@ class Proxy:
         except OSError:
             return writer.transport.abort()
         self._writers |= {writer, there_writer}
-        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+        await asyncio.gather(self._forward(reader, there_writer), self._forward(there_reader, writer))
         self._writers -= {writer, there_writer}
         return None
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 while self.mode == "silent":

@@ -1,9 +1,10 @@
-"""kill -9 at every process of `segue up`, at random, while listeners play and nightly_refresh runs; then what is left.
+"""kill -9 on random processes of `segue up` while clients play and nightly_refresh runs; then check the
+invariants.
 
-    python -m tests.faults.process_kills [--kills 50] [--seed 1] [--gap 15] [--report kills.md]
+    python -m tests.faults.process_kills [--kills 50] [--seed 1] [--gap 15] [--report process_kills.md]
 
-Makes a demo library and a lake of its own in a temporary folder (--folder to keep them), some 20 minutes for 50 kills. Exit
-1, and the folder stays, where anything that was accepted is lost or doubled, or anything has not come back.
+Writes a demo library and a lake to a temporary folder (--folder keeps them); about 20 minutes for 50 kills.
+Exit 1, and the folder stays, if an accepted event is lost or doubled, or a part has not recovered.
 """
 
 import argparse
@@ -30,16 +31,16 @@ import psutil
 
 from jobs.runtime import health, processes, stream_status, supervisor
 from tests.faults import invariants
-from tests.faults.simulated_clients import Listener, Promises, invite
+from tests.faults.simulated_clients import Promises, SimulatedClient, add_users
 from tests.services.conftest import SEGUE, environment, segue
 
-# What tells a process's part, in this order, and the service whose health says that the part is back; None for what belongs
-# to a task, which Airflow tries again.
+# Part, a piece of its command line (the first match counts), and the service whose health shows that the part
+# has recovered; None for parts of a task, which Airflow retries.
 PARTS = (
     ("MongoDB", "-Dsegue.mongo=", "mongo"),
-    ("MongoDB's keeper", "-m jobs.runtime.embedded_mongo", "mongo"),
+    ("MongoDB's parent", "-m jobs.runtime.embedded_mongo", "mongo"),
     ("Kafka", "-Dsegue.kafka=", "kafka"),
-    ("Kafka's keeper", "-m jobs.runtime.embedded_kafka", "kafka"),
+    ("Kafka's parent", "-m jobs.runtime.embedded_kafka", "kafka"),
     ("stream", "segue stream", "stream"),
     ("stream's JVM", "pyspark-shell", "stream"),
     ("MLflow", "mlflow.server", "mlflow"),
@@ -56,13 +57,17 @@ PARTS = (
 
 _UP_S, _EMPTY_S = 300, 180
 
-# Seconds of a night, with the minutes between four tries of a task.
-_NIGHT_S = 1_800
+# Time limit of one nightly run, including the minutes between four tries of a task.
+_NIGHTLY_LIMIT_S = 1_800
 
 
 @dataclass
 class Kill:
-    """One kill: seconds since the start and since 1970, the part, its process, all of the part, seconds until it was back."""
+    """One kill.
+
+    at: seconds since the start; time: since 1970; known: all process ids of the part then; back: seconds
+    until recovery.
+    """
 
     at: float
     time: float
@@ -74,7 +79,7 @@ class Kill:
 
 
 def victims(home: supervisor.ServiceHome) -> dict[str, list[psutil.Process]]:
-    """Return the processes of each part that lives now; supervisord is none of them."""
+    """Return the running processes by part, supervisord excluded."""
     found: dict[str, list[psutil.Process]] = {}
     for process in processes.find_processes(home):
         with suppress(psutil.Error):
@@ -86,16 +91,16 @@ def victims(home: supervisor.ServiceHome) -> dict[str, list[psutil.Process]]:
 
 
 class Killer:
-    """Kills, and looks how long each part is away."""
+    """Kills random processes and measures how long each part takes to recover."""
 
     def __init__(self, home: supervisor.ServiceHome, seed: int) -> None:
         self.home, self.kills = home, [Kill] * 0
         self._chance, self._begun = random.Random(seed), time.monotonic()
-        self._told = threading.Event()
-        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._stopped = threading.Event()
+        self._watch = threading.Thread(target=self._watch_recovery, daemon=True)
 
     def run(self, count: int, gap_s: float) -> None:
-        """Kill so many, one after another, each some time after the one before."""
+        """Kill `count` processes, with exponentially distributed pauses of `gap_s` on average."""
         self._watch.start()
         while len(self.kills) < count:
             time.sleep(2 + self._chance.expovariate(1 / gap_s))
@@ -111,84 +116,91 @@ class Killer:
                 print(f"{self.kills[-1].at:6.0f} s  kill -9 {process.pid}  {part}", flush=True)
 
     def stop(self) -> bool:
-        """Wait until all is back, or for as long as that may take; return whether it is."""
+        """Wait until every part has recovered or the time limit; return whether all did."""
         waiting = [kill for kill in self.kills if kill.service]
         good = invariants.wait_until(lambda: all(kill.back is not None for kill in waiting), _UP_S)
-        self._told.set()
+        self._stopped.set()
         self._watch.join()
         for kill in waiting:
             if kill.back is None:
-                print(
-                    f"not back: {kill}, health {health.check_health(self.home, supervisor.define_services(self.home, self.home.state()))}"
-                )
+                services = supervisor.define_services(self.home, self.home.state())
+                print(f"not recovered: {kill}, health {health.check_health(self.home, services)}")
         return good
 
-    def _look(self) -> None:
-        wanted = supervisor.define_services(self.home, self.home.state())
-        while not self._told.wait(0.5):
+    def _watch_recovery(self) -> None:
+        services = supervisor.define_services(self.home, self.home.state())
+        while not self._stopped.wait(0.5):
             away = [kill for kill in self.kills if kill.service and kill.back is None]
             if not away:
                 continue
-            good, spoken, living = health.check_health(self.home, wanted), self._spoken(), victims(self.home)
+            good, spoken, living = (
+                health.check_health(self.home, services),
+                self._last_reports(),
+                victims(self.home),
+            )
             for kill in away:
-                # By its number: Linux tells when a process began to the second before, and supervisord is quicker than that.
+                # Compare process ids, not start times: Linux rounds those to a second, and supervisord
+                # restarts faster.
                 new = any(process.pid not in kill.known for process in living.get(kill.part, []))
                 service = str(kill.service)
-                # What is only known to have been healthy of late must have spoken since.
+                # Services known only by a heartbeat must have sent one since the kill.
                 if new and good[service] and spoken.get(service, kill.time + 1) > kill.time:
                     kill.back = time.monotonic() - self._begun - kill.at
 
-    def _spoken(self) -> dict[str, float]:
-        """Return when those last said how they are that are not asked themselves, in seconds since 1970."""
+    def _last_reports(self) -> dict[str, float]:
+        """Return the time (s since 1970) of the last heartbeat of services that are not asked directly."""
         found = dict.fromkeys(("stream", "scheduler", "dag-processor"), 0.0)
         found["stream"] = (stream_status.read(self.home.lake) or {}).get("at", 0.0)
         with suppress(OSError, HTTPException, ValueError, KeyError):
             address = f"http://127.0.0.1:{self.home.state()['airflow']}/api/v2/monitor/health"
             with urllib.request.urlopen(address, timeout=10) as answer:
-                said = json.loads(answer.read())
+                output = json.loads(answer.read())
             for name in ("scheduler", "dag_processor"):
-                at = datetime.fromisoformat(said[name][f"latest_{name}_heartbeat"])
+                at = datetime.fromisoformat(output[name][f"latest_{name}_heartbeat"])
                 found[name.replace("_", "-")] = at.timestamp()
         return found
 
 
-class Nights(threading.Thread):
-    """nightly_refresh by Airflow's REST API, one after another until told; how each ended."""
+class NightlyRuns(threading.Thread):
+    """Runs nightly_refresh through Airflow's REST API, one after another until stopped.
+
+    Records how each ended.
+    """
 
     def __init__(self, home: supervisor.ServiceHome) -> None:
         super().__init__(daemon=True)
         self.home, self.ended, self.tries = home, [""] * 0, Counter[str]()
-        self._told = threading.Event()
+        self._stopped = threading.Event()
 
     def stop(self) -> bool:
-        """Wait for the night at hand, and for one more where that has failed; return whether the last was a success."""
-        self._told.set()
-        self.join(2 * _NIGHT_S)
+        """Wait for the current run, and run once more if it failed; return whether the last one succeeded."""
+        self._stopped.set()
+        self.join(2 * _NIGHTLY_LIMIT_S)
         if not self.ended or self.ended[-1] != "success":
-            self._night()
+            self._run_once()
         return self.ended[-1] == "success"
 
     def run(self) -> None:
-        while not self._told.is_set():
-            self._night()
+        while not self._stopped.is_set():
+            self._run_once()
 
-    def _night(self) -> None:
+    def _run_once(self) -> None:
         runs = "/api/v2/dags/nightly_refresh/dagRuns"
-        run_id = f"soak-{len(self.ended)}-{time.time_ns()}"
+        run_id = f"fault-{len(self.ended)}-{time.time_ns()}"
         body = {"logical_date": None, "dag_run_id": run_id, "conf": {"force": True}}
-        deadline, state, tasks = time.monotonic() + _NIGHT_S, "not begun", []
+        deadline, state, tasks = time.monotonic() + _NIGHTLY_LIMIT_S, "not started", []
         while state not in ("success", "failed") and time.monotonic() < deadline:
             time.sleep(2)
             with suppress(OSError, HTTPException, ValueError, KeyError):
                 token = self._call(
                     "/auth/token", None, {"username": "admin", "password": self.home.secrets()["admin"]}
                 )
-                given = token["access_token"]
-                if state == "not begun":
+                access_token = token["access_token"]
+                if state == "not started":
                     with suppress(urllib.error.HTTPError):  # 409: the answer was lost, not the request
-                        self._call(runs, given, body)
-                state = self._call(f"{runs}/{run_id}", given)["state"]
-                tasks = self._call(f"{runs}/{run_id}/taskInstances", given)["task_instances"]
+                        self._call(runs, access_token, body)
+                state = self._call(f"{runs}/{run_id}", access_token)["state"]
+                tasks = self._call(f"{runs}/{run_id}/taskInstances", access_token)["task_instances"]
         self.ended.append(state)
         self.tries.update({task["task_id"]: max(0, task["try_number"] - 1) for task in tasks})
         print(f"nightly_refresh {len(self.ended)}: {state}", flush=True)
@@ -203,49 +215,52 @@ class Nights(threading.Thread):
             return json.loads(answer.read())
 
 
-def without_supervisord(home: supervisor.ServiceHome, up: list[str]) -> list[tuple[str, str]]:
-    """Kill what keeps all others: `segue status` says so, and `segue up` brings everything back."""
+def kill_supervisord(home: supervisor.ServiceHome, up: list[str]) -> list[tuple[str, str]]:
+    """Kill supervisord: `segue status` must report it and `segue up` must restart everything."""
     psutil.Process(home.state()["supervisord"]).kill()
-    said = segue(home.lake, "status", status=1).stderr
-    begun = time.monotonic()
+    output = segue(home.lake, "status", status=1).stderr
+    started = time.monotonic()
     done = subprocess.run(up, env=environment(home.lake), capture_output=True, text=True, timeout=_UP_S)
-    print(f"supervisord killed; `segue up` had all back after {time.monotonic() - begun:.0f} s", flush=True)
+    print(
+        f"supervisord killed; `segue up` had everything back after {time.monotonic() - started:.0f} s",
+        flush=True,
+    )
     return [
-        ("`segue status` says that supervisord was killed", "" if "supervisord" in said else said),
-        ("`segue up` takes its place", done.stderr if done.returncode else ""),
+        ("`segue status` reports that supervisord was killed", "" if "supervisord" in output else output),
+        ("`segue up` restarts supervisord", done.stderr if done.returncode else ""),
     ]
 
 
 def report(
     killer: Killer,
-    nights: Nights,
+    nights: NightlyRuns,
     promises: Promises,
     found: list[tuple[str, str]],
     silence: float,
     seed: int,
 ) -> str:
-    """Return it all in Markdown."""
+    """Return the report in Markdown."""
     away = Counter[str](kill.part for kill in killer.kills)
     lines = [
         f"# {len(killer.kills)} kill -9 over `segue up`, seed {seed}, {datetime.now(UTC):%Y-%m-%d}",
         "",
-        f"{os.cpu_count()} cores. {len(promises.sent)} events sent, {len(promises.accepted)} accepted, {promises.refused} "
-        f"answers other than 2xx, {promises.repeated} sent again with the same id. Longest time without audio for anybody "
+        f"{os.cpu_count()} cores. {len(promises.sent)} events sent, {len(promises.accepted)} accepted, "
+        f"{promises.refused} answers other than 2xx, {promises.repeated} re-sent with the same id. Longest time without audio "
         f"{silence:.1f} s. nightly_refresh: {', '.join(nights.ended)}; retries: "
         f"{', '.join(f'{task} {n}' for task, n in sorted(nights.tries.items()) if n) or 'none'}.",
         "",
-        "| must hold | |",
+        "| invariant | |",
         "| --- | --- |",
         *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
         "",
-        "| part | kills | back after, s (median, longest) |",
+        "| part | kills | recovered after, s (median, longest) |",
         "| --- | --- | --- |",
     ]
     for part, count in sorted(away.items()):
         times = sorted(kill.back for kill in killer.kills if kill.part == part and kill.back is not None)
-        shown = f"{times[len(times) // 2]:.1f}, {times[-1]:.1f}" if times else "the task is tried again"
-        lines.append(f"| {part} | {count} | {shown} |")
-    lines += ["", "| at, s | killed | process | back after, s |", "| --- | --- | --- | --- |"]
+        recovery = f"{times[len(times) // 2]:.1f}, {times[-1]:.1f}" if times else "the task is retried"
+        lines.append(f"| {part} | {count} | {recovery} |")
+    lines += ["", "| at, s | killed | process | recovered after, s |", "| --- | --- | --- | --- |"]
     for kill in killer.kills:
         back = "" if kill.service is None else "not" if kill.back is None else f"{kill.back:.1f}"
         lines.append(f"| {kill.at:.0f} | {kill.part} | {kill.pid} | {back} |")
@@ -259,30 +274,34 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--gap", type=float, default=15, help="seconds between two kills on average, beside two more"
+        "--gap",
+        type=float,
+        default=15,
+        help="average seconds between two kills, plus two (default %(default)s)",
     )
     parser.add_argument("--listeners", type=int, default=6)
     parser.add_argument("--tracks", type=int, default=20)
+    parser.add_argument("--folder", help="new folder to keep (default: a temporary one, deleted on success)")
     parser.add_argument(
-        "--folder", help="a new folder, which stays; else a temporary one, which goes where all is well"
+        "--port",
+        type=int,
+        default=23000,
+        help="port of the player; Airflow and MLflow take the next two (default %(default)s)",
     )
-    parser.add_argument(
-        "--port", type=int, default=23000, help="of the player; Airflow and MLflow take the next two"
-    )
-    parser.add_argument("--report", default="kills.md")
+    parser.add_argument("--report", default="process_kills.md")
     arguments = parser.parse_args()
     folder = Path(arguments.folder or tempfile.mkdtemp(prefix="segue-kills-")).absolute()
     home = supervisor.ServiceHome(folder / "lake")
     print(f"in {folder}", flush=True)
     segue(home.lake, "demo", "--out", str(folder / "demo"), "--tracks", str(arguments.tracks))
     segue(home.lake, "run", "--library", str(folder / "demo"), "--k", "3", "--seeds", "1")
-    secrets = invite(home.lake, [f"listener-{number}" for number in range(arguments.listeners)])
+    secrets = add_users(home.lake, [f"listener-{number}" for number in range(arguments.listeners)])
     port = arguments.port
     up = [SEGUE, "up", "--library", str(folder / "demo"), "--port", str(port)]
     up += ["--airflow-port", str(port + 1), "--mlflow-port", str(port + 2)]
     try:
         subprocess.run(up, env=environment(home.lake), check=True, timeout=_UP_S)
-        found, text = soak(home, up, secrets, arguments)
+        found, text = inject(home, up, secrets, arguments)
     finally:
         processes.stop_all(home)
     found.append(
@@ -296,41 +315,41 @@ def main() -> int:
     return 0 if good else 1
 
 
-def soak(
+def inject(
     home: supervisor.ServiceHome, up: list[str], secrets: dict[str, str], arguments: argparse.Namespace
 ) -> tuple[list[tuple[str, str]], str]:
-    """Play, kill, wait; return what must hold with what is wrong, and the report."""
-    promises, nights, killer = Promises(), Nights(home), Killer(home, arguments.seed)
+    """Play, kill, wait for recovery; return the invariants with their violations, and the report."""
+    promises, nights, killer = Promises(), NightlyRuns(home), Killer(home, arguments.seed)
     base = f"http://127.0.0.1:{home.state()['serving']}"
     listeners = [
-        Listener(base, name, secret, promises, rate=0.8, patient=number % 2 == 0, seed=arguments.seed)
+        SimulatedClient(base, name, secret, promises, rate=0.8, patient=number % 2 == 0, seed=arguments.seed)
         for number, (name, secret) in enumerate(secrets.items())
     ]
     for each in [*listeners, nights]:
         each.start()
     killer.run(arguments.kills, arguments.gap)
     back = killer.stop()
-    found = [("every part is back, and healthy", "" if back else "see below")]
-    found.append(("the last nightly_refresh is a success", "" if nights.stop() else nights.ended[-1]))
+    found = [("every part has recovered", "" if back else "see below")]
+    found.append(("the last nightly_refresh succeeded", "" if nights.stop() else nights.ended[-1]))
     silence = max(promises.silences, default=0.0)
-    found += without_supervisord(home, up)
+    found += kill_supervisord(home, up)
     for listener in listeners:
         listener.stop()
     empty = invariants.wait_until(
-        lambda: promises.accepted <= invariants.heard(home.lake) and _lag(home) == 0, _EMPTY_S
+        lambda: promises.accepted <= invariants.event_ids_in_plays(home.lake) and _lag(home) == 0, _EMPTY_S
     )
-    found.append(("the stream comes to its end", "" if empty else f"{_lag(home)} waiting"))
+    found.append(("the stream has processed every event", "" if empty else f"{_lag(home)} waiting"))
     time.sleep(3)
-    # Should a check itself fail, twenty minutes are not lost.
-    kept = {
+    # Written first, so that a failing check does not lose twenty minutes.
+    record = {
         "sent": promises.sent,
         "accepted": sorted(promises.accepted),
         "kills": [vars(kill) | {"known": sorted(kill.known)} for kill in killer.kills],
     }
-    (home.lake.parent / "promises.json").write_text(json.dumps(kept))
-    found += invariants.wrong(home.lake, promises)
-    said = subprocess.run([SEGUE, "status"], env=environment(home.lake), capture_output=True, text=True)
-    found.append(("`segue status` is content", said.stderr if said.returncode else ""))
+    (home.lake.parent / "promises.json").write_text(json.dumps(record))
+    found += invariants.violations(home.lake, promises)
+    output = subprocess.run([SEGUE, "status"], env=environment(home.lake), capture_output=True, text=True)
+    found.append(("`segue status` reports no fault", output.stderr if output.returncode else ""))
     return found, report(killer, nights, promises, found, silence, arguments.seed)
 
 

@@ -1,10 +1,10 @@
-"""The network to MLflow cut, silent and slow while the steps that need it are at work.
+"""The network to MLflow cut, silent and slow while steps that need it run.
 
-    python -m tests.faults.registry_faults [--seconds 10] [--report registry.md]
+    python -m tests.faults.registry_faults [--seconds 10] [--report registry_faults.md]
 
-A server of its own behind a proxy of ours, over a demo library of twelve tracks. The trouble begins with the step's first
-connection. A step ends well when it is over, or says in one line what is away; then the same command must do it. Exit 1 where
-anything is otherwise.
+An MLflow server behind a proxy, over a demo library of twelve tracks. The fault starts with the step's first
+connection. A step must succeed, or report in one line that MLflow is unavailable and succeed when re-run.
+Exit 1 if not.
 """
 
 import argparse
@@ -30,27 +30,27 @@ from tests.services.player import free_port
 
 MODES = ("cut", "silent", "slow")
 
-# A step, with MLflow's own tries.
+# Time limit of a step, including MLflow's own retries.
 _STEP_S = 600
 
 
 def steps(number: int) -> list[list[str]]:
-    """Return the steps that need MLflow; each number makes a model of its own."""
+    """Return the commands that need MLflow; each `number` trains a different model."""
     trained = ["cluster", "--k", "3", "--seeds", "1", "--seed", str(number)]
     return [trained, ["evaluate"], ["promote", "--force"], ["publish"], ["rollback"], ["models"]]
 
 
 @contextmanager
 def server(lake: Path) -> Iterator[int]:
-    """Have an MLflow server over the lake's runs, as `segue up` has it; its port."""
+    """Run an MLflow server over the lake, as `segue up` does; yield its port."""
     home, ports = (
         supervisor.ServiceHome(lake),
         {name: free_port() for name in ("serving", "airflow", "mlflow")},
     )
     service = next(service for service in supervisor.define_services(home, ports) if service.name == "mlflow")
-    given = supervisor.airflow_environment(home, ports, master="local[2]", library=None)
+    variables = supervisor.airflow_environment(home, ports, master="local[2]", library=None)
     with (lake / "mlflow.out").open("wb") as out:
-        process = subprocess.Popen(service.command, env=given, stdout=out, stderr=out)
+        process = subprocess.Popen(service.command, env=variables, stdout=out, stderr=out)
     try:
         if not invariants.wait_until(lambda: _answers(str(service.health)), 120):
             raise SystemExit(f"MLflow did not start; see {lake}/mlflow.out")
@@ -67,38 +67,38 @@ def _answers(address: str) -> bool:
 
 
 @dataclass
-class Ended:
-    """How a command ended: its exit status, what it said last, all of its stderr, and after how long."""
+class CommandResult:
+    """A finished command: exit status, last line, stderr, duration in seconds."""
 
     status: int
-    said: str
+    last_line: str
     errors: str
     seconds: float
 
 
-def run(lake: Path, address: str, words: list[str]) -> Ended:
-    """Run a command to its end."""
-    begun, given = time.monotonic(), environment(lake) | {"SEGUE_MLFLOW": address}
+def run(lake: Path, address: str, words: list[str]) -> CommandResult:
+    """Run a command and return its result."""
+    started, variables = time.monotonic(), environment(lake) | {"SEGUE_MLFLOW": address}
     done = subprocess.run(
-        [SEGUE, *words], env=given, capture_output=True, text=True, timeout=_STEP_S, check=False
+        [SEGUE, *words], env=variables, capture_output=True, text=True, timeout=_STEP_S, check=False
     )
-    said = ((done.stderr if done.returncode else done.stdout).strip() or "nothing").splitlines()[-1]
-    return Ended(done.returncode, said, done.stderr, time.monotonic() - begun)
+    output = ((done.stderr if done.returncode else done.stdout).strip() or "nothing").splitlines()[-1]
+    return CommandResult(done.returncode, output, done.stderr, time.monotonic() - started)
 
 
-def troubled(proxy: Proxy, mode: str, seconds: float, over: threading.Event) -> None:
-    """Have the trouble from the next connection on, for so long; slow is slow until the step is over."""
-    before = proxy.met
-    while proxy.met == before and not over.is_set():
+def inject_fault(proxy: Proxy, mode: str, seconds: float, over: threading.Event) -> None:
+    """Set the fault from the next connection on for `seconds`; "slow" lasts until the step is over."""
+    before = proxy.connections
+    while proxy.connections == before and not over.is_set():
         time.sleep(0.02)
-    time.sleep(0.3)  # amid what it says
+    time.sleep(0.3)  # in the middle of the exchange
     proxy.set(mode)
     over.wait(_STEP_S if mode == "slow" else seconds)
     proxy.set("open")
 
 
-def soak(lake: Path, seconds: float) -> tuple[list[str], list[tuple[str, str]]]:
-    """Bring each trouble to each step; return the report's rows, and what must hold with what is wrong."""
+def inject_all(lake: Path, seconds: float) -> tuple[list[str], list[tuple[str, str]]]:
+    """Inject each fault into each step; return report rows and invariants with their violations."""
     rows, bad = [], []
     with server(lake) as port:
         proxy = Proxy(lambda: port)
@@ -106,19 +106,20 @@ def soak(lake: Path, seconds: float) -> tuple[list[str], list[tuple[str, str]]]:
         for number, mode in enumerate(MODES, 1):
             for words in steps(number):
                 over = threading.Event()
-                trouble = threading.Thread(target=troubled, args=(proxy, mode, seconds, over))
-                trouble.start()
+                fault = threading.Thread(target=inject_fault, args=(proxy, mode, seconds, over))
+                fault.start()
                 ended = run(lake, address, words)
                 over.set()
-                trouble.join()
+                fault.join()
                 rows.append(
-                    f"| {words[0]} | {mode} | {ended.seconds:.0f} | {ended.status} | {ended.said[:160]} |"
+                    f"| {words[0]} | {mode} | {ended.seconds:.0f} | {ended.status} | "
+                    f"{ended.last_line[:160]} |"
                 )
                 print(rows[-1], flush=True)
-                if ended.status and ("Traceback" in ended.errors or "mlflow" not in ended.said.lower()):
-                    bad.append(f"{words[0]}, {mode}: {ended.said}")
+                if ended.status and ("Traceback" in ended.errors or "mlflow" not in ended.last_line.lower()):
+                    bad.append(f"{words[0]}, {mode}: {ended.last_line}")
                 if ended.status and (again := run(lake, address, words)).status:
-                    bad.append(f"{words[0]} again: {again.said}")
+                    bad.append(f"{words[0]} again: {again.last_line}")
         client = MlflowClient(address, registry_uri=address)
         champions = [m.aliases for m in client.search_registered_models()]
         running = [
@@ -128,9 +129,9 @@ def soak(lake: Path, seconds: float) -> tuple[list[str], list[tuple[str, str]]]:
         ]
     one = len(champions) == 1 and "champion" in champions[0]
     return rows, [
-        ("a step is done, or says that MLflow is away; then the same command does it", "; ".join(bad)),
+        ("a step succeeds, or reports that MLflow is unavailable and succeeds when re-run", "; ".join(bad)),
         ("there is one model with one champion", "" if one else str(champions)),
-        ("no run is left at work", ", ".join(running)),
+        ("no run is left open", ", ".join(running)),
     ]
 
 
@@ -138,17 +139,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=10, help="that MLflow is away")
-    parser.add_argument("--report", default="registry.md")
+    parser.add_argument("--seconds", type=float, default=10, help="duration of a fault (default %(default)s)")
+    parser.add_argument("--report", default="registry_faults.md")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segue-registry-"))
     lake, music = folder / "lake", folder / "demo"
     subprocess.run([SEGUE, "demo", "--out", str(music), "--tracks", "12"], check=True)
     subprocess.run([SEGUE, "run", "--library", str(music)], env=environment(lake), check=True)
-    rows, found = soak(lake, arguments.seconds)
-    lines = ["| step | MLflow | seconds | exit | said last |", "| --- | --- | --- | --- | --- |", *rows, ""]
+    rows, found = inject_all(lake, arguments.seconds)
+    lines = ["| step | MLflow | seconds | exit | last line |", "| --- | --- | --- | --- | --- |", *rows, ""]
     lines += [
-        "| must hold | |",
+        "| invariant | |",
         "| --- | --- |",
         *(f"| {question} | {wrong or 'yes'} |" for question, wrong in found),
     ]
