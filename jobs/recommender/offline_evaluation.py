@@ -10,20 +10,15 @@ import copy
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from pyspark.ml.recommendation import ALS
 from pyspark.sql import SparkSession
 
 from jobs.model.metrics import K, ranking_metrics
+from jobs.plays.splits import TUNING_SPLITS, Play, temporal_split
 from jobs.recommender import collaborative, item_catalog, profiles, ranking
-
-# Of the plays, in the order of time, so many are known; and of those, where the blend is chosen.
-TRAIN_SHARE, TUNING_SPLITS = 0.8, (0.6, 0.8)
-
-# The latest plays that a blend is chosen by and judged on: some 300 MB of Python.
-MAX_PLAYS = 500_000
 
 # Listeners who are asked about, evenly over all: for a figure, and for each choice.
 EVALUATION_USERS, TUNING_USERS = 500, 150
@@ -58,7 +53,6 @@ WEIGHT_GRID = (
 
 _HEARD = ("finished", "liked")
 
-Play = dict[str, Any]
 ItemSets = Sequence[set[int]]
 T = TypeVar("T")
 
@@ -78,13 +72,6 @@ class Holdout:
     profiles: list[profiles.Profile]
     before: list[set[int]]
     after: list[set[int]]
-
-
-def temporal_split(plays: Sequence[Play], known: float = TRAIN_SHARE) -> tuple[list[Play], list[Play]]:
-    """Return the plays before and after the split, in the order of time."""
-    ordered = sorted(plays, key=lambda play: (play["played_at"], play["event_id"]))
-    at = int(len(ordered) * known)
-    return ordered[:at], ordered[at:]
 
 
 def build_holdout(

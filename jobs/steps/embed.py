@@ -17,9 +17,8 @@ from jobs.lake.storage import Lake, open_lake
 from jobs.model import neural, recipes, training_data
 from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, concat_groups, fit_group, l2_normalize, pca
 from jobs.model.metrics import k_occurrence_skew
-from jobs.plays import play_log
+from jobs.plays import play_log, splits
 from jobs.progress import StepResult
-from jobs.recommender import offline_evaluation
 from jobs.spark import session
 
 MAX_DIMENSIONS = 512
@@ -68,7 +67,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
         parameters |= neural.parse_parameters(arguments)
         by_plays = arguments.neural_labels == "plays"  # of which `evaluate` asks about the later ones
         plays = (
-            offline_evaluation.temporal_split(play_log.latest_plays(lake, offline_evaluation.MAX_PLAYS))[0]
+            splits.temporal_split(play_log.latest_plays(lake, splits.MAX_PLAYS))[0]
             if by_plays
             else None
         )

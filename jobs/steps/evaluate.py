@@ -34,7 +34,7 @@ from jobs.model.metrics import (
     ranking_metrics,
 )
 from jobs.paths import to_text
-from jobs.plays import play_log
+from jobs.plays import play_log, splits
 from jobs.progress import StepResult
 from jobs.recommender import item_catalog, offline_evaluation
 from jobs.spark import session
@@ -83,7 +83,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
         champion = None
     labels = read_labels(lake, arguments.labels)
     training = training_data.training_set(lake, version.tags["feature_version"])
-    plays = play_log.latest_plays(lake, offline_evaluation.MAX_PLAYS)
+    plays = play_log.latest_plays(lake, splits.MAX_PLAYS)
     identity = json.dumps([training.digest, sorted(labels.items()), [play["event_id"] for play in plays]])
     evaluated = hashlib.sha256(identity.encode()).hexdigest()[:16]
     beside = str(champion.version) if champion is not None else ""
@@ -159,7 +159,7 @@ def _tails(path: str) -> list[str]:
 
 
 def _play_metrics(
-    master: str, lake: Lake, version: Any, plays: list[offline_evaluation.Play]
+    master: str, lake: Lake, version: Any, plays: list[splits.Play]
 ) -> dict[str, dict[str, float]]:
     """Return how well the version's lists foretell the later plays, beside their parts; nothing where nobody can be asked."""
     if not plays:
@@ -168,7 +168,7 @@ def _play_metrics(
         catalogue = item_catalog.load(lake, str(version.version))
     except StepError:  # a version from before, that is not online and has no embeddings here any more
         return {}
-    before, after = offline_evaluation.temporal_split(plays)
+    before, after = splits.temporal_split(plays)
     question = offline_evaluation.build_holdout(catalogue.index_of, before, after)
     return (
         offline_evaluation.evaluate_systems(catalogue, before, question, session.get_session(master))
@@ -192,7 +192,7 @@ def _figures(
     version: Any,
     champion: Any,
     labels: dict[str, list[str]],
-    plays: list[offline_evaluation.Play],
+    plays: list[splits.Play],
 ) -> dict[str, dict[str, float]]:
     ids = [track_id for track_id, _ in training.keys]
     systems, learned = {}, False
@@ -243,9 +243,9 @@ class _PlaySplit:
     counts: np.ndarray  # listeners before the split, (tracks,)
 
 
-def _play_split(ids: list[str], plays: list[offline_evaluation.Play]) -> _PlaySplit:
+def _play_split(ids: list[str], plays: list[splits.Play]) -> _PlaySplit:
     number = {track_id: n for n, track_id in enumerate(ids)}
-    before, after = offline_evaluation.temporal_split(plays)
+    before, after = splits.temporal_split(plays)
     question = offline_evaluation.build_holdout(number, before, after)
     return _PlaySplit(question.before, question.after, offline_evaluation.listener_counts(number, before))
 

@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 from jobs.lake.schemas import ITEM_SIMILARITIES, PLAYS, RECOMMENDATIONS
 from jobs.lake.storage import Lake, open_lake
 from jobs.online import mongo, retention
-from jobs.plays import play_log
+from jobs.plays import play_log, splits
 from jobs.progress import StepResult
 from jobs.recommender import collaborative, item_catalog, offline_evaluation, profiles, ranking
 from jobs.runtime import embedded_mongo
@@ -77,7 +77,7 @@ def _update_ranking_weights(
     if before and before["learned_from"] == learned_from and lake.version(ITEM_SIMILARITIES):
         return before
     chosen = offline_evaluation.select_weights(
-        catalogue, play_log.latest_plays(lake, offline_evaluation.MAX_PLAYS)
+        catalogue, play_log.latest_plays(lake, splits.MAX_PLAYS)
     )
     # With nobody to ask yet co-listening does not count, but is there to be looked at.
     recipe, blend = (

@@ -16,7 +16,7 @@ import numpy as np
 from jobs.lake.schemas import EMBEDDINGS, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model.embedding import l2_normalize
-from jobs.plays import simulator
+from jobs.plays import simulator, splits
 from jobs.recommender import item_catalog, offline_evaluation
 from jobs.spark import session
 
@@ -68,7 +68,7 @@ def main() -> None:
             made = simulator.simulate_plays(
                 catalogue.ids.tolist(), genres, lengths, users=users, events=count, seed=seed, begin=BEGIN
             )
-            before, after = offline_evaluation.temporal_split(list(made))
+            before, after = splits.temporal_split(list(made))
             question = offline_evaluation.build_holdout(catalogue.index_of, before, after)
             for system, figures in offline_evaluation.evaluate_systems(
                 catalogue, before, question, spark

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.lake.schemas import PLAYS
 from jobs.model.embedding import l2_normalize
-from jobs.plays import simulator
+from jobs.plays import simulator, splits
 from jobs.recommender import collaborative, item_catalog, offline_evaluation
 from jobs.steps import recommend
 
@@ -77,7 +77,7 @@ def figures(spark):
                 seed=seed,
                 begin=NOW,
             )
-            before, after = offline_evaluation.temporal_split(list(made))
+            before, after = splits.temporal_split(list(made))
             found.append(
                 offline_evaluation.evaluate_systems(
                     tracks, before, offline_evaluation.build_holdout(tracks.index_of, before, after), spark
@@ -95,5 +95,5 @@ def test_the_hybrid_foretells_clearly_more_than(figures, system):
 
 def test_the_split_is_by_time():
     rows = [{"played_at": NOW + timedelta(minutes=n), "event_id": str(n)} for n in (3, 1, 2, 0, 4)]
-    before, after = offline_evaluation.temporal_split(rows)
+    before, after = splits.temporal_split(rows)
     assert [r["event_id"] for r in before] == ["0", "1", "2", "3"] and [r["event_id"] for r in after] == ["4"]

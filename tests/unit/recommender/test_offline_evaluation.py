@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from jobs.plays import splits
 from jobs.recommender import item_catalog, offline_evaluation
 
 TRACKS = 40
@@ -22,7 +23,7 @@ def test_where_nothing_was_heard_yet_the_sound_is_judged_alone():
         | {"played_at": begin + timedelta(minutes=n), "session_id": None, "duration_s": 30.0}
         for n, (track, event) in enumerate([*((n, "started") for n in (0, 4, 8, 12)), (16, "finished")])
     ]
-    before, after = offline_evaluation.temporal_split(plays)
+    before, after = splits.temporal_split(plays)
     question = offline_evaluation.build_holdout(catalogue.index_of, before, after)
     figures = offline_evaluation.evaluate_systems(
         catalogue, before, question, None
