@@ -2,7 +2,8 @@
 
     python -m tests.faults.disk_full [--mib 600] [--seconds 20] [--report disk_full.md]
 
-Needs root, to mount. The lake is on a file system of its own, which is filled completely or nearly. With space again every step
+Needs root, to mount. The lake is
+on a file system of its own, which is filled completely or nearly. With space again every step
 must produce what it produces otherwise, and every service must recover by itself. Exit 1 if not, and the
 lake's logs stay.
 """

@@ -198,7 +198,8 @@ def report(promises: Promises, rows: list[str], found: list[tuple[str, str]]) ->
     """Return the report in Markdown."""
     lines = [
         f"{os.cpu_count()} cores; {len(promises.sent)} events sent, {len(promises.accepted)} accepted, "
-        f"{promises.refused} answers other than 2xx, longest time without audio {max(promises.silences, default=0):.1f} s.",
+        f"{promises.refused} answers other than 2xx, "
+        f"longest time without audio {max(promises.silences, default=0):.1f} s.",
         "",
         "| fault | accepted during it | processed after, s | restarts of stream, serving | first lines |",
         "| --- | --- | --- | --- | --- |",

@@ -245,8 +245,8 @@ def report(
         f"# {len(killer.kills)} kill -9 over `segue up`, seed {seed}, {datetime.now(UTC):%Y-%m-%d}",
         "",
         f"{os.cpu_count()} cores. {len(promises.sent)} events sent, {len(promises.accepted)} accepted, "
-        f"{promises.refused} answers other than 2xx, {promises.repeated} re-sent with the same id. Longest time without audio "
-        f"{silence:.1f} s. nightly_refresh: {', '.join(nights.ended)}; retries: "
+        f"{promises.refused} answers other than 2xx, {promises.repeated} re-sent with the same id. "
+        f"Longest time without audio {silence:.1f} s. nightly_refresh: {', '.join(nights.ended)}; retries: "
         f"{', '.join(f'{task} {n}' for task, n in sorted(nights.tries.items()) if n) or 'none'}.",
         "",
         "| invariant | |",

@@ -86,8 +86,8 @@ class Walkthrough:
         wanted = [line.rstrip() for line in output if not re.match(r"\d\d:\d\d:\d\d ", line)]
         text = re.sub(r"(admin|viewer) / [^\s;]+", r"\1 / ********", "\n".join(wanted))
         self.lines.append(
-            f"`{command_line}`, {time.monotonic() - started:.0f} s, at most {silence:.0f} s without a line:\n\n"
-            f"```\n{text}\n```\n"
+            f"`{command_line}`, {time.monotonic() - started:.0f} s, "
+            f"at most {silence:.0f} s without a line:\n\n```\n{text}\n```\n"
         )
         return "".join(output)
 
