@@ -1,7 +1,9 @@
-# make run            set up what is missing, then the batch over the demo library (MUSIC=folder for your own) and `segue up`
-# make test           set up, then the tests          make lint   the linter, the formatter, the type checker
-# make lock           write requirements.lock anew    make clean  remove the environment and the demo library
-# make audit          known holes in what is locked, as PyPI tells them
+# make run     set up if needed, run the batch over the demo library (MUSIC=folder for your own), then `segue up`
+# make test    set up if needed, run the tests
+# make lint    linter, formatter, type checker, import contracts
+# make lock    resolve requirements.lock again
+# make audit   list known vulnerabilities of the locked packages (PyPI's advisories)
+# make clean   remove the environment and the demo library
 MUSIC ?=
 BIN = .venv/bin
 
@@ -23,17 +25,18 @@ lint: .venv/.ready
 	@$(BIN)/ruff check jobs serving dags tests
 	@$(BIN)/ruff format --check jobs serving dags tests
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 
 .venv/.ready: requirements.lock setup.cfg pyproject.toml spark_conf/jars.lock .ci/setup
 	@bash .ci/setup
 
-# A package that is not locked yet must not keep the lock from being written: uv is all it takes.
+# Needs only uv, not .ready: a new package must be locked before set-up can install it.
 lock:
 	@[ -x $(BIN)/uv ] || bash .ci/setup
 	@$(BIN)/uv pip compile --quiet setup.cfg --extra dev --extra server --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --custom-compile-command 'make lock' -o requirements.lock
 
-# In an environment of its own: what it needs is none of ours.
+# In a separate environment: pip-audit's own dependencies are not in the lock.
 audit: .venv/.ready
 	@$(BIN)/uv tool run --quiet pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
 
