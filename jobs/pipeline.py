@@ -42,7 +42,7 @@ STEPS = (
         name="catalog",
         summary="read tags and metadata into TRACKS: ids, titles, artists, genres",
         description="Read the tags of every file into TRACKS; rows of deleted files are removed.",
-        reads=("FILES", "METADATA"),
+        reads=("FILES", "FMA_METADATA"),
         writes=("TRACKS",),
     ),
     Step(
@@ -58,14 +58,14 @@ STEPS = (
         summary="find tracks that are the same recording, by acoustic fingerprint",
         description="Find tracks that are the same recording, by acoustic fingerprint (Chromaprint).",
         reads=("TRACKS",),
-        writes=("FINGERPRINTS", "PAIRS"),
+        writes=("FINGERPRINTS", "DUPLICATE_PAIRS"),
     ),
     Step(
         name="embed",
         summary="fit the embedder and compute one vector per track",
         description="Fit the embedder (standardization, PCA) and compute one vector per track.",
         reads=("FEATURES", "TRACKS"),
-        writes=("PROJECTIONS", "VECTORS"),
+        writes=("EMBEDDERS", "VECTORS"),
     ),
     Step(
         name="cluster",
@@ -95,7 +95,7 @@ STEPS = (
         name="publish",
         summary="write tracks, neighbours and the champion to MongoDB",
         description="Write tracks and neighbours to MongoDB; the pointer to the champion is switched last.",
-        reads=("TRACKS", "EMBEDDINGS", "PAIRS"),
+        reads=("TRACKS", "EMBEDDINGS", "DUPLICATE_PAIRS"),
         writes=("MONGODB",),
     ),
     Step(
@@ -103,7 +103,7 @@ STEPS = (
         summary="compute item similarity from plays, and recommendations for every user",
         description="Compute item similarities from all plays, then recommendations for every user and the default list.",
         reads=("PLAYS", "EMBEDDINGS"),
-        writes=("PLAYS", "TOGETHER", "RECOMMENDATIONS"),
+        writes=("PLAYS", "ITEM_SIMILARITIES", "RECOMMENDATIONS"),
     ),
 )
 

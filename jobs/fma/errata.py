@@ -28,7 +28,7 @@ def track_number(path: str) -> str | None:
 def short_clips(files: Iterable[dict[str, Any]], metadata: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Return by path why files are no clips to learn from: much shorter than the track that the metadata describes.
 
-    `files` has FILES' path and duration_s, `metadata` METADATA's rows by track_id.
+    `files` has FILES' path and duration_s, `metadata` FMA_METADATA's rows by track_id.
     """
     found = {}
     for file in files:

@@ -1,4 +1,4 @@
-"""FMA's `tracks.csv` and `genres.csv` as the tables METADATA and GENRES: every cell parsed, every fault with its line."""
+"""FMA's `tracks.csv` and `genres.csv` as the tables FMA_METADATA and FMA_GENRES: every cell parsed, every fault with its line."""
 
 import ast
 import functools
@@ -40,7 +40,7 @@ _INT32 = 2**31
 
 
 def load_metadata(given: str, lake: Lake, *, lenient: bool) -> dict[str, int]:
-    """Make METADATA and GENRES those of a folder or archive; return the counts of records and of those left out.
+    """Make FMA_METADATA and FMA_GENRES those of a folder or archive; return the counts of records and of those left out.
 
     InputError with file and line for the first fault, and the tables stay as they are; `lenient` leaves the record out.
     """
@@ -68,7 +68,7 @@ def file_hash(source: MetadataSource, name: str) -> str:
 
 
 def iter_metadata(source: MetadataSource, problems: ParseProblems, digest: str) -> Iterator[pa.RecordBatch]:
-    """Yield METADATA of tracks.csv, some rows at a time; `digest` is the file's."""
+    """Yield FMA_METADATA of tracks.csv, some rows at a time; `digest` is the file's."""
     schema, rows = FMA_METADATA.arrow_schema(), []
     with source.open("tracks.csv") as stream:
         for row in read_tracks(iter_records(stream, problems), problems):
@@ -80,7 +80,7 @@ def iter_metadata(source: MetadataSource, problems: ParseProblems, digest: str) 
 
 
 def read_tracks(found: Iterator[tuple[int, list[str]]], problems: ParseProblems) -> Iterator[dict[str, Any]]:
-    """Yield a row of METADATA for each record of tracks.csv, the three of its header first among them."""
+    """Yield a row of FMA_METADATA for each record of tracks.csv, the three of its header first among them."""
     names = _header(found, problems)
     lines: dict[str, int] = {}
     for line, fields in found:
@@ -175,7 +175,7 @@ _EXPECTED = {
 
 
 def read_genres(source: MetadataSource, problems: ParseProblems) -> list[dict[str, Any]]:
-    """Return GENRES' rows of genres.csv, with the colours of raw_genres.csv where that is there."""
+    """Return FMA_GENRES' rows of genres.csv, with the colours of raw_genres.csv where that is there."""
     colours = _colours(source) if source.has("raw_genres.csv") else {}
     rows: dict[int, dict[str, Any]] = {}
     with source.open("genres.csv") as stream:

@@ -1,4 +1,4 @@
-"""What FMA's metadata says of a track, in TRACKS' words: METADATA joined with the genre tree of GENRES."""
+"""What FMA's metadata says of a track, in TRACKS' words: FMA_METADATA joined with the genre tree of FMA_GENRES."""
 
 from itertools import chain
 from typing import Any
@@ -13,7 +13,7 @@ FMA_ONLY_COLUMNS = ("top_genre", "genre_parents", "listens", "favourites", "lice
 
 
 def metadata_columns(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataFrame:
-    """Return track_id, DESCRIBED, OWN and the untrimmed track's `fma_duration_s` for METADATA, given GENRES' rows."""
+    """Return track_id, DESCRIBED, OWN and the untrimmed track's `fma_duration_s` for FMA_METADATA, given FMA_GENRES' rows."""
     titles = {row["genre_id"]: row["title"] for row in genres}
     tops = {row["genre_id"]: titles.get(row["top_id"]) for row in genres}
     above = genre_ancestors(genres)
@@ -43,7 +43,7 @@ def metadata_columns(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataF
 
 
 def genre_ancestors(genres: list[dict[str, Any]]) -> dict[int, list[str]]:
-    """Return the titles of what each genre is below, nearest first; an id that GENRES does not know ends the way."""
+    """Return the titles of what each genre is below, nearest first; an id that FMA_GENRES does not know ends the way."""
     rows = {row["genre_id"]: row for row in genres}
 
     def above(number: int) -> list[str]:

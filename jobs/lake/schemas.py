@@ -14,6 +14,7 @@ from pyspark.sql import types as spark_types
 # (Spark type, Arrow type) of each type name used below.
 _TYPES = {
     "string": (spark_types.StringType(), pa.string()),
+    "boolean": (spark_types.BooleanType(), pa.bool_()),
     "int": (spark_types.IntegerType(), pa.int32()),
     "long": (spark_types.LongType(), pa.int64()),
     "float": (spark_types.FloatType(), pa.float32()),
@@ -186,7 +187,7 @@ FILES = Table(
         Column("bit_rate", "int", "bits per second of audio_path"),
         Column("target_bit_rate", "int", "the --bitrate of the run that decided, bits per second"),
         Column(
-            "outcome", "string", "compressed, kept (already at or below the target), listed (not yet tried) or rejected"
+            "outcome", "string", "compressed, unchanged (already at or below the target), not_tried or rejected"
         ),
     ),
 )
@@ -262,7 +263,7 @@ _FMA_KINDS = {
 FMA_KINDS = {name: kind for kind, names in _FMA_KINDS.items() for name in names.split()}
 
 FMA_METADATA = Table(
-    "METADATA",
+    "FMA_METADATA",
     ("track_id",),
     (
         Column("track_id", "string", "FMA's number"),
@@ -276,12 +277,12 @@ FMA_METADATA = Table(
 )
 
 FMA_GENRES = Table(
-    "GENRES",
+    "FMA_GENRES",
     ("genre_id",),
     (
         Column("genre_id", "int", "FMA's number"),
         Column("title", "string", "as FMA writes it"),
-        Column("parent_id", "int", "of GENRES; null at a root"),
+        Column("parent_id", "int", "of FMA_GENRES; null at a root"),
         Column("top_id", "int", "the root it is below; its own number at a root"),
         Column("tracks", "int", "of the whole data set, that have it or one below it"),
         Column("colour", "string", "as in #cc3300, where raw_genres.csv is there"),
@@ -302,7 +303,7 @@ REJECTS = Table(
 )
 
 EMBEDDERS = Table(
-    "PROJECTIONS",
+    "EMBEDDERS",
     ("projection_id", "array"),
     (
         Column("projection_id", "string", "16 hex digits of the hash of everything it was fitted from"),
@@ -320,7 +321,7 @@ VECTORS = Table(
     "VECTORS",
     ("projection_id", "track_id"),
     (
-        Column("projection_id", "string", "of PROJECTIONS"),
+        Column("projection_id", "string", "of EMBEDDERS"),
         Column("track_id", "string", "of TRACKS"),
         Column("embedding", "floats", "unit length"),
     ),
@@ -355,13 +356,13 @@ PLAYS = Table(
 )
 
 ITEM_SIMILARITIES = Table(
-    "TOGETHER",
+    "ITEM_SIMILARITIES",
     ("track_id",),
     (
         Column("track_id", "string", "of TRACKS; every track that somebody has played, or that goes with one"),
         Column("listeners", "int", "people who finished or liked it"),
-        Column("others", "strings", "tracks that the same people play, the strongest first"),
-        Column("strengths", "floats", "of each, 0 to 1: how much hearing the track speaks for it (`together.py`)"),
+        Column("neighbours", "strings", "tracks that the same people play, the strongest first"),
+        Column("scores", "floats", "of each, 0 to 1: how much hearing the track speaks for it (`together.py`)"),
     ),
 )
 
@@ -390,7 +391,7 @@ FINGERPRINTS = Table(
 )
 
 DUPLICATE_PAIRS = Table(
-    "PAIRS",
+    "DUPLICATE_PAIRS",
     ("content_hash", "other_hash"),
     (
         Column(
@@ -402,7 +403,7 @@ DUPLICATE_PAIRS = Table(
         Column(
             "bit_errors", "float", "share of the fingerprints' bits that differ, 0 to 1; null where they say too little"
         ),
-        Column("same", "int", "1 where the two are one recording, else 0"),
+        Column("is_same", "boolean", "whether both are the same recording"),
     ),
 )
 

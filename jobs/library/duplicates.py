@@ -126,19 +126,19 @@ def bit_errors(one: np.ndarray, other: np.ndarray) -> float | None:
 def compare_pairs(
     hashes: list[str], fingerprints: list[np.ndarray], durations: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Return PAIRS' rows: every pair of contents that was compared, with its verdict."""
+    """Return DUPLICATE_PAIRS' rows: every pair of contents that was compared, with its verdict."""
     rows = []
     for i, j in candidate_pairs(fingerprints, durations):
         share = bit_errors(fingerprints[i], fingerprints[j])
         one, other = sorted((hashes[i], hashes[j]))
         same = share is not None and share <= MAX_BIT_ERROR_RATE
-        rows.append({"content_hash": one, "other_hash": other, "bit_errors": share, "same": int(same)})
+        rows.append({"content_hash": one, "other_hash": other, "bit_errors": share, "is_same": same})
     return sorted(rows, key=lambda row: (row["content_hash"], row["other_hash"]))
 
 
 def recording_groups(pairs: pa.Table) -> dict[str, str]:
-    """Return for each content_hash that PAIRS knows more than once a name, the same for all of one recording."""
-    same = [(row["content_hash"], row["other_hash"]) for row in pairs.to_pylist() if row["same"]]
+    """Return for each content_hash that DUPLICATE_PAIRS knows more than once a name, the same for all of one recording."""
+    same = [(row["content_hash"], row["other_hash"]) for row in pairs.to_pylist() if row["is_same"]]
     hashes = sorted({content_hash for pair in same for content_hash in pair})
     place = {content_hash: i for i, content_hash in enumerate(hashes)}
     edges = np.array([[place[a], place[b]] for a, b in same], dtype=int).reshape(-1, 2)

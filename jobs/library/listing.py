@@ -74,7 +74,7 @@ def list_file(row: file_tasks.FileRow) -> file_tasks.FileRow | None:
             "audio_path": to_text(path),
             "duration_s": duration,
             "bit_rate": rate,
-            "outcome": "listed",
+            "outcome": "not_tried",
         }
     except Exception as error:  # whatever one file does, it is that file's row
         return file_tasks.reject_row(row, error, path)

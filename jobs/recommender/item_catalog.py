@@ -155,7 +155,7 @@ def load(lake: Lake, model_version: str, blend: RankingWeights | None = None) ->
 
 
 def with_item_similarities(catalogue: ItemCatalog, rows: Iterable[Mapping[str, Any]]) -> ItemCatalog:
-    """Return the catalogue with what rows of TOGETHER say of listeners and of what goes together."""
+    """Return the catalogue with what rows of ITEM_SIMILARITIES say of listeners and of what goes together."""
     places = catalogue.index_of
     together, listeners = {}, np.zeros(len(catalogue.ids), dtype=int)
     for row in rows:
@@ -163,7 +163,7 @@ def with_item_similarities(catalogue: ItemCatalog, rows: Iterable[Mapping[str, A
         if number is not None:
             listeners[number] = row["listeners"]
             known = [
-                (places[o], s) for o, s in zip(row["others"], row["strengths"], strict=True) if o in places
+                (places[o], s) for o, s in zip(row["neighbours"], row["scores"], strict=True) if o in places
             ]
             if known:
                 together[number] = (np.array([o for o, _ in known]), np.array([s for _, s in known]))

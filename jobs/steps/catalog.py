@@ -40,7 +40,7 @@ def add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring TRACKS up to date with FILES, METADATA and GENRES, then MongoDB with TRACKS; return the counts."""
+    """Bring TRACKS up to date with FILES, FMA_METADATA and FMA_GENRES, then MongoDB with TRACKS; return the counts."""
     lake = open_lake(arguments)
     read = (
         metadata_tables.load_metadata(arguments.metadata, lake, lenient=arguments.lenient)
@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
     files, new = tracks_table.update_tracks(arguments.master, lake)
     counts = _counts(lake, new, files, read)
     if not arguments.no_mongo:
-        with embedded_mongo.mongo_uri(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
+        with mongo.connect(arguments.mongo, lake.root) as database:
             counts["new in MongoDB"] = track_documents.update_track_documents(database, lake)
     return StepResult(counts)
 

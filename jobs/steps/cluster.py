@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
         lake.read_arrow(VECTORS, "projection_id")["projection_id"],
     )
     if fitted != set(applied.unique().to_pylist()):  # `embed` was stopped between the two
-        raise StepError("expected VECTORS of what is in PROJECTIONS, found others; run `segue embed` first")
+        raise StepError("expected VECTORS of what is in EMBEDDERS, found others; run `segue embed` first")
     identity = json.dumps([grid, arguments.seed, arguments.seeds, arguments.iterations])
     tags = {
         **{name: rows[0][name] for name in ("projection_id", "feature_version", "training_hash")},
@@ -106,7 +106,7 @@ def parse_grid(text: str | None, tracks: int) -> list[int]:
 
 
 def load_embedder(rows: list[Any]) -> Embedder:
-    """Return the embedder that rows of PROJECTIONS hold."""
+    """Return the embedder that rows of EMBEDDERS hold."""
     arrays = {
         row["array"]: np.array(row["text"]) if row["text"] else np.array(row["values"]).reshape(row["shape"])
         for row in rows

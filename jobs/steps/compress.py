@@ -117,7 +117,7 @@ def is_done(
         return False
     if row["outcome"] == "rejected":
         return not retry
-    if row["outcome"] == "kept":
+    if row["outcome"] == "unchanged":
         return bool(row["target_bit_rate"] <= bit_rate)
     beside = row["audio_path"] != row["path"]
     there = os.path.exists(to_path(row["audio_path"]))
@@ -131,7 +131,7 @@ def _counts(lake: Lake, found: scan.ScanResult, tried: int) -> dict[str, Any]:
     return {
         "found": len(found.files),
         "compressed": outcomes["compressed"],
-        "kept": outcomes["kept"],
+        "unchanged": outcomes["unchanged"],
         "rejected": outcomes["rejected"],
         "tried now": tried,
         "left alone": sum(found.skipped.values()),
@@ -177,7 +177,7 @@ def _kept(path: str, header: decoding.Header) -> file_tasks.FileRow:
     if not duration:
         raise UnusableFile("expected audio, found a header and nothing that decodes")
     bit_rate = header.bit_rate or int(os.path.getsize(path) * 8 / duration)
-    return {"audio_path": to_text(path), "duration_s": duration, "bit_rate": bit_rate, "outcome": "kept"}
+    return {"audio_path": to_text(path), "duration_s": duration, "bit_rate": bit_rate, "outcome": "unchanged"}
 
 
 def _compressed(path: str, duration: float) -> file_tasks.FileRow:

@@ -1,4 +1,4 @@
-"""FINGERPRINTS and PAIRS from the audio: the tracks that are one recording get one `recording_id` in TRACKS."""
+"""FINGERPRINTS and DUPLICATE_PAIRS from the audio: the tracks that are one recording get one `recording_id` in TRACKS."""
 
 import argparse
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring FINGERPRINTS, PAIRS, and recording_id in TRACKS, up to date with TRACKS; return the counts."""
+    """Bring FINGERPRINTS, DUPLICATE_PAIRS, and recording_id in TRACKS, up to date with TRACKS; return the counts."""
     lake = open_lake(arguments)
     new = _update_fingerprints(arguments.master, lake)
     if lake.is_newer(FINGERPRINTS, DUPLICATE_PAIRS):
@@ -74,7 +74,7 @@ _HASHES = FINGERPRINTS.select("content_hash").arrow_schema()
 
 
 def compare_fingerprints(heard: pa.Table) -> pa.Table:
-    """Return PAIRS of FINGERPRINTS."""
+    """Return DUPLICATE_PAIRS of FINGERPRINTS."""
     frames = heard["fingerprint"].combine_chunks()
     fingerprints = [np.asarray(each.values.to_numpy(), np.int32).view(np.uint32) for each in frames]
     hashes, durations = heard["content_hash"].to_pylist(), heard["duration_s"].to_numpy()

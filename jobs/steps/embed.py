@@ -52,7 +52,7 @@ def add_feature_version_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring PROJECTIONS and VECTORS up to date with FEATURES; return the counts."""
+    """Bring EMBEDDERS and VECTORS up to date with FEATURES; return the counts."""
     if not 1 <= arguments.dimensions <= MAX_DIMENSIONS:
         raise InputError(f"--dimensions: expected 1 to {MAX_DIMENSIONS}, found {arguments.dimensions}")
     lake = open_lake(arguments)

@@ -39,27 +39,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Take the stream's plays into PLAYS by day, make TOGETHER, write the lists; return the counts."""
+    """Take the stream's plays into PLAYS by day, make ITEM_SIMILARITIES, write the lists; return the counts."""
     lake = open_lake(arguments)
     counts: dict[str, Any] = {"new plays": play_log.compact(lake)}
     counts = {"plays": lake.count_rows(PLAYS), **counts, "lists": 0}
     with embedded_mongo.mongo_uri(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
         found = {
-            each["_id"]: each for each in mongo.find(database["settings"], ("champion", "blend", "lists"))
+            each["_id"]: each for each in mongo.find(database["state"], ("champion", "blend", "lists"))
         }
         if "champion" not in found:
             return StepResult(counts)
         catalogue = item_catalog.load(lake, found["champion"]["model_version"])
         if lake.count_rows(PLAYS):
             learned = _update_ranking_weights(arguments.master, lake, catalogue, found.get("blend"))
-            mongo.upsert(database["settings"], [learned])
+            mongo.upsert(database["state"], [learned])
             catalogue = item_catalog.load(
                 lake, catalogue.model_version, item_catalog.RankingWeights(**learned["weights"])
             )
             counts["blend"] = _format_weights(catalogue.weights)
         counts["lists"] = _lists(database, lake, catalogue, found)
         mongo.upsert(
-            database["settings"], [_write_default_list(catalogue, found["champion"]["published_at"])]
+            database["state"], [_write_default_list(catalogue, found["champion"]["published_at"])]
         )
         counts["old plays out of MongoDB"] = retention.prune_plays(database, lake, datetime.now(UTC))
     return StepResult({**counts}, model_version=catalogue.model_version)
@@ -68,9 +68,9 @@ def main(arguments: argparse.Namespace) -> StepResult:
 def _update_ranking_weights(
     master: str, lake: Lake, catalogue: item_catalog.ItemCatalog, before: mongo.Document | None
 ) -> mongo.Document:
-    """Bring TOGETHER up to PLAYS and the model, and return the document of the blend.
+    """Bring ITEM_SIMILARITIES up to PLAYS and the model, and return the document of the blend.
 
-    The one from before stands while neither has changed. TOGETHER is written first: killed then, both are made again.
+    The one from before stands while neither has changed. ITEM_SIMILARITIES is written first: killed then, both are made again.
     """
     version = lake.version(PLAYS)
     learned_from = f"{catalogue.model_version} {version.name if version else ''} {lake.count_rows(PLAYS)}"
@@ -110,7 +110,7 @@ def _sample_users(pairs: DataFrame) -> pa.Table:
 def item_similarity_rows(
     catalogue: item_catalog.ItemCatalog, pairs: pa.Table, recipe: collaborative.CollaborativeConfig
 ) -> pa.Table:
-    """Return TOGETHER of who has heard what."""
+    """Return ITEM_SIMILARITIES of who has heard what."""
     users, tracks = (pairs[name].combine_chunks().dictionary_encode() for name in ("user_id", "track_id"))
     known = np.array(
         [catalogue.index_of.get(track_id, -1) for track_id in tracks.dictionary.to_pylist()], dtype=int
@@ -127,8 +127,8 @@ def item_similarity_rows(
         {
             "track_id": str(track_id),
             "listeners": int(listeners[number]),
-            "others": catalogue.ids[found[number][0]].tolist() if number in found else [],
-            "strengths": found[number][1].tolist() if number in found else [],
+            "neighbours": catalogue.ids[found[number][0]].tolist() if number in found else [],
+            "scores": found[number][1].tolist() if number in found else [],
         }
         for number, track_id in enumerate(catalogue.ids)
         if listeners[number] or number in found
@@ -170,7 +170,7 @@ def _lists(
     for batch in lake.iter_batches(RECOMMENDATIONS):
         documents = [from_table_row(row) for row in batch.to_pylist()]
         written += mongo.replace_unless_newer(database["recommendations"], documents)
-    mongo.upsert(database["settings"], [{"_id": "lists", "made_from": made_from}])
+    mongo.upsert(database["state"], [{"_id": "lists", "made_from": made_from}])
     return written
 
 

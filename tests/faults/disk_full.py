@@ -28,7 +28,7 @@ from tests.services.conftest import SEGUE, environment, portable
 FREE_BYTES = (0, 100 << 10)
 
 # Tables without the model's version, which is one higher where a step was re-run.
-TABLES = ("FILES", "TRACKS", "FEATURES", "PAIRS", "PROJECTIONS", "VECTORS", "REJECTS")
+TABLES = ("FILES", "TRACKS", "FEATURES", "DUPLICATE_PAIRS", "EMBEDDERS", "VECTORS", "REJECTS")
 
 _UP_S, _EMPTY_S = 300, 240
 

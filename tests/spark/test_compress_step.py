@@ -156,4 +156,4 @@ def test_the_console_script(song, music, tmp_path):
     assert missing.returncode == 2 and missing.stderr.count("\n") == 1
     done = segue("compress", "--library", str(music), "--lake", lake, "--master", "local[2]")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "compress: 2 found, 1 compressed, 0 kept, 1 rejected, 2 tried now, 0 left alone\n"
+    assert done.stdout == "compress: 2 found, 1 compressed, 0 unchanged, 1 rejected, 2 tried now, 0 left alone\n"

@@ -58,7 +58,7 @@ def test_who_has_heard_what_counts_once_and_only_what_was_heard_or_liked(spark):
         ).to_pylist()
     }
     assert {track: row["listeners"] for track, row in found.items()} == {"0000": 2, "0001": 1, "0002": 1}
-    assert found["0000"]["others"] == ["0001"] and found["0002"]["others"] == []
+    assert found["0000"]["neighbours"] == ["0001"] and found["0002"]["neighbours"] == []
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def test_a_broken_off_file(real, folder, lake):
     ) as error:
         bring(folder, lake)
     assert "\n" not in str(error.value)
-    assert lake.version(FMA_METADATA) is None and not list((lake.root / "METADATA").glob("v*"))
+    assert lake.version(FMA_METADATA) is None and not list((lake.root / "FMA_METADATA").glob("v*"))
     assert bring(folder, lake, lenient=True) == {"metadata records": 682, "records left out": 1}
     with pytest.raises(InputError):  # what was taken leniently is not taken for whole afterwards
         bring(folder, lake)

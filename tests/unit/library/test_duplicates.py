@@ -84,7 +84,7 @@ def test_pairs_are_judged():
     one, other = frames(200), frames(200)
     half = np.concatenate([one[:100], other[100:]])
     rows = duplicates.compare_pairs(["c", "b", "a"], [one, flipped(one, 0.05), half], np.full(3, 25.0))
-    assert [(row["content_hash"], row["other_hash"], row["same"]) for row in rows if row["same"]] == [
+    assert [(row["content_hash"], row["other_hash"], row["is_same"]) for row in rows if row["is_same"]] == [
         ("b", "c", 1)
     ]
     assert {(row["content_hash"], row["other_hash"]) for row in rows} >= {
@@ -94,8 +94,8 @@ def test_pairs_are_judged():
 
 
 def test_groups_join_what_is_linked():
-    rows = [("a", "b", 1), ("b", "c", 1), ("d", "e", 0), ("x", "y", 1)]
-    pairs = [{"content_hash": a, "other_hash": b, "same": same} for a, b, same in rows]
+    rows = [("a", "b", True), ("b", "c", True), ("d", "e", False), ("x", "y", True)]
+    pairs = [{"content_hash": a, "other_hash": b, "is_same": same} for a, b, same in rows]
     table = pa.Table.from_pylist(pairs, schema=DUPLICATE_PAIRS.arrow_schema())
     assert duplicates.recording_groups(table) == {"a": "a", "b": "a", "c": "a", "x": "x", "y": "x"}
     assert duplicates.recording_groups(table.slice(0, 0)) == {}
@@ -123,7 +123,7 @@ def test_the_pairs_among_the_real_recordings(recordings):
     found = {
         (a["content_hash"], a["other_hash"])
         for a in duplicates.compare_pairs(names, prints, durations)
-        if a["same"]
+        if a["is_same"]
     }
     twice = {(name, name.replace(".hq.ogg", ".ogg")) for name in names if ".hq." in name}
     assert found == {pair for pair in twice if "bird-whistling" not in pair[0]}  # a second of bird

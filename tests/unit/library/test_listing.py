@@ -8,7 +8,7 @@ from jobs.errors import StepError
 from jobs.library import listing
 
 FILE = {"path": "/m/a.mp3", "size": 1, "mtime_ns": 2, "ctime_ns": 3}
-LISTED = {**FILE, "outcome": "listed", "target_bit_rate": None}
+LISTED = {**FILE, "outcome": "not_tried", "target_bit_rate": None}
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_disk_that_fails_is_no_fault_of_the_file(tone, monkeypatch):
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
     path = tone("a.wav")
-    assert listing.list_file({"path": str(path)})["outcome"] == "listed"
+    assert listing.list_file({"path": str(path)})["outcome"] == "not_tried"
     monkeypatch.setattr(decoding, "check_file", away)
     with pytest.raises(StepError, match="found at .*/a.wav: Transport endpoint is not connected"):
         listing.list_file({"path": str(path)})

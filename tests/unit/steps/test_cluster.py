@@ -54,7 +54,7 @@ def test_the_smaller_k_and_the_first_seed_of_equals():
 
 
 def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tmp_path, monkeypatch):
-    """`embed` was killed between PROJECTIONS and VECTORS; then it runs with the arguments that the vectors are of."""
+    """`embed` was killed between EMBEDDERS and VECTORS; then it runs with the arguments that the vectors are of."""
 
     def written(master, lake, training, embedder, projection_id):
         rows = [{"projection_id": projection_id, "track_id": i, "embedding": [1.0]} for i, _ in training.keys]
@@ -75,7 +75,7 @@ def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tm
     monkeypatch.setattr(embed, "_write", killed)
     with pytest.raises(KeyboardInterrupt):
         embed.main(parse(["embed", "--dimensions", "2", *at]))
-    with pytest.raises(StepError, match="VECTORS of what is in PROJECTIONS.*run `segue embed`"):
+    with pytest.raises(StepError, match="VECTORS of what is in EMBEDDERS.*run `segue embed`"):
         cluster.main(parse(["cluster", *at]))
     monkeypatch.setattr(embed, "_write", written)
     assert embed.main(parse(["embed", *at])) == first

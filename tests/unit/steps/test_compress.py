@@ -114,8 +114,8 @@ def test_every_file_is_in_one_shard_whatever_else_is_there():
         ({"audio_path": "/no/such"}, {}, False),
         ({}, {"in_place": True}, False),  # it lies beside
         ({"path": __file__}, {"in_place": True}, True),
-        ({"outcome": "kept"}, {"bit_rate": 96_000, "in_place": True}, True),
-        ({"outcome": "kept"}, {"bit_rate": 48_000}, False),
+        ({"outcome": "unchanged"}, {"bit_rate": 96_000, "in_place": True}, True),
+        ({"outcome": "unchanged"}, {"bit_rate": 48_000}, False),
         ({"outcome": "rejected"}, {}, True),
         ({"outcome": "rejected"}, {"retry": True}, False),
     ],
@@ -178,7 +178,7 @@ def test_at_or_below_the_target_is_kept(sound, beside, monkeypatch):
     monkeypatch.setattr(transcode, "transcode", None)  # not even tried
     row = beside()["song.mp3"]
     assert (row["outcome"], row["audio_path"], row["bit_rate"]) == (
-        "kept",
+        "unchanged",
         str(path),
         pytest.approx(64_000, rel=0.01),
     )
@@ -190,14 +190,14 @@ def test_what_would_grow_is_kept(sound, tmp_path, where, request):
     path = sound("song.aac", "-b:a", "72k", seconds=0.6)  # without a container, which takes a kilobyte
     before = digest(path)
     row = request.getfixturevalue(where)()["song.aac"]
-    assert (row["outcome"], row["audio_path"], digest(path)) == ("kept", str(path), before)
+    assert (row["outcome"], row["audio_path"], digest(path)) == ("unchanged", str(path), before)
     assert row["bit_rate"] > 64_000 and os.listdir(tmp_path) == ["song.aac"]
 
 
 def test_a_kept_file_whose_header_says_nothing_has_length_and_bit_rate(tmp_path, sound, beside):
     path = sound("song.aac", "-b:a", "32k")
     row = beside()["song.aac"]
-    assert row["outcome"] == "kept" and row["duration_s"] == pytest.approx(3, abs=0.15)
+    assert row["outcome"] == "unchanged" and row["duration_s"] == pytest.approx(3, abs=0.15)
     assert row["bit_rate"] == pytest.approx(os.path.getsize(path) * 8 / 3, rel=0.1)
 
 
