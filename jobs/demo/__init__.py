@@ -1,0 +1,1 @@
+"""The demo library's synthesizer: instruments, styles, covers, albums."""

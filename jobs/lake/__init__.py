@@ -1,0 +1,1 @@
+"""Parquet tables: schemas, atomic versions, the append table PLAYS, rejects."""
