@@ -15,18 +15,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pymongo.database import Database
-from pymongo.errors import PyMongoError
-
 from jobs.errors import InputError, StepError
 from jobs.online import mongo
-from jobs.runtime import embedded_mongo
+from jobs.online.mongo import Document
 from serving.db.feedback import FeedbackStore
 
 log = logging.getLogger("segue")
 
 # Seconds for which a document is believed without asking again.
-_FRESH_S = {"recommendations": 1.0, "settings": 2.0, "similar": 60.0, "map": 600.0}
+_FRESH_S = {"recommendations": 1.0, "state": 2.0, "similar": 60.0, "map": 600.0}
 
 # Documents kept; a list of recommendations is some 4 KB.
 _KEPT = 5_000
@@ -38,8 +35,6 @@ _ACTIVE_POLL_S, _IDLE_POLL_S, _RETRY_S = 0.25, 3.0, 1.0
 _HOT_FOR_S = 30.0
 
 _TIMEOUT_S = 2.0
-
-Document = dict[str, Any]
 
 # When what was not fetched yet was fetched: the clock may begin with the machine, so that its 0 is no long time ago.
 _NOT_FETCHED: tuple[float, Document | None] = (-math.inf, None)
@@ -58,7 +53,7 @@ class OnlineStore:
         """Connect in the background. `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB."""
         self.online = False
         self._uri, self._lake, self._feedback, self._changed = uri, lake, listeners, changed
-        self._database: Database[Document] | None = None
+        self._database: mongo.Database | None = None
         self._cache: OrderedDict[tuple[str, str], tuple[float, Document | None]] = OrderedDict()
         self._lock = threading.Lock()
         self._subscribers: dict[str, int] = {}
@@ -89,8 +84,8 @@ class OnlineStore:
         if database is None or time.monotonic() - at < _FRESH_S[collection]:
             return document
         try:
-            document = database[collection].find_one({"_id": document_id})
-        except PyMongoError:
+            document = mongo.get(database[collection], document_id)
+        except mongo.StoreError:
             return document
         self._keep_copy(collection, document_id, document)
         return document
@@ -110,7 +105,7 @@ class OnlineStore:
 
     def champion(self) -> str | None:
         """Return the version of the model that is online."""
-        document = self.read("settings", "champion")
+        document = self.read("state", "champion")
         return str(document["model_version"]) if document else None
 
     def similar(self, track_id: str) -> list[Document]:
@@ -146,14 +141,11 @@ class OnlineStore:
     def _keep(self) -> None:
         while not self._ended.is_set():
             try:
-                with (
-                    embedded_mongo.mongo_uri(self._uri, self._lake) as uri,
-                    mongo.database(uri, timeout_s=_TIMEOUT_S) as database,
-                ):
+                with mongo.connect(self._uri, self._lake, timeout_s=_TIMEOUT_S) as database:
                     self._database = database
                     self._tell_state(True)
                     self._watch(database)
-            except (StepError, InputError, PyMongoError, OSError, sqlite3.Error) as error:
+            except (StepError, InputError, mongo.StoreError, OSError, sqlite3.Error) as error:
                 if self.online or not self._first.is_set():
                     log.warning("MongoDB is away, what was read before is served: %s", str(error)[:200])
             finally:
@@ -169,7 +161,7 @@ class OnlineStore:
         if changed and not self._ended.is_set():
             self._changed(None, {"mongo": online})
 
-    def _watch(self, database: Database[Document]) -> None:
+    def _watch(self, database: mongo.Database) -> None:
         everyone_at, likes_there, in_spell = 0.0, False, False
         while not self._ended.wait(_ACTIVE_POLL_S):
             now = time.monotonic()
@@ -179,7 +171,7 @@ class OnlineStore:
                 hot = listeners & set(self._hot)
             if now - everyone_at > _IDLE_POLL_S:
                 everyone_at, hot = now, listeners
-                database.client.admin.command("ping")
+                mongo.ping(database)
             try:
                 if hot:
                     self._look(database, hot)
@@ -195,29 +187,27 @@ class OnlineStore:
                     )
                 in_spell = True
 
-    def _look(self, database: Database[Document], names: Iterable[str]) -> None:
+    def _look(self, database: mongo.Database, names: Iterable[str]) -> None:
         wanted = list(names)
-        found = database["recommendations"].find(
-            {"_id": {"$in": wanted}}, {"as_of": 1, "model_version": 1, "offsets": 1}
-        )
+        found = mongo.find(database["recommendations"], wanted, "as_of", "model_version", "offsets")
         marks = {document["_id"]: revision(document) for document in found}
         changed = [name for name, value in marks.items() if self._seen.get(name) != value]
         for name in changed:
-            document = database["recommendations"].find_one({"_id": name})
+            document = mongo.get(database["recommendations"], name)
             self._keep_copy("recommendations", name, document)
             if document:
                 self._changed(name, document)
             self._seen[name] = marks[name]  # last: what could not be told is told at the next look
 
-    def _project(self, database: Database[Document]) -> None:
+    def _project(self, database: mongo.Database) -> None:
         while waiting := self._feedback.pending():
             mongo.upsert(database["feedback"], waiting)
             self._feedback.mark_synced(waiting)
 
-    def _project_all(self, database: Database[Document]) -> None:
+    def _project_all(self, database: mongo.Database) -> None:
         """A store that was rebuilt from nothing has lost the likes."""
-        with suppress(PyMongoError):
-            if not database["feedback"].find_one():
+        with suppress(mongo.StoreError):
+            if not mongo.count(database["feedback"]):
                 self._feedback.mark_all_pending()
 
 

@@ -8,10 +8,8 @@ import time
 
 from jobs.lake.storage import open_lake
 from jobs.model import registry
-from jobs.online import mongo
+from jobs.online import mongo, publisher, state
 from jobs.progress import StepResult
-from jobs.runtime import embedded_mongo
-from jobs.steps import publish
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,15 +20,14 @@ def main(arguments: argparse.Namespace) -> StepResult:
     """Make the previous champion champion and bring it online again; return both versions and the seconds it took."""
     lake = open_lake(arguments)
     registry.connect(arguments.mlflow, lake.root)
-    with embedded_mongo.mongo_uri(arguments.mongo, lake.root) as uri:
+    with mongo.connect(arguments.mongo, lake.root) as database:
         started = time.monotonic()
-        with mongo.database(uri) as database:
-            database["settings"].find_one({"_id": "champion"})  # a store that is away changes nothing
+        state.champion(database)  # raises before anything is changed if the store does not answer
         old, new = registry.restore_previous()
-        if publish.restore_champion(uri, new):
+        if publisher.restore_champion(database, new):
             registry.set_champion(new)
             how = f"flipped in {time.monotonic() - started:.2f} s"
-        else:  # MongoDB has lost it, or never had it
-            publish.main(arguments)
+        else:  # the store does not have that version
+            publisher.publish_champion(lake, master=arguments.master, mongo_uri=arguments.mongo)
             how = "published again"
     return StepResult({"instead of": old, "online copy": how}, model_version=new)

@@ -1,12 +1,11 @@
 """The map of the collection: every track of a model version in two dimensions, near is alike, in MongoDB's `map`.
 
-`map` {_id: "<model_version>:<part>", ids, x, y, clusters}, a few thousand tracks a document; `settings` {_id: "map"} says for
+`map` {_id: "<model_version>:<part>", ids, x, y, clusters}, a few thousand tracks a document; `state` {_id: "map"} says for
 which version and how many, and is written last.
 """
 
 import numpy as np
 import pyarrow.compute as pc
-from pymongo.database import Database
 
 from jobs.lake.schemas import EMBEDDINGS
 from jobs.lake.storage import Lake
@@ -20,12 +19,12 @@ _NEAREST = 5
 _BLOCK = 1_024
 
 
-def publish_map(database: Database[mongo.Document], lake: Lake, version: str, digest: str) -> int:
+def publish_map(database: mongo.Database, lake: Lake, version: str, digest: str) -> int:
     """Make MongoDB show the map of `version`; return how many tracks were placed, 0 where it is there already.
 
     `digest` is of what is published: the same digest, the same map.
     """
-    before = database["settings"].find_one({"_id": "map"})
+    before = mongo.get(database["state"], "map")
     if before and (before["model_version"], before["digest"]) == (version, digest):
         return 0
     rows = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == version).sort_by("track_id")
@@ -51,7 +50,7 @@ def publish_map(database: Database[mongo.Document], lake: Lake, version: str, di
         "parts": len(parts),
         "tracks": len(ids),
     }
-    mongo.upsert(database["settings"], [about])
+    mongo.upsert(database["state"], [about])
     mongo.delete(database["map"], set(mongo.ids(database["map"])) - {each["_id"] for each in documents})
     return len(ids)
 

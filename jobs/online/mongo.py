@@ -1,38 +1,56 @@
-"""MongoDB: a projection of the lake that serving and the stream read. No other module talks to it.
+"""The only module that talks to MongoDB. It works with a real MongoDB and with the embedded server.
 
-Written for what both a real MongoDB and the embedded server do: single documents by `_id`, bulks of upserts, no
-transactions. Whoever reads starts at `settings.champion`, which is written last.
+Both support single documents by `_id` and bulk upserts; neither transactions nor other indexes are used. A reader
+starts at the document `champion` of the collection `state`, which `jobs/online/publisher.py` writes last.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pymongo
-from pymongo.collection import Collection
-from pymongo.database import Database
-from pymongo.errors import BulkWriteError, ConfigurationError, InvalidURI, PyMongoError
+import pymongo.collection
+import pymongo.database
+from pymongo.errors import BulkWriteError, ConfigurationError, ConnectionFailure, InvalidURI, PyMongoError
 
 from jobs.errors import InputError, StepError
+from jobs.runtime import embedded_mongo
 
 Document = dict[str, Any]
+Collection: TypeAlias = pymongo.collection.Collection[Document]
+Database: TypeAlias = pymongo.database.Database[Document]
 
-# Documents of one bulk: some 1 MB of tracks, far below the protocol's 48 MB.
-_BULK = 250
+# What a call raises when the store refuses it, and (a subclass) when no server can be reached.
+StoreError = PyMongoError
+StoreUnavailable = ConnectionFailure
 
-# What MongoDB says of an `_id` that is there.
-_DUPLICATE = 11000
+# Documents per bulk: about 1 MB of track documents; the protocol's limit is 48 MB.
+_BULK_SIZE = 250
 
-# Seconds to wait for a server before saying that it is not there.
+# MongoDB's error code for an insert whose `_id` exists.
+_DUPLICATE_KEY = 11000
+
+# Seconds to wait for a server before reporting that it does not answer.
 _TIMEOUT_S = 10.0
 
 
 @contextmanager
-def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database[Document]]:
-    """Connect to the database that the address names (`segue` where it names none); a server may take `timeout_s` to appear.
+def connect(uri: str | None, lake: Path, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database]:
+    """Connect to the online store: the MongoDB at `uri`, or the embedded server of the lake in folder `lake`."""
+    with (
+        embedded_mongo.mongo_uri(uri, lake) as address,
+        database(address, timeout_s=timeout_s) as connected,
+    ):
+        yield connected
 
-    InputError for an address that is none, StepError where no server answers.
+
+@contextmanager
+def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database]:
+    """Connect to the database in `uri`, `segue` if it names none. A starting server has `timeout_s` to answer.
+
+    Raises InputError if the address is invalid, StepError if no server answers.
     """
     try:
         client: pymongo.MongoClient[Document] = pymongo.MongoClient(
@@ -47,95 +65,110 @@ def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database[Do
             client.admin.command("ping")
             yield client.get_default_database("segue")
         except PyMongoError as error:
-            host = uri.rsplit("@", 1)[-1]  # never a password in a message
+            host = uri.rsplit("@", 1)[-1]  # without user and password
             raise StepError(
                 f"--mongo: expected MongoDB to answer at {host}, found: {str(error)[:200]}"
             ) from error
 
 
-def upsert(collection: Collection[Document], documents: Iterable[Document]) -> int:
-    """Write documents by `_id`, in bulks; writing the same again changes nothing. Return their number."""
-    rest, count = iter(documents), 0
-    while bulk := list(islice(rest, _BULK)):
+def ping(database: Database) -> None:
+    """Raise StoreUnavailable if the server does not answer."""
+    database.client.admin.command("ping")
+
+
+def get(collection: Collection, document_id: str) -> Document | None:
+    """Return the document with this `_id`, or None."""
+    return collection.find_one({"_id": document_id})
+
+
+def count(collection: Collection) -> int:
+    """Return the number of documents, from the collection's own counter: a counting query would read them all."""
+    return collection.estimated_document_count()
+
+
+def upsert(collection: Collection, documents: Iterable[Document]) -> int:
+    """Insert or replace documents by `_id`, in bulks; return their number. Writing the same again changes nothing."""
+    n_documents = 0
+    for bulk in batched(documents):
         writes = [pymongo.ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in bulk]
         collection.bulk_write(writes, ordered=False)
-        count += len(bulk)
-    return count
+        n_documents += len(bulk)
+    return n_documents
 
 
-def merge(collection: Collection[Document], documents: Iterable[Document]) -> int:
-    """Set the documents' fields by `_id`, in bulks, and leave what other fields are there. Return their number."""
-    rest, count = iter(documents), 0
-    while bulk := list(islice(rest, _BULK)):
+def merge(collection: Collection, documents: Iterable[Document]) -> int:
+    """Set the given fields of documents by `_id`, in bulks, and keep their other fields; return their number."""
+    n_documents = 0
+    for bulk in batched(documents):
         writes = [
             pymongo.UpdateOne({"_id": document["_id"]}, {"$set": document}, upsert=True) for document in bulk
         ]
         collection.bulk_write(writes, ordered=False)
-        count += len(bulk)
-    return count
+        n_documents += len(bulk)
+    return n_documents
 
 
-def delete(collection: Collection[Document], ids: Iterable[str]) -> int:
-    """Delete documents by `_id`, in bulks; return how many were there."""
-    rest, count = iter(ids), 0
-    while bulk := list(islice(rest, _BULK)):
-        count += collection.bulk_write(
-            [pymongo.DeleteOne({"_id": each}) for each in bulk], ordered=False
-        ).deleted_count
-    return count
+def delete(collection: Collection, document_ids: Iterable[str]) -> int:
+    """Delete documents by `_id`, in bulks; return how many existed."""
+    remaining = iter(document_ids)
+    n_deleted = 0
+    while bulk := list(islice(remaining, _BULK_SIZE)):
+        writes = [pymongo.DeleteOne({"_id": document_id}) for document_id in bulk]
+        n_deleted += collection.bulk_write(writes, ordered=False).deleted_count
+    return n_deleted
 
 
-def ids(collection: Collection[Document]) -> Iterator[str]:
-    """Yield every document's `_id`."""
-    for document in collection.find({}, {"_id": 1}).batch_size(_BULK):
+def ids(collection: Collection) -> Iterator[str]:
+    """Yield the `_id` of every document."""
+    for document in collection.find({}, {"_id": 1}).batch_size(_BULK_SIZE):
         yield document["_id"]
 
 
-def find(collection: Collection[Document], wanted: Iterable[str], *fields: str) -> Iterator[Document]:
-    """Yield the documents of these ids, those that are there; only some fields of them, or all."""
-    rest, shown = iter(wanted), dict.fromkeys(fields, 1) or None
-    while some := list(islice(rest, _BULK)):
-        yield from collection.find({"_id": {"$in": some}}, shown)
+def find(collection: Collection, document_ids: Iterable[str], *fields: str) -> Iterator[Document]:
+    """Yield the documents with these ids, as far as they exist; with all fields, or only `_id` and `fields`."""
+    projection = dict.fromkeys(fields, 1) or None
+    remaining = iter(document_ids)
+    while bulk := list(islice(remaining, _BULK_SIZE)):
+        yield from collection.find({"_id": {"$in": bulk}}, projection)
 
 
-def insert_missing(collection: Collection[Document], documents: Iterable[Document]) -> Iterator[Document]:
-    """Insert documents whose `_id` is not there; yield those that stand in the way of the others."""
-    rest = iter(documents)
-    while bulk := list(islice(rest, _BULK)):
+def insert_missing(collection: Collection, documents: Iterable[Document]) -> Iterator[Document]:
+    """Insert documents whose `_id` does not exist; yield the stored document of every other one."""
+    for bulk in batched(documents):
         try:
             collection.insert_many(bulk, ordered=False)
         except BulkWriteError as error:
             failed = error.details["writeErrors"]
-            if any(each["code"] != _DUPLICATE for each in failed):
+            if any(write["code"] != _DUPLICATE_KEY for write in failed):
                 raise
-            yield from find(collection, [bulk[each["index"]]["_id"] for each in failed])
+            yield from find(collection, [bulk[write["index"]]["_id"] for write in failed])
 
 
 def batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Yield documents, some at a time."""
-    rest = iter(documents)
-    while bulk := list(islice(rest, _BULK)):
+    """Yield documents in lists of one bulk."""
+    remaining = iter(documents)
+    while bulk := list(islice(remaining, _BULK_SIZE)):
         yield bulk
 
 
-def replace_unless_newer(collection: Collection[Document], documents: list[Document]) -> int:
-    """Replace documents by `_id`, but for those that know a play which the given one does not; return how many were given.
+def replace_unless_newer(collection: Collection, documents: list[Document]) -> int:
+    """Replace documents by `_id`, except stored ones that include a play which the new one lacks.
 
-    What a document knows, its `offsets` say: origin -> offset of the last play.
+    A document includes the plays up to its `offsets` (source partition -> last Kafka offset). Returns the number of
+    `documents`, replaced or not.
     """
-    there = {
-        found["_id"]: found.get("offsets") or {}
-        for found in find(collection, (d["_id"] for d in documents), "offsets")
+    stored_ids = (document["_id"] for document in documents)
+    stored_offsets = {
+        stored["_id"]: stored.get("offsets") or {} for stored in find(collection, stored_ids, "offsets")
     }
-    upsert(
-        collection,
-        (
-            document
-            for document in documents
-            if all(
-                document["offsets"].get(o, -1) >= offset
-                for o, offset in there.get(document["_id"], {}).items()
-            )
-        ),
-    )
+    current = [
+        document
+        for document in documents
+        if _includes(document["offsets"], stored_offsets.get(document["_id"], {}))
+    ]
+    upsert(collection, current)
     return len(documents)
+
+
+def _includes(offsets: dict[str, int], others: dict[str, int]) -> bool:
+    return all(offsets.get(partition, -1) >= offset for partition, offset in others.items())

@@ -1,50 +1,52 @@
-"""MongoDB's `plays` is cut: it is there to know a play that comes twice, and PLAYS in the lake keeps every one.
+"""Prune the online store's `plays`: it only serves to recognize repeated plays, and PLAYS in the lake has all of them.
 
-What comes twice is what Kafka still holds, so a play may go once it was applied longer ago than Kafka keeps it. Who sends
-older plays again (`segue import-plays`) asks PLAYS before.
+Only plays that Kafka still holds can be repeated, so a play may be deleted once it was applied longer ago than Kafka's
+retention. `segue import-plays`, which can send older plays again, compares with PLAYS instead.
 """
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo.database import Database
-
 from jobs.lake.storage import Lake
-from jobs.online import mongo
+from jobs.online import mongo, state
 from jobs.plays import play_log
 from jobs.plays.topics import RETENTION
 
-# Kafka deletes whole segments, some time after the last message of one has got too old.
-_KEPT = RETENTION + timedelta(days=7)
+# Kafka deletes whole segments, some time after the newest message of a segment has expired.
+_MIN_AGE = RETENTION + timedelta(days=7)
 
-# One mark a day is enough to know what was there when.
-_BETWEEN = timedelta(days=1)
+# One snapshot of the offsets a day is enough to know which plays are how old.
+_SNAPSHOT_INTERVAL = timedelta(days=1)
 
 
-def prune_plays(database: Database[mongo.Document], lake: Lake, now: datetime) -> int:
-    """Delete the plays that PLAYS had long ago already; return their number. Marks in `settings` say how far it was when.
+def prune_plays(database: mongo.Database, lake: Lake, now: datetime) -> int:
+    """Delete the plays that PLAYS has had for longer than Kafka's retention; return their number.
 
-    Killed anywhere, the next call goes on: what was deleted stays so, the marks are written whole.
+    `state.plays_retention` holds `snapshots` of PLAYS' offsets over time and the offsets up to which plays are `pruned`.
+    After a kill the next call deletes the rest: deleting is idempotent, and the document is written last, in one piece.
     """
-    (found,) = list(mongo.find(database["settings"], ["plays_had"])) or [{"marks": []}]
-    marks, gone = sorted(found["marks"], key=lambda mark: mark["at"]), found.get("gone", [])
-    past = [mark for mark in marks if mark["at"] <= now - _KEPT]
-    deleted = 0
-    if past:
-        # By their ids, from the lake: to look for them the embedded store would hold the whole collection.
-        ids = play_log.event_ids_between(lake, _offsets(gone), _offsets(past[-1]["reached"]))
-        deleted, gone = mongo.delete(database["plays"], ids), past[-1]["reached"]
-    # Of the past only the newest mark says anything.
-    marks = [*past[-1:], *marks[len(past) :]]
-    if not marks or marks[-1]["at"] <= now - _BETWEEN:
-        reached = [
-            {"origin": origin, "offset": offset}
-            for origin, offset in sorted(play_log.last_offset_by_partition(lake).items())
-        ]
-        marks.append({"at": now, "reached": reached})
-    mongo.upsert(database["settings"], [{"_id": "plays_had", "marks": marks, "gone": gone}])
-    return deleted
+    document = mongo.get(database["state"], state.PLAYS_RETENTION) or {"snapshots": [], "pruned": []}
+    snapshots = sorted(document["snapshots"], key=lambda snapshot: snapshot["at"])
+    pruned = document["pruned"]
+    expired = [snapshot for snapshot in snapshots if snapshot["at"] <= now - _MIN_AGE]
+    recent = snapshots[len(expired) :]
+    n_deleted = 0
+    if expired:
+        newest = expired[-1]
+        # The ids come from the lake: a query by offset would make the embedded store load the whole collection.
+        event_ids = play_log.event_ids_between(lake, _to_dict(pruned), _to_dict(newest["offsets"]))
+        n_deleted = mongo.delete(database["plays"], event_ids)
+        pruned = newest["offsets"]
+        snapshots = [newest, *recent]
+    if not snapshots or snapshots[-1]["at"] <= now - _SNAPSHOT_INTERVAL:
+        snapshots.append({"at": now, "offsets": _to_list(play_log.last_offset_by_partition(lake))})
+    state.write(database, {"_id": state.PLAYS_RETENTION, "snapshots": snapshots, "pruned": pruned})
+    return n_deleted
 
 
-def _offsets(reached: list[dict[str, Any]]) -> dict[str, int]:
-    return {str(each["origin"]): int(each["offset"]) for each in reached}
+def _to_list(offsets: dict[str, int]) -> list[dict[str, Any]]:
+    return [{"origin": origin, "offset": offset} for origin, offset in sorted(offsets.items())]
+
+
+def _to_dict(offsets: list[dict[str, Any]]) -> dict[str, int]:
+    return {str(entry["origin"]): int(entry["offset"]) for entry in offsets}

@@ -1,6 +1,7 @@
-"""A track's document in MongoDB's `tracks`: made here alone, by catalog for every track, by publish with what a model says.
+"""A track's document in the online store's `tracks`: from TRACKS for every track, with features for a published one.
 
-A document without `model_version` is one that no published model knows: it can be shown and played, not recommended.
+A document without `model_version` belongs to a track that the published model does not know: it can be listed and
+played, but not recommended.
 """
 
 import hashlib
@@ -9,7 +10,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 import pyarrow as pa
-from pymongo.database import Database
 
 from jobs.lake.schemas import (
     DESCRIPTORS,
@@ -22,76 +22,77 @@ from jobs.lake.schemas import (
     feature_columns,
 )
 from jobs.lake.storage import Lake
-from jobs.online import mongo
-
-_STATE = "catalog"
+from jobs.online import mongo, state
 
 
 def track_document(row: Any) -> mongo.Document:
-    """Return the document of a row of TRACKS: its columns, the track_id as `_id`."""
+    """Return the document of a row of TRACKS: its columns, with track_id as `_id`."""
     return {"_id": row["track_id"], **{name: row[name] for name in TRACKS.names if name != "track_id"}}
 
 
 def published_document(row: Any) -> mongo.Document:
-    """Return the document of a track with its model version and features (by name and statistic).
+    """Return the document of a published track: with its model version, and its features by name and statistic.
 
-    Its cluster is in `similar`, which is kept per version: here it would change before the champion does.
+    Its cluster is in `similar`, which is stored per model version: here it would change before the champion does.
     """
     values = dict(zip(FEATURE_COLUMNS, row["features"], strict=True))
-    features = {
-        feature: {statistic: _values(values, feature_columns(feature, statistic)) for statistic in STATISTICS}
-        for feature in FEATURE_SIZES
-    }
-    descriptors = {name: _values(values, descriptor_columns(name)) for name in DESCRIPTORS}
+    features = {}
+    for feature in FEATURE_SIZES:
+        by_statistic = {
+            statistic: _select(values, feature_columns(feature, statistic)) for statistic in STATISTICS
+        }
+        # An older feature version lacks the newer columns.
+        if None not in by_statistic["mean"]:
+            features[feature] = by_statistic
+    descriptors = {}
+    for name in DESCRIPTORS:
+        descriptor = _select(values, descriptor_columns(name))
+        if None not in descriptor:
+            descriptors[name] = descriptor
     return {
         **track_document(row),
         **{name: row[name] for name in ("model_version", "feature_version", "sample_rate")},
-        # An older feature version has no values for the newer columns.
-        "features": {name: found for name, found in features.items() if None not in found["mean"]},
-        "descriptors": {name: found for name, found in descriptors.items() if None not in found},
+        "features": features,
+        "descriptors": descriptors,
     }
 
 
-def _values(row: dict[str, float | None], columns: tuple[str, ...]) -> list[float | None]:
-    return [row[column] for column in columns]
+def _select(values: dict[str, float | None], columns: tuple[str, ...]) -> list[float | None]:
+    return [values[column] for column in columns]
 
 
-def update_track_documents(
-    database: Database[mongo.Document], lake: Lake, *, written: Collection[str] = ()
-) -> int:
-    """Make `tracks` hold a document for each row of TRACKS; return how many were written.
+def update_track_documents(database: mongo.Database, lake: Lake, *, written: Collection[str] = ()) -> int:
+    """Update `tracks` from TRACKS, one document per row; return how many were written.
 
-    `written` are ids whose documents are known to be new. What a document has beyond TRACKS' columns stays. Documents of
-    tracks that are gone go with them, but for those that a model in EMBEDDINGS knows: publish removes these when it no
-    longer shows them. `settings.catalog` is written last and says for which TRACKS this has been done.
+    Documents of `written` ids are up to date already. Fields beyond TRACKS' columns stay. Documents of deleted tracks
+    are deleted, unless EMBEDDINGS has them: `publish` deletes those once no published version needs them. The document
+    `catalog` of `state` is written last and holds the digest of the TRACKS that this was done for.
     """
     tracks = lake.read_arrow(TRACKS)
-    state = {"_id": _STATE, "tracks": len(tracks), "digest": tracks_digest(tracks)}
-    count = database["tracks"].estimated_document_count()
-    if database["settings"].find_one({"_id": _STATE}) == state and count >= len(tracks):
+    track_ids = tracks["track_id"].to_pylist()
+    catalog_state = {"_id": state.CATALOG, "tracks": len(tracks), "digest": tracks_digest(tracks)}
+    n_documents = mongo.count(database["tracks"])
+    if mongo.get(database["state"], state.CATALOG) == catalog_state and n_documents >= len(tracks):
         return 0
     rows = [row for row in tracks.to_pylist() if row["track_id"] not in written]
     mongo.merge(database["tracks"], map(track_document, rows))
-    known = {
-        *tracks["track_id"].to_pylist(),
-        *lake.read_arrow(EMBEDDINGS, "track_id")["track_id"].to_pylist(),
-    }
-    if database["tracks"].estimated_document_count() > len(tracks):
-        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - known)
-    mongo.upsert(database["settings"], [state])
+    if mongo.count(database["tracks"]) > len(tracks):
+        embedded = lake.read_arrow(EMBEDDINGS, "track_id")["track_id"].to_pylist()
+        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - {*track_ids, *embedded})
+    state.write(database, catalog_state)
     return len(rows)
 
 
-def clear_model_fields(database: Database[mongo.Document], lake: Lake, ids: Iterable[str]) -> None:
-    """Replace the documents of tracks that no published model knows any more: only TRACKS' columns stay."""
-    wanted = set(ids)
-    rows = (row for row in lake.read_arrow(TRACKS).to_pylist() if row["track_id"] in wanted)
+def clear_model_fields(database: mongo.Database, lake: Lake, track_ids: Iterable[str]) -> None:
+    """Replace the documents of tracks that are no longer published: only TRACKS' columns stay."""
+    cleared = set(track_ids)
+    rows = [row for row in lake.read_arrow(TRACKS).to_pylist() if row["track_id"] in cleared]
     mongo.upsert(database["tracks"], map(track_document, rows))
 
 
 def tracks_digest(tracks: pa.Table) -> str:
-    """Return a hash of rows of TRACKS, 32 hex digits, whatever their order."""
-    hashed = hashlib.sha256()
+    """Return a hash of rows of TRACKS, independent of their order (32 hex digits)."""
+    digest = hashlib.sha256()
     for row in tracks.sort_by("track_id").to_pylist():
-        hashed.update(json.dumps(row, sort_keys=True).encode())
-    return hashed.hexdigest()[:32]
+        digest.update(json.dumps(row, sort_keys=True).encode())
+    return digest.hexdigest()[:32]

@@ -78,7 +78,7 @@ def _answers(uri: str) -> bool:
             uri, serverSelectionTimeoutMS=limit, socketTimeoutMS=limit, connectTimeoutMS=limit
         ) as client:
             client.admin.command("ping")
-            client.get_default_database()["settings"].find_one({"_id": "champion"})
+            client.get_default_database()["state"].find_one({"_id": "champion"})
     except PyMongoError:
         return False
     return True

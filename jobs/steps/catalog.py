@@ -10,7 +10,6 @@ from jobs.lake.storage import Lake, open_lake
 from jobs.library import listing, tracks_table
 from jobs.online import mongo, track_documents
 from jobs.progress import StepResult
-from jobs.runtime import embedded_mongo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ import argparse
 from jobs.errors import InputError, StepError
 from jobs.lake.storage import open_lake
 from jobs.model import registry
+from jobs.online import publisher
 from jobs.progress import StepResult
-from jobs.steps import publish
 
 Metrics = dict[str, dict[str, float]]
 
@@ -45,7 +45,8 @@ def add_margin_argument(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> StepResult:
     """Promote one version and bring it online; StepError with the gate's reason where it is refused."""
-    registry.connect(arguments.mlflow, open_lake(arguments).root)
+    lake = open_lake(arguments)
+    registry.connect(arguments.mlflow, lake.root)
     aliases = registry.aliases()
     number = arguments.version or aliases.get(registry.CHALLENGER)
     if arguments.gate:
@@ -64,7 +65,8 @@ def main(arguments: argparse.Namespace) -> StepResult:
         raise StepError(
             f"version {number} is not promoted: {reason}; the champion serves on (--force overrides)"
         )
-    return StepResult({**publish.main(arguments).counts, "gate": reason})
+    published = publisher.publish_champion(lake, master=arguments.master, mongo_uri=arguments.mongo)
+    return StepResult({**published.counts, "gate": reason})
 
 
 def promote_as_step(arguments: argparse.Namespace) -> StepResult:

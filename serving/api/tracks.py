@@ -135,7 +135,7 @@ def collection_map(at: State, _: CurrentUser) -> m.CollectionMap:
     """The collection in two dimensions."""
     version, known = at.online_store.champion(), at.catalog.by_id
     found = m.CollectionMap(model_version=version, ids=[], x=[], y=[], clusters=[])
-    about = at.online_store.read("settings", "map") or {}
+    about = at.online_store.read("state", "map") or {}
     for number in range(about.get("parts", 0)):
         part = at.online_store.read("map", f"{about['model_version']}:{number}")
         for track_id, x, y, cluster in (

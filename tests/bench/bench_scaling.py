@@ -143,7 +143,7 @@ def of_listeners(users: int, each: int) -> dict[str, float]:
                 "digest": "1",
                 "published_at": bench_micro_batch.NOW,
             }
-            mongo.upsert(database["settings"], [champion])
+            mongo.upsert(database["state"], [champion])
             shelf = micro_batch.CatalogCache(lake)
             for name, act in {
                 "the store made again": lambda: reconcile.reconcile(database, shelf, lake),

@@ -88,7 +88,7 @@ def plant(folder: Path, count: int) -> list[str]:
             database["recommendations"], (_list(f"listener{n}", rng, count) for n in range(LISTENERS))
         )
         mongo.upsert(
-            database["settings"], [{"_id": "champion", "model_version": "1", "tracks": count, "digest": ""}]
+            database["state"], [{"_id": "champion", "model_version": "1", "tracks": count, "digest": ""}]
         )
     return secrets
 

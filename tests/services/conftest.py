@@ -68,5 +68,5 @@ def documents(lake: Path) -> dict[str, dict[str, Any]]:
                 document["_id"]: {**document, "published_at": None, "as_of": None, "marks": None}
                 for document in database[name].find()
             }
-            for name in ("tracks", "similar", "settings")
+            for name in ("tracks", "similar", "state")
         }

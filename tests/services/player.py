@@ -33,7 +33,7 @@ def publish(database, lake):
     mongo.upsert(database["similar"], similar)
     champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "planted"}
     champion["published_at"] = datetime.now(UTC)
-    mongo.upsert(database["settings"], [champion])
+    mongo.upsert(database["state"], [champion])
     layout_2d.publish_map(database, lake, "1", "planted")
 
 

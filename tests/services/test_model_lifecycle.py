@@ -89,7 +89,7 @@ class World:
 
     def online(self) -> dict[str, Any]:
         with mongo.database(self.uri) as database:
-            return dict(database["settings"].find_one({"_id": "champion"}) or {})
+            return dict(database["state"].find_one({"_id": "champion"}) or {})
 
     def lists(self, version: str) -> dict[str, Any]:
         with mongo.database(self.uri) as database:

@@ -22,7 +22,7 @@ def uri(tmp_path_factory):
 @pytest.fixture
 def database(uri):
     with mongo.database(uri) as found:
-        for name in ("plays", "settings"):
+        for name in ("plays", "state"):
             found[name].drop()
         yield found
 
@@ -61,7 +61,7 @@ def test_a_play_goes_when_kafka_cannot_bring_it_again(tmp_path, database):
     assert retention.prune_plays(database, lake, NOW + timedelta(days=38)) == 2 and offsets(database) == [2]
     assert retention.prune_plays(database, lake, NOW + timedelta(days=60)) == 2 and offsets(database) == []
     assert len(play_log.read(lake)) == 4  # PLAYS keeps every one
-    assert len(database["settings"].find_one({"_id": "plays_had"})["marks"]) <= 4
+    assert len(database["state"].find_one({"_id": "plays_retention"})["snapshots"]) <= 4
 
 
 def test_nights_in_a_row_leave_one_mark_a_day_and_a_killed_one_goes_on(tmp_path, database, monkeypatch):
@@ -69,7 +69,7 @@ def test_nights_in_a_row_leave_one_mark_a_day_and_a_killed_one_goes_on(tmp_path,
     arrive(lake, database, play(0), play(1), play(2))
     for hour in range(0, 72, 6):
         retention.prune_plays(database, lake, NOW + timedelta(hours=hour))
-    assert len(database["settings"].find_one({"_id": "plays_had"})["marks"]) == 3
+    assert len(database["state"].find_one({"_id": "plays_retention"})["snapshots"]) == 3
     later, delete = NOW + timedelta(days=40), mongo.delete
 
     def killed(collection, ids):
@@ -87,5 +87,5 @@ def test_a_store_that_has_forgotten_its_marks_begins_anew(tmp_path, database):
     lake = Lake(tmp_path / "lake")
     arrive(lake, database, play(0))
     retention.prune_plays(database, lake, NOW)
-    database["settings"].drop()
+    database["state"].drop()
     assert retention.prune_plays(database, lake, NOW + timedelta(days=40)) == 0 and offsets(database) == [0]

@@ -52,7 +52,7 @@ def test_mongo_shows_what_the_lake_holds(lake):
     found, shown = rows(lake), documents(lake)
     ids = {row["track_id"] for row in found["TRACKS"]}
     version = found["EMBEDDINGS"][0]["model_version"]
-    champion = shown["settings"]["champion"]
+    champion = shown["state"]["champion"]
     assert (champion["model_version"], champion["tracks"]) == (version, 12)
     assert set(shown["tracks"]) == ids
     assert set(shown["similar"]) == {f"{version}:{track_id}" for track_id in ids}
@@ -136,7 +136,7 @@ def test_a_deleted_file_leaves_every_table(lake):
     segue(lake, "run", "--library", str(lake.parent / "music"), "--k", "3", "--seeds", "1")
     found, shown = rows(lake), documents(lake)
     ids = {row["track_id"] for row in tracks} - {gone["track_id"]}
-    version = shown["settings"]["champion"][
+    version = shown["state"]["champion"][
         "model_version"
     ]  # whether the gate let the new one through or not
     assert {row["track_id"] for row in found["TRACKS"]} == set(shown["tracks"]) == ids

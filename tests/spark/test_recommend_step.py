@@ -22,7 +22,7 @@ from tests.spark.test_recommend import NOW
 CHOICE = offline_evaluation.SelectedWeights(
     collaborative.CollaborativeConfig(), item_catalog.RankingWeights(4.0, 64.0, 0.0)
 )
-SHOWN = ("profiles", "recommendations", "settings")
+SHOWN = ("profiles", "recommendations", "state")
 
 
 class Killed(BaseException):
@@ -62,7 +62,7 @@ def fresh(before, tmp_path, monkeypatch):
         for collection in SHOWN:
             database[collection].drop()
         champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": NOW}
-        mongo.upsert(database["settings"], [champion])
+        mongo.upsert(database["state"], [champion])
         mongo.upsert(database["profiles"], map(profiles.to_document, heard))
         return copy, argparse.Namespace(lake=str(copy.root), mongo=uri, master=MASTER)
 
@@ -76,8 +76,8 @@ def state(lake, database):
         for table in (ITEM_SIMILARITIES, RECOMMENDATIONS)
     }
     shown = {name: {each["_id"]: each for each in database[name].find()} for name in SHOWN}
-    for each in shown["settings"].values():
-        for name in ("marks", "made_from", "learned_from"):
+    for each in shown["state"].values():
+        for name in ("snapshots", "input_digest"):
             each.pop(name, None)
     return {**tables, "plays": play_log.read(lake).to_pylist(), **shown}
 

@@ -47,7 +47,7 @@ def settings(models, monkeypatch):
 
     @contextmanager
     def database(uri):
-        yield {"settings": settings}
+        yield {"state": settings}
 
     def upsert(collection, documents):
         collection.update({document["_id"]: document for document in documents})

@@ -1,0 +1,232 @@
+"""Publish the champion to the online store: its tracks, every track's neighbours, the map, and the pointer to it.
+
+The collections `tracks` and `similar` are written first and the document `champion` of `state` last, so a reader sees
+either the version before or the whole new one. The version before stays in `similar`: a rollback writes one document.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs import progress
+from jobs.lake.schemas import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
+from jobs.lake.storage import Lake
+from jobs.model import batch_inference, layout_2d, registry
+from jobs.model.neighbours import add_recording_column, neighbours, similar_document
+from jobs.online import mongo, state, track_documents
+from jobs.online.state import ChampionState, PublishedVersion
+from jobs.progress import StepResult
+from jobs.runtime import embedded_mongo
+from jobs.spark import session
+
+
+@dataclass(frozen=True)
+class _Publication:
+    """A model version as it is to be online, and how its clusters are searched for neighbours."""
+
+    version: PublishedVersion
+    nprobe: int
+    track_ids: frozenset[str]
+
+
+def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepResult:
+    """Publish the champion; return the number of its tracks and how many were written. The registry must be connected.
+
+    Without a champion the newest model version becomes it. Nothing is written if the store is up to date.
+    """
+    champion = registry.version_by_alias(registry.CHAMPION) or registry.version(None)
+    model_version = str(champion.version)
+    batch_inference.update_embeddings(lake, master, champion)
+    publication = _read_publication(lake, champion)
+    version = publication.version
+    with embedded_mongo.mongo_uri(mongo_uri, lake.root) as uri:
+        with mongo.database(uri) as database:
+            is_new = not is_published(database, version, n_tracks=lake.count_rows(TRACKS))
+        if is_new:
+            _write_version(uri, session.get_session(master), lake, publication)
+        with mongo.database(uri) as database:
+            track_documents.update_track_documents(
+                database, lake, written=publication.track_ids if is_new else frozenset()
+            )
+            layout_2d.publish_map(database, lake, model_version, version["digest"])
+    registry.set_champion(model_version)
+    n_written = version["tracks"] if is_new else 0
+    return StepResult({"tracks": version["tracks"], "new": n_written}, model_version=model_version)
+
+
+def _read_publication(lake: Lake, champion: Any) -> _Publication:
+    model_version = str(champion.version)
+    embeddings = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == model_version)
+    has_embedding = pc.is_in(pc.field("track_id"), embeddings["track_id"].combine_chunks())
+    tracks = lake.read_arrow(TRACKS).filter(has_embedding)
+    version = PublishedVersion(
+        model_version=model_version,
+        feature_version=champion.tags["feature_version"],
+        tracks=len(tracks),
+        digest=publication_digest(tracks, embeddings),
+    )
+    nprobe = int(champion.tags.get("probes", 1))
+    return _Publication(version, nprobe, frozenset(tracks["track_id"].to_pylist()))
+
+
+def published_frames(
+    spark: SparkSession, lake: Lake, model_version: str, feature_version: str
+) -> tuple[DataFrame, DataFrame]:
+    """Return what the store is to hold of a model version: its tracks with features, and its embeddings."""
+    tracks = lake.read(spark, TRACKS)
+    embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == model_version)
+    embeddings = embeddings.drop("model_version").join(tracks, "track_id", "left_semi")
+    embeddings = add_recording_column(embeddings, tracks)
+    # One array column: with about a thousand columns Spark's planning would take longer than the work.
+    values = F.array(*FEATURE_COLUMNS).alias("features")
+    features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
+    frame = (
+        tracks.join(embeddings.select("track_id"), "track_id")
+        .join(features.select("track_id", "feature_version", "sample_rate", values), "track_id")
+        .withColumn("model_version", F.lit(model_version))
+    )
+    return frame, embeddings
+
+
+def publication_digest(tracks: pa.Table, embeddings: pa.Table) -> str:
+    """Return a hash of what is published, independent of the order of the rows (32 hex digits)."""
+    digest = hashlib.sha256(track_documents.tracks_digest(tracks).encode())
+    embeddings = embeddings.sort_by("track_id")
+    digest.update(embeddings["cluster"].combine_chunks().to_numpy().tobytes())
+    digest.update(embeddings["embedding"].combine_chunks().flatten().to_numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def is_published(database: mongo.Database, version: PublishedVersion, *, n_tracks: int) -> bool:
+    """Return whether the store has this version online with all its documents, and `n_tracks` tracks in all.
+
+    The state is written last, and a store that lost its latest writes lost it first. The collections are counted
+    without a filter: to filter, the embedded server would read every document.
+    """
+    current = state.champion(database)
+    if current is None or published_version(current) != version:
+        return False
+    is_complete = version["tracks"] <= mongo.count(database["similar"])
+    return is_complete and mongo.count(database["tracks"]) == n_tracks
+
+
+def published_version(champion: ChampionState) -> PublishedVersion:
+    """Return which version a champion's state is about, without when and after which one it was published."""
+    return PublishedVersion(
+        model_version=champion["model_version"],
+        feature_version=champion["feature_version"],
+        tracks=champion["tracks"],
+        digest=champion["digest"],
+    )
+
+
+def restore_champion(database: mongo.Database, model_version: str) -> bool:
+    """Put `model_version` online again by writing one document; return False if the store does not have it."""
+    current = state.champion(database)
+    if current is None:
+        return False
+    if current["model_version"] == model_version:
+        return True
+    previous = current["previous"]
+    if previous is None or previous["model_version"] != model_version:
+        return False
+    _write_champion(database, previous, previous=published_version(current))
+    return True
+
+
+def _write_version(uri: str, spark: SparkSession, lake: Lake, publication: _Publication) -> None:
+    """Write both collections, flip the pointer, then delete what neither version needs."""
+    version = publication.version
+    model_version = version["model_version"]
+    tracks, embeddings = published_frames(spark, lake, model_version, version["feature_version"])
+    n_done = spark.sparkContext.accumulator(0)
+    with progress.watch("publish", 2 * version["tracks"], lambda: n_done.value):
+        tracks.foreachPartition(_writer(uri, "tracks", track_documents.published_document, n_done))
+        similar = neighbours(embeddings, probes=publication.nprobe)
+        similar = similar.withColumn("model_version", F.lit(model_version))
+        similar.foreachPartition(_writer(uri, "similar", similar_document, n_done))
+        with mongo.database(uri) as database:
+            previous = _version_before(database, model_version)
+            _write_champion(database, version, previous=previous)
+            _delete_stale(database, lake, model_version, previous)
+
+
+def _writer(uri: str, collection: str, to_document: Callable[[Any], mongo.Document], n_done: Any) -> Any:
+    """Return a function that writes a partition's rows, to be run on the workers: it imports neither Spark nor MLflow."""
+
+    def write(rows: Iterator[Any]) -> None:
+        with mongo.database(uri) as database:
+            n_done.add(mongo.upsert(database[collection], (to_document(row) for row in rows)))
+
+    return write
+
+
+def _version_before(database: mongo.Database, model_version: str) -> PublishedVersion | None:
+    """Return the version that a rollback from `model_version` restores, or None.
+
+    That is the one online now; when `model_version` itself is online, the one that it would roll back to.
+    """
+    current = state.champion(database)
+    if current is None:
+        return None
+    if current["model_version"] == model_version:
+        return current["previous"]
+    return published_version(current)
+
+
+def _write_champion(
+    database: mongo.Database, version: PublishedVersion, *, previous: PublishedVersion | None
+) -> None:
+    published_at = datetime.now(UTC)
+    state.write(
+        database, {"_id": state.CHAMPION, **version, "previous": previous, "published_at": published_at}
+    )
+
+
+def _delete_stale(
+    database: mongo.Database, lake: Lake, model_version: str, previous: PublishedVersion | None
+) -> None:
+    """Delete what neither version needs, by id: by any other field the embedded server would read every document."""
+    embeddings = lake.read_arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
+    track_ids = set(lake.read_arrow(TRACKS, "track_id")["track_id"].to_pylist())
+    published = {row["track_id"] for row in embeddings if row["model_version"] == model_version} & track_ids
+    unpublished = {row["track_id"] for row in embeddings} - published
+    track_documents.clear_model_fields(database, lake, unpublished & track_ids)
+    mongo.delete(database["tracks"], unpublished - track_ids)
+    _delete_stale_neighbours(database, embeddings, model_version, previous, published)
+    # Tracks of model versions that EMBEDDINGS no longer has are found by comparing all ids.
+    if mongo.count(database["tracks"]) > len(track_ids):
+        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - track_ids)
+
+
+def _delete_stale_neighbours(
+    database: mongo.Database,
+    embeddings: list[dict[str, Any]],
+    model_version: str,
+    previous: PublishedVersion | None,
+    published: set[str],
+) -> None:
+    versions = {model_version} | ({previous["model_version"]} if previous else set())
+    stale = []
+    for row in embeddings:
+        is_deleted_track = row["model_version"] == model_version and row["track_id"] not in published
+        if row["model_version"] not in versions or is_deleted_track:
+            stale.append(f"{row['model_version']}:{row['track_id']}")
+    mongo.delete(database["similar"], stale)
+    # A version published again may have lost the EMBEDDINGS rows of deleted tracks, but not their neighbour lists.
+    n_expected = len(published) + (previous["tracks"] if previous else 0)
+    if mongo.count(database["similar"]) > n_expected:
+        prefix = f"{model_version}:"
+        orphans = [
+            document_id
+            for document_id in mongo.ids(database["similar"])
+            if document_id.startswith(prefix) and document_id.removeprefix(prefix) not in published
+        ]
+        mongo.delete(database["similar"], orphans)
