@@ -12,7 +12,7 @@ COPY jobs jobs
 COPY serving serving
 COPY dags dags
 COPY spark_conf spark_conf
-RUN uv pip install --system --no-cache --no-deps -e . && python -m jobs.runtime.py_files /opt/segue/segue.zip && python -m jobs.runtime.java prepare
+RUN uv pip install --system --no-cache --no-deps -e . && python -m jobs.runtime.py_files /opt/segue/segue.zip && python -m jobs.runtime.install
 # The lake's owner. Spark's workers and Airflow's tasks both write to it, so they are one user.
 RUN useradd --uid 1000 --create-home segue && mkdir -p /lake/mlflow /airflow && chown -R segue:segue /lake /airflow
 USER segue

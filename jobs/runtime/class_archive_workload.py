@@ -1,4 +1,4 @@
-"""What a session of Segue's does, in little: run once at set-up, so that the class archive knows what is loaded."""
+"""A small Spark job that loads the classes a session of Segue needs: run once at set-up to write the class archive."""
 
 import sys
 
@@ -9,16 +9,16 @@ from pyspark.sql import functions as F
 
 
 def main(folder: str) -> None:
-    """Write, read, join, aggregate, map by Python, cluster; the files go to `folder`."""
+    """Write, read, join, aggregate, map in Python and cluster a few rows; the files go to `folder`."""
     spark = SparkSession.builder.getOrCreate()
     rows = [(number, f"name {number}", [float(number % 3), 1.0]) for number in range(20)]
     frame = spark.createDataFrame(rows, "id int, name string, vector array<double>").repartition(2)
     frame.write.parquet(f"{folder}/rows")
-    read = spark.read.parquet(f"{folder}/rows")
-    counts = read.groupBy(F.col("id") % 3).agg(F.count("*"), F.max("name"))
-    read.join(counts, F.col("id") == F.col("(id % 3)")).sort("name").toArrow()
-    read.mapInArrow(lambda batches: batches, read.schema).persist().count()
-    vectors = read.select(array_to_vector("vector").alias("features"))
+    stored = spark.read.parquet(f"{folder}/rows")
+    counts = stored.groupBy(F.col("id") % 3).agg(F.count("*"), F.max("name"))
+    stored.join(counts, F.col("id") == F.col("(id % 3)")).sort("name").toArrow()
+    stored.mapInArrow(lambda batches: batches, stored.schema).persist().count()
+    vectors = stored.select(array_to_vector("vector").alias("features"))
     KMeans(k=2, distanceMeasure="cosine", maxIter=2).fit(vectors).transform(vectors).collect()
     spark.stop()
 

@@ -33,7 +33,7 @@ from py4j.protocol import Py4JError, Py4JJavaError
 
 from jobs import paths
 from jobs.errors import StepError
-from jobs.runtime import java
+from jobs.runtime import jars, java
 
 log = logging.getLogger("segue")
 
@@ -217,7 +217,7 @@ def _start(program: EmbeddedServer, data: Path) -> _Lease:
 
 
 def _launch(program: EmbeddedServer, data: Path, stdin: int) -> "subprocess.Popen[bytes]":
-    paths = [py4j.java_gateway.find_jar_path(), *map(str, java.jars(program.jars))]
+    paths = [py4j.java_gateway.find_jar_path(), *map(str, jars.jar_files(program.jars))]
     command = [str(java.java_home() / "bin" / "java"), *program.options(data), program.process_marker(data)]
     command += [
         "-cp",

@@ -1,10 +1,12 @@
-"""Start Java as Segue wants it: what `bin/java` is in the homes of `java.java_home`. Standard library only, to be quick.
+"""Correct the command line that Spark gives to Java, then become Java: the `bin/java` of `java.java_home` runs this.
 
-    python jobs/runtime/java_wrapper.py JAVA ARCHIVE {vector|none} WORD…
+    python jobs/runtime/java_wrapper.py JAVA ARCHIVE {vector|none} ARGUMENT…
 
-Of Spark's command lines two things are changed. What the runtime has no module for is not asked for. And classes come from
-an archive (Application Class-Data Sharing, JEP 350), which takes a third off the start of a session: that needs each jar
-named once, where Spark names one twice, and in the same order every time.
+Two things are changed in Spark's command lines. A module that the runtime does not have is not requested. And classes
+are loaded from an archive (Application Class-Data Sharing, JEP 350), which takes a third off the start of a session;
+for that each jar must be named once and always in the same order, while Spark names one jar twice.
+
+It runs isolated (`python -I`), with the standard library only: it must start quickly, and it cannot import `jobs`.
 """
 
 import os
@@ -15,19 +17,33 @@ from pathlib import Path
 
 VECTOR_MODULE = "jdk.incubator.vector"
 
-# Where it is set, the archive is written by this JVM when it ends, to this file.
+# An environment variable: the file that this JVM writes the class archive to when it ends.
 ARCHIVE_ENV = "SEGUE_CLASS_ARCHIVE"
 
-# What Spark puts before "jars/*": a folder of settings, and the one jar that is to come first.
-_SPARK = re.compile(
+# Silences the JVM's warning about an archive of other jars or of another Java, which it then ignores.
+_QUIET = "-Xlog:cds=off,cds+dynamic=off"
+
+_SPARK_SUBMIT = "org.apache.spark.deploy.SparkSubmit"
+
+# Spark's class path: an optional folder of settings, optionally the one jar that must come first, then "jars/*".
+_SPARK_CLASS_PATH = re.compile(
     r"(?:(?P<conf>[^:]*):)?(?:(?P<first>[^:]*/slf4j-api-[^:/]*\.jar):)?(?P<jars>[^:]*/jars)/\*"
 )
 
 
-def rewrite_arguments(given: Sequence[str], archive: str, *, has_vector: bool, write: str = "") -> list[str]:
-    """Return the words for Java of those given."""
-    made: list[str] = []
-    rest = list(given)
+def rewrite_arguments(
+    arguments: Sequence[str], archive: str, *, has_vector: bool, write_archive: str = ""
+) -> list[str]:
+    """Return Java's arguments for those that Spark gave.
+
+    Args:
+        arguments: the command line without `java`.
+        archive: path of the class archive, which need not exist.
+        has_vector: whether the runtime has the module that Spark requests.
+        write_archive: path to write a new archive to when the JVM ends; "" uses `archive` instead.
+    """
+    result: list[str] = []
+    rest = list(arguments)
     while rest:
         word = rest.pop(0)
         if not has_vector and word == f"--add-modules={VECTOR_MODULE}":
@@ -35,39 +51,42 @@ def rewrite_arguments(given: Sequence[str], archive: str, *, has_vector: bool, w
         if not has_vector and word == "--add-modules" and rest[:1] == [VECTOR_MODULE]:
             rest.pop(0)
             continue
-        if word in ("-cp", "-classpath") and rest and (spark := _SPARK.fullmatch(rest[0])):
-            rest[0] = _path(spark)
-            made += _options(archive, "org.apache.spark.deploy.SparkSubmit" in rest, write)
-        made.append(word)
-    return made
+        if word in ("-cp", "-classpath") and rest:
+            class_path = _SPARK_CLASS_PATH.fullmatch(rest[0])
+            if class_path:
+                rest[0] = _ordered_class_path(class_path)
+                result += _archive_options(archive, write_archive, is_submit=_SPARK_SUBMIT in rest)
+        result.append(word)
+    return result
 
 
-def _path(spark: re.Match[str]) -> str:
-    """Return the class path with every jar once, the order that of the names."""
-    conf = [spark["conf"]] if spark["conf"] and Path(spark["conf"]).is_dir() else []
-    jars = sorted(map(str, Path(spark["jars"]).glob("*.jar")))
-    first = [jar for jar in jars if Path(jar).name.startswith("slf4j-api-")]
-    return ":".join([*conf, *first, *(jar for jar in jars if jar not in first)])
+def _ordered_class_path(class_path: re.Match[str]) -> str:
+    """Return the class path with every jar once: slf4j's API first, then by name."""
+    conf = class_path["conf"]
+    jars = sorted(str(path) for path in Path(class_path["jars"]).glob("*.jar"))
+    slf4j = [jar for jar in jars if Path(jar).name.startswith("slf4j-api-")]
+    others = [jar for jar in jars if jar not in slf4j]
+    folders = [conf] if conf and Path(conf).is_dir() else []
+    return ":".join([*folders, *slf4j, *others])
 
 
-def _options(archive: str, submits: bool, write: str) -> list[str]:
-    if write:
-        return [f"-XX:ArchiveClassesAtExit={write}", "-Xlog:cds=off,cds+dynamic=off"] if submits else []
-    # An archive of other jars, or of another Java, is passed over by the JVM; that is no news on every start.
-    return (
-        [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off,cds+dynamic=off"]
-        if Path(archive).exists()
-        else []
-    )
+def _archive_options(archive: str, write_archive: str, *, is_submit: bool) -> list[str]:
+    """Return the JVM's options to write the archive, to use it, or neither."""
+    if write_archive:
+        return [f"-XX:ArchiveClassesAtExit={write_archive}", _QUIET] if is_submit else []
+    return [f"-XX:SharedArchiveFile={archive}", _QUIET] if Path(archive).exists() else []
 
 
 def main() -> None:
-    """Become the Java of the command line."""
-    java, archive, modules, *given = sys.argv[1:]
-    made = rewrite_arguments(
-        given, archive, has_vector=modules == "vector", write=os.environ.get(ARCHIVE_ENV, "")
+    """Replace this process by the Java of the command line."""
+    java, archive, modules, *arguments = sys.argv[1:]
+    rewritten = rewrite_arguments(
+        arguments,
+        archive,
+        has_vector=modules == "vector",
+        write_archive=os.environ.get(ARCHIVE_ENV, ""),
     )
-    os.execv(java, [java, *made])
+    os.execv(java, [java, *rewritten])
 
 
 if __name__ == "__main__":

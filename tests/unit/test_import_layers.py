@@ -1,4 +1,4 @@
-"""The import contracts of setup.cfg (`make lint` checks them too): order of packages, independent steps, no Spark in the player."""
+"""The import contracts of setup.cfg: order of packages, independent steps, no Spark in the player."""
 
 import configparser
 import subprocess

@@ -1,4 +1,4 @@
-"""What Java is started with instead of what Spark says: every jar once, the archive where there is one."""
+"""Spark's command lines are corrected: every jar once, the class archive if it exists."""
 
 import pytest
 
@@ -16,36 +16,38 @@ def jars(tmp_path):
     return folder
 
 
-def made(given, archive="/no/archive", **changed):
-    return java_wrapper.rewrite_arguments(given, str(archive), **{"has_vector": True, **changed})
+def rewritten(arguments, archive="/no/archive", **options):
+    return java_wrapper.rewrite_arguments(arguments, str(archive), **{"has_vector": True, **options})
 
 
-def test_spark_names_every_jar_once_in_the_order_of_names(jars):
+def test_class_path_names_every_jar_once_in_order(jars):
     slf4j = jars / "slf4j-api-2.0.17.jar"
     expected = ["-cp", f"{slf4j}:{jars}/a.jar:{jars}/b.jar", "-Xmx1g", SUBMIT, "x"]
     for path in (f"/no/conf:{slf4j}:{jars}/*", f"{slf4j}:{jars}/*", f"{jars}/*"):
-        assert made(["-cp", path, "-Xmx1g", SUBMIT, "x"]) == expected
+        assert rewritten(["-cp", path, "-Xmx1g", SUBMIT, "x"]) == expected
 
 
-def test_a_folder_of_settings_that_is_there_stays_first(jars, tmp_path):
+def test_existing_settings_folder_stays_first(jars, tmp_path):
     (tmp_path / "conf").mkdir()
-    path = made(["-cp", f"{tmp_path}/conf:{jars}/slf4j-api-2.0.17.jar:{jars}/*", SUBMIT])[1].split(":")
+    path = rewritten(["-cp", f"{tmp_path}/conf:{jars}/slf4j-api-2.0.17.jar:{jars}/*", SUBMIT])[1].split(":")
     assert path[0] == f"{tmp_path}/conf" and len(path) == 4
 
 
 @pytest.mark.parametrize(
     "path", ["/x/a.jar", "/x/lib/*", "/my/own:/other:{jars}/*", "/x/own.jar:/conf:{jars}/*"]
 )
-def test_other_class_paths_are_left_alone(jars, tmp_path, path):
+def test_other_class_paths_are_unchanged(jars, tmp_path, path):
     (tmp_path / "archive").touch()
-    given = ["-cp", path.format(jars=jars), SUBMIT]
-    assert made(given, tmp_path / "archive") == given
+    arguments = ["-cp", path.format(jars=jars), SUBMIT]
+    assert rewritten(arguments, tmp_path / "archive") == arguments
 
 
-def test_the_archive_is_used_where_it_is_and_written_only_by_what_is_submitted(jars, tmp_path):
-    archive, given = tmp_path / "classes.jsa", ["-cp", f"{jars}/*", "Main"]
-    assert not any("Archive" in word for word in made(given, archive))
+def test_archive_is_used_if_present_written_only_by_submit(jars, tmp_path):
+    archive, arguments = tmp_path / "classes.jsa", ["-cp", f"{jars}/*", "Main"]
+    assert not any("Archive" in word for word in rewritten(arguments, archive))
     archive.touch()
-    assert made(given, archive)[0] == f"-XX:SharedArchiveFile={archive}"
-    assert not any("Archive" in word for word in made(given, archive, write="/new"))
-    assert made([*given, SUBMIT], archive, write="/new")[0] == "-XX:ArchiveClassesAtExit=/new"
+    assert rewritten(arguments, archive)[0] == f"-XX:SharedArchiveFile={archive}"
+    assert not any("Archive" in word for word in rewritten(arguments, archive, write_archive="/new"))
+    assert (
+        rewritten([*arguments, SUBMIT], archive, write_archive="/new")[0] == "-XX:ArchiveClassesAtExit=/new"
+    )
