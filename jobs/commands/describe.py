@@ -13,7 +13,7 @@ from rich.text import Text
 
 from jobs.dsp import tonality
 from jobs.errors import InputError, UnusableFile
-from jobs.lake.schemas import (
+from jobs.lake.feature_columns import (
     DESCRIPTORS,
     FEATURE_COLUMNS,
     FEATURE_SIZES,

@@ -10,7 +10,8 @@ import pyarrow.csv
 from jobs import progress, settings
 from jobs.errors import InputError, StepError
 from jobs.fma.features_csv import header
-from jobs.lake.schemas import FEATURES, FMA_COLUMNS, MODEL_INPUT_COLUMNS, newest_feature_version
+from jobs.lake.feature_columns import FMA_COLUMNS, MODEL_INPUT_COLUMNS, newest_feature_version
+from jobs.lake.schemas import FEATURES
 from jobs.lake.storage import Lake, open_lake
 from jobs.progress import StepResult
 

@@ -28,7 +28,7 @@ from jobs.dsp.accumulators import FeatureAccumulator, FeatureMap, Segment
 from jobs.dsp.harmony import ConstantQHarmony, StftChroma
 from jobs.dsp.spectral import HOP_LENGTH, N_FFT
 from jobs.dsp.timbre import Mel, Timbre
-from jobs.lake.schemas import DESCRIPTORS, FEATURE_SIZES, FEATURE_VERSION
+from jobs.lake.feature_columns import DESCRIPTORS, FEATURE_SIZES, FEATURE_VERSION
 
 __all__ = ["FEATURE_VERSION", "GROUPS", "SignalError", "extract_groups", "extract_features", "warm_up"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-from jobs.lake.schemas import DESCRIPTORS
+from jobs.lake.feature_columns import DESCRIPTORS
 
 TEMPOGRAM_BPMS = DESCRIPTORS["tempogram"][0]
 MIN_BPM, MAX_BPM = 30.0, 300.0

@@ -17,7 +17,7 @@ import scipy.fft
 import scipy.sparse
 
 from jobs.dsp import kernels
-from jobs.lake.schemas import FMA_SIZES
+from jobs.lake.feature_columns import FMA_SIZES
 
 N_FFT = 2048
 HOP_LENGTH = 512

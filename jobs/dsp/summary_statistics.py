@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from jobs.dsp import kernels
-from jobs.lake.schemas import STATISTICS
+from jobs.lake.feature_columns import STATISTICS
 
 # A standard deviation below this part of the mean is rounding of float32 values (scipy.stats draws the line there too).
 CONSTANT_TOLERANCE = 1e-6

@@ -23,10 +23,10 @@ import pyarrow.dataset
 import pyarrow.parquet
 from pyarrow import acero
 
-from jobs.lake import storage
 from jobs.errors import StepError
-from jobs.lake.storage import Lake
+from jobs.lake import storage
 from jobs.lake.schemas import Table
+from jobs.lake.storage import Lake
 
 # Appended files that are merged into one.
 _MERGED_AT = 100
@@ -63,7 +63,9 @@ class AppendTable:
     def _merge(self, small: Sequence[Path], level: int) -> None:
         """Make one file of many. The larger one first: killed in between, rows are there twice, and a key counts once."""
         merged = hashlib.sha256("".join(file.name for file in small).encode()).hexdigest()[:16]
-        storage.write_parquet(self._live / f"{level}-{merged}.parquet", storage.read_parquet(self._table, small))
+        storage.write_parquet(
+            self._live / f"{level}-{merged}.parquet", storage.read_parquet(self._table, small)
+        )
         for file in small:
             file.unlink(missing_ok=True)
 
@@ -117,7 +119,9 @@ class AppendTable:
         Read twice, the second time put down in files, each from one value of `by` to another.
         """
         with tempfile.TemporaryDirectory(dir=self._live.parent, prefix=_SCRATCH) as folder:
-            self._all(lambda files: _part(_dataset(files, self._table.arrow_schema()), by, where, Path(folder)))
+            self._all(
+                lambda files: _part(_dataset(files, self._table.arrow_schema()), by, where, Path(folder))
+            )
             for file in sorted(Path(folder).iterdir()):
                 yield pyarrow.parquet.read_table(file)
                 file.unlink()

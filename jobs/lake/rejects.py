@@ -13,8 +13,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.lake.storage import Lake
 from jobs.lake.schemas import REJECTS, Column
+from jobs.lake.storage import Lake
 
 ATTEMPT_COLUMNS = (
     Column("error", "string", "why the file was rejected; null where it was fine"),

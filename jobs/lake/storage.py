@@ -12,17 +12,20 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
-from pyspark.sql import DataFrame, SparkSession
 
 from jobs import settings
 from jobs.errors import StepError
 from jobs.lake.schemas import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 # Rows of one Parquet file: 200,000 rows of FEATURES are about 240 MB, the size HDFS and object stores like.
 _ROWS_PER_FILE = 200_000
@@ -40,7 +43,9 @@ class Lake:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StepError(f"--lake: expected a folder that can be written, found {root}: {error.strerror}") from error
+            raise StepError(
+                f"--lake: expected a folder that can be written, found {root}: {error.strerror}"
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -64,7 +69,7 @@ class Lake:
         times = [version.stat().st_mtime_ns if (version := self.version(t)) else 0 for t in (table, other)]
         return times[0] > times[1]
 
-    def read(self, spark: SparkSession, table: Table) -> DataFrame:
+    def read(self, spark: "SparkSession", table: Table) -> "DataFrame":
         """Return the table as it stands now; no rows before its first version."""
         version = self.version(table)
         schema = table.spark_schema()
@@ -89,7 +94,11 @@ class Lake:
         return _batches(table, self._parts(table)[::-1])
 
     def _arrow(
-        self, table: Table, folders: Sequence[Path | None], columns: list[str], where: pc.Expression | None = None
+        self,
+        table: Table,
+        folders: Sequence[Path | None],
+        columns: list[str],
+        where: pc.Expression | None = None,
     ) -> pa.Table:
         return read_parquet(table, parquet_files(folders), columns, where)
 
@@ -103,7 +112,7 @@ class Lake:
         written = parquet_files([self.version(table)])
         return set(table.names) - set(pyarrow.parquet.read_schema(written[0]).names) if written else set()
 
-    def commit(self, table: Table, frame: DataFrame) -> None:
+    def commit(self, table: Table, frame: "DataFrame") -> None:
         """Replace the table by `frame`, sorted by key, as one new version."""
         frame = frame.select(*table.names)
         _check_types(table, frame)
@@ -145,7 +154,10 @@ class Lake:
         _flush(new)
         _point(folder / "current", new.name)
         for version in folder.glob("v*"):
-            if version.name not in (new.name, old and old.name):  # `old` is resolved, the lake may be reached by a link
+            if version.name not in (
+                new.name,
+                old and old.name,
+            ):  # `old` is resolved, the lake may be reached by a link
                 shutil.rmtree(version)
         shutil.rmtree(folder / "staged", ignore_errors=True)
 
@@ -159,7 +171,7 @@ class Lake:
         _flush(unfinished)
         unfinished.rename(staged / part)
 
-    def staged(self, spark: SparkSession, table: Table) -> DataFrame:
+    def staged(self, spark: "SparkSession", table: Table) -> "DataFrame":
         """Return the rows of all finished parts; `table` names the columns they were staged with."""
         parts = [str(part) for part in self._parts(table)]
         schema = table.spark_schema()
@@ -242,7 +254,7 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
-def _check_types(table: Table, frame: DataFrame) -> None:
+def _check_types(table: Table, frame: "DataFrame") -> None:
     """Raise TypeError for a column of another type than the table's: Parquet would take it, and no reader could."""
     for declared, found in zip(table.spark_schema(), frame.schema, strict=True):
         if declared.dataType.simpleString() != found.dataType.simpleString():

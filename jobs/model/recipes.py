@@ -1,25 +1,32 @@
-"""Which features make an embedding, in which groups, with which weight: the recipes by name.
+"""Embedding recipes: which features make an embedding, in which groups, with which weights.
 
-A group is one side of a sound; its weight is its share of the cosine of two tracks. The weights follow what content-based
-similarity has agreed on since Pampalk (2006) and Pohle et al. (2009), timbre somewhat over half and rhythm a fifth; they
-were not fitted to labels, and ours moved by .01 when they were all made equal.
+A feature group is one side of a sound: timbre, rhythm, chroma. Its weight is its share of the cosine of two
+tracks. The weights follow what content-based similarity has agreed on since Pampalk (2006) and Pohle et al.
+(2009): timbre somewhat over half, rhythm a fifth. They were not fitted to labels, and our metrics moved by
+.01 when all were made equal.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobs.lake.schemas import FMA_COLUMNS, STATISTICS, descriptor_columns, feature_columns
+from jobs.lake.feature_columns import (
+    FMA_COLUMNS,
+    STATISTICS,
+    descriptor_columns,
+    feature_columns,
+)
 
-# Names the way from features to embedding, beside the recipe's own name; raise it when the way changes.
-VERSION = "2"
+# Version of the feature-to-embedding pipeline, stored beside the recipe's name; raise it when the pipeline
+# changes.
+VERSION = "3"
 
-# The largest share of the cosine that metadata has where a recipe uses it: the sound decides, the genre nudges.
+# The share of the cosine that genres have where a recipe uses them: the sound decides, the genre adjusts.
 GENRE_WEIGHT = 0.25
 
 
 @dataclass(frozen=True)
 class FeaturePart:
-    """Columns of FEATURES and what they become (a name of `transforms.TRANSFORMS`)."""
+    """Columns of FEATURES, and the transform applied to them (a name of `transforms.TRANSFORMS`)."""
 
     transform: str
     columns: tuple[str, ...]
@@ -27,21 +34,27 @@ class FeaturePart:
 
 @dataclass(frozen=True)
 class FeatureGroup:
-    """One side of a sound: its parts side by side, and its weight (any positive number; the share is of the sum)."""
+    """Parts that are placed side by side, and their weight.
+
+    Any positive number, its share is of the recipe's sum.
+    """
 
     name: str
     weight: float
     parts: tuple[FeaturePart, ...]
 
 
-def _of(features: Iterable[str], statistics: Iterable[str]) -> tuple[str, ...]:
+def _columns_of(features: Iterable[str], statistics: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of every feature with every statistic, feature by feature."""
     statistics = tuple(statistics)
-    return tuple(
-        c for feature in features for statistic in statistics for c in feature_columns(feature, statistic)
-    )
+    columns: list[str] = []
+    for feature in features:
+        for statistic in statistics:
+            columns += feature_columns(feature, statistic)
+    return tuple(columns)
 
 
-_SHAPES = ("spectral_bandwidth", "spectral_centroid", "spectral_rolloff", "rmse", "zcr")
+_SPECTRAL_SHAPE = ("spectral_bandwidth", "spectral_centroid", "spectral_rolloff", "rmse", "zcr")
 _CHROMA = ("chroma_cens", "chroma_cqt", "chroma_stft")
 
 _TIMBRE = (
@@ -49,8 +62,8 @@ _TIMBRE = (
         "timbre",
         0.25,
         (
-            FeaturePart("as_is", _of(("mfcc", "spectral_contrast"), STATISTICS)),
-            FeaturePart("logarithm", _of(_SHAPES, ("max", "mean", "median", "std"))),
+            FeaturePart("identity", _columns_of(("mfcc", "spectral_contrast"), STATISTICS)),
+            FeaturePart("logarithm", _columns_of(_SPECTRAL_SHAPE, ("max", "mean", "median", "std"))),
         ),
     ),
     FeatureGroup("covariance", 0.25, (FeaturePart("log_covariance", descriptor_columns("mfcc_covariance")),)),
@@ -58,15 +71,15 @@ _TIMBRE = (
         "delta",
         0.15,
         (
-            FeaturePart("logarithm", _of(("mfcc_delta",), ("std",))),
-            FeaturePart("as_is", _of(("mfcc_delta",), ("kurtosis", "max", "min"))),
+            FeaturePart("logarithm", _columns_of(("mfcc_delta",), ("std",))),
+            FeaturePart("identity", _columns_of(("mfcc_delta",), ("kurtosis", "max", "min"))),
         ),
     ),
     FeatureGroup(
         "rhythm",
         0.2,
         (
-            FeaturePart("as_is", descriptor_columns("tempogram")),
+            FeaturePart("identity", descriptor_columns("tempogram")),
             FeaturePart("logarithm", ("onset_density", "tempo")),
         ),
     ),
@@ -74,9 +87,9 @@ _TIMBRE = (
         "chroma",
         0.15,
         (
-            # The key is no part of how a piece sounds; how its notes are spread over the octave is.
-            FeaturePart("transposed", _of(_CHROMA, ("mean", "std"))),
-            FeaturePart("as_is", ("key_strength", *_of(("tonnetz",), ("std",)))),
+            # Two pieces in different keys may sound alike; how their notes are spread over the octave counts.
+            FeaturePart("key_invariant", _columns_of(_CHROMA, ("mean", "std"))),
+            FeaturePart("identity", ("key_strength", *_columns_of(("tonnetz",), ("std",)))),
         ),
     ),
 )
@@ -84,26 +97,31 @@ _TIMBRE = (
 RECIPES: dict[str, tuple[FeatureGroup, ...]] = {
     "timbre": _TIMBRE,
     "timbre+genre": _TIMBRE,
-    "fma518": (FeatureGroup("fma518", 1.0, (FeaturePart("as_is", FMA_COLUMNS),)),),
+    "fma518": (FeatureGroup("fma518", 1.0, (FeaturePart("identity", FMA_COLUMNS),)),),
     "neural": _TIMBRE,
 }
 
-# The recipes that read the tracks' genres, when they are applied.
+# Recipes that read the tracks' genres when they are applied.
 GENRE_RECIPES = frozenset({"timbre+genre"})
 
 
 def recipe_groups(recipe: str, available: Iterable[str]) -> tuple[FeatureGroup, ...]:
-    """Return a recipe's groups with the columns that a feature version has; a group without any is left out.
+    """Return a recipe's groups, restricted to the available columns.
 
-    Features of another kind, which no recipe names (Echo Nest's), are one group together.
+    Groups and parts without any available column are left out. Where no group is left, as with Echo Nest's
+    features, which no recipe names, all available columns are one group.
     """
     available = tuple(available)
-    known = set(available)
-    found = []
+    available_set = set(available)
+    groups = []
     for group in RECIPES[recipe]:
-        parts = (
-            FeaturePart(part.transform, tuple(c for c in part.columns if c in known)) for part in group.parts
-        )
-        if kept := tuple(part for part in parts if part.columns):
-            found.append(FeatureGroup(group.name, group.weight, kept))
-    return tuple(found) or (FeatureGroup("everything", 1.0, (FeaturePart("as_is", available),)),)
+        parts = []
+        for part in group.parts:
+            columns = tuple(column for column in part.columns if column in available_set)
+            if columns:
+                parts.append(FeaturePart(part.transform, columns))
+        if parts:
+            groups.append(FeatureGroup(group.name, group.weight, tuple(parts)))
+    if groups:
+        return tuple(groups)
+    return (FeatureGroup("everything", 1.0, (FeaturePart("identity", available),)),)

@@ -1,4 +1,7 @@
-"""Reading FEATURES for a model: which rows it is trained on, and their values, a bounded number at a time."""
+"""Training data.
+
+Which rows of FEATURES a model is trained on, and their values in batches of bounded size.
+"""
 
 import hashlib
 import json
@@ -6,112 +9,108 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from jobs.errors import InputError, StepError
-from jobs.lake.schemas import FEATURES, MODEL_INPUT_COLUMNS, TRACKS, newest_feature_version
+from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS, newest_feature_version
+from jobs.lake.schemas import FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model.recipes import GENRE_RECIPES
 
-__all__ = [
-    "FEATURES",
-    "GENRE_RECIPES",
-    "TrainingSet",
-    "embedding_inputs_digest",
-    "track_genres",
-    "select_features",
-    "feature_batches",
-    "training_set",
-]
+# (track_id, content_hash): features belong to one content of a track.
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The tracks to train on: a feature version, the (track_id, content_hash) of every track, sorted, and their hash."""
+    """The tracks to train on: a feature version, the sorted keys of the tracks, and the hash of both."""
 
-    version: str
+    feature_version: str
     digest: str
-    keys: list[tuple[str, str]]
+    keys: list[Key]
 
     @property
-    def present(self) -> set[tuple[str, str]]:
+    def keys_set(self) -> set[Key]:
         """The keys as a set."""
         return set(self.keys)
 
 
-def training_set(lake: Lake, version: str | None) -> TrainingSet:
-    """Return the training set of a feature version, the newest in FEATURES where None.
+def training_set(lake: Lake, feature_version: str | None) -> TrainingSet:
+    """Return the training set of a feature version, or of the newest one in FEATURES.
 
-    It is every row of FEATURES of that version whose track is still in TRACKS with the same content.
+    It is every row of FEATURES of that version whose track is in TRACKS with the same content. Raises
+    InputError for an unknown version, and StepError where no track can be trained on.
     """
     rows = lake.read_arrow(FEATURES, "feature_version", "track_id", "content_hash").to_pylist()
-    versions = sorted({row["feature_version"] for row in rows})
-    if not versions:
-        raise StepError(
-            "expected tracks with features, found none; run `segue extract`, or see REJECTS for why"
-        )
-    known = [known for known in MODEL_INPUT_COLUMNS if known in versions]
-    if version and version not in known:
-        raise InputError(f"--feature-version: expected one of {', '.join(known)}, found {version!r}")
-    version = version or newest_feature_version(versions)
-    if version is None:
-        raise StepError(
-            f"expected features of a known version, found only {', '.join(versions)}; run `segue extract`"
-        )
-    there = {
-        (row["track_id"], row["content_hash"])
-        for row in lake.read_arrow(TRACKS, "track_id", "content_hash").to_pylist()
-    }
-    keys = sorted((r["track_id"], r["content_hash"]) for r in rows if r["feature_version"] == version)
-    keys = [key for key in keys if key in there]
+    feature_version = _check_version(feature_version, {row["feature_version"] for row in rows})
+    track_rows = lake.read_arrow(TRACKS, "track_id", "content_hash").to_pylist()
+    current_keys = {(row["track_id"], row["content_hash"]) for row in track_rows}
+    keys = []
+    for row in rows:
+        key = (row["track_id"], row["content_hash"])
+        if row["feature_version"] == feature_version and key in current_keys:
+            keys.append(key)
     if not keys:
         raise StepError(
-            f"expected tracks with features of version {version}, found none; run `segue extract`"
+            f"expected tracks with features of version {feature_version}, found none; run `segue extract`"
         )
-    hashed = hashlib.sha256()
+    keys.sort()
+    sha256 = hashlib.sha256()
     for track_id, content_hash in keys:
-        hashed.update(f"{version} {track_id} {content_hash}\n".encode())
-    return TrainingSet(version, hashed.hexdigest(), keys)
+        sha256.update(f"{feature_version} {track_id} {content_hash}\n".encode())
+    return TrainingSet(feature_version, sha256.hexdigest(), keys)
+
+
+def _check_version(feature_version: str | None, extracted: set[str]) -> str:
+    """Return the feature version to use of those that are extracted, the newest one for None."""
+    if not extracted:
+        raise StepError(
+            "expected tracks with features, found none; run `segue extract`, or see REJECTS for the reasons"
+        )
+    known = [version for version in MODEL_INPUT_COLUMNS if version in extracted]
+    if feature_version and feature_version not in known:
+        raise InputError(f"--feature-version: expected one of {', '.join(known)}, found {feature_version!r}")
+    newest = feature_version or newest_feature_version(sorted(extracted))
+    if newest is None:
+        raise StepError(
+            f"expected features of a known version, found only {', '.join(sorted(extracted))}; "
+            "run `segue extract`"
+        )
+    return newest
 
 
 def feature_batches(
     lake: Lake,
-    version: str,
-    present: Collection[tuple[str, str]],
+    training: TrainingSet,
     columns: Sequence[str],
-    wanted: Collection[str] | None = None,
+    *,
+    track_ids: Collection[str] | None = None,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yield (ids, values (tracks, n) float64) of FEATURES: of one version, of present keys, of `wanted` ids where given."""
+    """Yield (track ids, values (tracks, len(columns)) float64) of the training set, or of those `track_ids`
+    only.
+    """
+    keys = training.keys_set
     for batch in lake.iter_batches(FEATURES, "track_id", "feature_version", "content_hash", *columns):
-        ids, versions, hashes = (batch.column(name).to_pylist() for name in batch.schema.names[:3])
-        chosen = [
-            number
-            for number, (track_id, found, content_hash) in enumerate(zip(ids, versions, hashes, strict=True))
-            if found == version
-            and (track_id, content_hash) in present
-            and (wanted is None or track_id in wanted)
+        ids = batch.column("track_id").to_pylist()
+        versions = batch.column("feature_version").to_pylist()
+        hashes = batch.column("content_hash").to_pylist()
+        positions = [
+            position
+            for position, key in enumerate(zip(ids, hashes, strict=True))
+            if versions[position] == training.feature_version
+            and key in keys
+            and (track_ids is None or key[0] in track_ids)
         ]
-        if chosen:
-            values = np.stack(
-                [batch.column(name).to_numpy(zero_copy_only=False)[chosen] for name in columns], axis=1
-            )
-            yield [ids[number] for number in chosen], values.astype(np.float64)
+        if positions:
+            arrays = [batch.column(name).to_numpy(zero_copy_only=False)[positions] for name in columns]
+            values = np.stack(arrays, axis=1) if arrays else np.zeros((len(positions), 0))
+            yield [ids[position] for position in positions], values.astype(np.float64)
 
 
 def track_genres(lake: Lake) -> dict[str, list[str]]:
-    """Return the genres of every track that has some."""
-    found = lake.read_arrow(TRACKS, "track_id", "genres").to_pylist()
-    return {row["track_id"]: sorted(row["genres"]) for row in found if row["genres"]}
+    """Return the sorted genres of every track that has any."""
+    rows = lake.read_arrow(TRACKS, "track_id", "genres").to_pylist()
+    return {row["track_id"]: sorted(row["genres"]) for row in rows if row["genres"]}
 
 
 def embedding_inputs_digest(training_digest: str, genres: dict[str, list[str]]) -> str:
-    """Return a hash of everything that embeddings are computed from."""
+    """Return a hash of everything that embeddings are computed from: 16 hex digits."""
     return hashlib.sha256(json.dumps([training_digest, sorted(genres.items())]).encode()).hexdigest()[:16]
-
-
-def select_features(features: DataFrame, version: str, columns: Sequence[str]) -> DataFrame:
-    """Return track_id, content_hash and these columns of a version of FEATURES as one array `x`: plans stay small."""
-    return features.where(F.col("feature_version") == version).select(
-        "track_id", "content_hash", F.array(*columns).alias("x")
-    )

@@ -16,11 +16,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs import progress
-from jobs.lake.schemas import EMBEDDINGS, FEATURE_COLUMNS, FEATURES, TRACKS
+from jobs.lake.feature_columns import FEATURE_COLUMNS
+from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import batch_inference, layout_2d, registry
+from jobs.model import batch_inference, registry
 from jobs.model.neighbours import add_recording_column, neighbours, similar_document
-from jobs.online import mongo, state, track_documents
+from jobs.online import collection_map, mongo, state, track_documents
 from jobs.online.state import ChampionState, PublishedVersion
 from jobs.progress import StepResult
 from jobs.runtime import embedded_mongo
@@ -55,7 +56,7 @@ def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepR
             track_documents.update_track_documents(
                 database, lake, written=publication.track_ids if is_new else frozenset()
             )
-            layout_2d.publish_map(database, lake, model_version, version["digest"])
+            collection_map.publish_map(database, lake, model_version, version["digest"])
     registry.set_champion(model_version)
     n_written = version["tracks"] if is_new else 0
     return StepResult({"tracks": version["tracks"], "new": n_written}, model_version=model_version)
@@ -72,7 +73,7 @@ def _read_publication(lake: Lake, champion: Any) -> _Publication:
         tracks=len(tracks),
         digest=publication_digest(tracks, embeddings),
     )
-    nprobe = int(champion.tags.get("probes", 1))
+    nprobe = int(champion.tags.get("nprobe", 1))
     return _Publication(version, nprobe, frozenset(tracks["track_id"].to_pylist()))
 
 
@@ -149,7 +150,7 @@ def _write_version(uri: str, spark: SparkSession, lake: Lake, publication: _Publ
     n_done = spark.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * version["tracks"], lambda: n_done.value):
         tracks.foreachPartition(_writer(uri, "tracks", track_documents.published_document, n_done))
-        similar = neighbours(embeddings, probes=publication.nprobe)
+        similar = neighbours(embeddings, nprobe=publication.nprobe)
         similar = similar.withColumn("model_version", F.lit(model_version))
         similar.foreachPartition(_writer(uri, "similar", similar_document, n_done))
         with mongo.database(uri) as database:

@@ -11,16 +11,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.lake.schemas import (
+from jobs.lake.feature_columns import (
     DESCRIPTORS,
-    EMBEDDINGS,
     FEATURE_COLUMNS,
     FEATURE_SIZES,
     STATISTICS,
-    TRACKS,
     descriptor_columns,
     feature_columns,
 )
+from jobs.lake.schemas import EMBEDDINGS, TRACKS
 from jobs.lake.storage import Lake
 from jobs.online import mongo, state
 

@@ -61,14 +61,14 @@ def main(arguments: argparse.Namespace) -> StepResult:
     grid = parse_grid(arguments.k, tracks)
     rows = lake.read_arrow(EMBEDDERS).to_pylist()
     fitted, applied = (
-        {row["projection_id"] for row in rows},
-        lake.read_arrow(VECTORS, "projection_id")["projection_id"],
+        {row["embedder_id"] for row in rows},
+        lake.read_arrow(VECTORS, "embedder_id")["embedder_id"],
     )
     if fitted != set(applied.unique().to_pylist()):  # `embed` was stopped between the two
         raise StepError("expected VECTORS of what is in EMBEDDERS, found others; run `segue embed` first")
     identity = json.dumps([grid, arguments.seed, arguments.seeds, arguments.iterations])
     tags = {
-        **{name: rows[0][name] for name in ("projection_id", "feature_version", "training_hash")},
+        **{name: rows[0][name] for name in ("embedder_id", "feature_version", "training_hash")},
         "grid": hashlib.sha256(identity.encode()).hexdigest()[:16],
     }
     registry.connect(arguments.mlflow, lake.root)

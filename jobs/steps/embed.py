@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 
 from jobs import progress
 from jobs.errors import InputError
-from jobs.lake.schemas import EMBEDDERS, MODEL_INPUT_COLUMNS, TRACKS, VECTORS
+from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS
+from jobs.lake.schemas import EMBEDDERS, TRACKS, VECTORS
 from jobs.lake.storage import Lake, open_lake
 from jobs.model import neural, recipes, training_data
 from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, concat_groups, fit_group, l2_normalize, pca
@@ -74,12 +75,12 @@ def main(arguments: argparse.Namespace) -> StepResult:
         labels = neural.labels(lake, training.keys, plays)
     genres = training_data.track_genres(lake) if arguments.recipe in recipes.GENRE_RECIPES else {}
     identity = [parameters, training.digest, sorted(labels.items()), sorted(genres.items())]
-    projection_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    counts = {"tracks": len(training.keys), "recipe": arguments.recipe, "projection": projection_id}
+    embedder_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    counts = {"tracks": len(training.keys), "recipe": arguments.recipe, "embedder": embedder_id}
     fitted, applied = (
-        lake.read_arrow(t, "projection_id")["projection_id"].to_pylist() for t in (EMBEDDERS, VECTORS)
+        lake.read_arrow(t, "embedder_id")["embedder_id"].to_pylist() for t in (EMBEDDERS, VECTORS)
     )
-    if set(fitted) == {projection_id} and applied == [projection_id] * len(training.keys):
+    if set(fitted) == {embedder_id} and applied == [embedder_id] * len(training.keys):
         return StepResult({**counts, "new": 0})
     with progress.watch("embed", len(training.keys)):
         columns = recipe_columns(arguments.recipe, training.version)
@@ -95,9 +96,9 @@ def main(arguments: argparse.Namespace) -> StepResult:
         if arguments.recipe == "neural":
             layers, learned = neural.train(embedder.project(values), ids, labels, arguments)
             embedder, measured = neural.add_network(embedder, layers), {**measured, **learned}
-        rows = _projection_rows(embedder, projection_id, training, {**parameters, **measured})
+        rows = _projection_rows(embedder, embedder_id, training, {**parameters, **measured})
         lake.commit_arrow(EMBEDDERS, [rows])
-        _write(arguments.master, lake, training, embedder, projection_id)
+        _write(arguments.master, lake, training, embedder, embedder_id)
     return StepResult({**counts, "new": len(training.keys)})
 
 
@@ -175,10 +176,10 @@ def _known_genres(genres: Sequence[Sequence[str] | None] | None) -> tuple[str, .
 
 
 def _projection_rows(
-    embedder: Embedder, projection_id: str, training: training_data.TrainingSet, parameters: dict[str, Any]
+    embedder: Embedder, embedder_id: str, training: training_data.TrainingSet, parameters: dict[str, Any]
 ) -> pa.RecordBatch:
     about = {
-        "projection_id": projection_id,
+        "embedder_id": embedder_id,
         "feature_version": training.version,
         "training_hash": training.digest,
         "parameters": json.dumps(parameters, sort_keys=True),
@@ -197,7 +198,7 @@ def _projection_rows(
 
 
 def _write(
-    master: str, lake: Lake, training: training_data.TrainingSet, embedder: Embedder, projection_id: str
+    master: str, lake: Lake, training: training_data.TrainingSet, embedder: Embedder, embedder_id: str
 ) -> None:
     spark = session.get_session(master)
     features = training_data.select_features(
@@ -207,7 +208,7 @@ def _write(
     features = features.join(present, ["track_id", "content_hash"])
     features = features.repartitionByRange(len(training.keys) // ROWS_PER_PARTITION + 1, "track_id")
     embedded = features.mapInArrow(_applier(embedder), "track_id string, embedding array<float>")
-    lake.commit(VECTORS, embedded.withColumn("projection_id", F.lit(projection_id)))
+    lake.commit(VECTORS, embedded.withColumn("embedder_id", F.lit(embedder_id)))
 
 
 def _applier(embedder: Embedder) -> Any:

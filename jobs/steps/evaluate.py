@@ -20,7 +20,8 @@ import numpy as np
 
 from jobs import progress
 from jobs.errors import InputError, StepError
-from jobs.lake.schemas import MODEL_INPUT_COLUMNS, TRACKS, feature_columns
+from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS, feature_columns
+from jobs.lake.schemas import TRACKS
 from jobs.lake.storage import Lake, open_lake
 from jobs.model import neural, registry, training_data
 from jobs.model.embedding import Embedder
@@ -35,6 +36,7 @@ from jobs.model.metrics import (
 )
 from jobs.paths import to_text
 from jobs.plays import play_log, splits
+from jobs.plays.events import PlayEvent
 from jobs.progress import StepResult
 from jobs.recommender import item_catalog, offline_evaluation
 from jobs.spark import session
@@ -84,7 +86,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
     labels = read_labels(lake, arguments.labels)
     training = training_data.training_set(lake, version.tags["feature_version"])
     plays = play_log.latest_plays(lake, splits.MAX_PLAYS)
-    identity = json.dumps([training.digest, sorted(labels.items()), [play["event_id"] for play in plays]])
+    identity = json.dumps([training.digest, sorted(labels.items()), [play.event_id for play in plays]])
     evaluated = hashlib.sha256(identity.encode()).hexdigest()[:16]
     beside = str(champion.version) if champion is not None else ""
     if version.tags.get("evaluated") != evaluated or beside not in ("", version.tags.get("evaluated_beside")):
@@ -159,7 +161,7 @@ def _tails(path: str) -> list[str]:
 
 
 def _play_metrics(
-    master: str, lake: Lake, version: Any, plays: list[splits.Play]
+    master: str, lake: Lake, version: Any, plays: list[PlayEvent]
 ) -> dict[str, dict[str, float]]:
     """Return how well the version's lists foretell the later plays, beside their parts; nothing where nobody can be asked."""
     if not plays:
@@ -192,7 +194,7 @@ def _figures(
     version: Any,
     champion: Any,
     labels: dict[str, list[str]],
-    plays: list[splits.Play],
+    plays: list[PlayEvent],
 ) -> dict[str, dict[str, float]]:
     ids = [track_id for track_id, _ in training.keys]
     systems, learned = {}, False
@@ -243,7 +245,7 @@ class _PlaySplit:
     counts: np.ndarray  # listeners before the split, (tracks,)
 
 
-def _play_split(ids: list[str], plays: list[splits.Play]) -> _PlaySplit:
+def _play_split(ids: list[str], plays: list[PlayEvent]) -> _PlaySplit:
     number = {track_id: n for n, track_id in enumerate(ids)}
     before, after = splits.temporal_split(plays)
     question = offline_evaluation.build_holdout(number, before, after)

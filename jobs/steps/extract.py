@@ -12,7 +12,8 @@ from jobs.audio import decoding
 from jobs.dsp import features
 from jobs.errors import StepError, UnusableFile
 from jobs.lake import rejects
-from jobs.lake.schemas import ECHONEST_COLUMNS, FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS, Column, Table
+from jobs.lake.feature_columns import ECHONEST_COLUMNS, FEATURE_COLUMNS
+from jobs.lake.schemas import FEATURES, REJECTS, TRACKS, Column, Table
 from jobs.lake.storage import Lake, open_lake
 from jobs.library import scan
 from jobs.paths import escape_control_chars, to_path

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from jobs.fma import features_csv
-from jobs.lake.schemas import FMA_COLUMNS
+from jobs.lake.feature_columns import FMA_COLUMNS
 
 _BLOCK = 1_000
 

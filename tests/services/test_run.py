@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.lake.schemas import FEATURE_COLUMNS, FEATURES
+from jobs.lake.feature_columns import FEATURE_COLUMNS
+from jobs.lake.schemas import FEATURES
 from jobs.lake.storage import Lake
 from jobs.model import registry
 from tests.services.conftest import documents, rows, segue, steps

@@ -1,7 +1,8 @@
 import numpy as np
 
 from jobs.dsp import features
-from jobs.lake.schemas import FEATURE_COLUMNS, FEATURES, REJECTS, TRACKS
+from jobs.lake.feature_columns import FEATURE_COLUMNS
+from jobs.lake.schemas import FEATURES, REJECTS, TRACKS
 from jobs.steps import extract
 
 

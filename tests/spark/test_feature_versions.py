@@ -11,15 +11,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.errors import InputError, StepError
-from jobs.lake.schemas import (
-    EMBEDDERS,
-    FEATURE_COLUMNS,
-    FEATURE_VERSION,
-    FEATURES,
-    MODEL_INPUT_COLUMNS,
-    TRACKS,
-    VECTORS,
-)
+from jobs.lake.feature_columns import FEATURE_COLUMNS, FEATURE_VERSION, MODEL_INPUT_COLUMNS
+from jobs.lake.schemas import EMBEDDERS, FEATURES, TRACKS, VECTORS
 from jobs.lake.storage import Lake
 from jobs.steps import cluster, embed
 
@@ -105,11 +98,11 @@ def test_the_embedding_is_trained_on_the_newest_or_on_the_one_asked_for(
     assert embedded(lake)["new"] == 3  # the old one is the newest that is there
     assert {row["feature_version"] for row in table(EMBEDDERS)} == {OLD}
     step("extract")
-    newest = embedded(lake)["projection"]
+    newest = embedded(lake)["embedder"]
     projected = table(EMBEDDERS)
     assert {row["feature_version"] for row in projected} == {FEATURE_VERSION}
     assert {"tempo", "mfcc_covariance_210"} < columns(projected) < set(MODEL_INPUT_COLUMNS[FEATURE_VERSION])
-    assert embedded(lake, OLD)["projection"] != newest
+    assert embedded(lake, OLD)["embedder"] != newest
     assert {"mfcc_mean_01", "zcr_std_01"} < columns(table(EMBEDDERS)) < set(OLD_COLUMNS)
     vectors = np.array([row["embedding"] for row in table(VECTORS)])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from jobs.errors import UnusableFile
-from jobs.lake.schemas import FEATURE_COLUMNS
+from jobs.lake.feature_columns import FEATURE_COLUMNS
 from jobs.steps import extract
 
 

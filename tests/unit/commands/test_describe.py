@@ -11,7 +11,7 @@ import soundfile
 
 from jobs.cli import main
 from jobs.commands import describe_plot
-from jobs.lake.schemas import FEATURE_COLUMNS, FEATURE_SIZES
+from jobs.lake.feature_columns import FEATURE_COLUMNS, FEATURE_SIZES
 from jobs.steps import extract
 
 

@@ -11,7 +11,7 @@ import scipy.stats
 import soundfile
 
 from jobs.dsp import features, harmony, kernels, spectral, timbre
-from jobs.lake.schemas import FEATURE_COLUMNS, FMA_COLUMNS
+from jobs.lake.feature_columns import FEATURE_COLUMNS, FMA_COLUMNS
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 # Music, a solo instrument, speech at 16 kHz, and an MP3 that ends at 16 kHz of 22: 30 s at most of each.

@@ -10,7 +10,8 @@ import pytest
 from jobs.commands import fma_export, fma_import
 from jobs.errors import InputError
 from jobs.fma import features_csv
-from jobs.lake.schemas import FEATURES, FMA_COLUMNS, MODEL_INPUT_COLUMNS, REJECTS, TRACKS
+from jobs.lake.feature_columns import FMA_COLUMNS, MODEL_INPUT_COLUMNS
+from jobs.lake.schemas import FEATURES, REJECTS, TRACKS
 from jobs.lake.storage import Lake
 
 TRACKS_IN_FILE = 40

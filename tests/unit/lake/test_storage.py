@@ -5,12 +5,12 @@ import pyarrow.parquet
 import pytest
 
 from jobs.lake import storage
-from jobs.lake.storage import Lake
 from jobs.lake.schemas import VECTORS
+from jobs.lake.storage import Lake
 
 
 def batch(*ids):
-    rows = [{"projection_id": "p", "track_id": track_id, "embedding": [1.0, 0.0]} for track_id in ids]
+    rows = [{"embedder_id": "p", "track_id": track_id, "embedding": [1.0, 0.0]} for track_id in ids]
     return pa.RecordBatch.from_pylist(rows, schema=VECTORS.arrow_schema())
 
 
@@ -21,7 +21,9 @@ def ids(batches):
 def test_batches_become_the_table_in_their_order(tmp_path):
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, iter([batch("b", "a"), batch(), batch("c")]))
-    assert ids(lake.iter_batches(VECTORS)) == ["b", "a", "c"] == lake.read_arrow(VECTORS)["track_id"].to_pylist()
+    assert (
+        ids(lake.iter_batches(VECTORS)) == ["b", "a", "c"] == lake.read_arrow(VECTORS)["track_id"].to_pylist()
+    )
 
 
 def test_many_files_keep_the_order(tmp_path, monkeypatch):
@@ -30,7 +32,9 @@ def test_many_files_keep_the_order(tmp_path, monkeypatch):
     names = [f"{number:03d}" for number in range(50)]
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, (batch(*names[start : start + 3]) for start in range(0, 50, 3)))
-    assert len(list(lake.version(VECTORS).glob("*.parquet"))) == 9  # groups of three rows, two of them to a file
+    assert (
+        len(list(lake.version(VECTORS).glob("*.parquet"))) == 9
+    )  # groups of three rows, two of them to a file
     assert ids(lake.iter_batches(VECTORS)) == names == lake.read_arrow(VECTORS)["track_id"].to_pylist()
     assert lake.count_rows(VECTORS) == 50
 

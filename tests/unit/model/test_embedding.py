@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobs.lake.schemas import FEATURE_COLUMNS, MODEL_INPUT_COLUMNS
+from jobs.lake.feature_columns import FEATURE_COLUMNS, MODEL_INPUT_COLUMNS
 from jobs.model import recipes
 from jobs.model.embedding import Embedder, fix_signs, l2_normalize, nearest_cluster, pca
 from jobs.model.metrics import k_occurrence_skew

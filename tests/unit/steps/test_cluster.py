@@ -56,8 +56,8 @@ def test_the_smaller_k_and_the_first_seed_of_equals():
 def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tmp_path, monkeypatch):
     """`embed` was killed between EMBEDDERS and VECTORS; then it runs with the arguments that the vectors are of."""
 
-    def written(master, lake, training, embedder, projection_id):
-        rows = [{"projection_id": projection_id, "track_id": i, "embedding": [1.0]} for i, _ in training.keys]
+    def written(master, lake, training, embedder, embedder_id):
+        rows = [{"embedder_id": embedder_id, "track_id": i, "embedding": [1.0]} for i, _ in training.keys]
         lake.commit_arrow(VECTORS, pa.Table.from_pylist(rows, schema=VECTORS.arrow_schema()).to_batches())
 
     def killed(*_):
@@ -80,6 +80,6 @@ def test_vectors_of_another_recipe_are_refused_and_embed_brings_both_together(tm
     monkeypatch.setattr(embed, "_write", written)
     assert embed.main(parse(["embed", *at])) == first
     for table in (EMBEDDERS, VECTORS):
-        assert set(lake.read_arrow(table, "projection_id")["projection_id"].to_pylist()) == {
-            first["projection"]
+        assert set(lake.read_arrow(table, "embedder_id")["embedder_id"].to_pylist()) == {
+            first["embedder"]
         }

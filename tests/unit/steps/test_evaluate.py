@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from jobs.cli import parse
-from jobs.lake.schemas import MODEL_INPUT_COLUMNS, TRACKS
+from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS
+from jobs.lake.schemas import TRACKS
 from jobs.lake.storage import Lake
 from jobs.model import neural, registry
 from jobs.model.metrics import Clusters

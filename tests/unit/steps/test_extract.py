@@ -9,7 +9,8 @@ import pytest
 
 from jobs.audio import decoding
 from jobs.errors import StepError
-from jobs.lake.schemas import FEATURE_COLUMNS, FEATURES
+from jobs.lake.feature_columns import FEATURE_COLUMNS
+from jobs.lake.schemas import FEATURES
 from jobs.steps import extract
 
 
