@@ -1,35 +1,48 @@
-"""`segue fma`: the Free Music Archive's data set: its archives, its metadata, its features."""
+"""`segue fma`: the Free Music Archive data set: its archives, its features, its published baselines."""
 
 import argparse
-import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from jobs.commands import fma_baselines, fma_download, fma_export, fma_import
 from jobs.progress import StepResult
 
-# The command's own commands: the module of each, and what it does.
+
+@dataclass(frozen=True)
+class _Command:
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    main: Callable[[argparse.Namespace], StepResult]
+
+
 _COMMANDS = {
-    "download": ("jobs.fma.download", "download and unpack its archives"),
-    "import": (
-        "jobs.commands.fma_import",
-        "take features.csv or echonest.csv into FEATURES, without any audio",
+    "download": _Command(
+        "download, verify and unpack FMA's archives", fma_download.add_arguments, fma_download.main
     ),
-    "export": ("jobs.commands.fma_export", "write FEATURES as a features.csv"),
-    "baselines": (
-        "jobs.commands.fma_baselines",
-        "FMA's published genre baselines, from features.csv and tracks.csv",
+    "import": _Command(
+        "import features.csv or echonest.csv into FEATURES, without any audio",
+        fma_import.add_arguments,
+        fma_import.main,
+    ),
+    "export": _Command(
+        "export a version of FEATURES as a features.csv", fma_export.add_arguments, fma_export.main
+    ),
+    "baselines": _Command(
+        "reproduce FMA's published genre baselines from features.csv and tracks.csv",
+        fma_baselines.add_arguments,
+        fma_baselines.main,
     ),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the commands and their arguments."""
-    commands = parser.add_subparsers(dest="fma_command", required=True, metavar="COMMAND")
-    for name, (module, summary) in _COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary)
-        importlib.import_module(module).add_arguments(command)
+    """Add the sub-commands and their arguments."""
+    subparsers = parser.add_subparsers(dest="fma_command", required=True, metavar="COMMAND")
+    for name, command in _COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
+        command.add_arguments(subparser)
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Run one of the commands."""
-    module, _ = _COMMANDS[arguments.fma_command]
-    result: StepResult = importlib.import_module(module).main(arguments)
-    return result
+    """Run one sub-command."""
+    return _COMMANDS[arguments.fma_command].main(arguments)

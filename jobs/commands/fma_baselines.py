@@ -1,7 +1,9 @@
-"""FMA's published genre protocol, for whoever has `fma_metadata`: fixed split, StandardScaler, kNN and SVM.
+"""`segue fma baselines`: FMA's published genre protocol on `fma_metadata`: fixed split, StandardScaler, kNN
+and SVM.
 
-As in mdeff/fma's baselines.ipynb: the tracks of the subset (medium: 16 unbalanced genres), learned from split `training`,
-judged on split `test`. Published there: .553 for 200 nearest on mfcc + spectral_contrast, .634 for an SVM on all 518.
+As in mdeff/fma's baselines.ipynb: tracks of a subset (medium: 16 unbalanced genres), trained on split
+`training`, tested on split `test`. The published accuracies are .553 for the 200 nearest neighbours on mfcc +
+spectral_contrast, and .634 for an SVM on all 518 features.
 """
 
 import argparse
@@ -14,69 +16,92 @@ import pandas as pd
 from jobs.errors import InputError
 from jobs.progress import StepResult
 
-# A subset holds those before it.
+# Each subset contains the ones before it.
 SUBSETS = ("small", "medium", "large")
-_NEAREST = 200
+_N_NEIGHBOURS = 200
+
+_REQUIRED = (("set", "subset"), ("set", "split"), ("track", "genre_top"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
+    """Add the command's arguments."""
     parser.add_argument(
-        "--metadata", type=Path, required=True, metavar="DIR", help="with features.csv and tracks.csv"
+        "--metadata",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="FMA's fma_metadata folder with features.csv and tracks.csv",
     )
-    parser.add_argument("--subset", choices=SUBSETS, default="medium", help="of FMA (default medium)")
+    parser.add_argument(
+        "--subset", choices=SUBSETS, default="medium", help="FMA subset to evaluate (default medium)"
+    )
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Return the accuracies, beside the numbers of tracks learned from and judged."""
-    features = _read(arguments.metadata / "features.csv", 3)
-    tracks = _read(arguments.metadata / "tracks.csv", 2)
+    """Return the accuracies, and the numbers of training and test tracks."""
+    features = _read(arguments.metadata / "features.csv", header_rows=3)
+    tracks = _read(arguments.metadata / "tracks.csv", header_rows=2)
     return StepResult(genre_baselines(features, tracks, arguments.subset))
 
 
-def _read(file: Path, headers: int) -> pd.DataFrame:
+def _read(file: Path, *, header_rows: int) -> pd.DataFrame:
     try:
-        return pd.read_csv(file, index_col=0, header=list(range(headers)), low_memory=False)
+        return pd.read_csv(file, index_col=0, header=list(range(header_rows)), low_memory=False)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"--metadata: expected FMA's {file.name}, found {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--metadata: expected FMA's {file.name}, found {reason}") from error
 
 
 def genre_baselines(features: pd.DataFrame, tracks: pd.DataFrame, subset: str) -> dict[str, Any]:
-    """Return the accuracies on features.csv and tracks.csv as read with their headers; InputError for other tables."""
-    needed = [("set", "subset"), ("set", "split"), ("track", "genre_top")]
-    if missing := [".".join(name) for name in needed if name not in tracks.columns]:
+    """Return the test accuracies of both baselines, and the numbers of tracks and genres.
+
+    Args:
+        features: features.csv with its three header rows as column levels.
+        tracks: tracks.csv with its two header rows as column levels.
+        subset: one of SUBSETS.
+
+    Raises:
+        InputError: a column is missing, or a split has no tracks.
+    """
+    missing = [".".join(name) for name in _REQUIRED if name not in tracks.columns]
+    if missing:
         raise InputError(f"--metadata: expected tracks.csv with {', '.join(missing)}, found none")
-    within = tracks["set", "subset"].isin(SUBSETS[: SUBSETS.index(subset) + 1])
-    chosen = tracks.index[within & tracks["track", "genre_top"].notna()].intersection(features.index)
-    split = tracks.loc[chosen, ("set", "split")]
-    learn, judge = (chosen[(split == name).to_numpy()] for name in ("training", "test"))
-    if not len(learn) or not len(judge):
+    in_subset = tracks["set", "subset"].isin(SUBSETS[: SUBSETS.index(subset) + 1])
+    track_ids = tracks.index[in_subset & tracks["track", "genre_top"].notna()].intersection(features.index)
+    split = tracks.loc[track_ids, ("set", "split")]
+    train = track_ids[(split == "training").to_numpy()]
+    test = track_ids[(split == "test").to_numpy()]
+    if not len(train) or not len(test):
         raise InputError(
-            f"--metadata: expected tracks of subset {subset} in splits training and test, found {len(learn)} and {len(judge)}"
+            f"--metadata: expected tracks of subset {subset} in splits training and test, found {len(train)} "
+            f"and {len(test)}"
         )
-    told, truth = (tracks.loc[rows, ("track", "genre_top")].to_numpy(dtype=str) for rows in (learn, judge))
-    found: dict[str, Any] = {"learned from": len(learn), "judged": len(judge), "genres": len({*told, *truth})}
+    train_genres = tracks.loc[train, ("track", "genre_top")].to_numpy(dtype=str)
+    test_genres = tracks.loc[test, ("track", "genre_top")].to_numpy(dtype=str)
+    counts: dict[str, Any] = {
+        "train": len(train),
+        "test": len(test),
+        "genres": len({*train_genres, *test_genres}),
+    }
     names = features.columns.get_level_values(0)
     for title, columns, method in (
         ("kNN on mfcc + contrast", names.isin(["mfcc", "spectral_contrast"]), "knn"),
         ("SVM on all", np.ones(len(names), dtype=bool), "svm"),
     ):
         rows = features.loc[:, columns]
-        accuracy = _accuracy(rows.loc[learn], told, rows.loc[judge], truth, method)
-        found[title] = f"{accuracy:.3f}"
-    return found
+        accuracy = _accuracy(rows.loc[train], train_genres, rows.loc[test], test_genres, method)
+        counts[title] = f"{accuracy:.3f}"
+    return counts
 
 
 def _accuracy(
-    learn: pd.DataFrame, told: np.ndarray, judge: pd.DataFrame, truth: np.ndarray, method: str
+    train: pd.DataFrame, train_genres: np.ndarray, test: pd.DataFrame, test_genres: np.ndarray, method: str
 ) -> float:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    model = KNeighborsClassifier(min(_NEAREST, len(learn))) if method == "knn" else SVC(kernel="rbf")
-    pipeline = make_pipeline(StandardScaler(), model).fit(learn.to_numpy(), told)
-    return float(pipeline.score(judge.to_numpy(), truth))
+    model = KNeighborsClassifier(min(_N_NEIGHBOURS, len(train))) if method == "knn" else SVC(kernel="rbf")
+    pipeline = make_pipeline(StandardScaler(), model).fit(train.to_numpy(), train_genres)
+    return float(pipeline.score(test.to_numpy(), test_genres))

@@ -88,7 +88,7 @@ def describe_songs(found: scan.ScanResult, source: MetadataSource | None) -> lis
     """Return what the metadata, else the tags, say of each file."""
     known = {}
     if source is not None:
-        problems = ParseProblems(source.display_path("tracks.csv"), lenient=False)
+        problems = ParseProblems(source.display_path("tracks.csv"), skip_invalid=False)
         with source.open("tracks.csv") as stream:
             known = {
                 row["track_id"]: row
@@ -199,7 +199,7 @@ def _write_metadata(source: MetadataSource, taken: dict[str, str], folder: Path)
         if source.has(name):
             with source.open(name) as stream, (folder / name).open("wb") as file:
                 shutil.copyfileobj(stream, file)
-    problems = ParseProblems(source.display_path("tracks.csv"), lenient=False)
+    problems = ParseProblems(source.display_path("tracks.csv"), skip_invalid=False)
     with (
         source.open("tracks.csv") as stream,
         (folder / "tracks.csv").open("w", newline="", encoding="utf-8") as file,

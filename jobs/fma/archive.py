@@ -1,4 +1,7 @@
-"""ZIP archives from elsewhere, looked through before a byte is unpacked: none climbs out, fills the disk or is half there."""
+"""ZIP archives from outside, checked before a byte is unpacked.
+
+Paths, links, compression ratio, free space.
+"""
 
 import os
 import shutil
@@ -9,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from jobs.errors import InputError, StepError
-from jobs.lake.storage import fsync
-from jobs.paths import escape_control_chars
+from jobs.paths import escape_control_chars, fsync_dir
 
-# Text packs to a tenth, mp3 hardly at all; a bomb is a thousand times larger than its archive.
+# Text compresses to a tenth, MP3 hardly at all; a ZIP bomb unpacks to a thousand times its size.
 _MAX_COMPRESSION_RATIO = 100
-# Small archives may pack better than that: what is below this is no bomb whatever its ratio.
+# Small archives may compress better than that: below this size any ratio is accepted.
 _HARMLESS_BYTES = 64 * 2**20
 
 _CHUNK_BYTES = 2**20
@@ -22,42 +24,54 @@ _CHUNK_BYTES = 2**20
 
 @contextmanager
 def open_checked(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive and check its list of members; InputError naming the archive and the member it stumbled over."""
+    """Open an archive and check its list of members.
+
+    Raises:
+        InputError: naming the archive and the member at fault.
+    """
     try:
         with zipfile.ZipFile(path) as zipped:
-            _check(path, zipped.infolist())
+            _check_members(path, zipped.infolist())
             yield zipped
     except zipfile.BadZipFile as error:
         raise InputError(
-            f"{path}: expected a whole ZIP archive, found: {error}; download it again"
+            f"{path}: expected a complete ZIP archive, found: {error}; download it again"
         ) from error
 
 
-def _check(path: Path, members: list[zipfile.ZipInfo]) -> None:
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
+        shown_name = escape_control_chars(member.filename)
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
-            raise InputError(
-                f"{path}: expected files below one folder, found the path {escape_control_chars(member.filename)!r}"
-            )
+            raise InputError(f"{path}: expected files below one folder, found the path {shown_name!r}")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise InputError(
-                f"{path}: expected files only, found the link {escape_control_chars(member.filename)!r}"
-            )
-    unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
-    if unpacked > max(_MAX_COMPRESSION_RATIO * packed, _HARMLESS_BYTES):
+            raise InputError(f"{path}: expected files only, found the link {shown_name!r}")
+    unpacked_bytes = sum(member.file_size for member in members)
+    packed_bytes = path.stat().st_size
+    if unpacked_bytes > max(_MAX_COMPRESSION_RATIO * packed_bytes, _HARMLESS_BYTES):
         largest = max(members, key=lambda member: member.file_size)
         raise InputError(
-            f"{path}: expected at most {_MAX_COMPRESSION_RATIO} times its {packed:,} bytes, found {unpacked:,} "
-            f"(the largest is {escape_control_chars(largest.filename)!r} with {largest.file_size:,}): a ZIP bomb?"
+            f"{path}: expected at most {_MAX_COMPRESSION_RATIO} times its {packed_bytes:,} bytes, found "
+            f"{unpacked_bytes:,} (the largest is {escape_control_chars(largest.filename)!r} with "
+            f"{largest.file_size:,}): a ZIP bomb?"
         )
 
 
-def unpack(path: Path, target: Path, *, unpacked: Callable[[int], None]) -> int:
-    """Unpack to the folder `target`, there whole or not at all; return the number of files.
+def unpack(path: Path, target: Path, *, on_bytes: Callable[[int], None]) -> int:
+    """Unpack an archive to the folder `target`, completely or not at all.
 
-    The archive's one top folder becomes `target`. `unpacked` is told the bytes of each piece. InputError for an archive
-    that is not to be trusted or is damaged; StepError where the disk has no room for it.
+    Args:
+        path: the archive.
+        target: the folder to create. If the archive has one top folder, that folder becomes `target`.
+        on_bytes: called with the number of bytes of every piece written.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        InputError: the archive is damaged or not safe to unpack.
+        StepError: the disk has too little free space.
     """
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -66,36 +80,44 @@ def unpack(path: Path, target: Path, *, unpacked: Callable[[int], None]) -> int:
         check_free_space(target.parent, sum(member.file_size for member in members), "to unpack")
         try:
             for member in members:
-                _unpack_member(zipped, member, part, unpacked)
+                _unpack_member(zipped, member, part, on_bytes)
             for folder, _, _ in os.walk(part):
-                fsync(folder)
-            tops = {PurePosixPath(member.filename).parts[0] for member in members}
-            only = part / tops.pop() if len(tops) == 1 else part
-            (only if only.is_dir() else part).replace(target)
+                fsync_dir(folder)
+            _content_root(part, members).replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    fsync(target.parent)
+    fsync_dir(target.parent)
     return len(members)
 
 
+def _content_root(part: Path, members: list[zipfile.ZipInfo]) -> Path:
+    """Return the archive's only top folder, or the unpacked folder itself if there are several entries."""
+    top_names = {PurePosixPath(member.filename).parts[0] for member in members}
+    if len(top_names) == 1:
+        only = part / top_names.pop()
+        if only.is_dir():
+            return only
+    return part
+
+
 def _unpack_member(
-    zipped: zipfile.ZipFile, member: zipfile.ZipInfo, part: Path, unpacked: Callable[[int], None]
+    zipped: zipfile.ZipFile, member: zipfile.ZipInfo, part: Path, on_bytes: Callable[[int], None]
 ) -> None:
     path = part / member.filename
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipped.open(member) as source, path.open("wb") as file:
-        while chunk := source.read(_CHUNK_BYTES):  # never more than the size that has been checked
+        while chunk := source.read(_CHUNK_BYTES):  # zipfile ends at the size that _check_members has seen
             file.write(chunk)
-            unpacked(len(chunk))
+            on_bytes(len(chunk))
         file.flush()
         os.fsync(file.fileno())
 
 
-def check_free_space(folder: Path, needed: int, what: str) -> None:
-    """Raise StepError where the disk of `folder` has less than `needed` bytes free."""
+def check_free_space(folder: Path, needed: int, purpose: str) -> None:
+    """Raise StepError if the disk of `folder` has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StepError(
-            f"{folder}: expected {needed / 2**30:.1f} GiB free {what}, found {free / 2**30:.1f} GiB; "
-            "make room or choose another --out"
+            f"{folder}: expected {needed / 2**30:.1f} GiB free {purpose}, found {free / 2**30:.1f} GiB; "
+            "free some space or choose another --out"
         )

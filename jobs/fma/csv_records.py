@@ -1,4 +1,4 @@
-"""CSV records with the line that each begins on, so that whatever is wrong with one can be pointed at."""
+"""CSV records with the line that each begins on, so that an error names the place in the file."""
 
 import csv
 import logging
@@ -11,108 +11,131 @@ from jobs.paths import escape_control_chars
 
 log = logging.getLogger("segue")
 
-# Biographies are long; Python's own limit is 128 KiB a field.
-_FIELD_BYTES = 16 * 2**20
+# Biographies are long; Python's own limit is 128 KiB per field.
+_MAX_FIELD_BYTES = 16 * 2**20
 
-# Of what --lenient leaves out, that is named; the rest is counted.
-_NAMED = 5
+# Skipped records that are logged one by one; the others are only counted.
+_MAX_LOGGED = 5
 
-# How Python's surrogateescape has a byte that is not UTF-8.
-_ESCAPED = re.compile("[\udc80-\udcff]")
+# Python's surrogateescape form of a byte that is not UTF-8.
+_UNDECODABLE = re.compile("[\udc80-\udcff]")
 
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_UTF8_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class ParseProblems:
-    """What is wrong with a file: the first thing is an InputError; where `lenient`, all are counted, the first few logged."""
+    """The problems of one file.
 
-    def __init__(self, name: str, *, lenient: bool) -> None:
-        self.name, self.lenient, self.count = name, lenient, 0
+    The first one raises InputError; with `skip_invalid` all are counted and the first few logged.
+    """
+
+    def __init__(self, name: str, *, skip_invalid: bool) -> None:
+        self.name = name
+        self.skip_invalid = skip_invalid
+        self.count = 0
 
     def report(self, line: int, problem: str) -> None:
-        """Say what was expected and found on a line."""
+        """Report what was expected and found on a line; raise InputError unless `skip_invalid`."""
         text = escape_control_chars(f"{self.name} line {line}: {problem}")
-        if not self.lenient:
-            raise InputError(f"{text}; --lenient takes the other records")
+        if not self.skip_invalid:
+            raise InputError(f"{text}; --skip-invalid imports the other records")
         self.count += 1
-        if self.count <= _NAMED:
-            log.warning("left out: %s", text)
+        if self.count <= _MAX_LOGGED:
+            log.warning("skipped: %s", text)
 
 
 def iter_records(stream: IO[bytes], problems: ParseProblems) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields) of each record as wide as the first, UTF-8; line is where it begins, from 1.
+    """Yield (line, fields) of each UTF-8 record as wide as the first; `line` is its first line, from 1.
 
-    Records that are broken off, not UTF-8 or of another width are reported instead.
+    Truncated records, records that are not UTF-8 and records of another width are reported to `problems`.
     """
-    csv.field_size_limit(_FIELD_BYTES)
-    reader = csv.reader(_lines(stream, problems), strict=True)
-    width, begin = 0, 1
+    csv.field_size_limit(_MAX_FIELD_BYTES)
+    reader = csv.reader(_decoded_lines(stream, problems), strict=True)
+    width = 0
+    first_line = 1
     while True:
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            _report_broken(problems, begin, reader.line_num, str(error))
-            begin = reader.line_num + 1
+            _report_csv_error(problems, first_line, reader.line_num, str(error))
+            first_line = reader.line_num + 1
             continue
         if fields is None:
             return
         width = width or len(fields)
-        broken = next(filter(_ESCAPED.search, fields), None) if problems.lenient else None
-        if broken is not None:
-            problems.report(
-                begin, f"expected UTF-8, found {broken.encode('utf-8', 'surrogateescape')[:40]!r}"
-            )
-        elif fields and len(fields) != width:
-            problems.report(begin, f"expected {width} fields, found {len(fields)}")
+        problem = _fault(fields, width, problems)
+        if problem is not None:
+            problems.report(first_line, problem)
         elif fields:
-            yield begin, fields
-        begin = reader.line_num + 1
+            yield first_line, fields
+        first_line = reader.line_num + 1
 
 
-def _report_broken(problems: ParseProblems, begin: int, line: int, error: str) -> None:
+def _fault(fields: list[str], width: int, problems: ParseProblems) -> str | None:
+    """Return what is wrong with a record, None if it is valid or an empty line."""
+    if problems.skip_invalid:  # otherwise _decoded_lines has raised already
+        undecodable = next(filter(_UNDECODABLE.search, fields), None)
+        if undecodable is not None:
+            return f"expected UTF-8, found {undecodable.encode('utf-8', 'surrogateescape')[:40]!r}"
+    if fields and len(fields) != width:
+        return f"expected {width} fields, found {len(fields)}"
+    return None
+
+
+def _report_csv_error(problems: ParseProblems, first_line: int, last_line: int, error: str) -> None:
     if "unexpected end of data" in error:
         problems.report(
-            begin,
-            f"expected the quoted field of this record to end, found the end of the file on line {line}: "
-            "broken off, as a failed download leaves it",
+            first_line,
+            "expected the quoted field of this record to end, found the end of the file on line "
+            f"{last_line}: truncated, as an interrupted download leaves it",
         )
     else:
-        problems.report(begin, f"expected a CSV record, found: {error} (line {line})")
+        problems.report(first_line, f"expected a CSV record, found: {error} (line {last_line})")
 
 
-def _lines(stream: IO[bytes], problems: ParseProblems) -> Iterator[str]:
-    """Yield the lines as text; a byte that is not UTF-8 is reported, or where lenient marks its record."""
-    for number, line in enumerate(_bounded(stream, problems), 1):
+def _decoded_lines(stream: IO[bytes], problems: ParseProblems) -> Iterator[str]:
+    """Yield the lines as text.
+
+    A byte that is not UTF-8 is reported; with `skip_invalid` it is escaped, so that iter_records finds its
+    record.
+    """
+    for number, line in enumerate(_bounded_lines(stream, problems), 1):
         if number == 1:
-            mark = next((name for start, name in _BYTE_ORDER_MARKS.items() if line.startswith(start)), None)
-            if mark:
-                raise InputError(
-                    f"{problems.name} line 1: expected UTF-8, found {mark}; convert it with iconv"
-                )
-            line = line.removeprefix(b"\xef\xbb\xbf")
+            line = _without_byte_order_mark(line, problems)
         try:
             yield line.decode()
         except UnicodeDecodeError as error:
-            if not problems.lenient:
-                byte = line[error.start]
+            if not problems.skip_invalid:
                 problems.report(
                     number,
-                    f"expected UTF-8, found the byte 0x{byte:02x} ({_around(line, error.start)}); convert it with iconv",
+                    f"expected UTF-8, found the byte 0x{line[error.start]:02x} "
+                    f"({_context(line, error.start)}); convert the file with iconv",
                 )
             yield line.decode("utf-8", "surrogateescape")
 
 
-def _bounded(stream: IO[bytes], problems: ParseProblems) -> Iterator[bytes]:
-    """Yield the lines; one too long for any record is an error before it fills the memory."""
+def _without_byte_order_mark(line: bytes, problems: ParseProblems) -> bytes:
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if line.startswith(mark):
+            raise InputError(
+                f"{problems.name} line 1: expected UTF-8, found {encoding}; convert the file with iconv"
+            )
+    return line.removeprefix(_UTF8_BYTE_ORDER_MARK)
+
+
+def _bounded_lines(stream: IO[bytes], problems: ParseProblems) -> Iterator[bytes]:
+    """Yield the lines; raise InputError for a line longer than any record, before it fills the memory."""
     number = 0
-    while line := stream.readline(_FIELD_BYTES):
+    while line := stream.readline(_MAX_FIELD_BYTES):
         number += 1
-        if len(line) == _FIELD_BYTES:
+        if len(line) == _MAX_FIELD_BYTES:
             raise InputError(
                 f"{problems.name} line {number}: expected text, found a line of more than 16 MiB"
             )
         yield line
 
 
-def _around(line: bytes, position: int) -> str:
+def _context(line: bytes, position: int) -> str:
+    """Return the ten bytes before and after a position as quoted text."""
     return repr(line[max(0, position - 10) : position + 10].decode("latin-1"))

@@ -1,6 +1,5 @@
-"""`segue fma download`: FMA's archives, resumed where they broke off, checked by their published SHA-1, unpacked once."""
+"""Resumable download of the Free Music Archive's archives, verified by their published SHA-1."""
 
-import argparse
 import hashlib
 import logging
 import os
@@ -8,14 +7,12 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import requests
 import urllib3
 
-from jobs import progress, settings
 from jobs.errors import InputError, StepError
-from jobs.fma import archive
+from jobs.fma.archive import check_free_space
 from jobs.paths import escape_control_chars
 
 log = logging.getLogger("segue")
@@ -23,12 +20,15 @@ log = logging.getLogger("segue")
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive of the data set: its published SHA-1, its bytes (about), and how many times as much it unpacks to."""
+    """One archive of the data set.
+
+    `size` is its length in bytes (approximate), `unpacked_ratio` how many times as much it unpacks to.
+    """
 
     name: str
     sha1: str
     size: int
-    unpacks_to: float
+    unpacked_ratio: float
 
     @property
     def file(self) -> str:
@@ -45,169 +45,160 @@ SUBSETS = {
     "full": Archive("fma_full", "0f0ace23fbe9ba30ecb7e95f763e435ea802b8ab", 879 * 2**30, 1.05),
 }
 
-# Attempts without a new byte until it is given up, and the first pause between them, seconds; it doubles each time.
+# Consecutive attempts that may fail without a new byte.
 MAX_ATTEMPTS = 6
+# Seconds before the first retry; the pause doubles with every failure.
 RETRY_PAUSE_S = 1.0
 
 # Seconds to wait for a connection, and for the next bytes.
 _TIMEOUT_S = (15, 60)
 _CHUNK_BYTES = 2**20
 
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class _IncompleteDownload(Exception):
-    """A transfer that went wrong in a way that another attempt may mend."""
+    """A transfer failed in a way that another attempt may mend."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument("--subset", choices=list(SUBSETS), help="7, 22, 93 or 879 GiB of audio")
-    parser.add_argument("--metadata", action="store_true", help="fma_metadata: 342 MiB, 1.4 GiB unpacked")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to unpack into")
-    parser.add_argument(
-        "--keep-archive", action="store_true", help="leave the ZIP files beside what is unpacked"
-    )
-    settings.add_fma_argument(parser)
+class ResumableDownload:
+    """The download of one archive to a partial file, which later attempts and later processes continue.
 
-
-def main(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Download and unpack what was asked for and is not there yet; return the counts."""
-    wanted = [
-        *([METADATA] if arguments.metadata else []),
-        *([SUBSETS[arguments.subset]] if arguments.subset else []),
-    ]
-    if not wanted:
-        raise InputError("expected --subset small, medium, large or full, or --metadata, found neither")
-    out = arguments.out.expanduser().absolute()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--out: expected a folder that can be written, found {out}: {error.strerror}"
-        ) from error
-    missing = [each for each in wanted if not (out / each.name).exists()]
-    files = sum(
-        _download_and_verify(each, out, arguments.fma_url.rstrip("/"), keep=arguments.keep_archive)
-        for each in missing
-    )
-    return {"archives": len(wanted), "unpacked now": len(missing), "files": files}
-
-
-def _download_and_verify(wanted: Archive, out: Path, base: str, *, keep: bool) -> int:
-    """Download, check and unpack one archive; return its number of files."""
-    path = out / wanted.file
-    part = path.with_name(f"{path.name}.part")
-    if not path.exists():
-        with progress.watch(f"{wanted.file}, MiB", wanted.size >> 20, lambda: _size(part) >> 20):
-            fetch(f"{base}/{wanted.file}", part, wanted)
-        part.replace(path)
-    elif _sha1(path) != wanted.sha1:
-        raise InputError(
-            f"{path}: expected the SHA-1 {wanted.sha1}, found another file; remove it and run this again"
-        )
-    done = 0
-
-    def count(written: int) -> None:
-        nonlocal done
-        done += written
-
-    total = int(wanted.size * wanted.unpacks_to)
-    with progress.watch(f"unpack {wanted.name}, MiB", total >> 20, lambda: done >> 20):
-        files = archive.unpack(path, out / wanted.name, unpacked=count)
-    if not keep:
-        path.unlink()
-    return files
-
-
-def fetch(url: str, part: Path, wanted: Archive) -> None:
-    """Download to the file `part`, going on where it ends, until it has the published SHA-1.
-
-    InputError where the address has no such file or another one, StepError where it does not get on.
+    Only the SHA-1 decides whether the file is complete, because servers may promise a wrong length.
     """
-    failures, assembled = 0, _size(part) > 0
-    with requests.Session() as session:
-        while True:
-            before, broken = _size(part), None
-            try:
-                _attempt(session, url, part, wanted)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, _IncompleteDownload) as error:
-                broken = error
-            grown = _size(part) > before
-            # Whatever the server says of the length: it is all there when the SHA-1 says so.
-            if (broken is None or not grown) and _size(part) and _sha1(part) == wanted.sha1:
-                return
-            if broken is None:
-                if not grown:  # and there is no more of it
-                    _refuse(url, part, wanted, final=not assembled)
-                    assembled = False
-                continue
-            failures, assembled = 0 if grown else failures + 1, True
-            if failures == MAX_ATTEMPTS:
-                raise StepError(
-                    f"{url}: expected the rest after {_size(part):,} bytes, found in {MAX_ATTEMPTS} attempts: "
-                    f"{escape_control_chars(str(broken))[:200]}; the same command goes on from here"
-                ) from broken
-            log.warning("%s: broken off after %d bytes, going on", url, _size(part))
-            time.sleep(RETRY_PAUSE_S * 2**failures)
 
+    def __init__(self, url: str, part: Path, archive: Archive) -> None:
+        self.url = url
+        self.part = part
+        self.archive = archive
+        # Whether the partial file comes from several requests, which may have delivered different files.
+        self._is_assembled = file_size(part) > 0
 
-def _refuse(url: str, part: Path, wanted: Archive, *, final: bool) -> None:
-    """Remove a download that is another file; InputError where it came in one piece, and would come so again."""
-    found, size = _sha1(part), _size(part)
-    part.unlink()
-    if final:
-        raise InputError(
-            f"{url}: expected the SHA-1 {wanted.sha1}, found {found} ({size:,} bytes): another file, removed; see --base-url"
-        )
-    log.warning("%s: the pieces do not fit together, starting again", url)
+    def run(self) -> None:
+        """Download until the file has the published SHA-1.
 
+        The number of attempts is limited only where the file stops growing: a slow line that breaks off every
+        few minutes still delivers 93 GiB.
 
-def _attempt(session: requests.Session, url: str, part: Path, wanted: Archive) -> None:
-    """Add to `part` what it lacks, in one request; it is left as far as it came."""
-    have = _size(part)
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
-    with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
-        if response.status_code == 416:  # nothing after these bytes: the SHA-1 says whether it is all
-            return
-        if 400 <= response.status_code < 500:
-            raise InputError(f"{url}: expected an archive, found HTTP {response.status_code}; see --base-url")
-        response.raise_for_status()
-        start = _start(response, have)
-        if start not in (0, have):
-            part.unlink(missing_ok=True)
-            raise _IncompleteDownload(
-                f"the server sends the bytes from {start:,} instead of those from {have:,}"
+        Raises:
+            InputError: the address has no such file, or a different one.
+            StepError: MAX_ATTEMPTS attempts in a row brought no new byte.
+        """
+        failures = 0
+        with requests.Session() as session:
+            while True:
+                size_before = file_size(self.part)
+                error = self._try_request(session)
+                has_grown = file_size(self.part) > size_before
+                if (error is None or not has_grown) and self._is_complete():
+                    return
+                if error is None:
+                    if not has_grown:
+                        self._discard_wrong_file()
+                    continue
+                failures = 0 if has_grown else failures + 1
+                self._is_assembled = True
+                self._wait_for_retry(failures, error)
+
+    def _try_request(self, session: requests.Session) -> Exception | None:
+        """Make one request; return the error where another attempt may mend it."""
+        try:
+            self._request(session)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, _IncompleteDownload) as error:
+            return error
+        return None
+
+    def _is_complete(self) -> bool:
+        return file_size(self.part) > 0 and sha1_file(self.part) == self.archive.sha1
+
+    def _discard_wrong_file(self) -> None:
+        """Remove a complete download with the wrong SHA-1.
+
+        Pieces of two files are downloaded again from the start. A file that came in one piece would come
+        again, so it raises InputError.
+        """
+        sha1 = sha1_file(self.part)
+        size = file_size(self.part)
+        self.part.unlink()
+        if not self._is_assembled:
+            raise InputError(
+                f"{self.url}: expected the SHA-1 {self.archive.sha1}, found {sha1} ({size:,} bytes): "
+                "another file, removed; check --base-url"
             )
-        promised = start + int(response.headers.get("Content-Length") or 0)
-        needed = max(promised, wanted.size if promised == start else 0)
-        archive.check_free_space(
-            part.parent, int(needed * (1 + wanted.unpacks_to)) - start, f"for {wanted.file} and what is in it"
+        log.warning(
+            "%s: the downloaded pieces belong to different files, restarting from the first byte", self.url
         )
-        with part.open("ab" if start else "wb") as file:
-            # Not iter_content: it throws away the piece in which a connection breaks off.
+        self._is_assembled = False
+
+    def _wait_for_retry(self, failures: int, error: Exception) -> None:
+        if failures == MAX_ATTEMPTS:
+            raise StepError(
+                f"{self.url}: expected the rest after {file_size(self.part):,} bytes, found in "
+                f"{MAX_ATTEMPTS} attempts: {escape_control_chars(str(error))[:200]}; re-run the same command to resume"
+            ) from error
+        log.warning("%s: interrupted after %d bytes, resuming", self.url, file_size(self.part))
+        time.sleep(RETRY_PAUSE_S * 2**failures)
+
+    def _request(self, session: requests.Session) -> None:
+        """Request the missing bytes once and append them to the partial file, as many as arrive."""
+        size = file_size(self.part)
+        headers = {"Accept-Encoding": "identity"}
+        if size:
+            headers["Range"] = f"bytes={size}-"
+        with session.get(self.url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
+            if response.status_code == 416:  # there are no bytes after these: the SHA-1 decides
+                return
+            if 400 <= response.status_code < 500:
+                raise InputError(
+                    f"{self.url}: expected an archive, found HTTP {response.status_code}; check --base-url"
+                )
+            response.raise_for_status()
+            start = _first_byte(response, size)
+            if start not in (0, size):
+                self.part.unlink(missing_ok=True)
+                raise _IncompleteDownload(
+                    f"expected the bytes from {size:,}, found those from {start:,} in the answer"
+                )
+            self._check_free_space(response, start)
+            self._append(response, start)
+
+    def _check_free_space(self, response: requests.Response, start: int) -> None:
+        """Raise StepError unless the disk holds the archive and its unpacked files."""
+        promised = start + int(response.headers.get("Content-Length") or 0)
+        archive_bytes = promised
+        if promised == start:  # without a length, trust the published size
+            archive_bytes = max(promised, self.archive.size)
+        needed = int(archive_bytes * (1 + self.archive.unpacked_ratio)) - start
+        check_free_space(self.part.parent, needed, f"for {self.archive.file} and its unpacked files")
+
+    def _append(self, response: requests.Response, start: int) -> None:
+        with self.part.open("ab" if start else "wb") as file:
+            # Not iter_content: it drops the piece during which a connection breaks.
             while chunk := response.raw.read1(_CHUNK_BYTES):
                 if file.tell() == 0 and not chunk.startswith(b"PK"):
+                    beginning = escape_control_chars(chunk[:40].decode("latin-1"))
                     raise InputError(
-                        f"{url}: expected a ZIP archive, found {escape_control_chars(chunk[:40].decode('latin-1'))!r}; see --base-url"
+                        f"{self.url}: expected a ZIP archive, found {beginning!r}; check --base-url"
                     )
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
 
 
-def _start(response: requests.Response, have: int) -> int:
-    """Return the position of the first byte that is sent: 0 where the server ignores Range."""
+def _first_byte(response: requests.Response, requested: int) -> int:
+    """Return the position of the first byte in the answer: 0 if the server ignores Range."""
     if response.status_code != 206:
         return 0
-    found = _RANGE.match(response.headers.get("Content-Range", ""))
-    return int(found[1]) if found else have
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    return int(match[1]) if match else requested
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """Return a file's size in bytes, 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
-def _sha1(path: Path) -> str:
+def sha1_file(path: Path) -> str:
+    """Return the SHA-1 of a file's content in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha1").hexdigest()

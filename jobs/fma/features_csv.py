@@ -1,7 +1,8 @@
 """FMA's CSV files of features: their header layouts, and a reader in batches.
 
-`features.csv` begins with four header rows (feature, statistics, number, then `track_id`), `echonest.csv` with three and
-one (`echonest`, its groups, its names, then `track_id`); pandas reads them with `index_col=0, header=[0, 1, 2]`.
+`features.csv` begins with four header rows (feature, statistics, number, then `track_id`), `echonest.csv`
+with three and one (`echonest`, its groups, its names, then `track_id`); pandas reads them with `index_col=0,
+header=[0, 1, 2]`.
 """
 
 import csv
@@ -73,8 +74,8 @@ def read_header(path: Path, layout: Layout) -> list[tuple[str, str, str]]:
         rows = [next(reader, []) for _ in range(HEADER_ROWS)]
     if not rows[-1] or rows[-1][0] != "track_id" or len({len(row) for row in rows}) != 1:
         raise InputError(
-            f"{path} line {HEADER_ROWS}: expected FMA's header of {HEADER_ROWS} rows, the last one beginning with "
-            f"track_id, found {','.join(rows[-1][:3])[:60]!r}"
+            f"{path} line {HEADER_ROWS}: expected FMA's header of {HEADER_ROWS} rows, the last one "
+            f"beginning with track_id, found {','.join(rows[-1][:3])[:60]!r}"
         )
     names = list(zip(rows[0][1:], rows[1][1:], rows[2][1:], strict=True))
     missing = [name for name in layout.columns if name not in set(names)]
@@ -130,7 +131,10 @@ class FeatureFile:
             ) from error
 
     def _reader(self, file: IO[bytes], columns: list[str]) -> pyarrow.csv.CSVStreamingReader:
-        column_types: dict[str, pa.DataType] = {"track_id": pa.int64(), **dict.fromkeys(columns, pa.float32())}
+        column_types: dict[str, pa.DataType] = {
+            "track_id": pa.int64(),
+            **dict.fromkeys(columns, pa.float32()),
+        }
         if self.skip_invalid:  # as text, so that one wrong cell does not end the reading
             column_types = dict.fromkeys(["track_id", *columns], pa.string())
         return pyarrow.csv.open_csv(
@@ -171,8 +175,8 @@ class FeatureFile:
             if not self.skip_invalid:
                 line = HEADER_ROWS + 1 + len(self.track_ids) + len(self.faults)
                 raise InputError(
-                    f"{self.path} line {line}: expected each track_id once, a number, found {track_id} again; "
-                    "--skip-invalid imports the other records"
+                    f"{self.path} line {line}: expected each track_id once, a number, found {track_id} "
+                    "again; --skip-invalid imports the other records"
                 )
             self.n_skipped += 1
             return False

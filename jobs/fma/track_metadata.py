@@ -1,4 +1,4 @@
-"""What FMA's metadata says of a track, in TRACKS' words: FMA_METADATA joined with the genre tree of FMA_GENRES."""
+"""FMA's metadata as columns of TRACKS: FMA_METADATA joined with the genre tree of FMA_GENRES."""
 
 from itertools import chain
 from typing import Any
@@ -6,22 +6,32 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-# Columns of TRACKS that metadata has the last word on, where it says anything.
+# Columns of TRACKS in which a value from the metadata replaces the value from the tags.
 SHARED_COLUMNS = ("title", "artist", "album", "track_no", "year", "genre", "genres")
-# Columns of TRACKS that only metadata has.
+# Columns of TRACKS that only the metadata has.
 FMA_ONLY_COLUMNS = ("top_genre", "genre_parents", "listens", "favourites", "licence", "split", "subset")
 
 
 def metadata_columns(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataFrame:
-    """Return track_id, DESCRIBED, OWN and the untrimmed track's `fma_duration_s` for FMA_METADATA, given FMA_GENRES' rows."""
-    titles = {row["genre_id"]: row["title"] for row in genres}
-    tops = {row["genre_id"]: titles.get(row["top_id"]) for row in genres}
-    above = genre_ancestors(genres)
-    ids = F.coalesce(F.col("track_genres"), F.array().cast("array<int>"))
-    tops_found = F.array_distinct(_known(_looked_up(tops, ids, "string")))
-    top = F.coalesce(F.col("track_genre_top"), F.when(F.size(tops_found) == 1, F.element_at(tops_found, 1)))
-    names = F.array_distinct(_known(_looked_up(titles, ids, "string")))
-    parents = F.array_distinct(F.flatten(_known(_looked_up(above, ids, "array<string>"))))
+    """Return one row per track of FMA_METADATA with the columns that it gives to TRACKS.
+
+    Args:
+        metadata: FMA_METADATA.
+        genres: rows of FMA_GENRES.
+
+    Returns:
+        track_id, SHARED_COLUMNS, FMA_ONLY_COLUMNS, and `fma_duration_s`: the length of the untrimmed track.
+    """
+    title_by_id = {row["genre_id"]: row["title"] for row in genres}
+    top_title_by_id = {row["genre_id"]: title_by_id.get(row["top_id"]) for row in genres}
+    genre_ids = F.coalesce(F.col("track_genres"), F.array().cast("array<int>"))
+    titles = F.array_distinct(_lookup(title_by_id, genre_ids, "string"))
+    top_titles = F.array_distinct(_lookup(top_title_by_id, genre_ids, "string"))
+    ancestors = F.array_distinct(F.flatten(_lookup(genre_ancestors(genres), genre_ids, "array<string>")))
+    # The track's own top genre, else that of its genres if they agree.
+    top_genre = F.coalesce(
+        F.col("track_genre_top"), F.when(F.size(top_titles) == 1, F.element_at(top_titles, 1))
+    )
     return metadata.select(
         "track_id",
         F.col("track_title").alias("title"),
@@ -29,10 +39,10 @@ def metadata_columns(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataF
         F.col("album_title").alias("album"),
         F.when(F.col("track_number") > 0, F.col("track_number")).alias("track_no"),
         F.coalesce(F.year("album_date_released"), F.year("track_date_recorded")).alias("year"),
-        F.coalesce(top, F.when(F.size(names) > 0, F.element_at(names, 1))).alias("genre"),
-        F.when(F.size(names) > 0, names).alias("genres"),
-        top.alias("top_genre"),
-        F.array_except(parents, names).alias("genre_parents"),
+        F.coalesce(top_genre, F.when(F.size(titles) > 0, F.element_at(titles, 1))).alias("genre"),
+        F.when(F.size(titles) > 0, titles).alias("genres"),
+        top_genre.alias("top_genre"),
+        F.array_except(ancestors, titles).alias("genre_parents"),
         F.col("track_listens").alias("listens"),
         F.col("track_favorites").alias("favourites"),
         F.col("track_license").alias("licence"),
@@ -43,46 +53,55 @@ def metadata_columns(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataF
 
 
 def genre_ancestors(genres: list[dict[str, Any]]) -> dict[int, list[str]]:
-    """Return the titles of what each genre is below, nearest first; an id that FMA_GENRES does not know ends the way."""
+    """Return the titles of the ancestors of each genre, nearest first; an unknown parent ends the list."""
     rows = {row["genre_id"]: row for row in genres}
-
-    def above(number: int) -> list[str]:
-        found: list[str] = []
-        parent = rows.get(rows[number]["parent_id"])
-        while parent is not None and len(found) < len(rows):
-            found.append(parent["title"])
-            parent = rows.get(parent["parent_id"])
-        return found
-
-    return {number: above(number) for number in rows}
+    return {genre_id: _ancestor_titles(genre_id, rows) for genre_id in rows}
 
 
-def _looked_up(names: dict[int, Any], ids: Column, kind: str) -> Column:
-    """Return an array of the names of an array of ids, null where there is none."""
-    if not names:
-        return F.transform(ids, lambda _: F.lit(None).cast(kind))
-    pairs = (
-        (F.lit(key), F.array(*map(F.lit, v)) if isinstance(v, list) else F.lit(v)) for key, v in names.items()
-    )
-    table = F.create_map(*chain(*pairs)).cast(f"map<int,{kind}>")
-    return F.transform(ids, lambda number: F.try_element_at(table, number))
+def _ancestor_titles(genre_id: int, rows: dict[int, dict[str, Any]]) -> list[str]:
+    titles: list[str] = []
+    parent = rows.get(rows[genre_id]["parent_id"])
+    while parent is not None and len(titles) < len(rows):  # the second condition ends a cycle
+        titles.append(parent["title"])
+        parent = rows.get(parent["parent_id"])
+    return titles
 
 
-def _known(values: Column) -> Column:
-    return F.filter(values, lambda value: value.isNotNull())
+def _lookup(values: dict[int, Any], ids: Column, value_type: str) -> Column:
+    """Return an array of the values of an array of ids; ids without a value are left out.
+
+    Args:
+        values: value by id, a string or a list of strings.
+        ids: a column of type array<int>.
+        value_type: Spark's type of one value.
+    """
+    if not values:
+        return F.array().cast(f"array<{value_type}>")
+    pairs = []
+    for key, value in values.items():
+        literal = F.array(*map(F.lit, value)) if isinstance(value, list) else F.lit(value)
+        pairs.append((F.lit(key), literal))
+    table = F.create_map(*chain(*pairs)).cast(f"map<int,{value_type}>")
+    found = F.transform(ids, lambda number: F.try_element_at(table, number))
+    return F.filter(found, lambda value: value.isNotNull())
 
 
-def apply_metadata(tracks: DataFrame, found: DataFrame) -> DataFrame:
-    """Return tracks (TRACKS without its OWN columns) with all that `found` (facts) says of them."""
-    said = found.select(
+def apply_metadata(tracks: DataFrame, metadata: DataFrame) -> DataFrame:
+    """Return tracks with the values of the metadata.
+
+    Args:
+        tracks: TRACKS without FMA_ONLY_COLUMNS.
+        metadata: result of `metadata_columns`.
+    """
+    prefixed = metadata.select(
         "track_id",
-        F.lit(True).alias("is_known"),
+        F.lit(True).alias("has_metadata"),
         *(F.col(name).alias(f"fma_{name}") for name in (*SHARED_COLUMNS, *FMA_ONLY_COLUMNS)),
         "fma_duration_s",
     )
-    joined = tracks.join(said, "track_id", "left")
+    joined = tracks.join(prefixed, "track_id", "left")
     columns = {name: F.coalesce(F.col(f"fma_{name}"), F.col(name)) for name in SHARED_COLUMNS}
     columns |= {name: F.col(f"fma_{name}") for name in FMA_ONLY_COLUMNS}
     columns["duration_s"] = F.coalesce("duration_s", "fma_duration_s")
-    columns["source"] = F.when(F.col("is_known"), F.lit("fma")).otherwise(F.lit("tags"))
+    columns["source"] = F.when(F.col("has_metadata"), F.lit("fma")).otherwise(F.lit("tags"))
     return joined.withColumns(columns)

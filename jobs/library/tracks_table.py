@@ -120,7 +120,7 @@ def assign_track_ids(files: DataFrame, old: DataFrame) -> DataFrame:
     number it had in `old`; among new ones a path with a number wins, then the first by name.
     """
     had = old.select("path", "content_hash", F.col("track_id").alias("old_id"))
-    number = F.regexp_extract(F.col("path"), errata._TRACK_FILE, 1)
+    number = F.regexp_extract(F.col("path"), errata.TRACK_FILE_PATTERN, 1)
     once = Window.partitionBy("content_hash").orderBy(
         F.col("old_id").isNull(), F.col("number").isNull(), "path"
     )

@@ -27,14 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add --metadata and --lenient."""
+    """Add --metadata and --skip-invalid."""
     parser.add_argument(
         "--metadata",
         metavar="DIR",
         help="FMA's fma_metadata, unpacked or as .zip; the lake keeps what it says",
     )
     parser.add_argument(
-        "--lenient", action="store_true", help="leave out broken records of the metadata, and count them"
+        "--skip-invalid",
+        action="store_true",
+        help="skip and count invalid records of the metadata instead of stopping",
     )
 
 
@@ -42,7 +44,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
     """Bring TRACKS up to date with FILES, FMA_METADATA and FMA_GENRES, then MongoDB with TRACKS; return the counts."""
     lake = open_lake(arguments)
     read = (
-        metadata_tables.load_metadata(arguments.metadata, lake, lenient=arguments.lenient)
+        metadata_tables.load_metadata(arguments.metadata, lake, skip_invalid=arguments.skip_invalid)
         if arguments.metadata
         else {}
     )

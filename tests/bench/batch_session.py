@@ -213,7 +213,7 @@ class Rounds:
             in_place=False,
             shard="1/1",
             metadata=None,
-            lenient=False,
+            skip_invalid=False,
             no_mongo=True,
             retry_rejected=False,
             lake=str(self._scratch / lake),

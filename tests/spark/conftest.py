@@ -49,7 +49,7 @@ def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str
             "shard": "1/1",
             "retry_rejected": False,
             "metadata": None,
-            "lenient": False,
+            "skip_invalid": False,
             "no_mongo": True,
         }
         defaults |= {"library": str(music) if name == "compress" else None}

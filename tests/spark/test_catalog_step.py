@@ -179,7 +179,7 @@ def test_imported_features_need_no_audio(step, table, fma, lake, tmp_path):
     step("compress")
     step("catalog", metadata=str(fma))
     fma_import.load_features(
-        lake, fma_import.FeatureFile(tmp_path / "features.csv", features_csv.FEATURES_CSV, lenient=False)
+        lake, features_csv.FeatureFile(tmp_path / "features.csv", features_csv.FEATURES_CSV, skip_invalid=False)
     )
     assert step("catalog")["tracks"] == 3
     found = {row["track_id"]: row for row in table(TRACKS)}

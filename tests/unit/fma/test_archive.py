@@ -1,3 +1,5 @@
+"""Archives that are unsafe, damaged or too large, and what they leave on the disk."""
+
 import stat
 import zipfile
 
@@ -23,10 +25,10 @@ def zipped(tmp_path):
 
 def unpack(path, target):
     pieces = []
-    return archive.unpack(path, target, unpacked=pieces.append), sum(pieces)
+    return archive.unpack(path, target, on_bytes=pieces.append), sum(pieces)
 
 
-def test_the_top_folder_becomes_the_target(zipped, tmp_path):
+def test_unpack_makes_the_top_folder_the_target(zipped, tmp_path):
     path = zipped(**{"fma/000/000002.mp3": "two", "fma/README.txt": "read", "fma/001/": ""})
     assert unpack(path, tmp_path / "out") == (2, 7)
     assert (tmp_path / "out" / "000" / "000002.mp3").read_text() == "two"
@@ -36,14 +38,14 @@ def test_the_top_folder_becomes_the_target(zipped, tmp_path):
 @pytest.mark.parametrize(
     "name", ["../evil.mp3", "fma/../../evil.mp3", "/etc/evil.mp3", "fma\\..\\..\\evil.mp3", "C:/evil.mp3"]
 )
-def test_a_path_that_climbs_out_is_refused(zipped, tmp_path, name):
+def test_unpack_refuses_a_path_outside_the_target(zipped, tmp_path, name):
     path = zipped(**{"fma/a.mp3": "a", name: "evil"})
     with pytest.raises(InputError, match="expected files below one folder, found the path .*evil.mp3"):
         unpack(path, tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["fma.zip"]
 
 
-def test_a_link_is_refused(tmp_path):
+def test_unpack_refuses_a_link(tmp_path):
     path = tmp_path / "fma.zip"
     with zipfile.ZipFile(path, "w") as file:
         link = zipfile.ZipInfo("fma/way-out")
@@ -53,27 +55,27 @@ def test_a_link_is_refused(tmp_path):
         unpack(path, tmp_path / "out")
 
 
-def test_a_bomb_is_refused(zipped, tmp_path):
+def test_unpack_refuses_a_zip_bomb(zipped, tmp_path):
     path = zipped(**{"fma/zeros": b"\0" * (65 * 2**20)})
     with pytest.raises(InputError, match="a ZIP bomb"):
         unpack(path, tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["fma.zip"]
 
 
-def test_a_damaged_archive_leaves_nothing(zipped, tmp_path):
+def test_unpack_of_a_damaged_archive_leaves_nothing(zipped, tmp_path):
     path = zipped(**{"fma/a.mp3": "a" * 10_000, "fma/b.mp3": "".join(map(str, range(10_000)))})
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(data)
-    with pytest.raises(InputError, match="expected a whole ZIP archive, found"):
+    with pytest.raises(InputError, match="expected a complete ZIP archive, found"):
         unpack(path, tmp_path / "out")
     path.write_bytes(data[:-200])
-    with pytest.raises(InputError, match="expected a whole ZIP archive, found"):
+    with pytest.raises(InputError, match="expected a complete ZIP archive, found"):
         unpack(path, tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["fma.zip"]
 
 
-def test_the_disk_is_looked_at_first(zipped, tmp_path, monkeypatch):
+def test_unpack_checks_free_space_first(zipped, tmp_path, monkeypatch):
     path = zipped(**{"fma/a.mp3": "a" * 1000})
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 999}))
     with pytest.raises(StepError, match="GiB free to unpack, found 0.0 GiB"):
@@ -81,7 +83,7 @@ def test_the_disk_is_looked_at_first(zipped, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_a_killed_run_left_is_no_obstacle(zipped, tmp_path):
+def test_unpack_replaces_the_remains_of_a_killed_run(zipped, tmp_path):
     (tmp_path / ".out.part" / "fma").mkdir(parents=True)
     (tmp_path / ".out.part" / "fma" / "half.mp3").write_text("half")
     unpack(zipped(**{"fma/a.mp3": "a"}), tmp_path / "out")

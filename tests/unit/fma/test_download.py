@@ -1,4 +1,4 @@
-"""Downloads from a server that breaks off, lies about the length, serves a wrong file, ignores Range."""
+"""Downloads from a server that interrupts, gives a wrong length, serves another file or ignores Range."""
 
 import dataclasses
 import hashlib
@@ -28,7 +28,7 @@ ARCHIVE = archive_bytes()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves the archive as `server.manner` says, and keeps what was asked for."""
+    """Serves the archive with the fault that `server.fault` names, and records the requested ranges."""
 
     protocol_version = "HTTP/1.1"
 
@@ -36,16 +36,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        manner, asked = self.server.manner, self.headers.get("Range")
-        self.server.asked.append(asked)
-        first = len(self.server.asked) == 1
+        fault = self.server.fault
+        requested = self.headers.get("Range")
+        self.server.ranges.append(requested)
+        is_first = len(self.server.ranges) == 1
         data = self.server.data
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and manner != "ignores range" else 0
+        start = first_byte(requested) if requested and fault != "ignores range" else 0
         self.close_connection = True
-        if manner == "error" or (manner == "error first" and first):
+        if fault == "error" or (fault == "error first" and is_first):
             self.send_error(503)
             return
-        if manner == "not found":
+        if fault == "not found":
             self.send_error(404)
             return
         if start >= len(data):
@@ -56,24 +57,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         rest = data[start:]
         promised = {"promises more": len(rest) + 1000, "promises less": min(len(rest), 1_000_000)}.get(
-            manner, len(rest)
+            fault, len(rest)
         )
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(promised))
         self.end_headers()
-        sent = rest[
-            : min(
-                promised,
-                700_000 if manner == "breaks off" or (first and manner == "ignores range") else promised,
-            )
-        ]
-        if manner == "breaks at once" and not first:
-            sent = b""
-        elif manner == "breaks at once":
-            sent = rest[:500_000]
-        self.wfile.write(sent)
+        limit = promised
+        if fault == "interrupts" or (is_first and fault == "ignores range"):
+            limit = min(promised, 700_000)
+        if fault == "interrupts once, then sends nothing":
+            limit = 500_000 if is_first else 0
+        self.wfile.write(rest[:limit])
+
+
+def first_byte(requested):
+    return int(requested.removeprefix("bytes=").rstrip("-"))
 
 
 @pytest.fixture
@@ -83,18 +83,20 @@ def server(monkeypatch):
         download.SUBSETS["small"], sha1=hashlib.sha1(ARCHIVE).hexdigest(), size=len(ARCHIVE)
     )
     monkeypatch.setitem(download.SUBSETS, "small", small)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
-        made.asked, made.manner, made.data = [], "well", ARCHIVE
-        thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.ranges = []
+        httpd.fault = None
+        httpd.data = ARCHIVE
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
         thread.start()
-        yield made
-        made.shutdown()
+        yield httpd
+        httpd.shutdown()
         thread.join()
 
 
 @pytest.fixture
 def fetch(server, tmp_path, capsys):
-    """Return a function that runs the command and returns its exit status and what it said on stderr."""
+    """Return a function that runs the command and returns its exit status and its stderr."""
 
     def run(*more):
         url = f"http://127.0.0.1:{server.server_port}/fma"
@@ -116,79 +118,81 @@ WHOLE = ({"fma_small/000/000002.mp3", "fma_small/README.txt"}, True)
 
 
 @pytest.mark.parametrize(
-    "manner", ["well", "breaks off", "promises more", "promises less", "ignores range", "error first"]
+    "fault", [None, "interrupts", "promises more", "promises less", "ignores range", "error first"]
 )
-def test_the_archive_arrives_whole(server, fetch, tmp_path, manner):
-    server.manner = manner
+def test_download_survives_a_faulty_server(server, fetch, tmp_path, fault):
+    server.fault = fault
     assert fetch()[0] == 0
     assert unpacked(tmp_path) == WHOLE
 
 
-def test_it_goes_on_where_it_broke_off(server, fetch, tmp_path):
-    server.manner = "breaks off"
+def test_download_resumes_at_the_last_byte(server, fetch, tmp_path):
+    server.fault = "interrupts"
     fetch()
-    starts = [int(asked.removeprefix("bytes=").rstrip("-")) for asked in server.asked[1:]]
-    assert server.asked[0] is None and starts == list(range(700_000, len(ARCHIVE), 700_000))
+    starts = [first_byte(requested) for requested in server.ranges[1:]]
+    assert server.ranges[0] is None and starts == list(range(700_000, len(ARCHIVE), 700_000))
 
 
-def test_a_second_command_goes_on(server, fetch, tmp_path):
-    server.manner = "breaks at once"
-    status, said = fetch()
-    assert (
-        status == 1 and "expected the rest after 500,000 bytes" in said and "the same command goes on" in said
-    )
-    server.manner, server.asked = "well", []
+def test_a_second_command_resumes(server, fetch, tmp_path):
+    server.fault = "interrupts once, then sends nothing"
+    status, stderr = fetch()
+    assert status == 1
+    assert "expected the rest after 500,000 bytes" in stderr
+    assert "re-run the same command to resume" in stderr
+    server.fault = None
+    server.ranges = []
     assert fetch()[0] == 0
-    assert server.asked == ["bytes=500000-"]
+    assert server.ranges == ["bytes=500000-"]
     assert unpacked(tmp_path) == WHOLE
 
 
-def test_pieces_of_two_files_are_started_again(server, fetch, tmp_path):
+def test_pieces_of_two_files_are_downloaded_again(server, fetch, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "fma_small.zip.part").write_bytes(b"PK of another file" * 1000)
     assert fetch()[0] == 0
-    assert server.asked == ["bytes=18000-", f"bytes={len(ARCHIVE)}-", None]
+    assert server.ranges == ["bytes=18000-", f"bytes={len(ARCHIVE)}-", None]
     assert unpacked(tmp_path) == WHOLE
 
 
-def test_what_is_there_is_not_asked_for_again(server, fetch, tmp_path):
+def test_existing_folder_is_not_downloaded_again(server, fetch, tmp_path):
     fetch("--keep-archive")
     assert (tmp_path / "out" / "fma_small.zip").read_bytes() == ARCHIVE
-    server.asked = []
+    server.ranges = []
     assert fetch()[0] == 0
-    assert server.asked == []
+    assert server.ranges == []
 
 
-def test_a_wrong_file_is_refused(server, fetch, tmp_path):
+def test_file_with_a_wrong_sha1_is_refused(server, fetch, tmp_path):
     server.data = ARCHIVE[:-100] + b"x" * 100
-    status, said = fetch()
-    assert status == 2 and "expected the SHA-1" in said and said.count("segue fma:") == 1
+    status, stderr = fetch()
+    assert status == 2 and "expected the SHA-1" in stderr and stderr.count("segue fma:") == 1
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_page_instead_of_an_archive_is_refused_at_once(server, fetch, tmp_path):
+def test_web_page_instead_of_an_archive_is_refused(server, fetch, tmp_path):
     server.data = b"<html>please log in</html>" * 100
-    status, said = fetch()
-    assert status == 2 and "expected a ZIP archive, found '<html>please log in" in said
-    assert len(server.asked) == 1
+    status, stderr = fetch()
+    assert status == 2 and "expected a ZIP archive, found '<html>please log in" in stderr
+    assert len(server.ranges) == 1
 
 
 @pytest.mark.parametrize(
-    ("manner", "expected", "message"), [("not found", 2, "found HTTP 404"), ("error", 1, "503 Server Error")]
+    ("fault", "expected_status", "message"),
+    [("not found", 2, "found HTTP 404"), ("error", 1, "503 Server Error")],
 )
-def test_a_server_that_has_nothing(server, fetch, manner, expected, message):
-    server.manner = manner
-    status, said = fetch()
-    assert status == expected and message in said
+def test_http_error_sets_the_exit_status(server, fetch, fault, expected_status, message):
+    server.fault = fault
+    status, stderr = fetch()
+    assert status == expected_status and message in stderr
 
 
-def test_the_disk_is_looked_at_first(server, fetch, tmp_path, monkeypatch):
+def test_download_checks_free_space_first(server, fetch, tmp_path, monkeypatch):
     monkeypatch.setattr(archive.shutil, "disk_usage", lambda _: type("Usage", (), {"free": len(ARCHIVE)}))
-    status, said = fetch()
-    assert status == 1 and "GiB free for fma_small.zip and what is in it" in said
+    status, stderr = fetch()
+    assert status == 1 and "GiB free for fma_small.zip and its unpacked files" in stderr
     assert not (tmp_path / "out" / "fma_small").exists()
 
 
-def test_nothing_asked_for_is_bad_input(tmp_path, capsys):
+def test_download_without_a_choice_is_bad_input(tmp_path, capsys):
     assert main(["fma", "download", "--out", str(tmp_path)]) == 2
     assert "expected --subset small, medium, large or full, or --metadata" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+"""Known faults of FMA's archives, found by file name, length and bit rate."""
+
 import pytest
 
 from jobs.fma import errata
@@ -19,7 +21,7 @@ METADATA = {
         ("/m/098567.mp3", "98567"),
     ],
 )
-def test_the_number_of_a_file(path, number):
+def test_track_number_is_the_file_name_without_zeros(path, number):
     assert errata.track_number(path) == number
 
 
@@ -29,22 +31,23 @@ def test_the_number_of_a_file(path, number):
         ("098/098567.mp3", 0.5, True),
         ("098/098567.mp3", 29.98, False),
         ("098/098567.mp3", 191.0, False),  # of fma_full
-        ("000/000004.mp3", 4.0, False),  # as short as it should be
-        ("000/000003.mp3", 0.5, False),  # of which nothing is known
+        ("000/000004.mp3", 4.0, False),  # the track itself is that short
+        ("000/000003.mp3", 0.5, False),  # no metadata
         ("music/98567 miles.mp3", 0.5, False),
     ],
 )
-def test_short_clips(path, seconds, is_short):
-    found = errata.short_clips([{"path": path, "duration_s": seconds}], METADATA)
-    assert list(found) == [path] * is_short
+def test_short_clips_compares_with_the_metadata(path, seconds, is_short):
+    reasons = errata.short_clips([{"path": path, "duration_s": seconds}], METADATA)
+    assert list(reasons) == [path] * is_short
     if is_short:
-        assert found[path].startswith(
+        assert reasons[path].startswith(
             "expected a clip of 30 s of a track of 191 s (tracks.csv line 7), found 0.5 s"
         )
 
 
-def test_wrong_bit_rates():
-    found = errata.wrong_bit_rates(
+def test_wrong_bit_rates_reports_impossible_values():
+    reasons = errata.wrong_bit_rates(
         [{"path": "000027.mp3"}, {"path": "000004.mp3"}, {"path": "x.mp3"}], METADATA
     )
-    assert list(found) == ["000027.mp3"] and "found 100,000,000: not used" in found["000027.mp3"]
+    assert list(reasons) == ["000027.mp3"]
+    assert "found 100,000,000: ignored, the track is used" in reasons["000027.mp3"]

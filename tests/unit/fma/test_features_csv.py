@@ -1,4 +1,4 @@
-"""features.csv and echonest.csv into FEATURES and back, without Spark: the layouts, the values, what is broken."""
+"""features.csv and echonest.csv into FEATURES and back, without Spark: layouts, values, invalid files."""
 
 import csv
 
@@ -40,10 +40,11 @@ def file(tmp_path, values):
     return tmp_path / "features.csv"
 
 
-def bring(lake, file, kind=features_csv.FEATURES_CSV, lenient=False):
-    found = fma_import.FeatureFile(file, kind, lenient=lenient)
-    fma_import.load_features(lake, found)
-    return found
+def load(lake, path, layout=features_csv.FEATURES_CSV, *, skip_invalid=False):
+    """Import a file and return its reader."""
+    reader = features_csv.FeatureFile(path, layout, skip_invalid=skip_invalid)
+    fma_import.load_features(lake, reader)
+    return reader
 
 
 def matrix(lake, columns=FMA_COLUMNS):
@@ -51,15 +52,15 @@ def matrix(lake, columns=FMA_COLUMNS):
     return np.column_stack([table[name].to_numpy() for name in columns])
 
 
-def test_the_layout_is_fmas(file):
+def test_header_is_fmas(file):
     rows = list(csv.reader(file.open()))[:4]
     assert rows == features_csv.header()
     assert rows[0][:2] == ["feature", "chroma_cens"] and rows[2][:3] == ["number", "01", "02"]
     assert len(rows[3]) == 519
 
 
-def test_every_value_of_every_track(lake, file, values):
-    assert len(bring(lake, file).ids) == TRACKS_IN_FILE
+def test_import_stores_every_value(lake, file, values):
+    assert len(load(lake, file).track_ids) == TRACKS_IN_FILE
     np.testing.assert_array_equal(matrix(lake), values.to_numpy())
     table = lake.read_arrow(FEATURES, "track_id", "feature_version", "content_hash", "mfcc_delta_mean_01")
     assert table["track_id"].to_pylist()[:2] == ["2", "3"]
@@ -68,8 +69,8 @@ def test_every_value_of_every_track(lake, file, values):
     assert table["mfcc_delta_mean_01"].null_count == TRACKS_IN_FILE
 
 
-def test_the_round_trip(lake, file, values, tmp_path):
-    bring(lake, file)
+def test_export_restores_the_imported_file(lake, file, values, tmp_path):
+    load(lake, file)
     assert fma_export.export_features(lake, "fma-librosa", tmp_path / "again.csv") == TRACKS_IN_FILE
     again = pd.read_csv(
         tmp_path / "again.csv", index_col=0, header=[0, 1, 2]
@@ -80,18 +81,18 @@ def test_the_round_trip(lake, file, values, tmp_path):
     assert again.index.name == "track_id"
 
 
-def test_other_versions_stay_and_a_second_import_replaces(lake, file):
+def test_import_replaces_only_its_own_version(lake, file):
     schema = FEATURES.arrow_schema()
-    own = {"track_id": "x", "feature_version": "basic-1", "content_hash": "h"}
-    lake.commit_arrow(FEATURES, [pa.RecordBatch.from_pylist([own], schema=schema)])
+    other_version = {"track_id": "x", "feature_version": "basic-1", "content_hash": "h"}
+    lake.commit_arrow(FEATURES, [pa.RecordBatch.from_pylist([other_version], schema=schema)])
     track = pa.RecordBatch.from_pylist(
         [{"track_id": "3", "content_hash": "of 3"}], schema=TRACKS.arrow_schema()
     )
     lake.commit_arrow(TRACKS, [track])
-    bring(lake, file)
-    bring(lake, file)
+    load(lake, file)
+    load(lake, file)
     rows = lake.read_arrow(FEATURES, "track_id", "feature_version", "content_hash").to_pylist()
-    assert len(rows) == TRACKS_IN_FILE + 1 and rows[0] == own
+    assert len(rows) == TRACKS_IN_FILE + 1 and rows[0] == other_version
     assert rows[2]["content_hash"] == "of 3"  # its audio is known
 
 
@@ -101,43 +102,43 @@ def spoil(file, line, change):
     file.write_text("".join(lines))
 
 
-def test_a_broken_record_is_named(lake, file):
+def test_record_of_another_width_is_named(lake, file):
     spoil(file, 9, lambda line: line[:700] + "\n")
     with pytest.raises(InputError, match=r"features\.csv line 9: Expected 519 columns, got \d+"):
-        bring(lake, file)
+        load(lake, file)
     assert lake.version(FEATURES) is None and not list((lake.root / "FEATURES").glob("v*"))
-    found = bring(lake, file, lenient=True)
-    assert (len(found.ids), found.left_out) == (TRACKS_IN_FILE - 1, 1)
+    reader = load(lake, file, skip_invalid=True)
+    assert (len(reader.track_ids), reader.n_skipped) == (TRACKS_IN_FILE - 1, 1)
 
 
-def test_a_file_broken_off(lake, file):
+def test_truncated_file_is_refused(lake, file):
     file.write_bytes(file.read_bytes()[:-3000])
     with pytest.raises(InputError, match=rf"features\.csv line {TRACKS_IN_FILE + 4}: Expected 519 columns"):
-        bring(lake, file)
+        load(lake, file)
 
 
-def test_no_number_is_named(lake, file):
+def test_cell_that_is_no_number_is_named(lake, file):
     spoil(file, 9, lambda line: line.replace(line.split(",")[7], "abc", 1))
     with pytest.raises(InputError, match=r"features\.csv line 9: .*invalid value 'abc'"):
-        bring(lake, file)
-    found = bring(lake, file, lenient=True)
-    assert len(found.ids) == TRACKS_IN_FILE - 1
+        load(lake, file)
+    reader = load(lake, file, skip_invalid=True)
+    assert len(reader.track_ids) == TRACKS_IN_FILE - 1
 
 
-def test_an_id_that_is_there_twice(lake, file):
+def test_repeated_track_id_is_named(lake, file):
     spoil(file, 9, lambda line: "2" + line[line.index(",") :])
     with pytest.raises(
         InputError, match=r"features\.csv line 9: expected each track_id once, a number, found 2 again"
     ):
-        bring(lake, file)
-    assert bring(lake, file, lenient=True).left_out == 1
+        load(lake, file)
+    assert load(lake, file, skip_invalid=True).n_skipped == 1
 
 
-def test_gaps_end_in_rejects(lake, file):
+def test_records_with_gaps_become_rejects(lake, file):
     spoil(file, 9, lambda line: line.replace(line.split(",")[7], "", 1))
     spoil(file, 10, lambda line: line.replace(line.split(",")[7], "inf", 1))
-    found = bring(lake, file)
-    assert len(found.ids) == TRACKS_IN_FILE - 2
+    reader = load(lake, file)
+    assert len(reader.track_ids) == TRACKS_IN_FILE - 2
     rejected = lake.read_arrow(REJECTS).to_pylist()
     assert [(row["path"], row["step"]) for row in rejected] == [
         (f"{file}#6", "import fma-librosa"),
@@ -146,22 +147,22 @@ def test_gaps_end_in_rejects(lake, file):
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "feature,x\nstatistics,y\nnumber,01\nid,\n"])
-def test_another_file(lake, file, text):
+def test_file_without_fma_header_is_refused(lake, file, text):
     file.write_text(text)
     with pytest.raises(InputError, match=r"features\.csv line 4: expected FMA's header of 4 rows"):
-        bring(lake, file)
+        load(lake, file)
 
 
-def test_a_missing_column(lake, file, values):
+def test_missing_column_is_refused(lake, file, values):
     values.drop(columns=[("mfcc", "mean", "03")]).to_csv(file)
     with pytest.raises(
         InputError, match=r"line 1: expected the column mfcc/mean/03, found none .1 of 518 missing"
     ):
-        bring(lake, file)
+        load(lake, file)
 
 
-def test_echonest(lake, tmp_path):
-    """Its metadata and ranks stand between the numbers, and are no features."""
+def test_import_of_echonest_takes_only_its_features(lake, tmp_path):
+    """The metadata and ranks between the numbers are no features."""
     names = [
         ("echonest", "metadata", "artist_name"),
         *features_csv.ECHONEST_CSV.columns,
@@ -174,8 +175,8 @@ def test_echonest(lake, tmp_path):
     )
     frame.index.name = "track_id"
     frame.to_csv(tmp_path / "echonest.csv")
-    found = bring(lake, tmp_path / "echonest.csv", features_csv.ECHONEST_CSV)
-    assert list(found.ids) == ["2", "193"]
+    reader = load(lake, tmp_path / "echonest.csv", features_csv.ECHONEST_CSV)
+    assert list(reader.track_ids) == ["2", "193"]
     columns = MODEL_INPUT_COLUMNS["fma-echonest"]
     assert columns[:2] == ("echonest_acousticness", "echonest_danceability") and columns[-1] == "echonest_223"
     np.testing.assert_array_equal(matrix(lake, columns), [np.arange(232) / 8, np.arange(232) / -4])

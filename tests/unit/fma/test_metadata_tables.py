@@ -1,4 +1,4 @@
-"""FMA's metadata: the real 682 records, and everything that can be wrong with a file, with its line."""
+"""FMA's metadata: the real 682 records, and every fault that a file can have, reported with its line."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ HEADER_LINES = 3
 
 
 @pytest.fixture(scope="module")
-def real(recordings):
+def real_metadata(recordings):
     return recordings / "fma_metadata"
 
 
@@ -29,15 +29,15 @@ def lake(tmp_path):
 
 
 @pytest.fixture
-def folder(tmp_path, real):
-    """A folder with the first ten real records, to be spoilt."""
-    made = tmp_path / "fma_metadata"
-    made.mkdir()
-    shutil.copyfile(real / "genres.csv", made / "genres.csv")
-    with (real / "tracks.csv").open(newline="") as file:
+def folder(tmp_path, real_metadata):
+    """A folder with the first ten real records, for a test to spoil."""
+    copied = tmp_path / "fma_metadata"
+    copied.mkdir()
+    shutil.copyfile(real_metadata / "genres.csv", copied / "genres.csv")
+    with (real_metadata / "tracks.csv").open(newline="") as file:
         rows = list(csv.reader(file))[: HEADER_LINES + 10]
-    write(made, rows)
-    return made
+    write(copied, rows)
+    return copied
 
 
 def read(folder):
@@ -51,16 +51,16 @@ def write(folder, rows):
     (folder / "tracks.csv").write_bytes(text.getvalue().encode())
 
 
-def bring(folder, lake, lenient=False):
-    return metadata_tables.load_metadata(str(folder), lake, lenient=lenient)
+def load(folder, lake, *, skip_invalid=False):
+    return metadata_tables.load_metadata(str(folder), lake, skip_invalid=skip_invalid)
 
 
 def ids(lake):
     return lake.read_arrow(FMA_METADATA, "track_id")["track_id"].to_pylist()
 
 
-def test_all_682_real_records_with_every_cell(real, lake):
-    assert bring(real, lake) == {"metadata records": 682}
+def test_load_metadata_reads_every_cell_of_682_records(real_metadata, lake):
+    assert load(real_metadata, lake) == {"metadata records": 682}
     rows = {row["track_id"]: row for row in lake.read_arrow(FMA_METADATA).to_pylist()}
     assert len(rows) == 682
     food, spiritual = rows["2"], rows["20"]
@@ -77,8 +77,8 @@ def test_all_682_real_records_with_every_cell(real, lake):
     assert not any("<p>" in (row["artist_bio"] or "") for row in rows.values())
 
 
-def test_the_genre_tree(real, lake):
-    bring(real, lake)
+def test_load_metadata_reads_the_genre_tree(real_metadata, lake):
+    load(real_metadata, lake)
     genres = {row["genre_id"]: row for row in lake.read_arrow(FMA_GENRES).to_pylist()}
     assert len(genres) == 163
     assert genres[1] == {
@@ -95,31 +95,31 @@ def test_the_genre_tree(real, lake):
     assert above[12] == []
 
 
-def test_reading_again_writes_nothing(real, lake):
-    bring(real, lake)
+def test_loading_the_same_metadata_writes_nothing(real_metadata, lake):
+    load(real_metadata, lake)
     before = lake.version(FMA_METADATA), lake.version(FMA_GENRES)
-    bring(real, lake)
+    load(real_metadata, lake)
     assert (lake.version(FMA_METADATA), lake.version(FMA_GENRES)) == before
 
 
-def test_the_archive_is_read_without_unpacking(folder, lake, tmp_path):
+def test_load_metadata_reads_an_archive_without_unpacking(folder, lake, tmp_path):
     with zipfile.ZipFile(tmp_path / "fma_metadata.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
         for name in ("tracks.csv", "genres.csv"):
             zipped.write(folder / name, f"fma_metadata/{name}")
-    assert bring(tmp_path / "fma_metadata.zip", lake) == {"metadata records": 10}
+    assert load(tmp_path / "fma_metadata.zip", lake) == {"metadata records": 10}
 
 
-def test_a_broken_off_file(real, folder, lake):
-    shutil.copyfile(real / "tracks.truncated.csv", folder / "tracks.csv")
+def test_truncated_file_is_refused_unless_skipping(real_metadata, folder, lake):
+    shutil.copyfile(real_metadata / "tracks.truncated.csv", folder / "tracks.csv")
     with pytest.raises(
         InputError, match=r"tracks\.csv line 2107: expected the quoted field .* line 2109"
     ) as error:
-        bring(folder, lake)
+        load(folder, lake)
     assert "\n" not in str(error.value)
     assert lake.version(FMA_METADATA) is None and not list((lake.root / "FMA_METADATA").glob("v*"))
-    assert bring(folder, lake, lenient=True) == {"metadata records": 682, "records left out": 1}
-    with pytest.raises(InputError):  # what was taken leniently is not taken for whole afterwards
-        bring(folder, lake)
+    assert load(folder, lake, skip_invalid=True) == {"metadata records": 682, "invalid records skipped": 1}
+    with pytest.raises(InputError):  # a skipping import does not count as a strict one
+        load(folder, lake)
 
 
 def spoil_width(rows):
@@ -157,76 +157,76 @@ def spoil_twice(rows):
         (spoil_twice, "expected each track_id once, found 3 again .first on line 5."),
     ],
 )
-def test_a_broken_record_is_named_and_can_be_left_out(folder, lake, spoil, message):
+def test_invalid_record_is_named_and_can_be_skipped(folder, lake, spoil, message):
     rows = read(folder)
-    taken = [row[0] for row in rows[HEADER_LINES:]]
-    del taken[5 - HEADER_LINES]
+    valid_ids = [row[0] for row in rows[HEADER_LINES:]]
+    del valid_ids[5 - HEADER_LINES]
     spoil(rows)
     write(folder, rows)
     with pytest.raises(InputError, match=rf"tracks\.csv line 6: {message}"):
-        bring(folder, lake)
+        load(folder, lake)
     assert lake.count_rows(FMA_METADATA) == 0
-    assert bring(folder, lake, lenient=True) == {"metadata records": 9, "records left out": 1}
-    assert ids(lake) == taken
+    assert load(folder, lake, skip_invalid=True) == {"metadata records": 9, "invalid records skipped": 1}
+    assert ids(lake) == valid_ids
 
 
-def test_another_encoding(folder, lake):
+def test_other_encodings_are_refused(folder, lake):
     text = (folder / "tracks.csv").read_bytes()
     (folder / "tracks.csv").write_bytes(text.replace(b"Electric Ave", b"Electric Caf\xe9"))
     with pytest.raises(InputError, match=r"tracks\.csv line 5: expected UTF-8, found the byte 0xe9"):
-        bring(folder, lake)
-    assert bring(folder, lake, lenient=True) == {"metadata records": 9, "records left out": 1}
+        load(folder, lake)
+    assert load(folder, lake, skip_invalid=True) == {"metadata records": 9, "invalid records skipped": 1}
     (folder / "tracks.csv").write_bytes(text.decode().encode("utf-16"))
     with pytest.raises(InputError, match=r"tracks\.csv line 1: expected UTF-8, found UTF-16"):
-        bring(folder, lake)
+        load(folder, lake)
     (folder / "tracks.csv").write_bytes(b"\xef\xbb\xbf" + text)
-    assert bring(folder, lake) == {"metadata records": 10}
+    assert load(folder, lake) == {"metadata records": 10}
 
 
-def test_a_missing_column(folder, lake):
+def test_missing_column_is_refused(folder, lake):
     rows = read(folder)
     place = rows[1].index("genre_top")
     write(folder, [row[:place] + row[place + 1 :] for row in rows])
     with pytest.raises(
         InputError, match=r"tracks\.csv line 2: expected the column track/genre_top, found none"
     ):
-        bring(folder, lake, lenient=True)
+        load(folder, lake, skip_invalid=True)
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "<html>\n<body>\nNot found\n"])
-def test_no_tracks_csv_at_all(folder, lake, text):
+def test_file_without_fma_header_is_refused(folder, lake, text):
     (folder / "tracks.csv").write_text(text)
     with pytest.raises(InputError, match=r"tracks\.csv line 3: expected FMA's header"):
-        bring(folder, lake)
+        load(folder, lake)
 
 
-def test_missing_files(tmp_path, folder, lake):
+def test_missing_files_are_refused(tmp_path, folder, lake):
     with pytest.raises(
         InputError, match="--metadata: expected the folder fma_metadata or its archive, found nothing at"
     ):
-        bring(tmp_path / "nowhere", lake)
+        load(tmp_path / "nowhere", lake)
     (folder / "genres.csv").unlink()
     with pytest.raises(InputError, match=r"--metadata: expected genres\.csv, found none in"):
-        bring(folder, lake)
+        load(folder, lake)
 
 
-def test_a_genre_that_leads_nowhere(folder, lake):
+def test_genre_without_a_root_is_refused(folder, lake):
     text = (folder / "genres.csv").read_text()
     (folder / "genres.csv").write_text(text.replace("\n1,8693,38,", "\n1,8693,4711,"))
     with pytest.raises(
-        InputError, match=r"genres\.csv line 2: expected a tree, found no way from genre 1 to a root"
+        InputError, match=r"genres\.csv line 2: expected a tree, found no path from genre 1 to a root"
     ):
-        bring(folder, lake)
+        load(folder, lake)
 
 
-def test_only_the_first_problems_are_logged(caplog):
-    problems = ParseProblems("tracks.csv", lenient=True)
+def test_parse_problems_logs_only_the_first_five(caplog):
+    problems = ParseProblems("tracks.csv", skip_invalid=True)
     for line in range(20):
         problems.report(line, "expected x")
     assert problems.count == 20 and len(caplog.records) == 5
 
 
-def test_a_bomb_in_the_archive_is_refused(tmp_path, lake):
+def test_metadata_source_refuses_a_zip_bomb(tmp_path, lake):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
         zipped.writestr("fma_metadata/tracks.csv", b"\0" * 100_000_000)
     with pytest.raises(InputError, match=r"bomb\.zip: expected at most 100 times .*tracks\.csv.*a ZIP bomb"):

@@ -1,0 +1,88 @@
+"""`segue fma download`.
+
+Fetch FMA's archives, resuming interrupted ones, verify their SHA-1 and unpack them once.
+"""
+
+import argparse
+from pathlib import Path
+
+from jobs import progress, settings
+from jobs.errors import InputError
+from jobs.fma import archive
+from jobs.fma.download import METADATA, SUBSETS, Archive, ResumableDownload, file_size, sha1_file
+from jobs.progress import StepResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--subset",
+        choices=list(SUBSETS),
+        help="audio archive to download: small 7 GiB, medium 22 GiB, large 93 GiB, full 879 GiB",
+    )
+    parser.add_argument(
+        "--metadata",
+        action="store_true",
+        help="download fma_metadata as well (342 MiB, 1.4 GiB unpacked)",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to unpack into; created if missing"
+    )
+    parser.add_argument(
+        "--keep-archive", action="store_true", help="keep the ZIP files beside the unpacked folders"
+    )
+    settings.add_fma_argument(parser)
+
+
+def main(arguments: argparse.Namespace) -> StepResult:
+    """Download and unpack the requested archives whose folders do not exist yet; return the counts."""
+    requested = []
+    if arguments.metadata:
+        requested.append(METADATA)
+    if arguments.subset:
+        requested.append(SUBSETS[arguments.subset])
+    if not requested:
+        raise InputError("expected --subset small, medium, large or full, or --metadata, found neither")
+    out = arguments.out.expanduser().absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out: expected a writable folder, found {out}: {error.strerror}") from error
+    missing = [each for each in requested if not (out / each.name).exists()]
+    n_files = 0
+    for each in missing:
+        path = _download_and_verify(each, out, arguments.fma_url.rstrip("/"))
+        n_files += _unpack(each, path, out / each.name)
+        if not arguments.keep_archive:
+            path.unlink()
+    return StepResult({"archives": len(requested), "unpacked": len(missing), "files": n_files})
+
+
+def _download_and_verify(wanted: Archive, out: Path, base_url: str) -> Path:
+    """Download one archive, or verify the one that is there already; return its path."""
+    path = out / wanted.file
+    if path.exists():
+        if sha1_file(path) != wanted.sha1:
+            raise InputError(
+                f"{path}: expected the SHA-1 {wanted.sha1}, found another file; delete it and "
+                "re-run the command"
+            )
+        return path
+    part = path.with_name(f"{path.name}.part")
+    with progress.watch(f"{wanted.file}, MiB", wanted.size >> 20, lambda: file_size(part) >> 20):
+        ResumableDownload(f"{base_url}/{wanted.file}", part, wanted).run()
+    part.replace(path)
+    return path
+
+
+def _unpack(wanted: Archive, path: Path, target: Path) -> int:
+    """Unpack one archive; return its number of files."""
+    unpacked_bytes = 0
+
+    def count(n_bytes: int) -> None:
+        nonlocal unpacked_bytes
+        unpacked_bytes += n_bytes
+
+    total = int(wanted.size * wanted.unpacked_ratio)
+    with progress.watch(f"unpack {wanted.name}, MiB", total >> 20, lambda: unpacked_bytes >> 20):
+        return archive.unpack(path, target, on_bytes=count)
