@@ -65,7 +65,10 @@ GROUPS: dict[str, dict[str, Command]] = {
         "down": _command("down", "stop the services"),
         "serve": _command("serve", "serve the player, its API and the APIs of other players"),
         "stream": _command("stream", "process play events from Kafka: update profiles and recommendations"),
-        "user": _command("user", "add, list, change and remove users"),
+        "user": _command(
+            "user", "add, list, change and remove users; create app passwords", has_addresses=False
+        ),
+        "upgrade": _command("upgrade", "upgrade a lake that Segue 0.1 wrote"),
     },
     "data": {
         "import-plays": _command(

@@ -52,7 +52,8 @@ class AppendTable:
         Without the lake's lock, by one process: the stream. What many small files would cost the readers, merging them
         saves: a hundred become one.
         """
-        self._live.mkdir(parents=True, exist_ok=True)
+        self._lake.table_folder(self._table)
+        self._live.mkdir(exist_ok=True)
         storage.write_parquet(self._live / f"0-{name}.parquet", rows)
         for level in range(2):
             small = sorted(self._live.glob(f"{level}-*.parquet"))

@@ -22,7 +22,9 @@ import pyarrow.parquet
 
 from jobs import settings
 from jobs.errors import StepError
+from jobs.lake import lake_version
 from jobs.lake.schemas import Table
+from jobs.paths import atomic_write
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,15 +39,30 @@ _ROWS_PER_GROUP = 2_500
 class Lake:
     """The tables below one folder."""
 
-    def __init__(self, root: Path) -> None:
-        """Make the folder if it is missing; StepError where that fails."""
+    def __init__(self, root: Path, *, any_version: bool = False) -> None:
+        """Create the folder if it is missing.
+
+        Raises StepError if the folder cannot be created, InputError for a lake of another version (see `lake_version.py`)
+        unless `any_version`.
+        """
         self.root = root
+        self._any_version = any_version
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StepError(
                 f"--lake: expected a folder that can be written, found {root}: {error.strerror}"
             ) from error
+        if not any_version:
+            lake_version.check_version(root)
+
+    def table_folder(self, table: Table) -> Path:
+        """Return the table's folder, created if it is missing; the lake's `VERSION` is written before."""
+        if not self._any_version and not (self.root / lake_version.VERSION_FILE).exists():
+            lake_version.write_version(self.root)
+        folder = self.root / table.name
+        folder.mkdir(exist_ok=True)
+        return folder
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -141,8 +158,7 @@ class Lake:
         A reader sees the version before or this one; killed at any line, the one before stays. Staged parts are
         cleared last, since the new version holds them.
         """
-        folder = self.root / table.name
-        folder.mkdir(exist_ok=True)
+        folder = self.table_folder(table)
         old = self.version(table)
         new = folder / f"v{int(old.name[1:]) + 1 if old else 1:06d}"
         shutil.rmtree(new, ignore_errors=True)  # what a killed run left half-written
@@ -163,8 +179,8 @@ class Lake:
 
     def stage(self, table: Table, part: str, write: Callable[[str], None]) -> None:
         """Let `write(folder)` make one finished part of the table's next version, whole or not at all."""
-        staged = self.root / table.name / "staged"
-        staged.mkdir(parents=True, exist_ok=True)
+        staged = self.table_folder(table) / "staged"
+        staged.mkdir(exist_ok=True)
         unfinished = staged / f".{part}"
         shutil.rmtree(unfinished, ignore_errors=True)
         write(str(unfinished))
@@ -202,12 +218,8 @@ def read_parquet(
 
 
 def write_parquet(path: Path, rows: pa.Table) -> None:
-    """Write one Parquet file, whole or not at all, and push it to the disk."""
-    scratch = path.with_name(f".{path.name}")
-    pyarrow.parquet.write_table(rows, scratch)
-    fsync(scratch)
-    scratch.replace(path)
-    fsync(path.parent)
+    """Write one Parquet file whole or not at all, and push it to the disk."""
+    atomic_write(path, lambda file: pyarrow.parquet.write_table(rows, file))
 
 
 def _batches(

@@ -1,224 +1,126 @@
-"""MLflow: the experiment's runs and the registered model. No other module talks to MLflow."""
+"""MLflow's model registry: versions of the model `segue`, their aliases, tags and evaluations.
+
+`tracking.connect` comes first. See `tracking` for runs.
+"""
 
 import hashlib
-import logging
-import os
 import shutil
-import subprocess
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Before MLflow is imported: no telemetry, no progress bars, no chatter in a batch job's output.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-import filelock
 import mlflow
 import numpy as np
 from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.types import ColSpec, Schema, TensorSpec
 
-from jobs import settings
 from jobs.errors import InputError, StepError
 from jobs.model.embedding import Embedder
-from jobs.model.metrics import Clusters
-
-# Its INFO lines tell of database tables and code paths, in the middle of the progress display.
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
-# Ninety lines of what is raised as well, and told in one.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+from jobs.model.ivf_index import Clusters
+from jobs.model.tracking import server_errors
+from jobs.paths import PACKAGE
 
 MODEL = "segue"
-EXPERIMENT = "segue"
-# What MLflow's page asks each newcomer for: this is about training, not about language models.
-_KIND = {"mlflow.experimentKind": "custom_model_development"}
-# The aliases: what is to be online, what was trained last and may take its place, what a rollback goes back to; and what
-# one takes back, until it is over.
-CHAMPION, CHALLENGER, PREVIOUS, ROLLING_BACK = "champion", "challenger", "previous", "withdrawn"
+
+# Metrics of each system, by name.
+SystemMetrics = dict[str, dict[str, float]]
+
+# The version that is to be online.
+CHAMPION = "champion"
+# The version trained last; the quality gate decides whether it replaces the champion.
+CHALLENGER = "challenger"
+# The champion before this one: a rollback restores it.
+PREVIOUS = "previous"
+# The version that an unfinished rollback takes offline; absent otherwise.
+ROLLING_BACK = "rolling_back"
+
+# What a model needs to load where Segue is not installed, relative to the package `jobs`.
+_PACKAGED_MODULES = ("__init__.py", "model/__init__.py", "model/embedding.py", "model/transforms.py")
 
 
-def connect(uri: str | None, lake: Path) -> str:
-    """Use the tracking server at `uri`, or SQLite and a folder in the lake where it is None; return the address.
-
-    StepError where a server does not answer.
-    """
-    folder = lake / "mlflow"
-    if uri is None:
-        uri = f"sqlite:///{database(lake)}"
-    # A server that takes requests and does not answer is given up after two minutes and a half, not after ten.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        if mlflow.get_experiment_by_name(EXPERIMENT) is None:
-            at = None if "://" in uri and "sqlite" not in uri else folder.as_uri()
-            mlflow.create_experiment(EXPERIMENT, at, _KIND)
-        mlflow.set_experiment(EXPERIMENT)
-    except MlflowException as error:
-        raise StepError(
-            f"--mlflow: expected an MLflow server at {uri}, found: {str(error).splitlines()[0]}"
-        ) from error
-    return uri
-
-
-def database(lake: Path) -> Path:
-    """Return the SQLite file of runs and models in the lake; it is there with all its tables, or not at all.
-
-    MLflow makes them one by one, and never goes on where a kill or a full disk has ended it.
-    """
-    file = settings.mlflow_database(lake)
-    folder = file.parent
-    if file.exists():
-        return file
-    scratch = folder / ".new"
-    folder.mkdir(exist_ok=True)
-    with filelock.FileLock(folder / ".lock"):
-        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
-        if not file.exists():
-            scratch.mkdir()
-            try:
-                made = scratch / file.name
-                SqlAlchemyStore(f"sqlite:///{made}", folder.as_uri()).engine.dispose()
-                made.rename(file)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-    return file
-
-
+@server_errors()
 def versions(**tags: str) -> list[ModelVersion]:
-    """Return the registered versions that carry all these tags, newest first; none of a format before this one."""
-    found = mlflow.MlflowClient().search_model_versions(f"name = '{MODEL}'")
-    matching = [
-        v
-        for v in found
-        if "model_hash" in v.tags and all(v.tags.get(name) == value for name, value in tags.items())
-    ]
+    """Return the registered versions that have all these tags, newest first."""
+    matching = []
+    for version in mlflow.MlflowClient().search_model_versions(f"name = '{MODEL}'"):
+        has_tags = all(version.tags.get(name) == value for name, value in tags.items())
+        if has_tags and "model_hash" in version.tags:
+            matching.append(version)
     return sorted(matching, key=lambda version: -int(version.version))
 
 
 def version(number: str | None) -> ModelVersion:
-    """Return a registered version, the newest where None; StepError where there is no such one."""
-    found = versions()
-    if not found:
+    """Return a registered version, or for None the newest.
+
+    Raises StepError if there is no version at all, InputError if `number` is none of them.
+    """
+    registered = versions()
+    if not registered:
         raise StepError("expected a registered model, found none; run `segue cluster` first")
-    chosen = found[0] if number is None else next((v for v in found if str(v.version) == str(number)), None)
-    if chosen is None:
-        known = ", ".join(str(v.version) for v in reversed(found))
-        raise InputError(f"expected a version of the registered model ({known}), found {number!r}")
-    return chosen
+    if number is None:
+        return registered[0]
+    for candidate in registered:
+        if str(candidate.version) == str(number):
+            return candidate
+    known = ", ".join(str(candidate.version) for candidate in reversed(registered))
+    raise InputError(f"expected a version of the registered model ({known}), found {number!r}")
 
 
 def version_by_alias(alias: str) -> ModelVersion | None:
-    """Return the version that has this alias, None where none has."""
-    number = next(
-        (m.aliases.get(alias) for m in mlflow.MlflowClient().search_registered_models(f"name = '{MODEL}'")),
-        None,
-    )
-    return next((v for v in versions() if number is not None and str(v.version) == str(number)), None)
+    """Return the version that has this alias, or None."""
+    number = aliases().get(alias)
+    return next((version for version in versions() if str(version.version) == number), None)
 
 
+@server_errors()
 def aliases() -> dict[str, str]:
-    """Return the version of each alias."""
-    found = mlflow.MlflowClient().search_registered_models(f"name = '{MODEL}'")
-    return {alias: str(number) for model in found for alias, number in model.aliases.items()}
+    """Return the version number of each alias."""
+    numbers = {}
+    for model in mlflow.MlflowClient().search_registered_models(f"name = '{MODEL}'"):
+        for alias, number in model.aliases.items():
+            numbers[alias] = str(number)
+    return numbers
 
 
-def end_killed_runs(lake_id: str) -> int:
-    """Mark the runs of this lake that a killed process left open as killed; return their number."""
-    client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    running = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'")
-    # Not in the filter: it has no way to write a path with an apostrophe.
-    own = [run for run in running if run.data.tags.get("lake") == lake_id]
-    for run in own:
-        client.set_terminated(run.info.run_id, "KILLED")
-    return len(own)
-
-
-@contextmanager
-def start_run(
-    name: str, tags: dict[str, str], parameters: dict[str, Any], *, nested: bool = False
-) -> Iterator[str]:
-    """Open a run and yield its id; it ends as failed where the block raises."""
-    with mlflow.start_run(run_name=name, tags=tags, nested=nested) as opened:
-        mlflow.log_params(parameters)
-        yield opened.info.run_id
-
-
-def rename(name: str) -> None:
-    """Give the open run another name."""
-    mlflow.set_tag("mlflow.runName", name)
-
-
-def log_metrics(**metrics: float) -> None:
-    """Log the metrics in the open run."""
-    mlflow.log_metrics(metrics)
-
-
-def log_plots(pictures: dict[str, Any]) -> None:
-    """Log figures in the open run, each as <name>.png; None is left out."""
-    for name, picture in pictures.items():
-        if picture is not None:
-            mlflow.log_figure(picture, f"{name}.png")
-
-
-def log_curve(name: str, values: dict[int, float]) -> None:
-    """Log a curve in the open run: metric values by step (k, or epoch)."""
-    run_id = mlflow.active_run().info.run_id
-    points = [Metric(name, value, 0, step) for step, value in values.items()]
-    mlflow.MlflowClient().log_batch(run_id, metrics=points)
-
-
-def log_table(name: str, rows: list[dict[str, Any]]) -> None:
-    """Log rows as <name>.json in the open run."""
-    mlflow.log_dict({"rows": rows}, f"{name}.json")
+@server_errors()
+def delete_aliases() -> list[str]:
+    """Delete every alias, so that no version is champion or challenger any more; return their names."""
+    names = sorted(aliases())
+    for alias in names:
+        mlflow.MlflowClient().delete_registered_model_alias(MODEL, alias)
+    return names
 
 
 def model_hash(embedder: Embedder, clusters: Clusters) -> str:
-    """Return the SHA-256 of every number that the model is made of: the same data and seed give the same one."""
+    """Return the SHA-256 of every number in the model: the same data and seed give the same hash."""
     digest = hashlib.sha256(f"{clusters.nprobe}".encode())
     for name, array in sorted({**embedder.arrays(), "centroids": clusters.centroids}.items()):
         digest.update(f"{name} {array.shape} ".encode())
-        digest.update(
-            str(array).encode() if array.dtype.kind == "U" else np.ascontiguousarray(array).tobytes()
-        )
+        is_text = array.dtype.kind == "U"
+        digest.update(str(array).encode() if is_text else np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-@cache
-def git_commit() -> str:
-    """Return the commit of this code, "unknown" where it is installed without its repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    with suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    return "unknown"
-
-
+@server_errors()
 def register(
     embedder: Embedder, clusters: Clusters, *, run_id: str, tags: dict[str, str], folder: Path
 ) -> ModelVersion:
-    """Log the model in the open run and register it as the next version of `segue`, its tags on it from the start."""
+    """Log the model in the open run and register it as the next version, with its tags from the start.
+
+    `folder` is a scratch folder. Returns the new version.
+    """
     parameters = folder / "parameters.npz"
     arrays: dict[str, Any] = {
         **embedder.arrays(),
         "centroids": clusters.centroids,
-        "probes": np.array(clusters.nprobe),
+        "nprobe": np.array(clusters.nprobe),
     }
     np.savez(parameters, **arrays)
-    # The signature is given, an input example would say the same again.
+    # MLflow asks for an input example; the signature that we pass holds the same.
     warnings.filterwarnings("ignore", message=".*input example", category=UserWarning)
     logged = mlflow.pyfunc.log_model(
         name="model",
@@ -226,7 +128,7 @@ def register(
         artifacts={"parameters": str(parameters)},
         signature=_signature(embedder),
         pip_requirements=[f"numpy=={np.__version__}", "pandas"],
-        code_paths=[str(_packaged(folder))],
+        code_paths=[str(_copy_package(folder))],
         metadata=tags,
     )
     client = mlflow.MlflowClient()
@@ -240,16 +142,13 @@ def register(
     return client.create_model_version(MODEL, logged.model_uri, run_id, tags=tags, model_id=logged.model_id)
 
 
-def _packaged(folder: Path) -> Path:
-    """Return a package `jobs` that holds just what the model needs, so that it loads where Segue is not installed."""
-    package, here = folder / "jobs", Path(__file__).parent
-    for file in (
-        here.parent / "__init__.py",
-        *map(here.joinpath, ("__init__.py", "embedding.py", "transforms.py")),
-    ):
-        target = package / file.relative_to(here.parent)
+def _copy_package(folder: Path) -> Path:
+    """Copy the modules that a model needs into a package `jobs` in `folder`; return the package."""
+    package = folder / "jobs"
+    for module in _PACKAGED_MODULES:
+        target = package / module
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, target)
+        shutil.copy(PACKAGE / module, target)
     return package
 
 
@@ -262,82 +161,103 @@ def _signature(embedder: Embedder) -> ModelSignature:
     return ModelSignature(inputs=Schema(inputs), outputs=outputs)
 
 
+@server_errors()
 def load(version: ModelVersion) -> tuple[Embedder, Clusters]:
-    """Return what a registered version is made of."""
+    """Return the embedder and the clusters of a registered version."""
     folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{version.version}")
-    saved = np.load(Path(folder) / "artifacts" / "parameters.npz")
-    return Embedder.from_arrays(saved), Clusters(saved["centroids"], int(saved["probes"]))
+    arrays = np.load(Path(folder) / "artifacts" / "parameters.npz")
+    return Embedder.from_arrays(arrays), Clusters(arrays["centroids"], int(arrays["nprobe"]))
 
 
-def log_evaluation(version: ModelVersion, figures: dict[str, dict[str, float]], **tags: str) -> None:
-    """Log each system's figures in the version's run as "<system>/<metric>"; the tags, written last, say it is done."""
+@server_errors()
+def log_evaluation(
+    version: ModelVersion, metrics: SystemMetrics, *, evaluation_digest: str, compared_with: str
+) -> None:
+    """Log each system's metrics in the version's run as "<system>/<metric>".
+
+    The tags are written last: they state that the evaluation is complete, of which inputs, and beside which
+    champion ("" for none).
+    """
     client = mlflow.MlflowClient()
-    points = [
-        Metric(f"{s}/{metric}", value, 0, 0) for s, own in figures.items() for metric, value in own.items()
-    ]
+    points = []
+    for system, system_metrics in metrics.items():
+        points += [Metric(f"{system}/{name}", value, 0, 0) for name, value in system_metrics.items()]
     client.log_batch(version.run_id, metrics=points)
-    client.log_dict(version.run_id, figures, "evaluation.json")
-    set_tags(version, **tags)
+    client.log_dict(version.run_id, metrics, "evaluation.json")
+    set_tags(version, compared_with=compared_with, evaluation_digest=evaluation_digest)
 
 
-def evaluation(version: ModelVersion) -> dict[str, dict[str, float]]:
-    """Return the figures logged last for a version, by system and metric; empty where it was never evaluated."""
-    if "evaluated" not in version.tags and "evaluated" not in _fresh(version).tags:
+@server_errors()
+def evaluation(version: ModelVersion) -> SystemMetrics:
+    """Return the metrics logged last for a version; empty if it was not evaluated."""
+    is_evaluated = "evaluation_digest" in version.tags or "evaluation_digest" in _current_tags(version)
+    if not is_evaluated:
         return {}
-    found: dict[str, dict[str, float]] = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/evaluation.json")
-    return found
+    metrics: SystemMetrics = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/evaluation.json")
+    return metrics
 
 
-def _fresh(version: ModelVersion) -> ModelVersion:
-    return mlflow.MlflowClient().get_model_version(MODEL, version.version)
+def _current_tags(version: ModelVersion) -> dict[str, str]:
+    """Return the tags that a version has now: a ModelVersion holds those of when it was read."""
+    tags: dict[str, str] = mlflow.MlflowClient().get_model_version(MODEL, version.version).tags
+    return tags
 
 
+@server_errors()
 def set_tags(version: ModelVersion, **tags: str) -> None:
-    """Set tags on a version; an empty text takes the tag away."""
+    """Set tags on a version; an empty text deletes the tag."""
     client = mlflow.MlflowClient()
     for name, value in tags.items():
         if value:
             client.set_model_version_tag(MODEL, version.version, name, value)
-        elif name in _fresh(version).tags:
+        elif name in _current_tags(version):
             client.delete_model_version_tag(MODEL, version.version, name)
 
 
-def set_challenger(version: str) -> None:
-    """Make `version` the challenger, unless it is the champion."""
-    found = aliases()
-    if found.get(CHAMPION) != version != found.get(CHALLENGER):
-        mlflow.MlflowClient().set_registered_model_alias(MODEL, CHALLENGER, version)
+@server_errors()
+def set_challenger(number: str) -> None:
+    """Make a version the challenger, unless it is the champion."""
+    current = aliases()
+    if number not in (current.get(CHAMPION), current.get(CHALLENGER)):
+        mlflow.MlflowClient().set_registered_model_alias(MODEL, CHALLENGER, number)
 
 
-def set_champion(version: str) -> None:
-    """Make `version` the champion, and the champion before it the one to roll back to: the alias moves in one step.
+@server_errors()
+def set_champion(number: str) -> None:
+    """Make a version the champion, in one step, and the champion before it the previous one.
 
-    A rollback that was under way is over then.
+    This also ends a rollback.
     """
-    client, found = mlflow.MlflowClient(), aliases()
-    if found.get(CHAMPION) not in (None, version):
-        client.set_registered_model_alias(MODEL, PREVIOUS, found[CHAMPION])
-    if found.get(CHAMPION) != version:
-        client.set_registered_model_alias(MODEL, CHAMPION, version)
-    if found.get(CHALLENGER) == version:
+    client = mlflow.MlflowClient()
+    current = aliases()
+    if current.get(CHAMPION) not in (None, number):
+        client.set_registered_model_alias(MODEL, PREVIOUS, current[CHAMPION])
+    if current.get(CHAMPION) != number:
+        client.set_registered_model_alias(MODEL, CHAMPION, number)
+    if current.get(CHALLENGER) == number:
         client.delete_registered_model_alias(MODEL, CHALLENGER)
-    if ROLLING_BACK in found:
+    if ROLLING_BACK in current:
         client.delete_registered_model_alias(MODEL, ROLLING_BACK)
 
 
+@server_errors()
 def restore_previous() -> tuple[str, str]:
-    """Make the previous champion the champion again; return (from, to). The gate will not let the other one back.
+    """Make the previous champion the champion again; return (rolled back, restored). The gate refuses the
+    first one then.
 
-    Stopped at any line the next call goes on with the same two, until `crown` ends it. InputError where there is no
-    previous one.
+    If it is stopped at any line, the next call continues with the same two versions, until `set_champion`
+    ends the rollback. Raises InputError if there is no previous champion.
     """
-    client, found = mlflow.MlflowClient(), aliases()
-    old = found.get(ROLLING_BACK, found.get(CHAMPION))
-    new = found.get(PREVIOUS) if found.get(PREVIOUS) != old else found.get(CHAMPION)
-    if old is None or new is None or new == old:
-        raise InputError("expected a previous champion to go back to, found none; see `segue models`")
-    client.set_registered_model_alias(MODEL, ROLLING_BACK, old)
-    set_tags(version(old), rolled_back=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
-    client.set_registered_model_alias(MODEL, CHAMPION, new)
-    client.set_registered_model_alias(MODEL, PREVIOUS, old)
-    return old, new
+    client = mlflow.MlflowClient()
+    current = aliases()
+    rolled_back = current.get(ROLLING_BACK, current.get(CHAMPION))
+    restored = current.get(PREVIOUS)
+    if restored == rolled_back:  # stopped after the aliases had moved
+        restored = current.get(CHAMPION)
+    if rolled_back is None or restored is None or restored == rolled_back:
+        raise InputError("expected a previous champion to restore, found none; see `segue models`")
+    client.set_registered_model_alias(MODEL, ROLLING_BACK, rolled_back)
+    set_tags(version(rolled_back), rolled_back=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
+    client.set_registered_model_alias(MODEL, CHAMPION, restored)
+    client.set_registered_model_alias(MODEL, PREVIOUS, rolled_back)
+    return rolled_back, restored
