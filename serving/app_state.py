@@ -62,7 +62,7 @@ class AppState:
     login_limit: TokenBucketLimiter = field(default_factory=lambda: TokenBucketLimiter(rate=0.2, burst=8))
     _ended: threading.Event = field(default_factory=threading.Event)
     # Events that the spool has taken and the accounts, on a full disk, have not.
-    _pending: deque[dict[str, Any]] = field(default_factory=deque)
+    _pending: deque[events.PlayEvent] = field(default_factory=deque)
     _flush_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -161,7 +161,7 @@ class AppState:
 
     def default_list(self, user_id: str) -> Recommendations:
         """Return the start list; where none is published, a track of each artist."""
-        document = self.online_store.read("settings", "curated")
+        document = self.online_store.read("state", "default_list")
         if document and self.catalog.by_ids(item["track_id"] for item in document["items"]):
             return self.to_recommendations(user_id, document, personal=False)
         items = [
@@ -207,15 +207,16 @@ class AppState:
         if count:
             self.event_limit.consume(user.name)
         track = self.track(given["track_id"])
-        event = {
+        now = datetime.now(UTC)
+        fields = {
             "event_id": uuid.uuid4().hex,
-            "played_at": datetime.now(UTC).isoformat(),
+            "played_at": now,
             "duration_s": track.duration_s,
             **{name: value for name, value in given.items() if value is not None},
             "user_id": user.name,
         }
         try:
-            parsed = events.parse(events.encode(event), datetime.now(UTC))
+            event = events.from_fields(fields, now)
         except events.InvalidEvent as error:
             raise RequestError(422, str(error)) from error
         try:
@@ -224,7 +225,7 @@ class AppState:
             log.error("an event could not be kept: %s", error)
             raise RequestError(507, "expected room on the disk of the lake, found it full") from error
         # It is taken: sent again it would count twice.
-        self._pending.append(parsed)
+        self._pending.append(event)
         self._flush_pending()
         if self._pending:
             log.error(
@@ -232,8 +233,8 @@ class AppState:
                 len(self._pending),
             )
         self.online_store.poll_soon(user.name)
-        self.counted[f"event {parsed['event']}"] += 1
-        return str(event["event_id"])
+        self.counted[f"event {event.event}"] += 1
+        return event.event_id
 
     def _flush_pending(self) -> None:
         """Bring events that are taken to the listeners' history and likes, in their order; those that find no room later."""
@@ -243,9 +244,9 @@ class AppState:
                     self._pending.popleft()
                 )  # one that fails otherwise must not stand in the way of all others
                 try:
-                    self.feedback.record_play({**event, "played_at": event["played_at"].isoformat()})
-                    if event["event"] in RATINGS:
-                        self.feedback.rate(event["user_id"], event["track_id"], RATINGS[event["event"]])
+                    self.feedback.record_play({**events.to_dict(event), "played_at": event.played_at.isoformat()})
+                    if event.event in RATINGS:
+                        self.feedback.rate(event.user_id, event.track_id, RATINGS[event.event])
                 except sqlite3.OperationalError:
                     self._pending.appendleft(event)
                     raise

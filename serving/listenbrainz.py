@@ -1,6 +1,9 @@
-"""ListenBrainz' submit-listens: players that report there report here, each with an app password as its user token."""
+"""ListenBrainz' submit-listens.
 
-import hashlib
+Players that report to ListenBrainz report here, with an app password as user token.
+"""
+
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -8,14 +11,21 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from jobs.plays.events import MAX_CLOCK_SKEW
+from jobs.lake.schemas import TRACKS
+from jobs.plays import track_matching
+from jobs.plays.events import event_id, parse_time
+from jobs.plays.history_files import listenbrainz_mbids
+from jobs.plays.track_matching import TrackMatcher
 from serving.app_state import AppState
-from serving.catalog import Catalog, Track, normalize_text
+from serving.catalog import Catalog, Track
 from serving.db.accounts import User
 from serving.middleware import RequestError
 
-_KINDS = {"single": "finished", "import": "finished", "playing_now": "started"}
-_MOST = 1_000
+# The event of each listen type.
+_EVENTS = {"single": "finished", "import": "finished", "playing_now": "started"}
+
+_MAX_LISTENS = 1_000
+_MAX_NAME_LENGTH = 300
 
 router = APIRouter(prefix="/1", include_in_schema=False)
 
@@ -26,10 +36,10 @@ TokenHeader = Annotated[str | None, Header()]
 def validate_token(
     request: Request, authorization: TokenHeader = None, token: str | None = None
 ) -> dict[str, Any]:
-    """Say whose token it is."""
-    house: AppState = request.app.state.app_state
+    """Return the user of a token."""
+    state: AppState = request.app.state.app_state
     try:
-        user = house.authenticate(cookie=None, authorization=authorization or f"Token {token}")
+        user = state.authenticate(cookie=None, authorization=authorization or f"Token {token}")
     except RequestError:
         return {"code": 200, "message": "Token invalid.", "valid": False}
     return {"code": 200, "message": "Token valid.", "valid": True, "user_name": user.name}
@@ -37,80 +47,91 @@ def validate_token(
 
 @router.post("/submit-listens")
 async def submit_listens(request: Request, authorization: TokenHeader = None) -> Response:
-    """Take listens; those of tracks that the collection does not have are counted and left out."""
-    house: AppState = request.app.state.app_state
-    user = house.authenticate(cookie=None, authorization=authorization or "Token")
+    """Accept listens; those of tracks that the collection lacks are counted and left out."""
+    state: AppState = request.app.state.app_state
+    user = state.authenticate(cookie=None, authorization=authorization or "Token")
     try:
-        given = await request.json()
+        body = await request.json()
     except (ValueError, RecursionError):
         raise RequestError(400, "body: expected JSON, found something else") from None
-    taken, unknown = await run_sync(_take, house, user, given)
+    taken, unknown = await run_sync(_accept, request, user, body)
     return JSONResponse({"status": "ok", "taken": taken, "unknown": unknown})
 
 
-def _take(house: AppState, user: User, given: Any) -> tuple[int, int]:
-    kind = given.get("listen_type") if isinstance(given, dict) else None
-    listens = given.get("payload") if isinstance(given, dict) else None
-    if kind not in _KINDS or not isinstance(listens, list) or not 1 <= len(listens) <= _MOST:
+def _accept(request: Request, user: User, body: Any) -> tuple[int, int]:
+    """Accept all listens of a body; return how many, and how many match no track.
+
+    Raises RequestError, then none is.
+    """
+    state: AppState = request.app.state.app_state
+    listen_type = body.get("listen_type") if isinstance(body, dict) else None
+    listens = body.get("payload") if isinstance(body, dict) else None
+    if listen_type not in _EVENTS or not isinstance(listens, list) or not 1 <= len(listens) <= _MAX_LISTENS:
         raise RequestError(
             400,
-            f"expected listen_type (one of {', '.join(_KINDS)}) and payload, a list of 1 to {_MOST} listens",
+            f"expected listen_type (one of {', '.join(_EVENTS)}) and payload, "
+            f"a list of 1 to {_MAX_LISTENS} listens",
         )
-    house.event_limit.consume(user.name, min(len(listens), house.event_limit.burst))
-    matched = [(_match(house.catalog, listen), listen) for listen in listens]
-    # All are looked at before the first is taken: what is refused has changed nothing.
-    events = [_event(user, kind, track, listen) for track, listen in matched if track is not None]
+    state.event_limit.consume(user.name, min(len(listens), state.event_limit.burst))
+    catalog = state.catalog
+    matcher = _track_matcher(request, catalog)
+    # All are validated before the first is accepted, so that a refused request has changed nothing.
+    events = []
+    for listen in listens:
+        track_id = _match(matcher, listen)
+        if track_id is not None:
+            events.append(_event_fields(user, listen_type, catalog.by_id[track_id], listen))
     for event in events:
-        house.accept_play(user, event, count=False)
+        state.accept_play(user, event, count=False)
     return len(events), len(listens) - len(events)
 
 
-def _event(user: User, kind: str, track: Track, listen: dict[str, Any]) -> dict[str, Any]:
-    event: dict[str, Any] = {"track_id": track.track_id, "event": _KINDS[kind]}
-    if kind != "playing_now":
-        event |= {"position_s": track.duration_s, "played_at": _time(listen), "event_id": _id(user, listen)}
-    return event
+def _track_matcher(request: Request, catalog: Catalog) -> TrackMatcher:
+    """Return the matcher of the catalog's tracks; it is built once for each version of the catalog."""
+    matched_catalog, matcher = getattr(request.app.state, "track_matcher", (None, None))
+    if matcher is None or matched_catalog is not catalog:
+        rows = request.app.state.app_state.lake.read_arrow(TRACKS, *track_matching.COLUMNS).to_pylist()
+        matcher = TrackMatcher(row for row in rows if row["track_id"] in catalog.by_id)
+        request.app.state.track_matcher = (catalog, matcher)
+    return matcher
 
 
-def _time(listen: dict[str, Any]) -> str:
-    given = listen.get("listened_at")
-    try:
-        if not isinstance(given, int) or isinstance(given, bool):
-            raise ValueError
-        at = datetime.fromtimestamp(given, UTC)
-        if at > datetime.now(UTC) + MAX_CLOCK_SKEW:
-            raise ValueError
-    except (ValueError, OverflowError, OSError):
-        raise RequestError(
-            400, f"listened_at: expected seconds since 1970, not to come, found {ascii(given)[:40]}"
-        ) from None
-    return at.isoformat()
-
-
-def _id(user: User, listen: dict[str, Any]) -> str:
-    """The same listen sent again is the same event: ListenBrainz' own key is user, time and track."""
-    names = listen.get("track_metadata") or {}
-    text = "\0".join(
-        map(str, (user.name, listen.get("listened_at"), names.get("artist_name"), names.get("track_name")))
-    )
-    return "lb-" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
-
-
-def _match(catalog: Catalog, listen: Any) -> Track | None:
-    """Return the track of these names: the artist's and the title, the album's where several have both."""
+def _match(matcher: TrackMatcher, listen: Any) -> str | None:
+    """Return the id of the track that a listen names, or None. Raises RequestError if it names none."""
     names = listen.get("track_metadata") if isinstance(listen, dict) else None
-    if not isinstance(names, dict) or not all(
-        isinstance(names.get(n), str) for n in ("artist_name", "track_name")
-    ):
+    if not isinstance(names, dict):
+        names = {}
+    artist = names.get("artist_name")
+    title = names.get("track_name")
+    if not isinstance(artist, str) or not isinstance(title, str):
         raise RequestError(400, "track_metadata: expected artist_name and track_name, found something else")
-    artist, title, album = (
-        normalize_text(str(names.get(n) or "")[:300]) for n in ("artist_name", "track_name", "release_name")
+    return matcher.match(
+        artist[:_MAX_NAME_LENGTH],
+        title[:_MAX_NAME_LENGTH],
+        album=str(names.get("release_name") or "")[:_MAX_NAME_LENGTH],
+        mbids=listenbrainz_mbids(names),
     )
-    found = [
-        t
-        for t in catalog.search(f"{title} {artist}")
-        if (normalize_text(t.title), normalize_text(t.artist)) == (title, artist)
-    ]
-    return next(
-        (track for track in found if normalize_text(track.album) == album), found[0] if found else None
-    )
+
+
+def _event_fields(user: User, listen_type: str, track: Track, listen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a listen's event.
+
+    The same listen from another service or an import has the same event_id.
+    """
+    fields: dict[str, Any] = {"track_id": track.track_id, "event": _EVENTS[listen_type]}
+    if listen_type != "playing_now":
+        started_at = _listened_at(listen)
+        fields["position_s"] = track.duration_s
+        fields["played_at"] = started_at
+        fields["event_id"] = event_id(user.name, started_at, track.track_id)
+    return fields
+
+
+def _listened_at(listen: Mapping[str, Any]) -> datetime:
+    seconds = listen.get("listened_at")
+    try:
+        if not isinstance(seconds, int):
+            raise ValueError(f"expected seconds since 1970, found {ascii(seconds)[:40]}")
+        return parse_time(seconds, datetime.now(UTC))
+    except ValueError as error:
+        raise RequestError(400, f"listened_at: {error}") from None

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, ITEM_SIMILARITIES
 from jobs.lake.storage import Lake
+from jobs.plays.events import EventType, PlayEvent
 from jobs.recommender import profiles, ranking
 from jobs.recommender.item_catalog import ItemCatalog, with_item_similarities
 from serving.catalog import Catalog, Track
@@ -209,8 +210,8 @@ def _synthetic_profile(seeds: Iterable[Track], heard: Sequence[str], salt: int) 
     return profile
 
 
-def _event(track_id: str, event: str, at: datetime) -> dict[str, object]:
-    return {"track_id": track_id, "event": event, "played_at": at, "position_s": None, "duration_s": None}
+def _event(track_id: str, event: EventType, at: datetime) -> PlayEvent:
+    return PlayEvent(event_id="radio", user_id="radio", track_id=track_id, event=event, played_at=at)
 
 
 def _chance(salt: int, track_id: str) -> int:

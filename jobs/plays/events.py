@@ -1,125 +1,244 @@
-"""The play event: what a player sends, what Kafka's topic `plays` carries. Checked here alone; no Spark, so serving can use it.
+"""The play event: what a player sends and what Kafka's topic `plays` carries.
 
-A message is JSON in UTF-8, its key the user_id. Positions and durations are seconds, times ISO 8601 in UTC.
+No Spark, so that serving can import it. A message is one JSON object in UTF-8, its Kafka key the user_id.
+Positions and durations are in seconds, times are ISO 8601 in UTC with whole milliseconds. Every event is
+validated here and nowhere else.
 """
 
+import dataclasses
+import hashlib
 import json
+import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
+    with_config,
 )
 from pydantic_core import PydanticCustomError
 
 EventType = Literal["started", "finished", "skipped", "liked", "disliked", "unrated"]
 EVENTS: tuple[str, ...] = get_args(EventType)
 
-# Bytes: an event is some 300. What is larger is no event, and would cost every reader.
+# Bytes of a message; a valid event has about 300. Larger ones are rejected unparsed: every reader would pay
+# for them.
 MAX_BYTES = 16_384
 
-# How far a player's clock may be ahead of ours; what is late is fine, it is applied by its own time.
+# How far a player's clock may be ahead. A late event is valid: it is applied at its own time.
 MAX_CLOCK_SKEW = timedelta(minutes=10)
 
-# How a time begins.
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
+# The beginning of an ISO 8601 time. A bare number is refused: it could be seconds or milliseconds.
+_ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
 
-# Ids are keys of MongoDB and of Kafka, and stand in file names and addresses of others.
-_Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
-_Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+# Numbers above this are milliseconds since 1970: as seconds they would be after the year 5138.
+_MIN_MILLISECONDS = 1e11
+
+# Times in Last.fm's exports, beside seconds and milliseconds since 1970.
+_TIME_FORMATS = (
+    "%d %b %Y %H:%M",
+    "%d %b %Y, %H:%M",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d %H:%M",
+    "%Y-%m-%dT%H:%M:%S",
+)
+
+_FAR_FUTURE = datetime.max.replace(tzinfo=UTC) - MAX_CLOCK_SKEW
 
 
-def _text(value: object) -> object:
-    """A number would pass as seconds since 1970, or milliseconds: nobody can tell which."""
-    if not isinstance(value, str) or not _TIME.match(value):
+class InvalidEvent(ValueError):
+    """A message that is no play event. Its text is one line: what was expected, what was found."""
+
+
+def _require_iso_text(value: object) -> object:
+    """Refuse a number: it would pass as seconds or as milliseconds since 1970."""
+    if not isinstance(value, str) or not _ISO_TIME.match(value):
         raise PydanticCustomError("text", "a time as in 2026-11-21T20:15:00Z")
     return value
 
 
-class InvalidEvent(ValueError):
-    """A message that is no play event; its text is one line: what was expected, what was found."""
+def _to_utc_milliseconds(value: datetime) -> datetime:
+    """Convert to UTC and cut to milliseconds.
+
+    MongoDB stores no more, and a profile must not depend on a round trip.
+    """
+    try:
+        utc = value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("age", "a time between the years 1 and 9999") from None
+    return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
 
 
-class _Event(BaseModel):
-    """Unknown fields are left out: a newer player may send more."""
+# Ids are keys in MongoDB and Kafka, and parts of file names and URLs.
+_Id = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+_Time = Annotated[
+    AwareDatetime,
+    Field(strict=False),
+    BeforeValidator(_require_iso_text),
+    AfterValidator(_to_utc_milliseconds),
+]
 
-    model_config = ConfigDict(strict=True)
+
+# Unknown fields are ignored: a newer player may send more.
+@with_config(ConfigDict(strict=True, extra="ignore"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayEvent:
+    """One thing that a user did with a track.
+
+    Made by `parse` and `from_fields`, which validate; fields as in the JSON.
+    """
 
     event_id: _Id
     user_id: _Id
     track_id: _Id
     event: EventType
+    played_at: _Time  # UTC; of a `finished` or `skipped` listen from another service: when it started
     position_s: _Seconds | None = None
     duration_s: _Seconds | None = None
-    played_at: Annotated[AwareDatetime, BeforeValidator(_text), Field(strict=False)]
     session_id: _Id | None = None
 
 
-_ADAPTER = TypeAdapter(_Event)
+@dataclass(frozen=True, slots=True)
+class LoggedPlay:
+    """A play with its place in Kafka, as PLAYS holds it: `origin` names topic and partition."""
 
-FIELDS = tuple(_Event.model_fields)
+    play: PlayEvent
+    origin: str
+    offset: int
 
 
-def parse(raw: bytes, now: datetime, size: int | None = None) -> dict[str, Any]:
-    """Return the event of a message, with all of FIELDS; `played_at` is a datetime in UTC.
+_ADAPTER = TypeAdapter(PlayEvent)
 
-    BadEvent, one line, for whatever is no event: not JSON, a field missing or of another type, too long, or a time more
-    than MAX_AHEAD after `now`. `size` is the message's, in bytes, where `raw` may be only its beginning.
+FIELDS = tuple(field.name for field in dataclasses.fields(PlayEvent))
+
+
+def parse(raw: bytes, now: datetime, size: int | None = None) -> PlayEvent:
+    """Parse and validate one message.
+
+    `now` is compared with the event's own time; `size` is the message's in bytes, if `raw` is only its
+    beginning. Raises InvalidEvent for a message that is too long, no JSON object, with a field missing or of
+    another type, or more than MAX_CLOCK_SKEW ahead of `now`.
     """
     size = len(raw) if size is None else size
     if size > MAX_BYTES:
         raise InvalidEvent(f"expected at most {MAX_BYTES} bytes, found {size}")
     try:
-        event = _ADAPTER.validate_json(raw).model_dump()
+        event = _ADAPTER.validate_json(raw)
     except ValidationError as error:
-        raise InvalidEvent(_one_line(error)) from None
-    try:
-        at = event["played_at"].astimezone(UTC)
-    except OverflowError:
-        raise InvalidEvent(f"played_at: expected a time of this age, found {event['played_at']}") from None
-    # Whole milliseconds: MongoDB keeps no more, and a profile must not depend on whether it has been there.
-    event["played_at"] = at.replace(microsecond=at.microsecond // 1000 * 1000)
-    if event["played_at"] > now + MAX_CLOCK_SKEW:
-        ahead = event["played_at"] - now
+        raise InvalidEvent(_first_error(error)) from None
+    if event.played_at > now + MAX_CLOCK_SKEW:
+        hours_ahead = (event.played_at - now).total_seconds() / 3600
         raise InvalidEvent(
-            f"played_at: expected a time that has been, found {event['played_at']:%Y-%m-%dT%H:%M:%SZ}, "
-            f"{ahead.total_seconds() / 3600:.1f} h ahead"
+            f"played_at: expected a time in the past, found {event.played_at:%Y-%m-%dT%H:%M:%SZ}, "
+            f"{hours_ahead:.1f} h ahead"
         )
     return event
 
 
-def _one_line(error: ValidationError) -> str:
-    """Say the first thing that is wrong; what was found is cut, it may be anything."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    if first["type"] == "missing":
-        return f"{where}: expected this field, found none"
-    expected = re.sub("^Input should (be )?|^String should ", "", first["msg"])
-    if first["type"] == "json_invalid":
-        return f"expected a JSON object, found {ascii(first['input'])[:60]}"
-    return f"{where + ': ' if where else ''}expected {expected}, found {ascii(first['input'])[:60]}"
+def from_fields(fields: Mapping[str, Any], now: datetime) -> PlayEvent:
+    """Validate fields that were given one by one, `played_at` as a datetime or as text.
 
-
-def encode(event: dict[str, Any]) -> bytes:
-    """Return the message of an event, its `played_at` a datetime or text; None fields are left out.
-
-    BadEvent where it is none, so that nobody sends what the stream would reject.
+    Raises InvalidEvent.
     """
-    given = {name: value for name in FIELDS if (value := event.get(name)) is not None}
-    if isinstance(given.get("played_at"), datetime):
-        given["played_at"] = given["played_at"].astimezone(UTC).isoformat().replace("+00:00", "Z")
-    raw = _dump(given)
-    at = parse(raw, datetime.max.replace(tzinfo=UTC) - MAX_CLOCK_SKEW)["played_at"]
-    # One of the many ways to write a time: who reads the message later need not know them all.
-    return _dump({**given, "played_at": at.isoformat().replace("+00:00", "Z")})
+    return parse(_to_json(fields), now)
 
 
-def _dump(event: dict[str, Any]) -> bytes:
-    return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode("utf-8", errors="replace")
+def encode(event: PlayEvent) -> bytes:
+    """Return the event as a message; None fields are left out.
+
+    Raises InvalidEvent for an event that the stream would reject, so that no producer sends one.
+    """
+    valid = parse(_to_json(to_dict(event)), _FAR_FUTURE)
+    return _to_json(to_dict(valid))
+
+
+def to_dict(event: PlayEvent) -> dict[str, Any]:
+    """Return the fields by name; `played_at` stays a datetime."""
+    return {name: getattr(event, name) for name in FIELDS}
+
+
+def _to_json(fields: Mapping[str, Any]) -> bytes:
+    known = {name: fields[name] for name in FIELDS if fields.get(name) is not None}
+    played_at = known.get("played_at")
+    if isinstance(played_at, datetime):
+        known["played_at"] = played_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return json.dumps(known, separators=(",", ":"), ensure_ascii=False).encode("utf-8", errors="replace")
+
+
+def _first_error(error: ValidationError) -> str:
+    """Return the first problem as one line; the value that was found may be anything, so it is cut."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(map(str, first["loc"]))
+    if first["type"] == "missing":
+        return f"{field}: expected this field, found none"
+    found = ascii(first["input"])[:60]
+    if first["type"] == "json_invalid":
+        return f"expected a JSON object, found {found}"
+    expected = re.sub("^Input should (be )?|^String should ", "", first["msg"])
+    return f"{field}: expected {expected}, found {found}" if field else f"expected {expected}, found {found}"
+
+
+def event_id(user_id: str, played_at: datetime, track_id: str) -> str:
+    """Return the id of a listen from another service: the same listen has one id, whichever way it came.
+
+    A listen is identified by user, track and the second in which it started. Events of the web player have
+    random ids.
+    """
+    identity = f"{user_id}\n{math.floor(played_at.timestamp())}\n{track_id}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def parse_time(value: object, now: datetime | None = None) -> datetime:
+    """Parse the time of a listen from another service; return it in UTC.
+
+    Reads a number of seconds or milliseconds since 1970 (as a number or as text), ISO 8601 and Last.fm's
+    formats; a time without zone is UTC. Raises ValueError for anything else, and for a time more than
+    MAX_CLOCK_SKEW ahead of `now`.
+    """
+    try:
+        parsed = _parse_number(value) or _parse_text(value)
+    except (OverflowError, OSError):
+        parsed = None
+    if parsed is None or (now is not None and parsed > now + MAX_CLOCK_SKEW):
+        raise ValueError(
+            "expected a time in the past, as in 21 Nov 2026 20:15, ISO 8601 or seconds since 1970, "
+            f"found {ascii(value)[:40]}"
+        )
+    return parsed
+
+
+def _parse_number(value: object) -> datetime | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number and not (isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value)):
+        return None
+    seconds = float(value)  # type: ignore[arg-type]
+    if seconds > _MIN_MILLISECONDS:
+        seconds /= 1000
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+def _parse_text(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    for time_format in _TIME_FORMATS:
+        try:
+            return datetime.strptime(value, time_format).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    if not _ISO_TIME.match(value):
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,8 +1,7 @@
-"""PLAYS as one history: the version by day and what the stream has added since, each event once."""
+"""PLAYS as one history: the compacted version by day and what the stream has added since, each event once."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,25 +9,36 @@ import pyarrow.compute as pc
 from jobs.lake.append_table import AppendTable
 from jobs.lake.schemas import PLAYS
 from jobs.lake.storage import Lake
+from jobs.plays.events import FIELDS, LoggedPlay, PlayEvent
+
+# Rows that are turned into Python objects at a time.
+_BATCH_ROWS = 10_000
 
 
-def to_arrow(events: Iterable[dict[str, Any]]) -> pa.Table:
-    """Return events, each with its origin and offset, as rows of PLAYS."""
-    return pa.Table.from_pylist(
-        [{name: event[name] for name in PLAYS.names} for event in events], PLAYS.arrow_schema()
-    )
+def to_arrow(plays: Iterable[LoggedPlay]) -> pa.Table:
+    """Return plays as rows of PLAYS."""
+    logged = list(plays)
+    columns = {name: [getattr(each.play, name) for each in logged] for name in FIELDS}
+    columns["origin"] = [each.origin for each in logged]
+    columns["offset"] = [each.offset for each in logged]
+    return pa.Table.from_pydict({name: columns[name] for name in PLAYS.names}, PLAYS.arrow_schema())
+
+
+def to_events(plays: pa.Table | pa.RecordBatch) -> list[PlayEvent]:
+    """Return rows of PLAYS as events, in the same order; their place in Kafka is left out."""
+    return [PlayEvent(**row) for row in plays.select(list(FIELDS)).to_pylist()]
 
 
 def play_table(lake: Lake) -> AppendTable:
-    """Return PLAYS by day with what the stream has added."""
+    """Return the table PLAYS, partitioned by day, with the files that the stream has appended."""
     return AppendTable(lake, PLAYS)
 
 
 def read(lake: Lake, *columns: str) -> pa.Table:
-    """Return every play once, in the order of origin and offset: of an event_id sent twice the first."""
-    wanted = list(columns) or PLAYS.names
-    needed = list(dict.fromkeys([*wanted, "event_id", "origin", "offset"]))
-    return deduplicate(play_table(lake).read(*needed)).select(wanted)
+    """Return every event once, in the order of origin and offset: of two with one event_id the first."""
+    selected = list(columns) or PLAYS.names
+    needed = list(dict.fromkeys([*selected, "event_id", "origin", "offset"]))
+    return deduplicate(play_table(lake).read(*needed)).select(selected)
 
 
 def deduplicate(plays: pa.Table) -> pa.Table:
@@ -39,98 +49,97 @@ def deduplicate(plays: pa.Table) -> pa.Table:
     return ordered.take(first.combine_chunks().sort())
 
 
-def latest_plays(lake: Lake, most: int) -> list[dict[str, Any]]:
-    """Return the latest plays, at most so many, in the order of time; without where they came from."""
-    names = [name for name in PLAYS.names if name not in ("origin", "offset")]
-    by_day = play_table(lake)
-    days, found = by_day.partitions(), by_day.read_pending(by_day.pending_files())
-    while days and len(found) < most:  # the newest days alone: years are not held for this
-        found = pa.concat_tables([found, by_day.read_partitions([days.pop()])])
-    plays = deduplicate(found).select(names).sort_by([("played_at", "ascending"), ("event_id", "ascending")])
-    rows: list[dict[str, Any]] = plays.slice(max(0, len(plays) - most)).to_pylist()
-    return rows
+def latest_plays(lake: Lake, max_plays: int) -> list[PlayEvent]:
+    """Return the newest plays, at most `max_plays`, in order of time."""
+    table = play_table(lake)
+    days = table.partitions()
+    plays = table.read_pending(table.pending_files())
+    while days and len(plays) < max_plays:  # reads only the newest days, so that years are not in memory
+        plays = pa.concat_tables([plays, table.read_partitions([days.pop()])])
+    ordered = deduplicate(plays).sort_by([("played_at", "ascending"), ("event_id", "ascending")])
+    return to_events(ordered.slice(max(0, len(ordered) - max_plays)))
 
 
 def last_offset_by_partition(lake: Lake) -> dict[str, int]:
     """Return the last offset of each origin."""
-    found = play_table(lake).max_by("offset", ["origin"])
-    return {row["origin"]: row["offset"] for row in found.to_pylist()}
+    rows = play_table(lake).max_by("offset", ["origin"]).to_pylist()
+    return {row["origin"]: row["offset"] for row in rows}
 
 
 def last_offsets_by_user(
     lake: Lake, after: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, dict[str, int]]]:
-    """Yield each user, sorted, with the last offset of each origin, repeated events included: what a profile must have.
+    """Yield each user, sorted, with the last offset by origin: what the profile must include.
 
-    With `after` only of plays whose offset is beyond that of their origin.
+    Duplicate events count too.
+
+    With `after` only plays beyond that offset of their origin are considered.
     """
     where = None
     for origin, offset in (after or {}).items():
         beyond = (pc.field("origin") == origin) & (pc.field("offset") > offset)
         where = beyond if where is None else where | beyond
-    found = play_table(lake).max_by("offset", ["user_id", "origin"], where).sort_by("user_id")
-    rows = (row for batch in found.to_batches(max_chunksize=10_000) for row in batch.to_pylist())
-    for user, own in groupby(rows, key=lambda row: row["user_id"]):
-        yield user, {row["origin"]: row["offset"] for row in own}
+    largest = play_table(lake).max_by("offset", ["user_id", "origin"], where).sort_by("user_id")
+    rows = (row for batch in largest.to_batches(max_chunksize=_BATCH_ROWS) for row in batch.to_pylist())
+    for user, user_rows in groupby(rows, key=lambda row: row["user_id"]):
+        yield user, {row["origin"]: row["offset"] for row in user_rows}
 
 
 def event_ids_between(lake: Lake, after: Mapping[str, int], upto: Mapping[str, int]) -> Iterator[str]:
-    """Yield the event_ids of plays beyond an offset of their origin, up to another one."""
+    """Yield the event_ids of plays beyond offset `after` of their origin, up to and including `upto`."""
     for origin, last in upto.items():
-        offset, first = pc.field("offset"), after.get(origin, -1)
-        found = play_table(lake).read(
-            "event_id", where=(pc.field("origin") == origin) & (offset > first) & (offset <= last)
-        )
-        for batch in found.to_batches(max_chunksize=10_000):
+        offset = pc.field("offset")
+        where = (pc.field("origin") == origin) & (offset > after.get(origin, -1)) & (offset <= last)
+        plays = play_table(lake).read("event_id", where=where)
+        for batch in plays.to_batches(max_chunksize=_BATCH_ROWS):
             yield from batch["event_id"].to_pylist()
 
 
 def iter_plays_of(lake: Lake, users: Collection[str], by: str) -> Iterator[pa.Table]:
-    """Yield all plays of some users, repetitions too, in pieces by `user_id` or `event_id`: of every value all in one."""
+    """Yield all plays of `users`, duplicates included, in pieces by ranges of `user_id` or `event_id`.
+
+    All plays with one value of `by` are in one piece.
+    """
     yield from play_table(lake).iter_partitioned(by, pc.field("user_id").isin(list(users)))
 
 
 def plays_of(lake: Lake, users: Collection[str]) -> pa.Table:
-    """Return all plays of users that are few enough to hold them, repetitions too."""
+    """Return all plays of `users`, duplicates included, in memory: for few users."""
     return play_table(lake).read(where=pc.field("user_id").isin(list(users)))
 
 
 def offsets_by_user(plays: pa.Table) -> dict[str, dict[str, int]]:
-    """Return the last offset of each origin for each user of plays."""
-    found: dict[str, dict[str, int]] = {}
+    """Return for each user the last offset by origin."""
+    offsets: dict[str, dict[str, int]] = {}
     for row in plays.group_by(["user_id", "origin"]).aggregate([("offset", "max")]).to_pylist():
-        found.setdefault(row["user_id"], {})[row["origin"]] = row["offset_max"]
-    return found
+        offsets.setdefault(row["user_id"], {})[row["origin"]] = row["offset_max"]
+    return offsets
 
 
 def compact(lake: Lake) -> int:
-    """Bring what the stream has added into the version by day; return how many plays were new. Needs the lake's lock.
+    """Merge what the stream has appended into the version by day; return the number of new plays.
 
-    Held are the plays that are new, and those of the same days; the rest is looked through.
+    Needs the lake's lock. In memory are only the new plays and those of the same days; the rest is scanned.
     """
-    by_day = play_table(lake)
-    taken = by_day.pending_files()
-    if not taken:
+    table = play_table(lake)
+    appended_files = table.pending_files()
+    if not appended_files:
         return 0
-    before = lake.count_rows(PLAYS)
-    added = by_day.read_pending(taken)
-    days = _days(added)
-    touched = by_day.read_partitions(set(days) & set(by_day.partitions()))
-    whole = deduplicate(pa.concat_tables([touched, added]))
-    # An event_id may have been there on another day already: that one was first.
-    known = lake.read_arrow(
-        PLAYS, "event_id", "played_at", where=pc.field("event_id").isin(added["event_id"].unique())
+    count_before = lake.count_rows(PLAYS)
+    appended = table.read_pending(appended_files)
+    days = sorted(set(pc.unique(_day(appended)).to_pylist()))
+    same_days = table.read_partitions(set(days) & set(table.partitions()))
+    merged = deduplicate(pa.concat_tables([same_days, appended]))
+    # An event that another day has already came first there.
+    stored = lake.read_arrow(
+        PLAYS, "event_id", "played_at", where=pc.field("event_id").isin(appended["event_id"].unique())
     )
-    elsewhere = known.filter(pc.invert(pc.is_in(_day(known), pa.array(days))))["event_id"].combine_chunks()
-    whole = whole.filter(pc.invert(pc.is_in(whole["event_id"], elsewhere)))
-    of = _day(whole)
-    by_day.compact({day: whole.filter(pc.equal(of, day)) for day in days}, taken)
-    return lake.count_rows(PLAYS) - before
+    on_other_days = stored.filter(pc.invert(pc.is_in(_day(stored), pa.array(days))))["event_id"]
+    merged = merged.filter(pc.invert(pc.is_in(merged["event_id"], on_other_days.combine_chunks())))
+    day_of_row = _day(merged)
+    table.compact({day: merged.filter(pc.equal(day_of_row, day)) for day in days}, appended_files)
+    return lake.count_rows(PLAYS) - count_before
 
 
 def _day(plays: pa.Table) -> pa.ChunkedArray:
     return pc.strftime(plays["played_at"], "%Y-%m-%d")
-
-
-def _days(plays: pa.Table) -> list[str]:
-    return sorted(set(pc.unique(_day(plays)).to_pylist()))

@@ -1,8 +1,9 @@
-"""Play events to Kafka, without waiting for it: first to a spool on this disk, from there, in order, to the topic.
+"""Send play events to Kafka without waiting for it.
 
-`send` returns when the event is on the disk; a thread takes the spool to Kafka and forgets what was acknowledged. So a
-broker that is away, or a kill -9, costs nothing but time. What was sent but not yet forgotten at a kill is sent
-again; the stream knows events by their id.
+Events go to a spool on this disk first, from there, in order, to the topic. `send` returns when the event is
+on the disk. A thread delivers the spool to Kafka and deletes what was acknowledged. So a broker that is
+unavailable, or a kill -9, costs nothing but time. Events that were sent but not yet acknowledged at a kill
+are sent again; the stream ignores an event_id that it has.
 """
 
 import json
@@ -20,32 +21,43 @@ from kafka.errors import KafkaError
 
 from jobs.errors import StepError
 from jobs.plays import events, topics
+from jobs.plays.events import PlayEvent
 from jobs.plays.spool import Spool
 
 log = logging.getLogger("segue")
 
-# Seconds between two tries while Kafka is away, and that it has to acknowledge a group.
-_RETRY_S, _ACKNOWLEDGE_S = 0.5, 30
+# Seconds between two attempts while Kafka is unavailable.
+_RETRY_S = 0.5
+
+# Seconds that Kafka may take to acknowledge a batch.
+_ACKNOWLEDGE_S = 30
 
 Address = str | None | Callable[[], str | None]
 
 
 class Producer:
-    """Sends play events; may be used by many threads at once."""
+    """Sends play events. Many threads may use it at once."""
 
     def __init__(self, kafka: Address, spool: Path) -> None:
-        """Use Kafka at an address, which may also be a function that says where it is now; None keeps all in the spool.
+        """Start delivering the spool to Kafka.
 
-        StepError where the spool cannot be written.
+        `kafka` is an address, or a function that returns the current one; with None events stay in the spool.
+        Raises StepError if the spool cannot be written.
         """
-        self._address, self._spool = kafka, Spool(spool)
-        self._told, self._online, self._wake = False, True, threading.Condition()
+        self._address = kafka
+        self._spool = Spool(spool)
+        self._closing = False
+        self._is_online = True
+        self._wake = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="plays", daemon=True)
         self._thread.start()
 
-    def send(self, event: dict[str, Any]) -> None:
-        """Take an event; it is on the disk when this returns. BadEvent where it is none, StepError where there is no room."""
-        self._spool.append(events.encode(event) + b"\n")  # JSON has no line end of its own
+    def send(self, event: PlayEvent) -> None:
+        """Take an event; it is on the disk when this returns.
+
+        Raises InvalidEvent for an event that the stream would reject, StepError if the disk is full.
+        """
+        self._spool.append(events.encode(event) + b"\n")  # JSON contains no line end
         with self._wake:
             self._wake.notify_all()
 
@@ -55,15 +67,18 @@ class Producer:
         return self._spool.pending
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until Kafka has acknowledged all; False where it has not in time: the rest stays in the spool."""
+        """Wait until Kafka has acknowledged every event.
+
+        Return False on timeout, the rest stays in the spool.
+        """
         with self._wake:
             return self._wake.wait_for(lambda: self.pending == 0, timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Flush, then end; what is left over is sent by the next producer over this spool."""
+        """Flush and end; the next producer over this spool sends what is left."""
         self.flush(timeout_s)
         with self._wake:
-            self._told = True
+            self._closing = True
             self._wake.notify_all()
         self._thread.join(timeout_s + _ACKNOWLEDGE_S)
         self._spool.close()
@@ -77,38 +92,47 @@ class Producer:
         self.close()
 
     def _run(self) -> None:
-        """Bring the spool to Kafka, for as long as this producer is open."""
-        client, address = None, None
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self.pending > 0 or self._told)
-                if self._told:
-                    break
+        """Deliver the spool to Kafka until the producer is closed."""
+        client: KafkaProducer | None = None
+        address: str | None = None
+        while self._wait_for_events():
             try:
-                now = self._address() if callable(self._address) else self._address
-                if client is None or now != address:
-                    client, address = _connect(now), now
-                for group, upto in self._spool.iter_batches():
-                    _deliver(client, group)
-                    self._spool.acknowledge(upto, len(group))
-                    with self._wake:
-                        self._wake.notify_all()
-                    self._tell(None)
+                current = self._address() if callable(self._address) else self._address
+                if client is None or current != address:
+                    client = _connect(current)
+                    address = current
+                self._deliver_batches(client)
             except (KafkaError, OSError, StepError, ValueError) as error:
-                self._tell(error)
+                self._log_outage(error)
                 _close(client)
                 client = None
                 with self._wake:
-                    self._wake.wait_for(lambda: self._told, _RETRY_S)
+                    self._wake.wait_for(lambda: self._closing, _RETRY_S)
         _close(client)
 
-    def _tell(self, error: Exception | None) -> None:
-        """Say once that Kafka is away, and once that it is back."""
-        if error is not None and self._online:
-            log.warning("Kafka is away, plays wait in %s: %s", self._spool.folder, str(error)[:200])
-        elif error is None and not self._online:
-            log.warning("Kafka is back")
-        self._online = error is None
+    def _wait_for_events(self) -> bool:
+        """Wait until there are events; return False when the producer closes."""
+        with self._wake:
+            self._wake.wait_for(lambda: self.pending > 0 or self._closing)
+            return not self._closing
+
+    def _deliver_batches(self, client: KafkaProducer) -> None:
+        for batch, end in self._spool.iter_batches():
+            _deliver(client, batch)
+            self._spool.acknowledge(end, len(batch))
+            with self._wake:
+                self._wake.notify_all()
+            self._log_recovery()
+
+    def _log_outage(self, error: Exception) -> None:
+        if self._is_online:
+            log.warning("Kafka is unavailable, plays wait in %s: %s", self._spool.folder, str(error)[:200])
+        self._is_online = False
+
+    def _log_recovery(self) -> None:
+        if not self._is_online:
+            log.warning("Kafka is available again")
+        self._is_online = True
 
 
 def _connect(address: str | None) -> KafkaProducer:
@@ -128,34 +152,38 @@ def _connect(address: str | None) -> KafkaProducer:
 
 
 def _deliver(client: KafkaProducer, lines: list[bytes]) -> None:
-    """Send lines in order and return when all are acknowledged; KafkaError where one is not."""
-    sent = []
+    """Send lines in order; return when all are acknowledged. Raises KafkaError if one is not."""
+    futures = []
     for line in lines:
-        value, key = line.rstrip(b"\n"), None
+        value = line.rstrip(b"\n")
+        key = None
         try:
-            event = json.loads(line)
-            key = event["user_id"].encode()
-            value = _in_time(value, event)
+            fields = json.loads(line)
+            key = fields["user_id"].encode()
+            value = _limit_time(value, fields)
         except (ValueError, LookupError, TypeError, AttributeError):
-            pass  # not ours, or spoilt on the disk: the stream keeps it with its reason
-        sent.append(client.send(topics.PLAYS, value=value, key=key))
-    for future in sent:
+            pass  # damaged on the disk: sent as it is, the stream dead-letters it with the reason
+        futures.append(client.send(topics.PLAYS, value=value, key=key))
+    for future in futures:
         future.get(timeout=_ACKNOWLEDGE_S)
 
 
-def _in_time(line: bytes, event: dict[str, Any]) -> bytes:
-    """Return the line, played now where its time is ahead: it was not when it was taken, the clock has been put back since.
+def _limit_time(line: bytes, fields: dict[str, Any]) -> bytes:
+    """Return the line; if its time is ahead, with the time now instead.
 
-    The stream rejects what is ahead of the broker's clock, and this event has been promised.
+    The clock was set back since the event was accepted, and the stream rejects what is ahead of the broker's
+    clock.
     """
     now = datetime.now(UTC)
     try:
         events.parse(line, now - events.MAX_CLOCK_SKEW / 2)
         return line
     except events.InvalidEvent:
-        with suppress(events.InvalidEvent):
-            return events.encode({**event, "played_at": now})
-        return line  # the stream keeps it with its reason
+        pass
+    try:
+        return events.encode(events.from_fields({**fields, "played_at": now}, now))
+    except events.InvalidEvent:
+        return line  # the stream dead-letters it with the reason
 
 
 def _close(client: KafkaProducer | None) -> None:

@@ -1,8 +1,9 @@
-"""Listeners that do not exist, for tests and figures: sessions with tastes, times of day, skips. Seeded; no clock inside.
+"""Simulated users, for tests and benchmarks: sessions with tastes, times of day and skips.
 
-A listener likes some groups of tracks (genres, or clusters), each with a share, and within a group some tracks more
-than others (a Zipf law over an order of the listener's scene). An evening person listens in the evening. What is not of
-the taste is skipped early, most of the time; what is liked very much is now and then told.
+Seeded; no clock inside. A user likes some groups of tracks (genres or clusters), each with a share, and
+within a group some tracks more than others: a Zipf law over an order that all users of one scene share. A
+user has a usual hour. Tracks outside the taste are mostly skipped early; tracks that a user finishes are
+liked now and then.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,17 +12,28 @@ from typing import Any
 
 import numpy as np
 
-# Groups that a listener likes, listeners of one scene (they prefer the same tracks of a group), tracks of a session.
-_TASTES, _SCENES, _SESSION = 3, 4, 12
+from jobs.plays.events import EventType, PlayEvent
 
-# How often a listener hears something outside the taste, and skips it; and skips what is inside.
-_P_OFF_TASTE, _P_SKIP_OFF_TASTE, _P_SKIP = 0.2, 0.8, 0.1
+# Groups that a user likes; scenes, whose users prefer the same tracks of a group; tracks in a session.
+_N_TASTES = 3
+_N_SCENES = 4
+_SESSION_TRACKS = 12
 
-# Of the tracks heard to their end, so many are told to be liked; of the skipped ones disliked.
-_P_LIKE, _P_DISLIKE = 0.1, 0.1
+# Probability that a track is from anywhere, that such a track is skipped, and that one of the taste is.
+_P_OFF_TASTE = 0.2
+_P_SKIP_OFF_TASTE = 0.8
+_P_SKIP = 0.1
 
-# How steeply a scene prefers its first tracks.
+# Probability that a finished track is liked, and a skipped one disliked.
+_P_LIKE = 0.1
+_P_DISLIKE = 0.1
+
+# Exponent of the Zipf law: how steeply a scene prefers its first tracks.
 _ZIPF = 1.1
+
+# Hours of the day, one of which is a user's usual one, and the standard deviation around it.
+_USUAL_HOURS = (8, 13, 20, 22)
+_HOUR_DEVIATION = 1.5
 
 
 def simulate_plays(
@@ -34,47 +46,47 @@ def simulate_plays(
     seed: int,
     begin: datetime,
     days: float = 14.0,
-) -> Iterator[dict[str, Any]]:
-    """Yield some `events` play events of `users` listeners over `days`, in the order of time.
+) -> Iterator[PlayEvent]:
+    """Yield about `events` play events of `users` simulated users over `days`, in order of time.
 
-    `groups` names the group of each of `ids`; the same arguments give the same events.
+    `groups` and `durations` (seconds) belong to `ids`. The same arguments give the same events.
     """
-    listeners = [
+    simulated = [
         _SimulatedUser(f"listener-{number:06d}", seed, number, list(groups)) for number in range(users)
     ]
     rng = np.random.default_rng([seed, 0])
-    per_session = _SESSION * 2
-    count = max(1, -(-events // per_session))
-    who = rng.integers(users, size=count)
-    which_day = rng.uniform(0, days, size=count)
-    made: list[dict[str, Any]] = []
-    for number, (user, day) in enumerate(zip(who.tolist(), which_day.tolist(), strict=True)):
-        listener = listeners[user]
-        hour = (listener.hour + rng.normal(0, 1.5)) % 24
+    events_per_session = _SESSION_TRACKS * 2
+    sessions = max(1, -(-events // events_per_session))
+    user_of_session = rng.integers(users, size=sessions)
+    day_of_session = rng.uniform(0, days, size=sessions)
+    plays: list[PlayEvent] = []
+    for number, (user, day) in enumerate(zip(user_of_session.tolist(), day_of_session.tolist(), strict=True)):
+        hour = (simulated[user].hour + rng.normal(0, _HOUR_DEVIATION)) % 24
         start = begin + timedelta(days=int(day), hours=hour)
-        made += listener.session(f"{seed}-{number}", start, ids, durations, rng)
-    made.sort(key=lambda event: (event["played_at"], event["event_id"]))
-    yield from made[:events]
+        plays += simulated[user].session(f"{seed}-{number}", start, ids, durations, rng)
+    plays.sort(key=lambda play: (play.played_at, play.event_id))
+    yield from plays[:events]
 
 
 class _SimulatedUser:
-    """One listener: which tracks with which probability, and when."""
+    """A user's usual hour, and the probability of each track."""
 
     def __init__(self, user_id: str, seed: int, number: int, groups: list[Any]) -> None:
         rng = np.random.default_rng([seed, 1, number])
-        self.user_id, self.hour = user_id, float(rng.choice([8, 13, 20, 22]))
+        self.user_id = user_id
+        self.hour = float(rng.choice(_USUAL_HOURS))
         names = sorted(set(groups), key=str)
-        liked = rng.choice(len(names), size=min(_TASTES, len(names)), replace=False)
+        liked = rng.choice(len(names), size=min(_N_TASTES, len(names)), replace=False)
         shares = rng.dirichlet(np.full(len(liked), 2.0))
-        # Who is of one scene has the same favourites in each group.
-        scene = np.random.default_rng([seed, 2, int(rng.integers(_SCENES))])
+        # Users of one scene have the same favorites in each group.
+        scene = np.random.default_rng([seed, 2, int(rng.integers(_N_SCENES))])
         rank = scene.permutation(len(groups))
-        self.chances = np.zeros(len(groups))
+        self.probabilities = np.zeros(len(groups))
         for group, share in zip(liked, shares, strict=True):
             members = np.flatnonzero(np.array([name == names[group] for name in groups]))
             ordered = members[np.argsort(rank[members])]
             weights = 1 / np.arange(1, len(ordered) + 1) ** _ZIPF
-            self.chances[ordered] = share * weights / weights.sum()
+            self.probabilities[ordered] = share * weights / weights.sum()
 
     def session(
         self,
@@ -83,29 +95,35 @@ class _SimulatedUser:
         ids: Sequence[str],
         durations: Sequence[float | None],
         rng: Any,
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the events of one sitting."""
-        at, number = start, 0
-        for _ in range(_SESSION):
-            astray = rng.random() < _P_OFF_TASTE
-            track = int(rng.integers(len(ids))) if astray else int(rng.choice(len(ids), p=self.chances))
+    ) -> Iterator[PlayEvent]:
+        """Yield the events of one session."""
+        track_start = start
+        number = 0
+        for _ in range(_SESSION_TRACKS):
+            is_off_taste = rng.random() < _P_OFF_TASTE
+            track = (
+                int(rng.integers(len(ids)))
+                if is_off_taste
+                else int(rng.choice(len(ids), p=self.probabilities))
+            )
             duration = float(durations[track] or 180.0)
-            skips = rng.random() < (_P_SKIP_OFF_TASTE if astray and not self.chances[track] else _P_SKIP)
-            position = duration * float(rng.uniform(0.02, 0.3)) if skips else duration
-            ending = "skipped" if skips else "finished"
-            happened = [("started", 0.0), (ending, position)]
-            if rng.random() < (_P_DISLIKE if skips else _P_LIKE):
-                happened.append(("disliked" if skips else "liked", position))
-            for event, place in happened:
-                yield {
-                    "event_id": f"{session_id}-{number}",
-                    "user_id": self.user_id,
-                    "track_id": str(ids[track]),
-                    "event": event,
-                    "position_s": round(place, 3),
-                    "duration_s": round(duration, 3),
-                    "played_at": at + timedelta(seconds=place),
-                    "session_id": session_id,
-                }
+            is_unwanted = is_off_taste and not self.probabilities[track]
+            is_skipped = rng.random() < (_P_SKIP_OFF_TASTE if is_unwanted else _P_SKIP)
+            end = duration * float(rng.uniform(0.02, 0.3)) if is_skipped else duration
+            happened: list[tuple[EventType, float]] = [("started", 0.0)]
+            happened.append(("skipped" if is_skipped else "finished", end))
+            if rng.random() < (_P_DISLIKE if is_skipped else _P_LIKE):
+                happened.append(("disliked" if is_skipped else "liked", end))
+            for event, position in happened:
+                yield PlayEvent(
+                    event_id=f"{session_id}-{number}",
+                    user_id=self.user_id,
+                    track_id=str(ids[track]),
+                    event=event,
+                    position_s=round(position, 3),
+                    duration_s=round(duration, 3),
+                    played_at=track_start + timedelta(seconds=position),
+                    session_id=session_id,
+                )
                 number += 1
-            at += timedelta(seconds=position + 1)
+            track_start += timedelta(seconds=end + 1)

@@ -1,9 +1,11 @@
-"""The temporal split of plays: what a model may learn from, and what it is evaluated on. Plays only; no model, no Spark."""
+"""The temporal split of plays: what a model may learn from, and what it is evaluated on.
+
+Plays only; no model, no Spark.
+"""
 
 from collections.abc import Sequence
-from typing import Any
 
-Play = dict[str, Any]
+from jobs.plays.events import PlayEvent
 
 # Share of all plays, in order of time, that is the training part; the rest is the holdout.
 TRAIN_SHARE = 0.8
@@ -11,12 +13,14 @@ TRAIN_SHARE = 0.8
 # Ranking weights are chosen on earlier splits, within the training part, so that the holdout stays unseen.
 TUNING_SPLITS = (0.6, 0.8)
 
-# The newest plays that are used for tuning and evaluation: about 300 MB of Python objects.
+# The newest plays that are used for tuning and evaluation, as Python objects.
 MAX_PLAYS = 500_000
 
 
-def temporal_split(plays: Sequence[Play], train_share: float = TRAIN_SHARE) -> tuple[list[Play], list[Play]]:
+def temporal_split(
+    plays: Sequence[PlayEvent], train_share: float = TRAIN_SHARE
+) -> tuple[list[PlayEvent], list[PlayEvent]]:
     """Return the plays before and after the split, each in order of time; ties are ordered by event_id."""
-    ordered = sorted(plays, key=lambda play: (play["played_at"], play["event_id"]))
+    ordered = sorted(plays, key=lambda play: (play.played_at, play.event_id))
     split_at = int(len(ordered) * train_share)
     return ordered[:split_at], ordered[split_at:]

@@ -1,12 +1,14 @@
-"""What the stream does with a batch of messages: reject, keep, apply, recommend. Plain Python; Spark only brings the batch.
+"""Process one micro-batch: dead letters, PLAYS, profiles, recommendations.
 
-In this order, so that a kill between any two lines, and the same batch again, change nothing in the result:
+Plain Python; Spark only delivers the messages. The steps run in this order, so that a kill between any two of
+them, and the same batch again, changes nothing in the result:
 
-    bad messages   to plays.rejected, with where they came from; what is there already is not sent again
-    PLAYS          one file per batch, named by its offsets
-    plays          inserted by event_id; an id that came from elsewhere before is a repetition, and counts no more
-    profiles       changed only by offsets beyond the last one applied
-    recommendations, feedback, what was reached: written from the profile, so the same each time
+    dead letters     to plays.rejected; a message that is there already is not sent again
+    PLAYS            one file per batch, named by its offsets
+    plays            inserted by event_id; an id that is there from another offset is a duplicate
+    profiles         changed only by offsets beyond the last one applied
+    recommendations  and feedback: written from the profile, so the same each time
+    offsets          how far the store has come: written last
 """
 
 import hashlib
@@ -17,36 +19,44 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from jobs.errors import StepError
-from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.online import mongo
+from jobs.online import mongo, state
 from jobs.plays import events, play_log
-from jobs.recommender import item_catalog, profiles, ranking
+from jobs.plays.events import LoggedPlay
+from jobs.recommender import profiles, ranking
+from jobs.streaming.catalog_cache import CatalogCache
 
 log = logging.getLogger("segue")
 
-# Characters of the offsets in a batch's file name: a file system takes 255 bytes in all.
-_MAX_NAME_BYTES = 150
+# Characters of the offsets in a batch's file name; a file system takes 255 bytes in all.
+_MAX_NAME_LENGTH = 150
+
+# Lists that are handed to the store at a time, while the next ones are ranked.
+_LISTS_PER_WRITE = 250
+
+# State documents that the ranking needs.
+_RANKING_STATE = (state.CHAMPION, state.RANKING_WEIGHTS)
+
+# The state document with the offset of each origin up to which the store has everything.
+OFFSETS_ID = "stream"
 
 
 @dataclass(frozen=True)
 class Message:
-    """One message of Kafka's: where it is, when the broker took it (UTC), what it says, cut where that is no event anyway."""
+    """One message of Kafka's topic `plays`."""
 
     partition: int
     offset: int
-    timestamp: datetime
-    value: bytes
-    size: int
+    timestamp: datetime  # when the broker took it, UTC
+    value: bytes  # cut to events.MAX_BYTES: longer ones are invalid anyway
+    size: int  # bytes of the whole message
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that is no play, and why."""
+    """A message that is no valid play, with the reason."""
 
     message: Message
     error: str
@@ -54,7 +64,7 @@ class DeadLetter:
 
 @dataclass
 class BatchStats:
-    """What a batch came to."""
+    """Counts over batches, and the seconds that the parts of the last batch took."""
 
     events: int = 0
     rejected: int = 0
@@ -64,144 +74,167 @@ class BatchStats:
 
 
 def source_partition(topic_id: str, partition: int) -> str:
-    """Return how PLAYS and profiles call a partition of `plays`: a topic made anew begins at offset 0, under another name."""
+    """Return the `origin` of a partition of `plays`.
+
+    It names the topic's id: a new topic begins at offset 0 again.
+    """
     return f"plays-{partition}@{topic_id[:8]}"
 
 
 def validate(
-    messages: Iterable[Message], known: frozenset[str] | set[str], topic_id: str
-) -> tuple[list[dict[str, Any]], list[DeadLetter]]:
-    """Return the events of messages, each with origin and offset, and the messages that are none or of no known track.
+    messages: Iterable[Message], track_ids: frozenset[str] | set[str], topic_id: str
+) -> tuple[list[LoggedPlay], list[DeadLetter]]:
+    """Split messages into plays of known tracks and dead letters, each in the order of partition and offset.
 
-    The broker's time stands for now, so that a message is judged alike whenever it is read.
+    The broker's timestamp is taken as now, so that the result does not depend on when the message is read.
     """
-    good, bad = [], []
+    plays, dead_letters = [], []
     for message in sorted(messages, key=lambda m: (m.partition, m.offset)):
         try:
             event = events.parse(message.value, message.timestamp, message.size)
-            if event["track_id"] not in known:
+            if event.track_id not in track_ids:
                 raise events.InvalidEvent(
-                    f"track_id: expected a track of TRACKS, found {ascii(event['track_id'])[:60]}"
+                    f"track_id: expected a track of TRACKS, found {ascii(event.track_id)[:60]}"
                 )
-            good.append(
-                {**event, "origin": source_partition(topic_id, message.partition), "offset": message.offset}
-            )
         except events.InvalidEvent as error:
-            bad.append(DeadLetter(message, str(error)))
-    return good, bad
+            dead_letters.append(DeadLetter(message, str(error)))
+        else:
+            origin = source_partition(topic_id, message.partition)
+            plays.append(LoggedPlay(event, origin, message.offset))
+    return plays, dead_letters
 
 
 def batch_file_name(topic_id: str, messages: Sequence[Message]) -> str:
-    """Return the name of a batch's file of PLAYS: the same offsets, the same name; of many partitions a hash of them."""
-    partitions = sorted({message.partition for message in messages})
-    ranges = []
-    for partition in partitions:
-        found = [m.offset for m in messages if m.partition == partition]
-        ranges.append(f"{partition}.{min(found)}.{max(found)}")
-    offsets = "-".join(ranges)
-    if len(offsets) > _MAX_NAME_BYTES:
-        offsets = hashlib.sha256(offsets.encode()).hexdigest()
-    return f"{topic_id[:8]}-{offsets}"
+    """Return the name of a batch's file in PLAYS: the same offsets give the same name.
+
+    Many partitions are hashed.
+    """
+    offsets: dict[int, list[int]] = {}
+    for message in messages:
+        offsets.setdefault(message.partition, []).append(message.offset)
+    name = "-".join(f"{partition}.{min(found)}.{max(found)}" for partition, found in sorted(offsets.items()))
+    if len(name) > _MAX_NAME_LENGTH:
+        name = hashlib.sha256(name.encode()).hexdigest()
+    return f"{topic_id[:8]}-{name}"
 
 
-class CatalogCache:
-    """What is known of tracks: all ids, and the champion's catalogue. Looks again only where something is new."""
-
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self._tracks: tuple[Path | None, set[str]] = (None, set())
-        self._catalogue: tuple[Any, item_catalog.ItemCatalog | None] = (None, None)
-
-    def track_ids(self) -> set[str]:
-        """Return the ids of TRACKS."""
-        version = self._lake.version(TRACKS)
-        if version != self._tracks[0]:
-            ids = self._lake.read_arrow(TRACKS, "track_id")["track_id"].to_pylist()
-            self._tracks = (version, set(ids))
-        return self._tracks[1]
-
-    def item_catalog(self, settings: dict[str, mongo.Document]) -> item_catalog.ItemCatalog | None:
-        """Return the catalogue of the champion that `settings` names; None before the first."""
-        champion = settings.get("champion")
-        if champion is None:
-            return self._catalogue[1]
-        blend = item_catalog.RankingWeights(**settings.get("blend", {}).get("weights", {}))
-        tables = tuple(map(self._lake.version, (EMBEDDINGS, TRACKS, ITEM_SIMILARITIES)))
-        found = (champion["model_version"], champion["digest"], blend, tables)
-        if found != self._catalogue[0]:
-            try:
-                self._catalogue = (found, item_catalog.load(self._lake, champion["model_version"], blend))
-                log.info(
-                    "model version %s, %d tracks", champion["model_version"], len(self._catalogue[1].ids)
-                )
-            except (
-                StepError
-            ) as error:  # a store beside a lake that has lost its tables; the one before serves on
-                log.warning("%s", error)
-        return self._catalogue[1]
+def append_plays(lake: Lake, topic_id: str, messages: Sequence[Message], plays: Sequence[LoggedPlay]) -> None:
+    """Append a batch's plays to PLAYS."""
+    if plays:
+        play_log.play_table(lake).append(batch_file_name(topic_id, messages), play_log.to_arrow(plays))
 
 
 def apply_plays(
-    database: Any, shelf: CatalogCache, plays: Sequence[dict[str, Any]], counts: BatchStats
+    database: Any, catalog_cache: CatalogCache, plays: Sequence[LoggedPlay], stats: BatchStats
 ) -> None:
-    """Bring plays, in the order of their offsets, to MongoDB: plays, profiles, recommendations, feedback."""
-    begun = time.monotonic()
-    fresh = _insert(database, plays)
-    counts.repeated += len(plays) - len(fresh)
-    counts.seconds["plays"] = time.monotonic() - begun
-    users = sorted({play["user_id"] for play in plays})
-    known = {each["_id"]: profiles.from_document(each) for each in mongo.find(database["profiles"], users)}
-    changed = [known.get(user) or profiles.new_profile(user) for user in users]
-    by_user = {profile["_id"]: profile for profile in changed}
-    felt: dict[str, mongo.Document] = {}
-    for play in plays:
-        profile = by_user[play["user_id"]]
-        if (play["origin"], play["offset"]) in fresh:
-            profiles.apply(profile, play, play["origin"], play["offset"])
-        else:
-            profiles.advance_offset(profile, play["origin"], play["offset"])
-        if play["event"] in profiles.RATINGS:
-            felt |= {document["_id"]: document for document in profiles.feedback(profile, play["track_id"])}
-    counts.users += len(users)
+    """Write plays, in the order of their offsets, to MongoDB.
+
+    Plays, profiles, recommendations, feedback, offsets.
+    """
+    started = time.monotonic()
+    counting = _insert(database, plays)
+    stats.repeated += len(plays) - len(counting)
+    stats.seconds["plays"] = time.monotonic() - started
+    changed = _load_profiles(database, plays)
+    stats.users += len(changed)
+    feedback = _update_profiles(changed, plays, counting)
     with BackgroundWriter() as writer:
-        writer.write(mongo.upsert, database["profiles"], map(profiles.to_document, changed))
-        write_recommendations(database, shelf, changed, counts, writer)
-        writer.write(mongo.merge, database["feedback"], felt.values())
-    counts.seconds["writing"] = writer.seconds
-    reached = {
-        f"offsets.{play['origin']}": play["offset"] for play in plays
-    }  # the last of each: they are in order
-    mongo.merge(database["settings"], [{"_id": OFFSETS_ID, **reached}])
+        writer.write(mongo.upsert, database["profiles"], map(profiles.to_document, changed.values()))
+        write_recommendations(database, catalog_cache, list(changed.values()), stats, writer)
+        writer.write(mongo.merge, database["feedback"], feedback)
+    stats.seconds["writing"] = writer.seconds
+    # Plays are in order, so the last offset of each origin wins.
+    offsets = {f"offsets.{logged.origin}": logged.offset for logged in plays}
+    mongo.merge(database["state"], [{"_id": OFFSETS_ID, **offsets}])
+
+
+def _insert(database: Any, plays: Sequence[LoggedPlay]) -> set[tuple[str, int]]:
+    """Insert plays that are missing; return (origin, offset) of those that count.
+
+    The first of each event_id.
+    """
+    first: dict[str, LoggedPlay] = {}
+    for logged in plays:
+        first.setdefault(logged.play.event_id, logged)
+    documents = [_play_document(logged) for logged in first.values()]
+    stored = {
+        d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_missing(database["plays"], documents)
+    }
+    counting = set()
+    for event_id, logged in first.items():
+        place = (logged.origin, logged.offset)
+        if stored.get(event_id, place) == place:
+            counting.add(place)
+    return counting
+
+
+def _play_document(logged: LoggedPlay) -> mongo.Document:
+    fields = events.to_dict(logged.play)
+    return {"_id": logged.play.event_id, **fields, "origin": logged.origin, "offset": logged.offset}
+
+
+def _load_profiles(database: Any, plays: Sequence[LoggedPlay]) -> dict[str, profiles.Profile]:
+    """Return the profile of each user of plays, sorted; a new one for a user without."""
+    users = sorted({logged.play.user_id for logged in plays})
+    documents = mongo.find(database["profiles"], users)
+    stored = {document["_id"]: profiles.from_document(document) for document in documents}
+    return {user: stored.get(user) or profiles.new_profile(user) for user in users}
+
+
+def _update_profiles(
+    changed: dict[str, profiles.Profile], plays: Sequence[LoggedPlay], counting: set[tuple[str, int]]
+) -> list[mongo.Document]:
+    """Apply plays to their users' profiles, in place; return the `feedback` documents of the rated tracks."""
+    feedback: dict[str, mongo.Document] = {}
+    for logged in plays:
+        profile = changed[logged.play.user_id]
+        if (logged.origin, logged.offset) in counting:
+            profiles.apply(profile, logged.play, logged.origin, logged.offset)
+        else:
+            profiles.advance_offset(profile, logged.origin, logged.offset)
+        if logged.play.event in profiles.RATINGS:
+            for document in profiles.feedback(profile, logged.play.track_id):
+                feedback[document["_id"]] = document
+    return list(feedback.values())
 
 
 class BackgroundWriter:
-    """Writes to the store one after the other, in a thread: the store works while the next lists are ranked."""
+    """Writes to the store, one write after the other, in a thread.
+
+    The store works while the next lists are ranked.
+    """
 
     def __init__(self) -> None:
-        self.seconds, self._failed = 0.0, False
-        self._pool, self._writes = ThreadPoolExecutor(1, "store"), list[Future[None]]()
+        self.seconds = 0.0
+        self._has_failed = False
+        self._pool = ThreadPoolExecutor(1, "store")
+        self._writes: list[Future[None]] = []
 
     def write(
-        self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
+        self, function: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
     ) -> None:
-        """Write documents after those before."""
-        self._writes.append(self._pool.submit(self._write, how, collection, documents))
+        """Queue `function(collection, documents)` behind the writes before it."""
+        self._writes.append(self._pool.submit(self._write, function, collection, documents))
 
     def _write(
-        self, how: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
+        self, function: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
     ) -> None:
-        if self._failed:
+        if self._has_failed:
             return
-        begun, self._failed = time.monotonic(), True
-        how(collection, documents)
-        self._failed = False
-        self.seconds += time.monotonic() - begun
+        started = time.monotonic()
+        self._has_failed = True  # until the write has succeeded
+        function(collection, documents)
+        self._has_failed = False
+        self.seconds += time.monotonic() - started
 
     def __enter__(self) -> "BackgroundWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for every write; raise what the first that failed has raised: those after it were left out."""
+        """Wait for every write.
+
+        Raises what the first failed write raised; the writes after it were left out.
+        """
         try:
             for write in self._writes:
                 write.result()
@@ -211,70 +244,35 @@ class BackgroundWriter:
 
 def write_recommendations(
     database: Any,
-    shelf: CatalogCache,
+    catalog_cache: CatalogCache,
     changed: Sequence[profiles.Profile],
-    counts: BatchStats,
+    stats: BatchStats,
     writer: BackgroundWriter,
 ) -> None:
-    """Write the recommendations of profiles, by the model that is online now."""
-    catalogue = shelf.item_catalog(
-        {document["_id"]: document for document in mongo.find(database["settings"], _SETTINGS)}
-    )
-    if catalogue is None:
+    """Write the recommendations of profiles by the champion; nothing before there is one."""
+    states = {document["_id"]: document for document in mongo.find(database["state"], _RANKING_STATE)}
+    catalog = catalog_cache.item_catalog(states)
+    if catalog is None:
         return
-    begun = time.monotonic()
-    for some in mongo.batched(changed):
-        writer.write(
-            mongo.upsert,
-            database["recommendations"],
-            [recommendation_document(catalogue, profile) for profile in some],
-        )
-    counts.seconds["ranking"] = time.monotonic() - begun
+    started = time.monotonic()
+    for first in range(0, len(changed), _LISTS_PER_WRITE):
+        batch = changed[first : first + _LISTS_PER_WRITE]
+        documents = [ranking.recommendation_list(catalog, profile).to_document() for profile in batch]
+        writer.write(mongo.upsert, database["recommendations"], documents)
+    stats.seconds["ranking"] = time.monotonic() - started
 
 
-_SETTINGS = ("champion", "blend")
+def dead_letter_headers(dead_letter: DeadLetter, offsets: dict[str, int]) -> list[tuple[str, bytes]]:
+    """Return the headers of a message of plays.rejected.
 
-# The document of `settings` that says up to where of each origin the store has everything: written last.
-OFFSETS_ID = "stream"
-
-
-def recommendation_document(catalogue: item_catalog.ItemCatalog, profile: profiles.Profile) -> mongo.Document:
-    """Return the document of `recommendations`; it tells as of which play, not when it was computed."""
-    return {
-        "_id": profile["_id"],
-        "model_version": catalogue.model_version,
-        "as_of": profile["at"],
-        "offsets": profile["offsets"],
-        "items": ranking.recommend(catalogue, profile),
-    }
-
-
-def _insert(database: Any, plays: Sequence[dict[str, Any]]) -> set[tuple[str, int]]:
-    """Insert plays that are not there; return origin and offset of those that count: the first of each event_id."""
-    first: dict[str, dict[str, Any]] = {}
-    for play in plays:
-        first.setdefault(play["event_id"], play)
-    documents = [{"_id": event_id, **play} for event_id, play in first.items()]
-    there = {d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_missing(database["plays"], documents)}
-    mine = {event_id: (play["origin"], play["offset"]) for event_id, play in first.items()}
-    return {where for event_id, where in mine.items() if there.get(event_id, where) == where}
-
-
-def dead_letter_headers(rejected: DeadLetter, upto: dict[str, int]) -> list[tuple[str, bytes]]:
-    """Return the headers of a message of plays.rejected: why, whence, its bytes, the last offset rejected of every origin."""
-    message = rejected.message
+    They hold the reason, the message's place, size in bytes and time, and the last rejected offset of every
+    origin.
+    """
+    message = dead_letter.message
     return [
-        ("error", rejected.error.encode()),
+        ("error", dead_letter.error.encode()),
         ("origin", f"plays-{message.partition}-{message.offset}".encode()),
         ("bytes", str(message.size).encode()),
         ("received", message.timestamp.astimezone(UTC).isoformat().encode()),
-        ("upto", json.dumps(upto).encode()),
+        ("offsets", json.dumps(offsets).encode()),
     ]
-
-
-def append_plays(
-    lake: Lake, topic_id: str, messages: Sequence[Message], plays: Sequence[dict[str, Any]]
-) -> None:
-    """Add a batch's plays to PLAYS."""
-    if plays:
-        play_log.play_table(lake).append(batch_file_name(topic_id, messages), play_log.to_arrow(plays))

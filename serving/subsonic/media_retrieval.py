@@ -1,6 +1,5 @@
 """What is heard: files, covers, scrobbles."""
 
-import hashlib
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from fastapi import Response
 from fastapi.responses import FileResponse
 
-from jobs.plays.events import MAX_CLOCK_SKEW
+from jobs.plays.events import event_id, parse_time
 from serving.media import file_response
 from serving.subsonic.protocol import GENERIC, Answer, SubsonicError, SubsonicRequest, method
 
@@ -52,22 +51,15 @@ def _event(call: SubsonicRequest, kind: str, track_id: str, time: str | None) ->
     if kind == "finished":
         event["position_s"] = track.duration_s
     if time is not None:
-        event["played_at"] = _time(time)
-        text = "\0".join((call.user.name, track_id, event["played_at"], kind))
-        event["event_id"] = "ss-" + hashlib.sha256(text.encode()).hexdigest()[:32]
+        try:
+            played_at = parse_time(time, datetime.now(UTC))
+        except ValueError as error:
+            raise SubsonicError(GENERIC, f"time: {error}") from None
+        # The same listen from ListenBrainz or an imported history has the same id. A `started` one is another event.
+        listen_id = event_id(call.user.name, played_at, track_id)
+        event["played_at"] = played_at
+        event["event_id"] = listen_id if kind == "finished" else f"{listen_id}-{kind}"
     return event
-
-
-def _time(milliseconds: str) -> str:
-    try:
-        at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-        if at > datetime.now(UTC) + MAX_CLOCK_SKEW:
-            raise ValueError
-    except (ValueError, OverflowError, OSError):
-        raise SubsonicError(
-            GENERIC, f"time: expected milliseconds since 1970, not to come, found {ascii(milliseconds)[:40]}"
-        ) from None
-    return at.isoformat()
 
 
 @method("getNowPlaying")

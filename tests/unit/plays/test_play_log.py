@@ -1,4 +1,4 @@
-"""PLAYS by day and what the stream adds: each event once, whatever is merged, compacted or written again."""
+"""PLAYS by day and what the stream appends: each event once, after merging, compacting and repeated writes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +8,7 @@ from jobs.lake import append_table
 from jobs.lake.schemas import PLAYS
 from jobs.lake.storage import Lake
 from jobs.plays import play_log
+from jobs.plays.events import LoggedPlay, PlayEvent
 
 NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 
@@ -17,16 +18,15 @@ def lake(tmp_path):
     return Lake(tmp_path / "lake")
 
 
-def play(number, *, offset=None, day=0, user="u", origin="plays-0@x"):
-    event = dict.fromkeys(PLAYS.names)
-    event |= {
-        "event_id": f"e{number}",
-        "user_id": user,
-        "track_id": "2",
-        "event": "finished",
-        "origin": origin,
-    }
-    return event | {"offset": number if offset is None else offset, "played_at": NOW + timedelta(days=day)}
+def play(number, *, offset=None, day=0, user="u", origin="plays-0@x", track="2"):
+    event = PlayEvent(
+        event_id=f"e{number}",
+        user_id=user,
+        track_id=track,
+        event="finished",
+        played_at=NOW + timedelta(days=day),
+    )
+    return LoggedPlay(event, origin, number if offset is None else offset)
 
 
 def add(lake, name, *plays):
@@ -37,7 +37,7 @@ def ids(lake):
     return [row["event_id"] for row in play_log.read(lake).to_pylist()]
 
 
-def test_a_batch_that_is_written_again_is_there_once(lake):
+def test_batch_written_again_is_read_once(lake):
     add(lake, "0.0.1", play(0), play(1))
     add(lake, "0.0.1", play(0), play(1))
     add(lake, "0.2.2", play(0, offset=2))
@@ -45,7 +45,7 @@ def test_a_batch_that_is_written_again_is_there_once(lake):
     assert dict(play_log.last_offsets_by_user(lake)) == {"u": {"plays-0@x": 2}}
 
 
-def test_many_small_files_become_one(lake, monkeypatch):
+def test_many_small_files_are_merged(lake, monkeypatch):
     monkeypatch.setattr(append_table, "_MERGED_AT", 10)
     for number in range(25):
         add(lake, f"0.{number}", play(number))
@@ -53,12 +53,12 @@ def test_many_small_files_become_one(lake, monkeypatch):
     assert sorted(ids(lake)) == sorted(f"e{n}" for n in range(25))
 
 
-def test_compacting_sorts_by_day_and_a_late_play_finds_its_day(lake):
+def test_compact_partitions_by_day_of_play(lake):
     add(lake, "a", play(0), play(1, day=1))
     assert play_log.compact(lake) == 2 and play_log.play_table(lake).pending_files() == []
     untouched = lake.version(PLAYS) / "day=2026-11-22" / "part-00000.parquet"
     inode = untouched.stat().st_ino
-    add(lake, "b", play(2), play(1, offset=9, day=0))  # a late one, and one that is there on another day
+    add(lake, "b", play(2), play(1, offset=9, day=0))  # a late play, and one that another day already has
     assert play_log.compact(lake) == 1 and play_log.compact(lake) == 0
     days = {day.name for day in lake.version(PLAYS).iterdir()}
     assert days == {"day=2026-11-21", "day=2026-11-22"}
@@ -66,77 +66,74 @@ def test_compacting_sorts_by_day_and_a_late_play_finds_its_day(lake):
     assert sorted(ids(lake)) == ["e0", "e1", "e2"] and lake.count_rows(PLAYS) == 3
 
 
-def test_a_kill_between_the_flip_and_the_clearing_doubles_nothing(lake, monkeypatch):
+def test_kill_before_pending_files_are_deleted_doubles_nothing(lake, monkeypatch):
     add(lake, "a", play(0), play(1))
-    commit = append_table.AppendTable.compact
-    monkeypatch.setattr(append_table.AppendTable, "commit", lambda self, days, taken: commit(self, days, []))
+    compact = append_table.AppendTable.compact
+    monkeypatch.setattr(append_table.AppendTable, "compact", lambda self, days, _: compact(self, days, []))
     assert play_log.compact(lake) == 2
     assert len(play_log.play_table(lake).pending_files()) == 1 and ids(lake) == ["e0", "e1"]
     assert play_log.compact(lake) == 0 and lake.count_rows(PLAYS) == 2
 
 
-def test_of_two_the_first_counts(lake):
-    add(lake, "a", {**play(0, offset=5), "track_id": "second"}, {**play(0, offset=4), "track_id": "first"})
+def test_first_of_two_events_with_one_id_counts(lake):
+    add(lake, "a", play(0, offset=5, track="second"), play(0, offset=4, track="first"))
     assert [row["track_id"] for row in play_log.read(lake).to_pylist()] == ["first"]
 
 
-def test_the_latest_are_read_of_the_newest_days_alone(lake, monkeypatch):
+def test_latest_plays_reads_only_the_newest_days(lake, monkeypatch):
     for day in range(4):
         add(lake, f"{day}", *(play(3 * day + number, day=day) for number in range(3)))
     play_log.compact(lake)
     add(lake, "late", play(12, day=1))
-    looked = []
-    read = append_table.AppendTable.read_partitions
-    monkeypatch.setattr(
-        append_table.AppendTable, "read_days", lambda self, days: looked.extend(days) or read(self, days)
-    )
-    assert [row["event_id"] for row in play_log.latest_plays(lake, 5)] == ["e7", "e8", "e10", "e11", "e9"]
-    assert looked == ["2026-11-24", "2026-11-23"]
-    assert [row["event_id"] for row in play_log.latest_plays(lake, 100)][:5] == [
-        "e0",
-        "e1",
-        "e2",
-        "e12",
-        "e3",
-    ]
+    days_read = []
+    read_partitions = append_table.AppendTable.read_partitions
+
+    def record(self, days):
+        days_read.extend(days)
+        return read_partitions(self, days)
+
+    monkeypatch.setattr(append_table.AppendTable, "read_partitions", record)
+    newest = [event.event_id for event in play_log.latest_plays(lake, 5)]
+    assert newest == ["e7", "e8", "e10", "e11", "e9"]
+    assert days_read == ["2026-11-24", "2026-11-23"]
+    every = [event.event_id for event in play_log.latest_plays(lake, 100)]
+    assert every[:5] == ["e0", "e1", "e2", "e12", "e3"]
 
 
-def test_last_offsets_after_some(lake):
+def test_last_offsets_by_user_after_given_offsets(lake):
     add(lake, "a", play(0, user="anna"), play(7, user="anna", origin="plays-1@x"))
     play_log.compact(lake)
     add(lake, "b", play(1, user="rob"), play(2, user="anna"))
-    whole = {"anna": {"plays-0@x": 2, "plays-1@x": 7}, "rob": {"plays-0@x": 1}}
-    assert (
-        dict(play_log.last_offsets_by_user(lake)) == whole
-        and play_log.last_offset_by_partition(lake) == whole["anna"]
-    )
-    assert dict(play_log.last_offsets_by_user(lake, {"plays-0@x": 1, "plays-1@x": 7})) == {
-        "anna": {"plays-0@x": 2}
-    }
+    offsets = {"anna": {"plays-0@x": 2, "plays-1@x": 7}, "rob": {"plays-0@x": 1}}
+    assert dict(play_log.last_offsets_by_user(lake)) == offsets
+    assert play_log.last_offset_by_partition(lake) == offsets["anna"]
+    later = play_log.last_offsets_by_user(lake, {"plays-0@x": 1, "plays-1@x": 7})
+    assert dict(later) == {"anna": {"plays-0@x": 2}}
 
 
 @pytest.mark.parametrize("by", ["user_id", "event_id"])
 @pytest.mark.parametrize("compacted", [True, False])
-def test_plays_of_many_users_come_in_pieces_in_order_each_value_whole(lake, monkeypatch, compacted, by):
-    made = [play(number, user=f"u{number % 17}", day=number % 3) for number in range(200)]
-    add(lake, "a", *made[:150])
+def test_plays_of_many_users_come_in_whole_ordered_pieces(lake, monkeypatch, compacted, by):
+    plays = [play(number, user=f"u{number % 17}", day=number % 3) for number in range(200)]
+    add(lake, "a", *plays[:150])
     if compacted:
         play_log.compact(lake)
-    add(lake, "b", *made[150:], made[0])
+    add(lake, "b", *plays[150:], plays[0])
     users = [f"u{number}" for number in range(12)]
     monkeypatch.setattr(append_table, "_ROWS_PER_PIECE", 40)
     pieces = [piece.to_pylist() for piece in play_log.iter_plays_of(lake, users, by)]
     assert len(pieces) == 4 and max(map(len, pieces)) < 60
     values = [{row[by] for row in piece} for piece in pieces]
     assert sum(map(len, values)) == len(set().union(*values))
-    assert [value for some in values for value in sorted(some)] == sorted(set().union(*values))
-    found = sorted(row["event_id"] for piece in pieces for row in piece)
-    assert found == sorted([*(each["event_id"] for each in made if each["user_id"] in users), "e0"])
-    assert found == sorted(play_log.plays_of(lake, users)["event_id"].to_pylist())
+    assert [value for part in values for value in sorted(part)] == sorted(set().union(*values))
+    ids_read = sorted(row["event_id"] for piece in pieces for row in piece)
+    expected = [logged.play.event_id for logged in plays if logged.play.user_id in users]
+    assert ids_read == sorted([*expected, "e0"])
+    assert ids_read == sorted(play_log.plays_of(lake, users)["event_id"].to_pylist())
     assert not list((lake.root / "PLAYS").glob(".pieces-*"))
 
 
-def test_what_a_kill_amid_the_pieces_has_left_is_swept(lake):
+def test_scratch_of_a_killed_partitioning_is_removed(lake):
     add(lake, "a", play(0))
     left = lake.root / "PLAYS" / ".pieces-killed"
     left.mkdir()

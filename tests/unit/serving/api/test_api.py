@@ -32,7 +32,7 @@ def client(tmp_path_factory):
 def anna(client):
     """A user, so that a login is needed; and nobody afterwards."""
     accounts = client.house.accounts
-    accounts.add("anna", "a good password", admin=True, again=True)
+    accounts.add("anna", "a good password", admin=True, restore=True)
     yield accounts.add_app_password("anna", "test").secret
     for name, _ in accounts.list_users():
         accounts.remove(name)
@@ -111,7 +111,7 @@ def test_an_event_that_is_taken_is_not_asked_for_again_and_reaches_the_history_l
     assert [row["track"]["id"] for row in client.get("/api/history").json()][:2] == ["t08", "t07"]
     for _ in range(2):  # what is taken back, the profile must hear of; once
         assert client.put("/api/tracks/t07/rating", json={"liked": None}).status_code == 200
-    assert [event["event"] for event in sent[4:]] == ["unrated"] and "t07" not in house.listeners.ratings(
+    assert [event.event for event in sent[4:]] == ["unrated"] and "t07" not in house.listeners.ratings(
         "local"
     )
 
@@ -535,11 +535,11 @@ def test_more_scrobbles_than_come_at_once_arrive_and_count_once(client, subsonic
     for _ in range(2):
         assert subsonic("scrobble", **given)["status"] == "ok"
         client.house.event_limit._levels.clear()
-    assert len(sent) == 500 and len({event["event_id"] for event in sent}) == 250
+    assert len(sent) == 500 and len({event.event_id for event in sent}) == 250
     subsonic("scrobble", id="t10", time=now, submission="false")
-    assert sent[-1]["event_id"] not in {event["event_id"] for event in sent[:-1]}
+    assert sent[-1].event_id not in {event.event_id for event in sent[:-1]}
     assert subsonic("scrobble", id="t10")["status"] == subsonic("scrobble", id="t10")["status"] == "ok"
-    assert sent[-1]["event_id"] != sent[-2]["event_id"]  # without a time it may be another play
+    assert sent[-1].event_id != sent[-2].event_id  # without a time it may be another play
 
 
 @pytest.mark.parametrize(

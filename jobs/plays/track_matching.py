@@ -1,0 +1,91 @@
+"""Match a listen to a track: by MusicBrainz recording id, else by normalized artist and title.
+
+One rule for imported histories and for the live ListenBrainz API, so that a listen is the same event either
+way.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+# The columns of TRACKS that a matcher needs.
+COLUMNS = ("track_id", "artist", "title", "album", "recording_mbid")
+
+# What one service appends to a title and another does not: guests, remasters, mixes; to the end of the title.
+_VERSION_SUFFIX = re.compile(
+    r"""(?ix) \s* [-\u2013(\[] \s*
+    ( (\d{4}\s+)? (digital(ly)?\s+)? re-?master(ed)?
+    | feat\b | ft\b | featuring\b | with\s
+    | mono\b | stereo\b | (\d{4}\s+)? (mono|stereo|single|album|original) \s+ (version|mix|edit)\b
+    | bonus\s+track\b | explicit\b
+    ) .* $"""
+)
+_FEATURED_ARTIST = re.compile(r"(?i)\s+[(\[]?(feat|ft|featuring)\b\.?\s.*$")
+_ARTICLE = re.compile(r"(?i)^the\s|,\s*the$")
+
+
+class TrackMatcher:
+    """The tracks of a library by MusicBrainz recording id, and by normalized artist and title."""
+
+    def __init__(self, tracks: Iterable[Mapping[str, Any]]) -> None:
+        """Index rows with COLUMNS; `album` and `recording_mbid` may be missing."""
+        self._by_mbid: dict[str, str] = {}
+        # For each name the tracks by id, with their albums.
+        self._by_name: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        for track in sorted(tracks, key=lambda row: str(row["track_id"])):
+            if mbid := track.get("recording_mbid"):
+                self._by_mbid.setdefault(str(mbid).lower(), track["track_id"])
+            if track["artist"] and track["title"]:
+                key = match_key(track["artist"], track["title"])
+                album = normalize(track.get("album") or "")
+                self._by_name.setdefault(key, []).append((track["track_id"], album))
+
+    def __len__(self) -> int:
+        return len(self._by_mbid) + len(self._by_name)
+
+    def match(
+        self, artist: str, title: str, *, album: str | None = None, mbids: Sequence[str] = ()
+    ) -> str | None:
+        """Return the id of the matching track, or None.
+
+        `mbids` are possible recording ids, the most reliable first; they go before names. Of several tracks
+        of one name the one on `album` matches, else the one with the smallest id, so that a listen always
+        matches the same track.
+        """
+        for mbid in mbids:
+            track_id = self._by_mbid.get(mbid.lower())
+            if track_id is not None:
+                return track_id
+        candidates = self._by_name.get(match_key(artist, title), [])
+        wanted_album = normalize(album or "")
+        for track_id, track_album in candidates:
+            if wanted_album and track_album == wanted_album:
+                return track_id
+        return candidates[0][0] if candidates else None
+
+    def same_name(self, artist: str, title: str) -> list[str]:
+        """Return the ids of all tracks of this artist and title."""
+        return [track_id for track_id, _ in self._by_name.get(match_key(artist, title), [])]
+
+
+def match_key(artist: str, title: str) -> tuple[str, str]:
+    """Return what the spellings of one track share.
+
+    Letters and digits, without guests, articles and remaster remarks.
+    """
+    artist = unicodedata.normalize("NFKC", artist)
+    title = unicodedata.normalize("NFKC", title)
+    main_artist = _ARTICLE.sub("", _FEATURED_ARTIST.sub("", artist).strip())
+    main_title = _FEATURED_ARTIST.sub("", _VERSION_SUFFIX.sub("", title))
+    return normalize(main_artist), normalize(main_title)
+
+
+def normalize(text: str) -> str:
+    """Return a name without case, accents, spaces and punctuation.
+
+    A name of punctuation alone only without case.
+    """
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    spelled = re.sub(r"\s&\s|\s\+\s", " and ", folded).replace("&", "and")
+    return "".join(char for char in spelled if char.isalnum()) or text.casefold()
