@@ -1,4 +1,4 @@
-"""End the services that `segue up` started."""
+"""Stop the services that `segue up` started."""
 
 import argparse
 
@@ -8,11 +8,10 @@ from jobs.runtime import processes, supervisor
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments: none, the lake says which services."""
+    """Add the command's arguments: none, the lake identifies the services."""
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """End all of them; where none is up, there is nothing to do."""
-    return StepResult(
-        {"processes ended": processes.stop_all(supervisor.ServiceHome(settings.lake_path(arguments.lake)))}
-    )
+    """Stop all services; without any, do nothing."""
+    home = supervisor.ServiceHome(settings.lake_path(arguments.lake))
+    return StepResult({"processes ended": processes.stop_all(home)})

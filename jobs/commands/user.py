@@ -1,76 +1,107 @@
-"""Who may listen: add, list, change and remove users; app passwords for their clients."""
+"""Manage the player's users and their app passwords."""
 
 import argparse
 import getpass
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jobs import settings
 from jobs.errors import InputError
 from jobs.progress import StepResult
 
+if TYPE_CHECKING:
+    from serving.db.accounts import Accounts
+
+_NAME_HELP = "user name: letters a-z, digits, dots, dashes and underscores"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
-    parser.add_argument(
-        "action", choices=("add", "password", "remove", "list", "client"), help="client: an app password"
+    """Add a sub-parser for each action."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    add = _add_action(actions, "add", "add a user")
+    add.add_argument("--admin", action="store_true", help="allow the user to manage users on the page")
+    add.add_argument(
+        "--restore", action="store_true", help="add a removed user again, with the likes and plays of before"
     )
-    parser.add_argument("name", nargs="?", help="letters a-z, digits, dots, dashes")
-    parser.add_argument("--admin", action="store_true", help="add: may add and remove users on the page, too")
-    parser.add_argument(
-        "--again", action="store_true", help="add: somebody who was removed, with the likes and plays of then"
+    _add_password_argument(add)
+
+    password = _add_action(actions, "password", "set a user's password")
+    _add_password_argument(password)
+
+    app_password = _add_action(actions, "app-password", "create an app password for a user's other player")
+    app_password.add_argument(
+        "--label",
+        default="client",
+        help="name of the other player, as the page lists it (default %(default)s)",
     )
-    parser.add_argument(
-        "--label", default="client", help="client: what the app password is for (default %(default)s)"
-    )
+
+    _add_action(actions, "remove", "remove a user; the likes and plays stay")
+
+    list_users = actions.add_parser("list", help="list the users", description="List the users.")
+    settings.add_arguments(list_users)
+
+
+def _add_action(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str
+) -> argparse.ArgumentParser:
+    """Add the sub-parser of an action on one user; return it."""
+    parser = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    parser.add_argument("name", help=_NAME_HELP)
+    settings.add_arguments(parser)
+    return parser
+
+
+def _add_password_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--password-file",
         metavar="FILE",
-        help="read the password from the file's first line, - for stdin; asked for otherwise",
+        help="read the password from the first line of FILE, or of stdin if - (default: ask on the terminal)",
     )
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Do it; return the count of users. InputError for names and passwords that cannot be."""
+    """Run the action; return the count of users. InputError for an unusable name or password."""
     from serving.db.accounts import Accounts
     from serving.db.database import Database
 
     lake = settings.lake_path(arguments.lake)
     if not lake.is_dir():
         raise InputError(f"--lake: expected the folder of a lake, found none at {lake}")
-    if arguments.action != "list" and not arguments.name:
-        raise InputError(f"expected a name, as in `segue user {arguments.action} anna`, found none")
-    ledger = Database(lake)
+    database = Database(lake)
     try:
-        return _act(Accounts(ledger), arguments)
+        accounts = Accounts(database)
+        _run_action(accounts, arguments)
+        return StepResult({"users": len(accounts.list_users())})
     finally:
-        ledger.close()
+        database.close()
 
 
-def _act(accounts: Any, arguments: argparse.Namespace) -> StepResult:
+def _run_action(accounts: "Accounts", arguments: argparse.Namespace) -> None:
     from serving.db.accounts import validate_name
 
-    if arguments.action == "list":
-        for name, admin in accounts.list_users():
-            print(f"  {name}{'  admin' if admin else ''}")
-    elif arguments.action == "add":
-        validate_name(arguments.name)
-        accounts.add(
-            arguments.name, _password(arguments.password_file), admin=arguments.admin, again=arguments.again
-        )
-    elif arguments.action == "password":
-        accounts.set_password(arguments.name, _password(arguments.password_file))
-    elif arguments.action == "remove":
-        accounts.remove(arguments.name)
-    else:
-        if arguments.name not in dict(accounts.list_users()):
-            raise InputError(f"expected the name of a user, found {arguments.name!r}")
-        print(f"  app password  {accounts.add_app_password(arguments.name, arguments.label).secret}")
-    return StepResult({"users": len(accounts.list_users())})
+    match arguments.action:
+        case "add":
+            validate_name(arguments.name)  # before the password is asked for
+            password = _read_password(arguments.password_file)
+            accounts.add(arguments.name, password, admin=arguments.admin, restore=arguments.restore)
+        case "password":
+            accounts.set_password(arguments.name, _read_password(arguments.password_file))
+        case "app-password":
+            if arguments.name not in dict(accounts.list_users()):
+                raise InputError(f"expected the name of a user, found {arguments.name!r}")
+            app_password = accounts.add_app_password(arguments.name, arguments.label)
+            print(f"  app password  {app_password.secret}")
+        case "remove":
+            accounts.remove(arguments.name)
+        case "list":
+            for name, is_admin in accounts.list_users():
+                print(f"  {name}{'  admin' if is_admin else ''}")
 
 
-def _password(file: str | None) -> str:
+def _read_password(file: str | None) -> str:
+    """Return the password from a file's first line, from stdin (`-`), or from the terminal (None)."""
     if file == "-":
         return sys.stdin.readline().rstrip("\r\n")
     if file is not None:
@@ -84,5 +115,5 @@ def _password(file: str | None) -> str:
         )
     password = getpass.getpass("password: ")
     if getpass.getpass("once more: ") != password:
-        raise InputError("expected the same password twice, found two")
+        raise InputError("expected the same password twice, found two different ones")
     return password

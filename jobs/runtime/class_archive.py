@@ -1,4 +1,6 @@
-"""Write the archive of Spark's classes (Application Class-Data Sharing, JEP 350), which a JVM loads at its start."""
+"""Write the archive of Spark's classes (Application Class-Data Sharing, JEP 350), which a JVM loads at its
+start.
+"""
 
 import os
 import shutil
@@ -21,8 +23,8 @@ def write_class_archive(home: Path) -> bool:
     """Write the archive of the classes that a Spark session loads, beside the home's wrapper.
 
     Returns:
-        Whether it was written: not for a Java that is not wrapped, and not where Spark fails to run. Spark works
-        without the archive; each session then starts some 4 s later.
+        Whether it was written: not for a Java that is not wrapped, and not where Spark fails to run. Spark
+        works without the archive; each session then starts some 4 s later.
     """
     if home.parent != SHARED_DIR / "java":  # never write into a Java of somebody else
         return False
@@ -59,8 +61,8 @@ def write_class_archive(home: Path) -> bool:
 def _workload_command(scratch: str) -> list[str]:
     """Return the command that runs a small Spark job.
 
-    spark-submit and not Python starts the session, because the JVM writes the archive only after Python has ended,
-    and the command has to last until then.
+    spark-submit and not Python starts the session, because the JVM writes the archive only after Python has
+    ended, and the command has to last until then.
     """
     return [
         str(PYSPARK / "bin" / "spark-submit"),

@@ -1,4 +1,7 @@
-"""A small Spark job that loads the classes a session of Segue needs: run once at set-up to write the class archive."""
+"""A small Spark job that loads the classes a session of Segue needs.
+
+Run once at set-up to write the class archive.
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""The embedded MongoDB: mongo-java-server, which speaks MongoDB's protocol, with its data in the lake (see `embedded.py`)."""
+"""The embedded MongoDB: mongo-java-server, which speaks MongoDB's protocol, with its data in the lake.
+
+`embedded_server.py` starts, shares and stops it. Its store is H2's MVStore, one file, written by
+append and compacted in the background.
+"""
 
 import logging
 import os
@@ -13,49 +17,54 @@ from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JJavaError
 from pymongo.errors import PyMongoError
 
-from jobs.runtime import embedded_server
+from jobs.runtime import embedded_server, jvm_gateway
 
 log = logging.getLogger("segue")
 
 _JAVA_OPTIONS = [
-    # A find or a count without `_id` brings the whole collection to the heap: 60,000 tracks with their features (7 KB
-    # each) need 1.7 GB for it. Less than a quarter of the memory would be a limit on the library, more would not do
-    # beside Spark. What is not needed is not taken: 200 MB for a small library, with this collector.
+    # A find or a count without `_id` loads the whole collection: 60,000 tracks with their features (7 KB
+    # each) need 1.7 GB of heap. Less than a quarter of the memory would limit the size of a library, more
+    # does not fit beside Spark. With this collector the heap grows only as needed: 200 MB for a small
+    # library.
     "-XX:MaxRAMPercentage=25",
-    # A VM begins with a 64th of the machine's memory, and fills it with garbage before it looks.
+    # By default a VM starts with a 64th of the machine's memory, and fills it before it collects garbage.
     "-Xms64m",
     "-XX:+UseSerialGC",
-    # Otherwise it lives on with its port open and answers no more.
+    # Otherwise the process lives on with its port open and does not answer.
     "-XX:+ExitOnOutOfMemoryError",
-    # What the VM itself has to say belongs in the log: stdout is for the gateway's port and token.
+    # The VM's own messages go to the log: stdout is for the gateway's port and token.
     "-XX:+DisplayVMOutputToStderr",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 ]
 
-# Documents are written together: after so many milliseconds, or KiB.
-_COMMIT_MS, _BUFFER_KB = 10, 1_024
+# Documents are written to the file after this many milliseconds, or KiB.
+_COMMIT_INTERVAL_MS = 10
+_WRITE_BUFFER_KIB = 1_024
 
-# Bytes of a page. A document that comes alone rewrites its page: with H2's own 16 KB a play takes the stream a fifth longer.
-_PAGE = 4_096
+# Size of a page in bytes. A write of one document rewrites its page: with H2's default of 16 KiB the stream
+# needs a fifth more time per play.
+_PAGE_BYTES = 4_096
 
-# Milliseconds for which the file keeps what has been replaced. With H2's own 45,000 it is six times as large.
+# The file keeps replaced pages this long. With H2's default of 45,000 ms it is six times as large.
 _RETENTION_MS = 10_000
 
-# Percent of the file that is valid, below which the store moves what is. With H2's own 90 it writes some nine bytes for each
-# one that is replaced, as long as anything is: with a million listeners it is not done with that (docs/growth.md).
-_FILL = 50
+# The store compacts the file while less than this share of it (in percent) is in use. With H2's default of 90
+# it writes some nine bytes for each byte replaced, as long as there are writes; with a million users it never
+# ends (docs/benchmarks/).
+_MIN_FILL_PERCENT = 50
 
-# States of the store, at most one each _COMMIT_MS, that a find over a whole collection can outlast: it reads what was there
-# when it began, while what has been replaced is cleared away behind it ("Chunk not found", with H2's own 5 after 50 ms).
-_STATES = 400
+# Versions of the store, one per commit at most, that stay readable. A find over a whole collection reads the
+# version that was current when it began; with H2's default of 5 its pages are gone after 50 ms ("Chunk not
+# found").
+_READABLE_VERSIONS = 400
 
-# Error codes of org.h2.mvstore.DataUtils that say nothing about the file's contents: writing failed, locked.
-_NOT_DAMAGE = (2, 7)
+# Error codes of org.h2.mvstore.DataUtils that do not mean a damaged file: 2 writing failed, 7 file locked.
+_CODES_WITHOUT_DAMAGE = (2, 7)
 
 
 @contextmanager
 def mongo_uri(uri: str | None, lake: Path) -> Iterator[str]:
-    """Give the address of MongoDB: `uri`, or where it is None an embedded server's, with its data in the lake."""
+    """Give the address of MongoDB: `uri`, or, if it is None, that of the lake's embedded server."""
     if uri is not None:
         yield uri
         return
@@ -65,17 +74,20 @@ def mongo_uri(uri: str | None, lake: Path) -> Iterator[str]:
 
 @contextmanager
 def embedded_mongo(data: Path) -> Iterator[str]:
-    """Give the address of the embedded server over `data`: the one that runs, or one started now."""
+    """Give the address of the embedded server over `data`, which is started if it does not run."""
     with embedded_server.connect_or_start(MONGO, data) as uri:
         yield uri
 
 
-def _answers(uri: str) -> bool:
-    """Ask for a document: a server out of memory keeps its port open and even answers a ping."""
-    limit = embedded_server.ANSWER_LIMIT_S * 1000
+def _is_answering(uri: str) -> bool:
+    """Return whether the server finds a document.
+
+    Out of memory it keeps its port open and even answers a ping.
+    """
+    limit_ms = embedded_server.ANSWER_LIMIT_S * 1000
     try:
         with pymongo.MongoClient[dict[str, Any]](
-            uri, serverSelectionTimeoutMS=limit, socketTimeoutMS=limit, connectTimeoutMS=limit
+            uri, serverSelectionTimeoutMS=limit_ms, socketTimeoutMS=limit_ms, connectTimeoutMS=limit_ms
         ) as client:
             client.admin.command("ping")
             client.get_default_database()["state"].find_one({"_id": "champion"})
@@ -85,45 +97,50 @@ def _answers(uri: str) -> bool:
 
 
 def _serve(gateway: JavaGateway, data: Path) -> str:
-    """Open the store and bind the server; return its address."""
+    """Open the store and bind the server to a free port; return its address."""
     backend = _open(gateway.jvm, data / "segue.mv.db")
     server = gateway.jvm.de.bwaldvogel.mongo.MongoServer(backend)
-    # What the last milliseconds held back is written, once nobody is served any more: what the store takes after that write
-    # is acknowledged, and gone.
-    embedded_server.add_shutdown_hook(gateway.jvm, server, "shutdownNow")
+    # On shutdown stop the server, then close the store, which writes what is still in its buffer. In this
+    # order a write that was acknowledged is not lost.
+    jvm_gateway.add_shutdown_hook(gateway.jvm, server, "shutdownNow")
     server.bind("127.0.0.1", 0)
     return f"mongodb://127.0.0.1:{int(server.getLocalAddress().getPort())}/segue"
 
 
 def _open(jvm: Any, file: Path) -> Any:
-    """Open the store; a damaged one is set aside, since all that it holds is in the lake."""
+    """Open the store.
+
+    A damaged file is renamed and an empty one created: everything in it can be rebuilt from the lake.
+    """
     try:
-        return _backend(jvm, file)
+        return _open_backend(jvm, file)
     except Py4JJavaError as error:
         code = getattr(error.java_exception, "getErrorCode", lambda: 0)()
-        if code in _NOT_DAMAGE or not os.access(file, os.R_OK | os.W_OK):
+        if code in _CODES_WITHOUT_DAMAGE or not os.access(file, os.R_OK | os.W_OK):
             raise
         number = 1 + len(list(file.parent.glob(f"{file.name}.damaged-*")))
-        aside = file.with_name(f"{file.name}.damaged-{number}")
-        file.rename(aside)
-        log.warning(
-            "%s is damaged: it is now %s, and the store starts empty; publish again", file, aside.name
-        )
-        return _backend(jvm, file)
+        renamed = file.with_name(f"{file.name}.damaged-{number}")
+        file.rename(renamed)
+        message = "%s is damaged: renamed to %s, and the store starts empty; run `segue publish` to fill it"
+        log.warning(message, file, renamed.name)
+        return _open_backend(jvm, file)
 
 
-def _backend(jvm: Any, file: Path) -> Any:
-    """Open a store that a kill -9 takes back by some milliseconds at most, to a state that it was in.
+def _open_backend(jvm: Any, file: Path) -> Any:
+    """Open the file so that a kill -9 loses at most the last milliseconds of writes, in their order.
 
-    Everything in it follows from the lake, and who writes to it looks at the start whether it is there; a document
-    written for itself would cost six times as much. As H2 does by itself, the last second of writes would be lost.
+    Everything in the store follows from the lake, and each writer checks at its start whether it is complete.
+    Writing every document at once would cost six times as much; with H2's defaults the last second of writes
+    would be lost.
     """
     builder = getattr(jvm.org.h2.mvstore, "MVStore$Builder")
-    settings = builder().fileName(str(file)).autoCommitBufferSize(_BUFFER_KB).pageSplitSize(_PAGE)
-    store = settings.autoCompactFillRate(_FILL).compress().open()
+    settings = (
+        builder().fileName(str(file)).autoCommitBufferSize(_WRITE_BUFFER_KIB).pageSplitSize(_PAGE_BYTES)
+    )
+    store = settings.autoCompactFillRate(_MIN_FILL_PERCENT).compress().open()
     store.setRetentionTime(_RETENTION_MS)
-    store.setVersionsToKeep(_STATES)
-    store.setAutoCommitDelay(_COMMIT_MS)
+    store.setVersionsToKeep(_READABLE_VERSIONS)
+    store.setAutoCommitDelay(_COMMIT_INTERVAL_MS)
     try:
         return jvm.de.bwaldvogel.mongo.backend.h2.H2Backend(store)
     except Py4JJavaError:
@@ -132,7 +149,12 @@ def _backend(jvm: Any, file: Path) -> Any:
 
 
 MONGO = embedded_server.EmbeddedServer(
-    "mongo", "MongoDB", "mongo", lambda data: _JAVA_OPTIONS, _serve, _answers
+    name="mongo",
+    title="MongoDB",
+    jars="mongo",
+    options=lambda data: _JAVA_OPTIONS,
+    serve=_serve,
+    is_answering=_is_answering,
 )
 
 

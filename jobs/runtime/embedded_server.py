@@ -1,13 +1,24 @@
-"""What a laptop has instead of servers: a program of Java over a folder of the lake, in a JVM of its own.
+"""A server that runs in a JVM over a folder of the lake, shared by all processes that need it.
 
-One server per folder, used by every process of this machine that asks, stopped by the last to leave. Four small files
-see to it, here for the program `mongo` (`local.py`); `kafka` is in `broker.py`:
+There is one server per folder. The first process that needs it starts it, later ones connect, the last one
+stops it:
 
-- `mongo.lock`: held while somebody comes or goes;
-- `mongo.users`: locked, shared, by everyone inside, so that the last to leave knows;
-- `mongo.alive`: a named pipe, the JVM's stdin. Everyone inside holds its other end open: when the last of them is gone,
-  be it by kill -9, the JVM reads the pipe's end and exits;
-- `mongo.json`: the address and the process id, believed only when the pipe has a reader and the server answers.
+                    start                    answers
+    no server ───────────────▶ starting ───────────────▶ running ◀──┐ connect, release
+        ▲                         │                         │  └────┘
+        │      fails: kill        │                         │ the last process releases it, or all have died,
+        ├─────────────────────────┘                         │ or it does not answer
+        │                     JVM has ended                 ▼
+        └────────────────────────────────────────────── stopping
+
+Five files in the folder, here those of `mongo` (embedded_mongo.py; `kafka` is in embedded_kafka.py):
+
+- `mongo.lock`: locked while a process connects, starts or releases;
+- `mongo.users`: locked, shared, by every connected process, so that the last one knows that it is the last;
+- `mongo.alive`: a named pipe, the JVM's stdin. Every connected process holds the write end open. When the
+  last of them has gone, even by kill -9, the JVM reads the end of the pipe and exits;
+- `mongo.json`: address and process id, valid only if the pipe has a reader and the server answers;
+- `mongo.log`: stderr of the JVM.
 """
 
 import fcntl
@@ -18,81 +29,103 @@ import select
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import psutil
-import py4j.java_gateway
 from filelock import FileLock, Timeout
-from py4j.java_gateway import GatewayParameters, JavaGateway
-from py4j.protocol import Py4JError, Py4JJavaError
+from py4j.java_gateway import JavaGateway
 
 from jobs import paths
 from jobs.errors import StepError
-from jobs.runtime import jars, java
+from jobs.runtime import jars, jvm_gateway
 
 log = logging.getLogger("segue")
 
-# Seconds: a start takes 1.5 on an idle machine, Kafka's 4; a stop 0.1, Kafka's 1; an answer milliseconds.
-START_LIMIT_S, _STOP_LIMIT_S, ANSWER_LIMIT_S = 60, 10, 5
+# A start takes 1.5 s on an idle machine, Kafka's 4 s.
+START_LIMIT_S = 60
 
-# Seconds between two looks at the server by who keeps it up.
+# A stop takes 0.1 s, Kafka's 1 s.
+_STOP_LIMIT_S = 10
+
+# An answer takes milliseconds.
+ANSWER_LIMIT_S = 5
+
+# How often `serve_forever` asks the server.
 _POLL_INTERVAL_S = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EmbeddedServer:
-    """A server that Java runs: its short name and the one in messages, its jars, what it is started with and asked."""
+    """A kind of server."""
 
+    # Short name: prefix of its files.
     name: str
+    # Name in messages.
     title: str
+    # Group of `spark_conf/jars.lock`.
     jars: str
+    # Java's options for a folder.
     options: Callable[[Path], list[str]]
-    # Starts the server over the folder in the JVM of the gateway, and returns its address.
+    # Starts the server over the folder in the JVM of the gateway; returns its address.
     serve: Callable[[JavaGateway, Path], str]
-    # Tells whether the server at an address does its work; an open port is not enough.
-    answers: Callable[[str], bool]
+    # Whether the server at an address does its work; an open port is not enough.
+    is_answering: Callable[[str], bool]
 
     def process_marker(self, data: Path) -> str:
-        """Return the word of the command line that tells whose JVM it is."""
+        """Return the argument on the JVM's command line that identifies the server of a folder."""
         return f"-Dsegue.{self.name}={data.absolute()}"
 
-    def file(self, data: Path, kind: str) -> Path:
-        """Return one of the program's files: lock, users, alive, json or log."""
-        return data / f"{self.name}.{kind}"
+    def file(self, data: Path, suffix: str) -> Path:
+        """Return one of the server's files: lock, users, alive, json or log."""
+        return data / f"{self.name}.{suffix}"
+
+
+class ServerState(NamedTuple):
+    """The content of the state file."""
+
+    address: str
+    pid: int
 
 
 @contextmanager
-def connect_or_start(program: EmbeddedServer, data: Path) -> Iterator[str]:
-    """Give the address of the server over `data`: the one that runs, or one started now."""
+def connect_or_start(server: EmbeddedServer, data: Path) -> Iterator[str]:
+    """Give the address of the server over `data`, which is started if it does not run.
+
+    Raises:
+        StepError: it does not start; the message has the end of its log.
+    """
     paths.make_private_dir(data)
-    lock = program.file(data, "lock")
+    lock = server.file(data, "lock")
+    limit_s = START_LIMIT_S + _STOP_LIMIT_S
     try:
-        with FileLock(lock, timeout=START_LIMIT_S + _STOP_LIMIT_S):
-            stay = _join(program, data) or _start(program, data)
+        with FileLock(lock, timeout=limit_s):
+            lease = _connect(server, data) or _start(server, data)
     except Timeout as error:
         raise StepError(
-            f"{data}: expected the embedded {program.title} to start, found another process starting or stopping it for "
-            f"{START_LIMIT_S + _STOP_LIMIT_S} s; see who holds {lock} and run the command again"
+            f"{data}: expected the embedded {server.title} to start, "
+            f"found another process starting or stopping it for {limit_s} s; "
+            f"find the process that holds {lock} and run the command again"
         ) from error
     try:
-        yield stay.address
+        yield lease.state.address
     finally:
-        stay.release()
+        lease.release()
 
 
 class _Lease:
-    """One user's hold on a server: the pipe's end, which keeps it alive, and a share of the users' file."""
+    """One process's connection to a server: the pipe's write end, and a shared lock on the users' file."""
 
-    def __init__(self, program: EmbeddedServer, data: Path) -> None:
-        self.program, self.data, self.address, self.pid = program, data, "", 0
-        # ENXIO where nobody reads: no server.
-        self._pipe = os.open(program.file(data, "alive"), os.O_WRONLY | os.O_NONBLOCK)
-        self._users = os.open(program.file(data, "users"), os.O_RDWR | os.O_CREAT, 0o600)
+    def __init__(self, server: EmbeddedServer, data: Path) -> None:
+        """Open both. OSError (ENXIO) if the pipe has no reader: there is no server."""
+        self.state = ServerState("", 0)
+        self._server = server
+        self._data = data
+        self._pipe = os.open(server.file(data, "alive"), os.O_WRONLY | os.O_NONBLOCK)
+        self._users = os.open(server.file(data, "users"), os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._users, fcntl.LOCK_SH)
 
     def close(self) -> None:
@@ -100,203 +133,168 @@ class _Lease:
         os.close(self._users)
 
     def is_last(self) -> bool:
-        """Tell whether nobody else is inside; asked while the lock is held, so that nobody comes meanwhile."""
+        """Return whether no other process is connected.
+
+        The caller holds the lock, so that none connects meanwhile.
+        """
         try:
             fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         finally:
-            fcntl.flock(self._users, fcntl.LOCK_SH)  # a try that fails has let go of it
+            fcntl.flock(self._users, fcntl.LOCK_SH)  # a failed attempt has released the shared lock
         return True
 
     def release(self) -> None:
-        """Let go; the last one stops the server, and waits, so that the next does not meet it half dead."""
-        lock = FileLock(self.program.file(self.data, "lock"), timeout=_STOP_LIMIT_S)
+        """Disconnect.
+
+        The last process stops the server and waits, so that the next one does not meet it half dead.
+        """
+        lock = FileLock(self._server.file(self._data, "lock"), timeout=_STOP_LIMIT_S)
         with suppress(Timeout), lock:
             if self.is_last():
                 self.stop()
         self.close()
 
     def stop(self) -> None:
-        """End the server: by a line on its stdin, else by a signal, once the process is known to be the server."""
+        """Stop the server.
+
+        By a line on its stdin, then by SIGKILL if the process id is still that of the server.
+        """
         with suppress(BrokenPipeError):
             os.write(self._pipe, b"\n")
-        if not self._gone(_STOP_LIMIT_S):
+        if not self._wait_until_gone(_STOP_LIMIT_S):
             with suppress(psutil.NoSuchProcess):
-                process = psutil.Process(self.pid)
-                if self.program.process_marker(self.data) in process.cmdline():
+                process = psutil.Process(self.state.pid)
+                if self._server.process_marker(self._data) in process.cmdline():
                     process.kill()
-            self._gone(_STOP_LIMIT_S)
-        self.program.file(self.data, "json").unlink(missing_ok=True)
+            self._wait_until_gone(_STOP_LIMIT_S)
+        self._server.file(self._data, "json").unlink(missing_ok=True)
 
-    def _gone(self, seconds: float) -> bool:
+    def _wait_until_gone(self, seconds: float) -> bool:
+        """Wait until the pipe has no reader, that is, the JVM has ended.
+
+        Return whether that happened in time.
+        """
         poll = select.poll()
-        poll.register(self._pipe, 0)  # nothing but the error that a pipe without a reader has
+        poll.register(self._pipe, 0)  # no event but the error that a pipe without a reader reports
         return bool(poll.poll(seconds * 1000))
 
 
-def read_state(program: EmbeddedServer, data: Path) -> tuple[str, int] | None:
-    """Return address and process id as the server's state file has them; None where there is no such file."""
+def read_state(server: EmbeddedServer, data: Path) -> ServerState | None:
+    """Return address and process id from the state file, or None if there is none."""
     try:
-        found = json.loads(program.file(data, "json").read_text())
-        return str(found["uri"]), int(found["pid"])
+        state = json.loads(server.file(data, "json").read_text())
+        return ServerState(str(state["uri"]), int(state["pid"]))
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def is_running(program: EmbeddedServer, data: Path) -> bool:
-    """Tell whether the process of the state file lives, without asking the server."""
-    found = read_state(program, data)
+def is_running(server: EmbeddedServer, data: Path) -> bool:
+    """Return whether the process of the state file lives, without asking the server."""
+    state = read_state(server, data)
     with suppress(psutil.NoSuchProcess):
-        return found is not None and psutil.Process(found[1]).status() != psutil.STATUS_ZOMBIE
+        return state is not None and psutil.Process(state.pid).status() != psutil.STATUS_ZOMBIE
     return False
 
 
-def _join(program: EmbeddedServer, data: Path) -> _Lease | None:
-    """Hold on to the server that runs, if one runs; one that does not answer is ended, and one that nobody held until now.
+def _connect(server: EmbeddedServer, data: Path) -> _Lease | None:
+    """Connect to the running server; None if there is none.
 
-    That one has seen the pipe's end, or may have: it still answers while it ends, and would forget what it is told.
+    A server that does not answer is stopped. So is one that no process was connected to: it may have read the
+    end of the pipe, and then still answers while it shuts down, and loses what is written to it.
     """
-    found = read_state(program, data)
-    if found is None:
+    state = read_state(server, data)
+    if state is None:
         return None
     try:
-        stay = _Lease(program, data)
+        lease = _Lease(server, data)
     except OSError:
         return None
-    stay.address, stay.pid = found
-    alone = stay.is_last()
-    if not alone and program.answers(stay.address):
-        return stay
-    if not alone:
-        log.warning(
-            "%s: the embedded %s (process %d) does not answer: starting it again",
-            data,
-            program.title,
-            stay.pid,
-        )
-    stay.stop()
-    stay.close()
+    lease.state = state
+    abandoned = lease.is_last()
+    if not abandoned and server.is_answering(state.address):
+        return lease
+    if not abandoned:
+        message = "%s: the embedded %s (process %d) does not answer: restarting it"
+        log.warning(message, data, server.title, state.pid)
+    lease.stop()
+    lease.close()
     return None
 
 
-def _start(program: EmbeddedServer, data: Path) -> _Lease:
+def _start(server: EmbeddedServer, data: Path) -> _Lease:
     """Start a JVM on the pipe and the server in it; every wait is bounded."""
-    deadline = time.monotonic() + START_LIMIT_S
-    pipe = program.file(data, "alive")
-    if not pipe.is_fifo():
-        os.mkfifo(pipe, 0o600)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with suppress(BlockingIOError):
-        os.read(reader, 4096)  # a line that the server before this one was too far gone to read
-    os.set_blocking(reader, True)
-    stay = _Lease(program, data)
+    reader = _open_pipe(server, data)
+    lease = _Lease(server, data)
     try:
-        process = _launch(program, data, reader)
+        process = jvm_gateway.launch(
+            [*server.options(data), server.process_marker(data)],
+            jars.jar_files(server.jars),
+            stdin=reader,
+            log_file=server.file(data, "log"),
+        )
     except BaseException:
-        stay.close()
+        lease.close()
         raise
     finally:
         os.close(reader)
     try:
-        port, token = (_line(process, deadline) for _ in range(2))
-        if not port.isdigit():
-            raise ValueError(f"Java saying: {port}: {token}")
-        stay.pid, stay.address = process.pid, _serve(program, data, int(port), token, deadline)
-        if not program.answers(stay.address):
-            raise ValueError("no answer to a query")
-        _write(program.file(data, "json"), json.dumps({"uri": stay.address, "pid": stay.pid}))
+        lease.state = _configure(server, data, process)
     except BaseException as error:
         process.kill()
         process.wait()
-        stay.close()
-        if isinstance(error, ValueError | OSError | Py4JError):
-            raise StepError(_failure(program, data, error)) from error
+        lease.close()
+        if isinstance(error, jvm_gateway.JvmError | OSError | ValueError):
+            raise StepError(_failure(server, data, error)) from error
         raise
-    return stay
+    return lease
 
 
-def _launch(program: EmbeddedServer, data: Path, stdin: int) -> "subprocess.Popen[bytes]":
-    paths = [py4j.java_gateway.find_jar_path(), *map(str, jars.jar_files(program.jars))]
-    command = [str(java.java_home() / "bin" / "java"), *program.options(data), program.process_marker(data)]
-    command += [
-        "-cp",
-        os.pathsep.join(paths),
-        "py4j.GatewayServer",
-        "--die-on-broken-pipe",
-        "--enable-auth",
-        "0",
-    ]
-    with program.file(data, "log").open("wb") as log_file:
-        # A session of its own: Ctrl-C is for the command, which stops the server when it is done with it.
-        return subprocess.Popen(
-            command, stdin=stdin, stdout=subprocess.PIPE, stderr=log_file, start_new_session=True
-        )
+def _open_pipe(server: EmbeddedServer, data: Path) -> int:
+    """Create the pipe if need be; return its read end, emptied.
+
+    A killed server may have left a line unread.
+    """
+    pipe = server.file(data, "alive")
+    if not pipe.is_fifo():
+        os.mkfifo(pipe, 0o600)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        os.read(reader, 4096)
+    os.set_blocking(reader, True)
+    return reader
 
 
-def _line(process: "subprocess.Popen[bytes]", deadline: float) -> str:
-    """Read one line of what the JVM says at its start: the gateway's port, then its token."""
-    assert process.stdout is not None
-    line = b""
-    while not line.endswith(b"\n"):
-        if not select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
-            raise ValueError(f"nothing after {START_LIMIT_S} s")
-        read = os.read(process.stdout.fileno(), 1)
-        if not read:
-            raise ValueError("that Java has ended")
-        line += read
-    return line.decode().strip()
-
-
-def _serve(program: EmbeddedServer, data: Path, gateway_port: int, token: str, deadline: float) -> str:
-    """Start the server through py4j; return its address. The gateway is closed for good after it."""
-    parameters = GatewayParameters(
-        address="127.0.0.1",
-        port=gateway_port,
-        auth_token=token,
-        read_timeout=max(1.0, deadline - time.monotonic()),
+def _configure(server: EmbeddedServer, data: Path, process: "subprocess.Popen[bytes]") -> ServerState:
+    """Start the server in the JVM, check that it answers, write the state file."""
+    address = jvm_gateway.configure(
+        process, lambda gateway: server.serve(gateway, data), limit_s=START_LIMIT_S
     )
-    gateway = JavaGateway(gateway_parameters=parameters)
-    try:
-        return program.serve(gateway, data)
-    except Py4JJavaError as error:  # what it says is in Java, and gone with the gateway
-        raise ValueError(str(error.java_exception)) from error
-    finally:
-        gateway.shutdown()
+    if not server.is_answering(address):
+        raise jvm_gateway.JvmError("no answer to a query")
+    state = json.dumps({"uri": address, "pid": process.pid})
+    paths.atomic_write(server.file(data, "json"), state, mode=0o600, fsync=False)
+    return ServerState(address, process.pid)
 
 
-def add_shutdown_hook(jvm: Any, target: Any, method: str) -> None:
-    """Have the JVM call a method when it ends, however it ends, but for a kill -9."""
-    closing = jvm.java.beans.EventHandler.create(
-        jvm.java.lang.Class.forName("java.lang.Runnable"), target, method
-    )
-    jvm.java.lang.Runtime.getRuntime().addShutdownHook(jvm.java.lang.Thread(closing))
-
-
-def _write(path: Path, text: str) -> None:
-    scratch = path.with_suffix(".new")
-    scratch.write_text(text)
-    scratch.chmod(0o600)
-    scratch.replace(path)
-
-
-def _failure(program: EmbeddedServer, data: Path, error: Exception) -> str:
-    file = program.file(data, "log")
+def _failure(server: EmbeddedServer, data: Path, error: Exception) -> str:
+    """Return the error message for a failed start, with the end of the JVM's log."""
+    file = server.file(data, "log")
     lines = file.read_text(errors="replace").split("\n") if file.exists() else []
-    said = " | ".join(line.strip() for line in lines if line.strip())[-600:] or "nothing"
-    what = str(error).replace("\n", " ")[:300]
-    return (
-        f"{data}: expected the embedded {program.title} to start, found {what}; its log ({file}) ends: {said}"
-    )
+    log_end = " | ".join(line.strip() for line in lines if line.strip())[-600:] or "nothing"
+    found = str(error).replace("\n", " ")[:300]
+    expected = f"expected the embedded {server.title} to start"
+    return f"{data}: {expected}, found {found}; its log ({file}) ends: {log_end}"
 
 
-def serve_forever(program: EmbeddedServer, data: Path) -> None:
-    """Hold on to the server over `data` until this process is told to end: what `segue up` runs."""
-    told = threading.Event()
+def serve_forever(server: EmbeddedServer, data: Path) -> None:
+    """Keep the server over `data` running until SIGTERM or SIGINT: what `segue up` starts."""
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
-    while not told.is_set():
-        with connect_or_start(program, data) as address:
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.is_set():
+        with connect_or_start(server, data) as address:
             log.info("%s", address)
-            while not told.wait(_POLL_INTERVAL_S) and program.answers(address):
+            while not stop.wait(_POLL_INTERVAL_S) and server.is_answering(address):
                 pass

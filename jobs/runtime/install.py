@@ -1,4 +1,7 @@
-"""Prepare Java, the jars and the class archive, so that later starts need no network: `python -m jobs.runtime.install`."""
+"""Prepare Java, the jars and the class archive, so that later starts need no network.
+
+`python -m jobs.runtime.install`.
+"""
 
 import sys
 

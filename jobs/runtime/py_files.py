@@ -1,4 +1,7 @@
-"""Pack Segue into one zip for `spark-submit --py-files`: what a cluster's executors import, who see no folder of ours."""
+"""Zip the package `jobs` for `spark-submit --py-files`: a cluster's executors import Segue from that zip.
+
+python -m jobs.runtime.py_files segue.zip
+"""
 
 import sys
 import zipfile
@@ -8,7 +11,7 @@ from jobs.paths import PACKAGE
 
 
 def write_zip(target: Path) -> None:
-    """Write the zip of every module of `jobs`; the same modules make the same bytes."""
+    """Write every module of `jobs` to a zip; the same modules give the same bytes."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(PACKAGE.rglob("*.py")):
             archive.writestr(zipfile.ZipInfo(str(path.relative_to(PACKAGE.parent))), path.read_bytes())

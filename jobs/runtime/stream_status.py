@@ -1,4 +1,7 @@
-"""How the stream is: a small file in the lake that it rewrites every two seconds, as lines for people and for Prometheus."""
+"""How the stream is.
+
+A small file in the lake that it rewrites every two seconds, as lines for people and for Prometheus.
+"""
 
 import json
 import os
@@ -12,7 +15,10 @@ _SILENT_S = 120
 
 
 def write(lake: Path, figures: dict[str, Any], progress: dict[str, Any] | None) -> None:
-    """Keep the stream's own figures and Spark's: rows per second, batch time, and how many messages still wait."""
+    """Keep the stream's own figures and Spark's.
+
+    Rows per second, batch time, and how many messages still wait.
+    """
     file = lake / "stream" / "status.json"
     scratch = file.with_suffix(".new")
     scratch.write_text(json.dumps({"pid": os.getpid(), "at": time.time(), **figures, **_of_spark(progress)}))

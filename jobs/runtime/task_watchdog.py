@@ -1,4 +1,7 @@
-"""A Spark job that Airflow has submitted ends with its task: else a killed task's job keeps the lake from its own retry."""
+"""End a Spark job when its Airflow task ends.
+
+The job of a killed task would keep the lake locked against the retry.
+"""
 
 import logging
 import os
@@ -11,24 +14,27 @@ import psutil
 
 log = logging.getLogger("segue")
 
-# What the JVM runs that has started a job.
+# The main class of the JVM that submits a Spark job.
 SUBMIT_CLASS = "org.apache.spark.deploy.SparkSubmit"
 
-# Seconds between two looks at the task.
 _POLL_INTERVAL_S = 2.0
 
 
-def end_with_task(task: int) -> None:
-    """End this job, its JVM with it, once the process of its task has ended; at once where it ended while the JVM started."""
+def end_with_task(task_pid: int) -> None:
+    """End this job and its JVM once the process of its task has ended, also if that was before the JVM had
+    started.
+
+    Does nothing unless spark-submit started this process: the variable with the task's process id is
+    inherited by everything a job starts, an embedded server too.
+    """
     with suppress(psutil.NoSuchProcess):
         jvm = psutil.Process().parent()
-        # The task's number is inherited by whatever the job starts, an embedded store too.
         if jvm is not None and SUBMIT_CLASS in jvm.cmdline():
-            # Not its parent alone: spark-submit may be a script of somebody's own, which waits for it.
-            holder = next((process for process in jvm.parents() if process.pid == task), None)
-            if holder is None:
+            # All ancestors, not only the parent: spark-submit may be a script that waits for the JVM.
+            task = next((process for process in jvm.parents() if process.pid == task_pid), None)
+            if task is None:
                 _end(jvm)
-            threading.Thread(target=_watch, args=(holder, jvm), name="lifeline", daemon=True).start()
+            threading.Thread(target=_watch, args=(task, jvm), name="task-watchdog", daemon=True).start()
 
 
 def _watch(task: psutil.Process, jvm: psutil.Process) -> None:
@@ -39,7 +45,7 @@ def _watch(task: psutil.Process, jvm: psutil.Process) -> None:
 
 
 def _end(jvm: psutil.Process) -> NoReturn:
-    log.error("the task that started this job was killed, and the job ends; its retry goes on from here")
+    log.error("the Airflow task of this job was killed: ending the job; the task's retry resumes it")
     with suppress(psutil.NoSuchProcess):
         jvm.kill()
     os._exit(1)

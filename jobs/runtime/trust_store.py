@@ -1,4 +1,7 @@
-"""Java options to trust the certificates that Python trusts: a company's proxy has its certificate in SSL_CERT_FILE."""
+"""Java options to trust the certificates that Python trusts.
+
+A company's proxy has its certificate in SSL_CERT_FILE.
+"""
 
 import os
 import ssl

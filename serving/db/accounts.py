@@ -73,17 +73,17 @@ class Accounts:
         """Tell whether there is a user at all."""
         return bool(self._database.fetch_all("SELECT 1 FROM users LIMIT 1"))
 
-    def add(self, name: str, password: str, *, admin: bool = False, again: bool = False) -> None:
+    def add(self, name: str, password: str, *, admin: bool = False, restore: bool = False) -> None:
         """Add a user; InputError for a name or password that cannot be one, or a name that is taken.
 
         A removed user's likes and plays are still there under that name: only `again`, for the same person, adds it.
         """
         validate_name(name)
         validate_password(password)
-        if not again and self._database.fetch_all("SELECT 1 FROM removed WHERE name = ?", name):
+        if not restore and self._database.fetch_all("SELECT 1 FROM removed WHERE name = ?", name):
             raise InputError(
                 f"expected a name that nobody has had, found {name!r}, whose likes and plays were kept when it was removed; "
-                f"if it is the same person: segue user add {name} --again"
+                f"if it is the same person: segue user add {name} --restore"
             )
         hashed = self._hasher.hash(password)
         try:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from jobs.runtime import supervisor
+from jobs.runtime import airflow_environment, supervisor
 from tests.faults import invariants
 from tests.faults.network_proxy import Proxy
 from tests.services.conftest import SEGUE, environment
@@ -48,11 +48,11 @@ def server(lake: Path) -> Iterator[int]:
         {name: free_port() for name in ("serving", "airflow", "mlflow")},
     )
     service = next(service for service in supervisor.define_services(home, ports) if service.name == "mlflow")
-    variables = supervisor.airflow_environment(home, ports, master="local[2]", library=None)
+    variables = airflow_environment.service_environment(home, ports, master="local[2]", library=None)
     with (lake / "mlflow.out").open("wb") as out:
         process = subprocess.Popen(service.command, env=variables, stdout=out, stderr=out)
     try:
-        if not invariants.wait_until(lambda: _answers(str(service.health)), 120):
+        if not invariants.wait_until(lambda: _answers(str(service.health_url)), 120):
             raise SystemExit(f"MLflow did not start; see {lake}/mlflow.out")
         yield ports["mlflow"]
     finally:

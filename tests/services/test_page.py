@@ -518,7 +518,7 @@ def users(page, serving):
     with closing(Database(serving.lake.root)) as ledger:  # as `segue user add` does
         accounts = Accounts(ledger)
         for name in ("anna", "bert"):
-            accounts.add(name, "a good password", again=True)
+            accounts.add(name, "a good password", restore=True)
         yield
         for name in ("anna", "bert"):
             accounts.remove(name)

@@ -1,5 +1,6 @@
 """A real cluster's locks: a broker that takes nobody but by TLS and a password. All our clients get through, no other does."""
 
+import dataclasses
 import ipaddress
 import json
 import subprocess
@@ -82,14 +83,12 @@ def secured(tmp_path_factory):
     ca = certificate(lake.root / "kafka")
     given = {"PROTOCOL": "SASL_SSL", "CA": str(ca), "MECHANISM": "PLAIN", "USER": USER, "PASSWORD": PASSWORD}
     opened = {f"SEGUE_KAFKA_{name}": value for name, value in given.items()}
-    program = embedded_server.EmbeddedServer(
-        "kafka", "Kafka", "kafka", embedded_kafka._options, embedded_kafka._serve, lambda address: True
-    )
+    server = dataclasses.replace(embedded_kafka.KAFKA, is_answering=lambda address: True)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(embedded_kafka, "_SETTINGS", SECURED)
         for name, value in opened.items():
             patched.setenv(name, value)
-        with embedded_server.connect_or_start(program, lake.root / "kafka") as address:
+        with embedded_server.connect_or_start(server, lake.root / "kafka") as address:
             with topics.admin(address) as client:
                 user = UserScramCredentialUpsertion(USER, SCRAM, PASSWORD)
                 assert client.alter_user_scram_credentials([user]) == {USER: None}

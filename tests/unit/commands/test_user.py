@@ -1,4 +1,4 @@
-"""`segue user` as an admin types it."""
+"""`segue user` as an administrator types it."""
 
 import io
 
@@ -11,43 +11,60 @@ from serving.db.database import Database
 
 @pytest.fixture
 def user(tmp_path, monkeypatch, capsys):
-    def run(*words, typed=""):
-        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-        status = main(["user", *words, "--lake", str(tmp_path)])
-        said = capsys.readouterr()
-        return status, said.out + said.err
+    """Return a function that runs `segue user …` and returns its exit status and output."""
+
+    def run(*arguments, stdin=""):
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        status = main(["user", *arguments, "--lake", str(tmp_path)])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
 
     return run
 
 
-def test_users_are_added_listed_changed_and_removed(user, tmp_path):
-    assert user("add", "anna", "--admin", "--password-file", "-", typed="a good password\n") == (
-        0,
-        "user: 1 users\n",
-    )
+def test_user_is_added_listed_changed_and_removed(user, tmp_path):
+    added = user("add", "anna", "--admin", "--password-file", "-", stdin="a good password\n")
+    assert added == (0, "user: 1 users\n")
     assert "anna  admin" in user("list")[1]
-    user("password", "anna", "--password-file", "-", typed="another good one\n")
-    status, said = user("client", "anna", "--label", "phone")
-    ledger = Database(tmp_path)
-    accounts = Accounts(ledger)
-    assert accounts.login("anna", "another good one") and not accounts.login("anna", "a good password")
-    assert status == 0 and accounts.user_by_app_password(said.split()[2]).name == "anna"
-    ledger.close()
+    user("password", "anna", "--password-file", "-", stdin="another good one\n")
+    status, output = user("app-password", "anna", "--label", "phone")
+    database = Database(tmp_path)
+    accounts = Accounts(database)
+    assert accounts.login("anna", "another good one")
+    assert not accounts.login("anna", "a good password")
+    assert status == 0 and accounts.user_by_app_password(output.split()[2]).name == "anna"
+    database.close()
     assert user("remove", "anna") == (0, "user: 0 users\n")
 
 
+def test_removed_user_is_added_again_only_with_restore(user):
+    add = ("add", "anna", "--password-file", "-")
+    user(*add, stdin="a good password\n")
+    user("remove", "anna")
+    status, output = user(*add, stdin="a good password\n")
+    assert status == 2 and "segue user add anna --restore" in output
+    assert user(*add, "--restore", stdin="a good password\n") == (0, "user: 1 users\n")
+
+
 @pytest.mark.parametrize(
-    ("words", "typed", "said"),
+    ("arguments", "stdin", "message"),
     [
-        (["add"], "", "expected a name"),
         (["add", "Ä", "--password-file", "-"], "a good password", "expected a name of 1 to 64"),
         (["add", "anna", "--password-file", "-"], "short", "8 to 200 characters, found 5"),
         (["add", "anna", "--password-file", "/nowhere"], "", "expected a file"),
         (["add", "anna"], "", "expected a terminal"),
         (["remove", "bert"], "", "expected the name of a user"),
-        (["client", "bert"], "", "expected the name of a user"),
+        (["app-password", "bert"], "", "expected the name of a user"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(user, words, typed, said):
-    status, told = user(*words, typed=typed)
-    assert status == 2 and said in told and told.count("\n") == 1
+def test_bad_input_is_one_line_and_exit_2(user, arguments, stdin, message):
+    status, output = user(*arguments, stdin=stdin)
+    assert status == 2 and message in output and output.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["add"], ["app-password"], []])
+def test_missing_name_or_action_is_refused(capsys, arguments):
+    with pytest.raises(SystemExit) as exit_info:
+        main(["user", *arguments])
+    assert exit_info.value.code == 2
+    assert "the following arguments are required" in capsys.readouterr().err

@@ -1,3 +1,5 @@
+"""A lake's processes are found by the marker in their environment."""
+
 import os
 import subprocess
 
@@ -17,13 +19,13 @@ def sleeper(tmp_path):
     process.wait()
 
 
-def test_a_lakes_processes_are_found_by_their_mark(sleeper, tmp_path):
+def test_processes_are_found_by_the_marker(sleeper, tmp_path):
     assert [process.pid for process in processes.find_processes(ServiceHome(tmp_path))] == [sleeper.pid]
     assert processes.find_processes(ServiceHome(tmp_path / "other")) == []
 
 
-def test_a_number_that_is_another_process_now_is_looked_at_anew(sleeper, tmp_path):
+def test_reused_process_id_is_looked_up_again(sleeper, tmp_path):
     (found,) = processes.find_processes(ServiceHome(tmp_path))
-    found._create_time = 1.0  # as of the process that had this number before
+    found._create_time = 1.0  # as if another process had had this id before
     (again,) = processes.find_processes(ServiceHome(tmp_path))
     assert again.create_time() > 1.0

@@ -1,4 +1,4 @@
-"""A job ends with the task that submitted it: task, JVM and job are plain processes here."""
+"""A job ends with the task that submitted it: task, JVM and job are plain Python processes here."""
 
 import subprocess
 import sys
@@ -10,52 +10,55 @@ from jobs.runtime.task_watchdog import SUBMIT_CLASS
 
 JOB = (
     "from jobs.runtime import task_watchdog; import os, time; "
-    "task_watchdog.hold(int(os.environ['TASK'])); print('held', flush=True); time.sleep(600)"
+    "task_watchdog.end_with_task(int(os.environ['TASK'])); print('watching', flush=True); time.sleep(600)"
 )
-RUN = "import os, subprocess, sys, time; os.environ.setdefault('TASK', str(os.getpid())); "
-# A JVM takes seconds to start; here it has started once its task has ended.
-LATE = "print('starting', flush=True)\nwhile os.getppid() == int(os.environ['TASK']): time.sleep(.1)\n"
+PREAMBLE = "import os, subprocess, sys, time; os.environ.setdefault('TASK', str(os.getpid())); "
+# A JVM takes seconds to start; this one starts the job only when its task has ended.
+WAIT_FOR_THE_END_OF_THE_TASK = (
+    "print('starting', flush=True)\nwhile os.getppid() == int(os.environ['TASK']): time.sleep(.1)\n"
+)
 
 
-def started(*words, late=False):
-    """A task, what it has started with these words, and the job below; the task's stdout."""
-    jvm = f"{RUN}{LATE if late else ''}subprocess.run([sys.executable, '-c', {JOB!r}])"
-    task = f"{RUN}subprocess.run([sys.executable, '-c', {jvm!r}, *{words!r}])"
+def start_task(main_class, *, late_jvm=False):
+    """Start a task, which starts a "JVM" with this main class, which starts the job; return the task."""
+    delay = WAIT_FOR_THE_END_OF_THE_TASK if late_jvm else ""
+    jvm = f"{PREAMBLE}{delay}subprocess.run([sys.executable, '-c', {JOB!r}])"
+    task = f"{PREAMBLE}subprocess.run([sys.executable, '-c', {jvm!r}, {main_class!r}])"
     return subprocess.Popen([sys.executable, "-c", task], stdout=subprocess.PIPE)
 
 
 @contextmanager
-def killed(task, said, processes):
-    """Kill the task once what it has started has said this; give the processes that it has left."""
-    below = []
+def killed(task, line, n_descendants):
+    """Kill the task once a descendant has printed this line; give the descendants."""
+    descendants = []
     try:
-        assert task.stdout.readline() == said
-        below = psutil.Process(task.pid).children(recursive=True)
-        assert len(below) == processes
+        assert task.stdout.readline() == line
+        descendants = psutil.Process(task.pid).children(recursive=True)
+        assert len(descendants) == n_descendants
         task.kill()
         task.wait()
-        yield below
+        yield descendants
     finally:
         task.kill()
-        for process in below:
+        for process in descendants:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
 
-def test_a_killed_task_takes_its_jvm_and_its_job_along():
-    with killed(started(SUBMIT_CLASS), b"held\n", 2) as below:
-        assert psutil.wait_procs(below, timeout=60)[1] == []
+def test_job_and_jvm_end_with_a_killed_task():
+    with killed(start_task(SUBMIT_CLASS), b"watching\n", 2) as descendants:
+        assert psutil.wait_procs(descendants, timeout=60)[1] == []
 
 
-def test_a_task_killed_while_its_jvm_starts_takes_it_along_and_the_job_does_nothing():
-    """The job of a killed try once kept the lake from the next: it began when the task was gone already."""
-    task = started(SUBMIT_CLASS, late=True)
-    with killed(task, b"starting\n", 1) as below:
-        assert psutil.wait_procs(below, timeout=60)[1] == []
+def test_job_does_nothing_if_the_task_died_before_the_jvm_ran():
+    """Such a job once locked the lake against the task's retry."""
+    task = start_task(SUBMIT_CLASS, late_jvm=True)
+    with killed(task, b"starting\n", 1) as descendants:
+        assert psutil.wait_procs(descendants, timeout=60)[1] == []
         assert task.stdout.read() == b""
 
 
-def test_what_no_spark_submit_has_started_lives_on():
-    """As the services of a `segue up` that was typed where a task's environment is."""
-    with killed(started("supervisord"), b"held\n", 2) as below:
-        assert psutil.wait_procs(below, timeout=5)[0] == []
+def test_process_without_spark_submit_outlives_the_task():
+    """For example the services of a `segue up` that was typed inside a task's environment."""
+    with killed(start_task("supervisord"), b"watching\n", 2) as descendants:
+        assert psutil.wait_procs(descendants, timeout=5)[0] == []

@@ -66,9 +66,9 @@ def test_a_removed_name_is_not_given_to_somebody_else(accounts):
     """Likes and plays are kept under it."""
     accounts.add("anna", "a good password")
     accounts.remove("anna")
-    with pytest.raises(InputError, match="nobody has had, found 'anna'.*--again"):
+    with pytest.raises(InputError, match="nobody has had, found 'anna'.*--restore"):
         accounts.add("anna", "another password")
-    accounts.add("anna", "another password", again=True)
+    accounts.add("anna", "another password", restore=True)
     assert accounts.check_password("anna", "another password")
     accounts.add("bert", "a good password")
 

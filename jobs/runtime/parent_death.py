@@ -1,0 +1,41 @@
+"""End a child process with its parent, by Linux's parent-death signal: no FFmpeg or worker outlives a killed run.
+
+The kernel sends the signal when the thread that started the child ends, so start such children from a thread that
+lives as long as they are needed.
+"""
+
+import ctypes
+import os
+import signal
+
+# <sys/prctl.h>
+_PR_SET_PDEATHSIG = 1
+
+# Process id of the parent, noted before each fork once kill_forks_on_parent_exit was called.
+_forking_pid = 0
+
+
+def kill_on_parent_exit(parent_pid: int) -> None:
+    """Have the kernel send SIGKILL to this process when its parent ends; call it in the child.
+
+    `parent_pid` is `os.getpid()` of the parent, read before the fork. Where the parent ended before this call, its
+    signal will never come, so the process ends itself. (That the parent is process 1 by now would be no proof: in a
+    container the parent may be process 1.)
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_forks_on_parent_exit() -> None:
+    """Do the same in every process that this one and its children fork from now on (not in programs they execute)."""
+    os.register_at_fork(before=_note_pid, after_in_child=_kill_on_noted_parent_exit)
+
+
+def _note_pid() -> None:
+    global _forking_pid
+    _forking_pid = os.getpid()
+
+
+def _kill_on_noted_parent_exit() -> None:
+    kill_on_parent_exit(_forking_pid)
