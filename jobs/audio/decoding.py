@@ -5,11 +5,9 @@ durations in seconds, bit rates in bits per second. A file that cannot be used r
 """
 
 import codecs
-import ctypes
 import functools
 import os
 import select
-import signal
 import stat
 import struct
 import subprocess
@@ -29,6 +27,7 @@ from mutagen.ogg import OggFileType
 from mutagen.wave import WAVE
 
 from jobs.errors import UnusableFile
+from jobs.runtime.parent_death import kill_on_parent_exit
 
 # What compress takes in; anything else in the library is listed and left alone.
 EXTENSIONS = frozenset((".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a", ".aac"))
@@ -218,7 +217,7 @@ def _ffmpeg_pipe(path: str) -> Iterator[Callable[[int], bytes]]:
         [*command, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        preexec_fn=kill_on_parent_exit,
+        preexec_fn=functools.partial(kill_on_parent_exit, os.getpid()),
     )
     assert process.stdout is not None
     try:
@@ -269,8 +268,3 @@ def check_duration(promised_s: float | None, decoded_s: float) -> None:
 def ffmpeg_path() -> str:
     """Return the FFmpeg program of the imageio-ffmpeg package."""
     return str(Path(imageio_ffmpeg.get_ffmpeg_exe()))
-
-
-def kill_on_parent_exit() -> None:
-    """Ask Linux, in a child about to start, to kill it when its parent dies: no FFmpeg outlives a killed worker."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -6,6 +6,7 @@ its identity, and is never compressed twice, whatever happens to the tables.
 """
 
 import errno
+import functools
 import os
 import subprocess
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from mutagen.mp4 import MP4
 
 from jobs.audio import decoding, tag_copy
 from jobs.errors import UnusableFile
+from jobs.runtime.parent_death import kill_on_parent_exit
 
 # By extension of the source: the result's extension, FFmpeg's encoder and muxer.
 FORMATS = {
@@ -105,7 +107,10 @@ def _ffmpeg(
     limit = decoding.FFMPEG_LIMIT_S + (promised_s or os.path.getsize(source) / _LEAST_BYTES_PER_S) / 10
     try:
         return subprocess.run(
-            command, capture_output=True, timeout=limit, preexec_fn=decoding.kill_on_parent_exit
+            command,
+            capture_output=True,
+            timeout=limit,
+            preexec_fn=functools.partial(kill_on_parent_exit, os.getpid()),
         )
     except subprocess.TimeoutExpired:
         raise UnusableFile(

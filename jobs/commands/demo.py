@@ -6,11 +6,10 @@ that are already there are left alone: a killed run goes on where it stopped, an
 
 import argparse
 import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from jobs.demo.clips import Clip, clip
 from jobs.demo.styles import STYLES
 from jobs.errors import InputError, StepError
 from jobs.progress import StepResult
+from jobs.runtime.parent_death import kill_on_parent_exit
 
 DEFAULT_TRACKS = 60
 
@@ -81,10 +81,14 @@ def _write_missing(out: Path, missing: list[Clip], book: manifest.Manifest) -> N
 
 def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
     """Write the clips on every core; yield each with its SHA-256 as it is done."""
-    # A fork server, since the caller may have threads (the embedded services', the progress bar's) that a fork would
-    # cut in half; and its workers must not outlive a killed run.
-    workers, context = min(os.cpu_count() or 1, len(clips)), get_context("forkserver")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent)
+    # "spawn", since the caller may have threads (embedded services, the progress bar) that a fork would cut in
+    # half; not "forkserver", whose workers are children of a server that they keep alive after a killed run.
+    pool = ProcessPoolExecutor(
+        min(os.cpu_count() or 1, len(clips)),
+        mp_context=get_context("spawn"),
+        initializer=kill_on_parent_exit,
+        initargs=(os.getpid(),),
+    )
     try:
         futures: dict[Future[str], Clip] = {pool.submit(write_clip, out, entry): entry for entry in clips}
         for future in as_completed(futures):
@@ -95,14 +99,3 @@ def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """End this worker with the run that started it; else a killed run would leave it waiting for work for ever."""
-
-    def watch() -> None:
-        if (parent := parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

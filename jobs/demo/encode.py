@@ -4,6 +4,8 @@ FFmpeg and the muxers would write dates, versions and random stream numbers; `bi
 """
 
 import base64
+import functools
+import os
 import subprocess
 from pathlib import Path
 
@@ -17,13 +19,14 @@ from mutagen.oggopus import OggOpus
 from mutagen.oggvorbis import OggVorbis
 from mutagen.wave import WAVE
 
-from jobs.errors import StepError
 from jobs.audio import decoding
 from jobs.demo.albums import TRACKS
 from jobs.demo.clips import Clip
 from jobs.demo.covers import SIZE, draw_cover
 from jobs.demo.styles import STYLES
 from jobs.demo.synth import SAMPLE_RATE
+from jobs.errors import StepError
+from jobs.runtime.parent_death import kill_on_parent_exit
 
 # By extension: FFmpeg's muxer and its options. A rate that is missing is the clip's own.
 _FORMATS: dict[str, tuple[str, dict[str, str]]] = {
@@ -68,7 +71,7 @@ def _encode(stereo: np.ndarray, target: Path, extension: str, bit_rate: int) -> 
     try:
         subprocess.run(
             command, input=samples, check=True, stderr=subprocess.PIPE, timeout=decoding.FFMPEG_LIMIT_S,
-            preexec_fn=decoding.kill_on_parent_exit,
+            preexec_fn=functools.partial(kill_on_parent_exit, os.getpid()),
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise StepError(f"expected FFmpeg to be done within {decoding.FFMPEG_LIMIT_S:.0f} s, found it at work") from None

@@ -4,6 +4,8 @@ Conservative throughout: a remix, a live take or another loop of the same drums 
 any doubt two tracks stay apart. A false pair takes a piece of music out of every recommendation.
 """
 
+import functools
+import os
 import subprocess
 from typing import Any
 
@@ -17,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from jobs.audio import decoding
 from jobs.errors import UnusableFile
 from jobs.paths import to_path
+from jobs.runtime.parent_death import kill_on_parent_exit
 
 # Seconds and share by which two durations of one recording may differ: an encoder's padding, silence cut at an end.
 _DURATION_S, _DURATION_SHARE = 2.0, 0.01
@@ -92,7 +95,7 @@ def fingerprint(path: str) -> np.ndarray:
             [*command, "-f", "chromaprint", "-fp_format", "raw", "pipe:1"],
             capture_output=True,
             timeout=decoding.FFMPEG_LIMIT_S,
-            preexec_fn=decoding.kill_on_parent_exit,
+            preexec_fn=functools.partial(kill_on_parent_exit, os.getpid()),
             check=True,
         )
     except subprocess.SubprocessError as error:

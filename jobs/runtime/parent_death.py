@@ -1,7 +1,7 @@
-"""End a child process with its parent, by Linux's parent-death signal: no FFmpeg or worker outlives a killed run.
+"""End a child process with its parent, so that no FFmpeg and no worker outlives a killed run.
 
-The kernel sends the signal when the thread that started the child ends, so start such children from a thread that
-lives as long as they are needed.
+This uses Linux's parent-death signal. The kernel sends it when the thread that started the child ends, so start
+such children from a thread that lives as long as they are needed.
 """
 
 import ctypes
@@ -18,9 +18,9 @@ _forking_pid = 0
 def kill_on_parent_exit(parent_pid: int) -> None:
     """Have the kernel send SIGKILL to this process when its parent ends; call it in the child.
 
-    `parent_pid` is `os.getpid()` of the parent, read before the fork. Where the parent ended before this call, its
-    signal will never come, so the process ends itself. (That the parent is process 1 by now would be no proof: in a
-    container the parent may be process 1.)
+    `parent_pid` is `os.getpid()` of the parent, read before the fork. If the parent has ended before this call,
+    the signal never comes, so this process kills itself. (A parent id of 1 would not prove that the parent has
+    ended: in a container the parent may be process 1.)
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
@@ -28,7 +28,10 @@ def kill_on_parent_exit(parent_pid: int) -> None:
 
 
 def kill_forks_on_parent_exit() -> None:
-    """Do the same in every process that this one and its children fork from now on (not in programs they execute)."""
+    """Call `kill_on_parent_exit` in every process that this one and its children fork from now on.
+
+    Programs that are started through `subprocess` are not included: it runs no fork hooks.
+    """
     os.register_at_fork(before=_note_pid, after_in_child=_kill_on_noted_parent_exit)
 
 

@@ -1,7 +1,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -213,17 +212,6 @@ def test_a_reader_that_stops_early_leaves_no_process(sound):
     assert [p for p in psutil.Process().children() if path in " ".join(p.cmdline())]
     blocks.close()
     assert not [p for p in psutil.Process().children() if path in " ".join(p.cmdline())]
-
-
-def test_ffmpeg_dies_with_a_worker_that_is_killed(tmp_path, hanging_ffmpeg):
-    program = hanging_ffmpeg.replace("1234.5", "4321.25")
-    call = f"subprocess.run({program.split()}, preexec_fn=decoding.die_with_parent)"
-    script = f"import subprocess; from jobs.audio import decoding; {call}"
-    worker = subprocess.Popen([sys.executable, "-c", script])
-    wait_for(lambda: running(program))
-    worker.kill()
-    worker.wait()
-    wait_for(lambda: not running(program))
 
 
 def wait_for(condition):
