@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pyarrow.compute as pc
 
+from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, ITEM_SIMILARITIES
 from jobs.lake.storage import Lake
 from jobs.plays.events import EventType, PlayEvent
-from jobs.recommender import profiles, ranking
-from jobs.recommender.item_catalog import ItemCatalog, with_item_similarities
+from jobs.recommender import item_catalog, profiles, ranking
+from jobs.recommender.item_catalog import ItemCatalog
 from serving.catalog import Catalog, Track
 
 # A mood is a sixth of the collection: those for which the sum of these, as ranks, is largest.
@@ -64,32 +64,17 @@ class Radio:
             return self._catalogue[1]
 
     def _load(self, catalog: Catalog, champion: str | None) -> ItemCatalog:
-        """As `catalogues.load`, from the tracks that are in memory anyway."""
+        """Return the item catalog of the tracks in memory; without tracks if the lake has no model version yet."""
         versions = self._lake.read_arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
         version = champion if champion and champion in versions else max(versions, key=int, default="")
-        rows = (
-            self._lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == version).sort_by("track_id")
-        )
-        ids = rows["track_id"].to_pylist()
-        kept = np.array(
-            [number for number, track_id in enumerate(ids) if track_id in catalog.by_id], dtype=int
-        )
-        tracks = [catalog.by_id[ids[number]] for number in kept]
-        flat = rows["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        vectors = flat.astype(np.float32).reshape(len(ids), -1)[kept] if ids else np.zeros((0, 1), np.float32)
-        return with_item_similarities(
-            ItemCatalog(
-                model_version=version,
-                ids=np.array([track.track_id for track in tracks], dtype=str),
-                titles=np.array([track.title for track in tracks], dtype=object),
-                artists=np.array([track.artist for track in tracks], dtype=object),
-                recordings=np.array([track.recording_id for track in tracks], dtype=object),
-                vectors=vectors,
-                clusters=rows["cluster"].to_numpy()[kept] if ids else np.zeros(0, dtype=int),
-                plays=np.zeros(len(tracks), dtype=int),
-            ),
-            self._lake.read_arrow(ITEM_SIMILARITIES).to_pylist(),
-        )
+        tracks = {
+            track.track_id: item_catalog.ItemInfo(track.title, track.artist, track.recording_id)
+            for track in catalog.tracks
+        }
+        try:
+            return item_catalog.load(self._lake, version, tracks=tracks)
+        except StepError:
+            return item_catalog.empty(version)
 
     def mood_tracks(self, name: str) -> list[str]:
         """Return the ids of the tracks of a mood of MOODS, the most so first."""
@@ -172,7 +157,7 @@ class Radio:
             if not items:
                 forbidden = {catalogue.index_of[each] for each in exclude if each in catalogue.index_of}
                 items = ranking.default_list(catalogue, _ASKED_FOR, forbidden)
-            found = catalog.by_ids(item["track_id"] for item in items)
+            found = catalog.by_ids(item.track_id for item in items)
             kept = [track for track in found if _chance(salt, track.track_id) % _LEFT_OUT] or found
             by_artist = {track.artist_id: track for track in reversed(kept)}
             if by_artist:

@@ -1,7 +1,8 @@
 """The only module that talks to MongoDB. It works with a real MongoDB and with the embedded server.
 
-Both support single documents by `_id` and bulk upserts; neither transactions nor other indexes are used. A reader
-starts at the document `champion` of the collection `state`, which `jobs/online/publisher.py` writes last.
+Both support single documents by `_id` and bulk upserts; neither transactions nor other indexes are used. A
+reader starts at the document `champion` of the collection `state`, which `jobs/online/publisher.py` writes
+last.
 """
 
 from collections.abc import Iterable, Iterator
@@ -38,7 +39,10 @@ _TIMEOUT_S = 10.0
 
 @contextmanager
 def connect(uri: str | None, lake: Path, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database]:
-    """Connect to the online store: the MongoDB at `uri`, or the embedded server of the lake in folder `lake`."""
+    """Connect to the online store.
+
+    The MongoDB at `uri`, or the embedded server of the lake in folder `lake`.
+    """
     with (
         embedded_mongo.mongo_uri(uri, lake) as address,
         database(address, timeout_s=timeout_s) as connected,
@@ -48,7 +52,8 @@ def connect(uri: str | None, lake: Path, *, timeout_s: float = _TIMEOUT_S) -> It
 
 @contextmanager
 def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database]:
-    """Connect to the database in `uri`, `segue` if it names none. A starting server has `timeout_s` to answer.
+    """Connect to the database in `uri`, `segue` if it names none. A starting server has `timeout_s` to
+    answer.
 
     Raises InputError if the address is invalid, StepError if no server answers.
     """
@@ -82,12 +87,18 @@ def get(collection: Collection, document_id: str) -> Document | None:
 
 
 def count(collection: Collection) -> int:
-    """Return the number of documents, from the collection's own counter: a counting query would read them all."""
+    """Return the number of documents, from the collection's own counter.
+
+    A counting query would read them all.
+    """
     return collection.estimated_document_count()
 
 
 def upsert(collection: Collection, documents: Iterable[Document]) -> int:
-    """Insert or replace documents by `_id`, in bulks; return their number. Writing the same again changes nothing."""
+    """Insert or replace documents by `_id`, in bulks; return their number.
+
+    Writing the same again changes nothing.
+    """
     n_documents = 0
     for bulk in batched(documents):
         writes = [pymongo.ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in bulk]
@@ -97,7 +108,10 @@ def upsert(collection: Collection, documents: Iterable[Document]) -> int:
 
 
 def merge(collection: Collection, documents: Iterable[Document]) -> int:
-    """Set the given fields of documents by `_id`, in bulks, and keep their other fields; return their number."""
+    """Set the given fields of documents by `_id`, in bulks, and keep their other fields.
+
+    Return their number.
+    """
     n_documents = 0
     for bulk in batched(documents):
         writes = [
@@ -125,7 +139,10 @@ def ids(collection: Collection) -> Iterator[str]:
 
 
 def find(collection: Collection, document_ids: Iterable[str], *fields: str) -> Iterator[Document]:
-    """Yield the documents with these ids, as far as they exist; with all fields, or only `_id` and `fields`."""
+    """Yield the documents with these ids, as far as they exist.
+
+    With all fields, or only `_id` and `fields`.
+    """
     projection = dict.fromkeys(fields, 1) or None
     remaining = iter(document_ids)
     while bulk := list(islice(remaining, _BULK_SIZE)):
@@ -154,8 +171,8 @@ def batched(documents: Iterable[Document]) -> Iterator[list[Document]]:
 def replace_unless_newer(collection: Collection, documents: list[Document]) -> int:
     """Replace documents by `_id`, except stored ones that include a play which the new one lacks.
 
-    A document includes the plays up to its `offsets` (source partition -> last Kafka offset). Returns the number of
-    `documents`, replaced or not.
+    A document includes the plays up to its `offsets` (source partition -> last Kafka offset). Returns the
+    number of `documents`, replaced or not.
     """
     stored_ids = (document["_id"] for document in documents)
     stored_offsets = {

@@ -1,7 +1,9 @@
-"""Publish the champion to the online store: its tracks, every track's neighbours, the map, and the pointer to it.
+"""Publish the champion to the online store: its tracks, every track's neighbours, the map, and the pointer to
+it.
 
-The collections `tracks` and `similar` are written first and the document `champion` of `state` last, so a reader sees
-either the version before or the whole new one. The version before stays in `similar`: a rollback writes one document.
+The collections `tracks` and `similar` are written first and the document `champion` of `state` last, so a
+reader sees either the version before or the whole new one. The version before stays in `similar`: a rollback
+writes one document.
 """
 
 import hashlib
@@ -38,7 +40,8 @@ class _Publication:
 
 
 def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepResult:
-    """Publish the champion; return the number of its tracks and how many were written. The registry must be connected.
+    """Publish the champion; return the number of its tracks and how many were written. The registry must be
+    connected.
 
     Without a champion the newest model version becomes it. Nothing is written if the store is up to date.
     """
@@ -108,8 +111,8 @@ def publication_digest(tracks: pa.Table, embeddings: pa.Table) -> str:
 def is_published(database: mongo.Database, version: PublishedVersion, *, n_tracks: int) -> bool:
     """Return whether the store has this version online with all its documents, and `n_tracks` tracks in all.
 
-    The state is written last, and a store that lost its latest writes lost it first. The collections are counted
-    without a filter: to filter, the embedded server would read every document.
+    The state is written last, and a store that lost its latest writes lost it first. The collections are
+    counted without a filter: to filter, the embedded server would read every document.
     """
     current = state.champion(database)
     if current is None or published_version(current) != version:
@@ -129,7 +132,10 @@ def published_version(champion: ChampionState) -> PublishedVersion:
 
 
 def restore_champion(database: mongo.Database, model_version: str) -> bool:
-    """Put `model_version` online again by writing one document; return False if the store does not have it."""
+    """Put `model_version` online again by writing one document.
+
+    Return False if the store does not have it.
+    """
     current = state.champion(database)
     if current is None:
         return False
@@ -160,7 +166,10 @@ def _write_version(uri: str, spark: SparkSession, lake: Lake, publication: _Publ
 
 
 def _writer(uri: str, collection: str, to_document: Callable[[Any], mongo.Document], n_done: Any) -> Any:
-    """Return a function that writes a partition's rows, to be run on the workers: it imports neither Spark nor MLflow."""
+    """Return a function that writes a partition's rows, to be run on the workers.
+
+    It imports neither Spark nor MLflow.
+    """
 
     def write(rows: Iterator[Any]) -> None:
         with mongo.database(uri) as database:
@@ -194,7 +203,10 @@ def _write_champion(
 def _delete_stale(
     database: mongo.Database, lake: Lake, model_version: str, previous: PublishedVersion | None
 ) -> None:
-    """Delete what neither version needs, by id: by any other field the embedded server would read every document."""
+    """Delete what neither version needs, by id.
+
+    By any other field the embedded server would read every document.
+    """
     embeddings = lake.read_arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
     track_ids = set(lake.read_arrow(TRACKS, "track_id")["track_id"].to_pylist())
     published = {row["track_id"] for row in embeddings if row["model_version"] == model_version} & track_ids
@@ -221,7 +233,8 @@ def _delete_stale_neighbours(
         if row["model_version"] not in versions or is_deleted_track:
             stale.append(f"{row['model_version']}:{row['track_id']}")
     mongo.delete(database["similar"], stale)
-    # A version published again may have lost the EMBEDDINGS rows of deleted tracks, but not their neighbour lists.
+    # A version published again may have lost the EMBEDDINGS rows of deleted tracks, but not their neighbour
+    # lists.
     n_expected = len(published) + (previous["tracks"] if previous else 0)
     if mongo.count(database["similar"]) > n_expected:
         prefix = f"{model_version}:"

@@ -1,7 +1,8 @@
-"""Prune the online store's `plays`: it only serves to recognize repeated plays, and PLAYS in the lake has all of them.
+"""Prune the online store's `plays`: it only serves to recognize repeated plays, and PLAYS in the lake has all
+of them.
 
-Only plays that Kafka still holds can be repeated, so a play may be deleted once it was applied longer ago than Kafka's
-retention. `segue import-plays`, which can send older plays again, compares with PLAYS instead.
+Only plays that Kafka still holds can be repeated, so a play may be deleted once it was applied longer ago
+than Kafka's retention. `segue import-plays`, which can send older plays again, compares with PLAYS instead.
 """
 
 from datetime import datetime, timedelta
@@ -22,8 +23,9 @@ _SNAPSHOT_INTERVAL = timedelta(days=1)
 def prune_plays(database: mongo.Database, lake: Lake, now: datetime) -> int:
     """Delete the plays that PLAYS has had for longer than Kafka's retention; return their number.
 
-    `state.plays_retention` holds `snapshots` of PLAYS' offsets over time and the offsets up to which plays are `pruned`.
-    After a kill the next call deletes the rest: deleting is idempotent, and the document is written last, in one piece.
+    `state.plays_retention` holds `snapshots` of PLAYS' offsets over time and the offsets up to which plays
+    are `pruned`. After a kill the next call deletes the rest: deleting is idempotent, and the document is
+    written last, in one piece.
     """
     document = mongo.get(database["state"], state.PLAYS_RETENTION) or {"snapshots": [], "pruned": []}
     snapshots = sorted(document["snapshots"], key=lambda snapshot: snapshot["at"])
@@ -33,7 +35,8 @@ def prune_plays(database: mongo.Database, lake: Lake, now: datetime) -> int:
     n_deleted = 0
     if expired:
         newest = expired[-1]
-        # The ids come from the lake: a query by offset would make the embedded store load the whole collection.
+        # The ids come from the lake: a query by offset would make the embedded store load the whole
+        # collection.
         event_ids = play_log.event_ids_between(lake, _to_dict(pruned), _to_dict(newest["offsets"]))
         n_deleted = mongo.delete(database["plays"], event_ids)
         pruned = newest["offsets"]

@@ -1,4 +1,7 @@
-"""The documents of the collection `state`: which model is online, and how far each part of the store is up to date."""
+"""The documents of the collection `state`.
+
+Which model is online, and how far each part of the store is up to date.
+"""
 
 from datetime import datetime
 from typing import Any, TypedDict, cast

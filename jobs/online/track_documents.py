@@ -1,7 +1,8 @@
-"""A track's document in the online store's `tracks`: from TRACKS for every track, with features for a published one.
+"""A track's document in the online store's `tracks`: from TRACKS for every track, with features for a
+published one.
 
-A document without `model_version` belongs to a track that the published model does not know: it can be listed and
-played, but not recommended.
+A document without `model_version` belongs to a track that the published model does not know: it can be listed
+and played, but not recommended.
 """
 
 import hashlib
@@ -30,9 +31,11 @@ def track_document(row: Any) -> mongo.Document:
 
 
 def published_document(row: Any) -> mongo.Document:
-    """Return the document of a published track: with its model version, and its features by name and statistic.
+    """Return the document of a published track: with its model version, and its features by name and
+    statistic.
 
-    Its cluster is in `similar`, which is stored per model version: here it would change before the champion does.
+    Its cluster is in `similar`, which is stored per model version: here it would change before the champion
+    does.
     """
     values = dict(zip(FEATURE_COLUMNS, row["features"], strict=True))
     features = {}
@@ -63,9 +66,10 @@ def _select(values: dict[str, float | None], columns: tuple[str, ...]) -> list[f
 def update_track_documents(database: mongo.Database, lake: Lake, *, written: Collection[str] = ()) -> int:
     """Update `tracks` from TRACKS, one document per row; return how many were written.
 
-    Documents of `written` ids are up to date already. Fields beyond TRACKS' columns stay. Documents of deleted tracks
-    are deleted, unless EMBEDDINGS has them: `publish` deletes those once no published version needs them. The document
-    `catalog` of `state` is written last and holds the digest of the TRACKS that this was done for.
+    Documents of `written` ids are up to date already. Fields beyond TRACKS' columns stay. Documents of
+    deleted tracks are deleted, unless EMBEDDINGS has them: `publish` deletes those once no published version
+    needs them. The document `catalog` of `state` is written last and holds the digest of the TRACKS that this
+    was done for.
     """
     tracks = lake.read_arrow(TRACKS)
     track_ids = tracks["track_id"].to_pylist()

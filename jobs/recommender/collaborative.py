@@ -1,13 +1,15 @@
-"""What goes together: from who has heard what, and from how the tracks sound, for each track the others that belong to it.
+"""Item similarities: how much playing one track predicts another, learned from plays and from the tracks'
+vectors.
 
-Listeners' rows and the tracks' vectors are stacked, and the stack is reduced to its strongest directions: with u listeners
-X (u, n), unit vectors V (n, d) and s plays a track,
+The users' rows and the tracks' vectors are stacked, and the stack is reduced to its strongest directions.
+With the interactions X (users, n), unit vectors V (n, d) and s plays per track,
 
-    G = X'X + sound * s * VV' = E diag(w) E',   W = E diag(max(0, 1 - shrink * mean(w) / w)) E'
+    G = X'X + content_weight * s * VV' = E diag(w) E'
+    W = E diag(max(0, 1 - shrinkage * mean(w) / w)) E'
 
-W[i, j] is how much hearing i speaks for j: a linear autoencoder (as EASE, Steck 2019) whose weak directions, chance in
-most cases, are taken out softly. Without plays of its own a track still has what sounds like it. W**power, scaled
-to 0..1, lets the few strong links outweigh many weak ones.
+W[i, j] is how much playing i predicts j: a linear autoencoder, as EASE (Steck 2019), whose weak directions,
+which are mostly chance, are shrunk. A track without plays still has the similarities of its sound. The scores
+are W**power, scaled to 0 to 1: a higher power lets a few strong similarities outweigh many weak ones.
 """
 
 from collections.abc import Iterator
@@ -19,119 +21,173 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import MiniBatchKMeans
 
 from jobs.model.embedding import l2_normalize
-from jobs.model.nearest import nearest_clusters
+from jobs.model.ivf_index import clusters_to_search
+from jobs.recommender.item_catalog import SimilarItems
 
-# Of each track so many others are kept.
+# Similar items per track.
 N_NEIGHBOURS = 50
 
-# Directions kept at most, and tracks up to which all of them are computed.
-_DIRECTIONS, _DENSE = 128, 1_000
+# Strongest directions, at most; up to `_MAX_DENSE_TRACKS` all are computed and the others dropped.
+_MAX_DIRECTIONS = 128
+_MAX_DENSE_TRACKS = 1_000
 
-# Who has heard more tracks than this counts as if it were so many: a machine, or a shop's loudspeaker.
+# A user with more tracks counts as if there were this many: it may be a machine, or the loudspeaker of a
+# shop.
 _MAX_USER_ITEMS = 500
 
-# Tracks whose links are computed at once: with 10,000 others 10 MB.
+# Tracks whose similarities are computed at once: 10 MB for 10,000 tracks.
 _BLOCK = 256
 
-# Tracks up to which each is compared with all. Of more, each is compared with those of the clusters of directions nearest
-# to its own, some 5,000, and with the ones whose links are strong with anybody.
-_COMPARED, _WANTED, _STRONG = 10_000, 250, 1_000
+# Up to this many tracks every pair is compared. Of more, each track is compared with the tracks of the
+# clusters of directions nearest to its own (20 times `_SEARCHED_NEIGHBOURS`, about 5,000) and with the
+# `_N_STRONG` tracks that have the largest factors, whose similarities are high with any track.
+_MAX_EXACT_TRACKS = 10_000
+_SEARCHED_NEIGHBOURS = 250
+_N_STRONG = 1_000
 
-ItemSimilarities = dict[int, tuple[np.ndarray, np.ndarray]]
+# Factors and similarities below this are zero.
+_MIN_SIMILARITY = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CollaborativeConfig:
-    """How much sound counts beside plays, how much is taken out as chance, how much strong links outweigh weak ones."""
+    """Configuration of the item similarities.
+
+    content_weight: how much the vectors count beside the plays. shrinkage: how much is removed as chance.
+    power: exponent of the similarities.
+    """
 
     content_weight: float = 1.0
     shrinkage: float = 1.0
     power: float = 2.0
 
 
-def interaction_matrix(users: np.ndarray, tracks: np.ndarray, count: int) -> csr_array:
-    """Return who has heard what, (users, count), of pairs of user (any value) and track number; each pair counts once."""
+def interaction_matrix(users: np.ndarray, tracks: np.ndarray, n_tracks: int) -> csr_array:
+    """Return the interactions (users, n_tracks): 1 for every pair, however often it is given.
+
+    `users` (p,) are any values, `tracks` (p,) indices. Rows with more than `_MAX_USER_ITEMS` tracks are
+    scaled down to the squared length of a row with that many.
+    """
     names, rows = np.unique(users, return_inverse=True)
-    matrix = csr_array((np.ones(len(tracks), dtype=np.float32), (rows, tracks)), shape=(len(names), count))
+    ones = np.ones(len(tracks), dtype=np.float32)
+    matrix = csr_array((ones, (rows, tracks)), shape=(len(names), n_tracks))
     matrix.sum_duplicates()
     sizes = np.diff(matrix.indptr)
-    matrix.data = np.repeat(np.sqrt(np.minimum(1.0, _MAX_USER_ITEMS / np.maximum(sizes, 1))), sizes).astype(
-        np.float32
-    )
+    values = np.sqrt(np.minimum(1.0, _MAX_USER_ITEMS / np.maximum(sizes, 1)))
+    matrix.data = np.repeat(values, sizes).astype(np.float32)
     return matrix
 
 
-def factorize(heard: csr_array, vectors: np.ndarray, recipe: CollaborativeConfig) -> np.ndarray:
-    """Return F (n, k) with W = FF', of who has heard what (u, n) and unit vectors (n, d)."""
-    count = heard.shape[1]
-    if not heard.nnz:  # nothing to reduce: W is zero
-        return np.zeros((count, 0), dtype=np.float32)
-    known = int((np.bincount(heard.indices, minlength=count) > 0).sum())
-    weight = recipe.content_weight * heard.data.sum() / known
-    mean = heard.data.sum() / known * (1 + recipe.content_weight)
-    kept = min(_DIRECTIONS, count)
-    if count <= _DENSE:
-        gram = (heard.T @ heard).toarray().astype(float) + weight * (vectors @ vectors.T).astype(float)
-        values, directions = np.linalg.eigh(gram)
-        values, directions = values[-kept:], directions[:, -kept:]
+def factorize(interactions: csr_array, vectors: np.ndarray, config: CollaborativeConfig) -> np.ndarray:
+    """Return item factors F (n, k) with W = FF', of interactions (users, n) and unit vectors (n, d).
+
+    K is 0 without plays.
+    """
+    n_tracks = interactions.shape[1]
+    if not interactions.nnz:
+        return np.zeros((n_tracks, 0), dtype=np.float32)
+    n_played = int((np.bincount(interactions.indices, minlength=n_tracks) > 0).sum())
+    plays_per_track = interactions.data.sum() / n_played
+    weight = config.content_weight * plays_per_track
+    mean_eigenvalue = plays_per_track * (1 + config.content_weight)
+    if n_tracks <= _MAX_DENSE_TRACKS:
+        eigenvalues, directions = _all_directions(interactions, vectors, weight)
     else:
-        vectors = vectors.astype(float)
-
-        def times(x: np.ndarray) -> np.ndarray:
-            return np.asarray(heard.T @ (heard @ x)) + weight * (vectors @ (vectors.T @ x))
-
-        gram = LinearOperator((count, count), matvec=times, dtype=np.float64)
-        # A start that is given: the same plays give the same links.
-        values, directions = eigsh(gram, k=kept, v0=np.ones(count), tol=1e-3)
-    left = np.maximum(0.0, 1.0 - recipe.shrinkage * mean / np.maximum(values, 1e-9))
-    return np.asarray((directions * np.sqrt(left))[:, left > 0], dtype=np.float32)
+        eigenvalues, directions = _strongest_directions(interactions, vectors.astype(float), weight)
+    remaining = np.maximum(0.0, 1.0 - config.shrinkage * mean_eigenvalue / np.maximum(eigenvalues, 1e-9))
+    factors = directions * np.sqrt(remaining)
+    return np.asarray(factors[:, remaining > 0], dtype=np.float32)
 
 
-def item_similarities(factors: np.ndarray, recipe: CollaborativeConfig) -> ItemSimilarities:
-    """Return for each track number the others that belong to it most, with strengths 0..1, the strongest first."""
-    found = dict(_strongest(factors))
-    largest = max((float(strengths[0]) for _, strengths in found.values()), default=1.0)
-    return {
-        number: (others, ((strengths / largest) ** recipe.power).astype(np.float32))
-        for number, (others, strengths) in found.items()
-    }
+def _all_directions(
+    interactions: csr_array, vectors: np.ndarray, weight: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest eigenvalues (k,) and eigenvectors (n, k) of G, computed as a matrix."""
+    gram = (interactions.T @ interactions).toarray().astype(float)
+    gram += weight * (vectors @ vectors.T).astype(float)
+    eigenvalues, directions = np.linalg.eigh(gram)
+    n_directions = min(_MAX_DIRECTIONS, len(gram))
+    return eigenvalues[-n_directions:], directions[:, -n_directions:]
 
 
-def _strongest(factors: np.ndarray) -> Iterator[tuple[int, tuple[np.ndarray, np.ndarray]]]:
-    numbers = np.arange(len(factors))
-    for asking, others in _compared(factors) if len(factors) > _COMPARED else [(numbers, numbers)]:
-        chosen = factors[others]
-        for start in range(0, len(asking), _BLOCK):
-            block = asking[start : start + _BLOCK]
-            strengths = factors[block] @ chosen.T
-            strengths[block[:, None] == others[None, :]] = 0.0
-            wanted = min(N_NEIGHBOURS, len(others))
-            best = np.argpartition(-strengths, wanted - 1, axis=1)[:, :wanted]
-            for number, own, found in zip(block.tolist(), strengths, best, strict=True):
-                order = found[np.lexsort((others[found], -own[found]))]
-                order = order[own[order] > 1e-6]
-                if order.size:
-                    yield number, (others[order], own[order])
+def _strongest_directions(
+    interactions: csr_array, vectors: np.ndarray, weight: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the same of G that is never stored: only its products with a vector are computed (Lanczos)."""
+    n_tracks = len(vectors)
+
+    def multiply(x: np.ndarray) -> np.ndarray:
+        by_plays = np.asarray(interactions.T @ (interactions @ x))
+        return by_plays + weight * (vectors @ (vectors.T @ x))
+
+    gram = LinearOperator((n_tracks, n_tracks), matvec=multiply, dtype=np.float64)
+    # A fixed start vector: the same plays give the same similarities.
+    eigenvalues, directions = eigsh(gram, k=min(_MAX_DIRECTIONS, n_tracks), v0=np.ones(n_tracks), tol=1e-3)
+    return eigenvalues, directions
+
+
+def item_similarities(factors: np.ndarray, config: CollaborativeConfig) -> dict[int, SimilarItems]:
+    """Return the similar items of each track by index, of factors (n, k); tracks without any are left out."""
+    strongest = dict(_strongest(factors))
+    largest = max((float(similar.scores[0]) for similar in strongest.values()), default=1.0)
+    scaled = {}
+    for index, similar in strongest.items():
+        scores = ((similar.scores / largest) ** config.power).astype(np.float32)
+        scaled[index] = SimilarItems(similar.indices, scores)
+    return scaled
+
+
+def _strongest(factors: np.ndarray) -> Iterator[tuple[int, SimilarItems]]:
+    """Yield for each track index its similar items, with unscaled scores."""
+    for queries, candidates in _compared(factors):
+        candidate_factors = factors[candidates]
+        for start in range(0, len(queries), _BLOCK):
+            block = queries[start : start + _BLOCK]
+            products = factors[block] @ candidate_factors.T
+            products[block[:, None] == candidates[None, :]] = 0.0  # a track is not its own neighbour
+            n_neighbours = min(N_NEIGHBOURS, len(candidates))
+            best = np.argpartition(-products, n_neighbours - 1, axis=1)[:, :n_neighbours]
+            for query, scores, columns in zip(block.tolist(), products, best, strict=True):
+                # Best first; ties by index.
+                ordered = columns[np.lexsort((candidates[columns], -scores[columns]))]
+                ordered = ordered[scores[ordered] > _MIN_SIMILARITY]
+                if ordered.size:
+                    yield query, SimilarItems(candidates[ordered], scores[ordered])
 
 
 def _compared(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield tracks that are asked for together, and those that they are compared with: so many that the sum grows as n does.
+    """Yield query tracks and the candidates that they are compared with, as indices.
 
-    A link is a product of two rows, so it is strong where the directions are near or the rows long (norm-ranging, as Yan
-    et al. 2018 do it for maximum inner products): K-Means over the directions finds the ones, sorting the others.
+    All with all if there are few.
+    """
+    if len(factors) <= _MAX_EXACT_TRACKS:
+        indices = np.arange(len(factors))
+        yield indices, indices
+    else:
+        yield from _compared_by_cluster(factors)
+
+
+def _compared_by_cluster(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the tracks of each cluster of directions and their candidates, so few that the work grows
+    linearly.
+
+    A similarity is a product of two rows of factors, so it is high if their directions are near or the rows
+    are long (Yan et al. 2018 range the norms in the same way for maximum inner product search). K-Means over
+    the directions finds the first kind, sorting by length the second.
     """
     lengths = np.linalg.norm(factors, axis=1)
-    known = np.flatnonzero(lengths > 1e-6)
-    if not known.size:
+    nonzero = np.flatnonzero(lengths > _MIN_SIMILARITY)
+    if not nonzero.size:
         return
-    directions = l2_normalize(factors[known])
-    count = min(max(1, round(len(known) ** 0.5)), len(known))
-    model = MiniBatchKMeans(count, random_state=0, n_init=1, batch_size=4_096).fit(directions)
-    order = known[np.argsort(model.labels_, kind="stable")]
-    sizes = np.bincount(model.labels_, minlength=count)
-    members = np.split(order, np.cumsum(sizes)[:-1])
-    strong = known[np.argsort(-lengths[known], kind="stable")[:_STRONG]]
-    for own, near in zip(
-        members, nearest_clusters(l2_normalize(model.cluster_centers_), sizes, wanted=_WANTED), strict=True
-    ):
-        yield own, np.union1d(np.concatenate([members[cluster] for cluster in near]), strong)
+    directions = l2_normalize(factors[nonzero])
+    n_clusters = min(max(1, round(len(nonzero) ** 0.5)), len(nonzero))
+    model = MiniBatchKMeans(n_clusters, random_state=0, n_init=1, batch_size=4_096).fit(directions)
+    by_cluster = nonzero[np.argsort(model.labels_, kind="stable")]
+    sizes = np.bincount(model.labels_, minlength=n_clusters)
+    members = np.split(by_cluster, np.cumsum(sizes)[:-1])
+    strong = nonzero[np.argsort(-lengths[nonzero], kind="stable")[:_N_STRONG]]
+    centroids = l2_normalize(model.cluster_centers_)
+    searched = clusters_to_search(centroids, sizes, n_neighbours=_SEARCHED_NEIGHBOURS)
+    for queries, clusters in zip(members, searched, strict=True):
+        near = np.concatenate([members[cluster] for cluster in clusters])
+        yield queries, np.union1d(near, strong)

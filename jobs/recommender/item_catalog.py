@@ -1,9 +1,12 @@
-"""What can be recommended: a model's embeddings beside titles, artists and what people play together; read from the lake."""
+"""The tracks of one model version in memory, as ranking needs them.
+
+Vectors, clusters, popularity, similar items.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
@@ -13,31 +16,70 @@ from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model.ivf_index import IVFIndex
 
-# Tracks that sound most like another one which are looked at, and of the best known.
+# Candidates per seed track from its nearest neighbours, and candidates from the most popular tracks.
 N_CANDIDATES = 60
 
-# Tracks whose nearest are kept after they have been looked for: the same ones are played again. Some 10 MB.
-_NEAREST_KEPT = 30_000
+# Tracks whose nearest neighbours are cached, since the same tracks are played again; about 10 MB.
+_MAX_CACHED_SEARCHES = 30_000
 
-# Tracks of each cluster, the best known first, among which exploring looks.
+# Tracks of each cluster, the most popular first, that exploration chooses from.
 _EXPLORED_PER_CLUSTER = 40
 
+# The index searches a tenth of the clusters, and at least this many.
+_MIN_NPROBE = 8
 
-@dataclass(frozen=True)
+# Cached properties that depend on neither the ranking weights nor the similar items.
+_SHARED = (
+    "index_of",
+    "index",
+    "nearest",
+    "id_rank",
+    "artist_codes",
+    "recording_codes",
+    "popularity",
+    "most_popular",
+    "cold_start_order",
+    "exploration_pool",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RankingWeights:
-    """How much sound, co-listening and popularity count; `segue recommend` chooses it by what listeners played next."""
+    """Weights of the content, collaborative and popularity scores; `segue recommend` tunes them."""
 
     content: float = 1.0
     collaborative: float = 0.0
     popularity: float = 0.05
 
 
-@dataclass(frozen=True)
-class ItemCatalog:
-    """What can be recommended, in one order: n tracks.
+class SimilarItems(NamedTuple):
+    """The similar items of one track, the most similar first: their indices (k,) and scores (k,), 0 to 1."""
 
-    `ids`, `titles`, `artists`, `recordings` (n,) text, `vectors` (n, d), `clusters` (n,), `plays` (n,) listeners of each.
-    `together`: track number -> (track numbers, strengths 0..1) of what goes with it, as `together.py` learned it.
+    indices: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class ItemInfo:
+    """What ranking needs to know of a track besides its vector."""
+
+    title: str
+    artist: str
+    recording_id: str
+    listens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemCatalog:
+    """The n tracks that can be recommended, in one order; a track's place in that order is its index.
+
+    Attributes
+    ----------
+    ids, titles, artists, recordings : (n,) text; an unknown artist is ""
+    vectors : (n, d) float32 of unit length
+    clusters : (n,) int
+    plays : (n,) number of listeners
+    similar_items : index -> similar items, for the tracks that have any
     """
 
     model_version: str
@@ -48,43 +90,59 @@ class ItemCatalog:
     vectors: np.ndarray
     clusters: np.ndarray
     plays: np.ndarray
-    similar_items: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    similar_items: Mapping[int, SimilarItems] = field(default_factory=dict)
     weights: RankingWeights = RankingWeights()
+
+    def with_weights(
+        self, weights: RankingWeights, similar_items: Mapping[int, SimilarItems] | None = None
+    ) -> "ItemCatalog":
+        """Return a copy with other ranking weights, and other similar items if given.
+
+        It shares what is cached.
+        """
+        if similar_items is None:
+            similar_items = self.similar_items
+        copied = replace(self, weights=weights, similar_items=similar_items)
+        vars(copied).update({name: getattr(self, name) for name in _SHARED})
+        return copied
 
     @cached_property
     def index_of(self) -> dict[str, int]:
-        """Track id -> track number."""
-        return {track_id: number for number, track_id in enumerate(self.ids.tolist())}
+        """Track id -> index."""
+        return {track_id: index for index, track_id in enumerate(self.ids.tolist())}
 
     @cached_property
     def index(self) -> IVFIndex:
-        """The clusters as an index of the vectors; a tenth of them is searched, and never less than eight."""
-        numbers = np.arange(len(self.ids))
-        count = int(self.clusters.max(initial=-1)) + 1
-        sums = np.zeros((count, self.vectors.shape[1]), dtype=np.float32)
+        """An IVF index of the vectors over the clusters."""
+        n_clusters = int(self.clusters.max(initial=-1)) + 1
+        sums = np.zeros((n_clusters, self.vectors.shape[1]), dtype=np.float32)
         np.add.at(sums, self.clusters, self.vectors)
         centroids = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-        return IVFIndex(numbers, self.vectors, centroids.astype(np.float32), probes=max(8, count // 10))
+        nprobe = max(_MIN_NPROBE, n_clusters // 10)
+        return IVFIndex(np.arange(len(self.ids)), self.vectors, centroids.astype(np.float32), nprobe=nprobe)
 
     @cached_property
     def nearest(self) -> Callable[[int], np.ndarray]:
-        """Track number -> the numbers of what sounds most like it, itself first."""
-        return lru_cache(_NEAREST_KEPT)(
-            lambda number: self.index.search(self.vectors[number], count=N_CANDIDATES)[0].astype(np.int32)
-        )
+        """Index -> the indices of the tracks that sound most like it, itself first."""
+
+        def search(index: int) -> np.ndarray:
+            return self.index.search(self.vectors[index], count=N_CANDIDATES)[0].astype(np.int32)
+
+        return lru_cache(_MAX_CACHED_SEARCHES)(search)
 
     @cached_property
     def id_rank(self) -> np.ndarray:
-        """Each track's place among the sorted ids (n,): comparing numbers is quick."""
-        order = np.empty(len(self.ids), dtype=np.int32)
-        order[np.argsort(self.ids, kind="stable")] = np.arange(len(self.ids), dtype=np.int32)
-        return order
+        """Each track's position among the sorted ids (n,): numbers are compared faster than text."""
+        rank = np.empty(len(self.ids), dtype=np.int32)
+        rank[np.argsort(self.ids, kind="stable")] = np.arange(len(self.ids), dtype=np.int32)
+        return rank
 
     @cached_property
     def artist_codes(self) -> list[int]:
-        """A number for each track's artist; below 0 where none is known."""
-        names, numbers = np.unique(self.artists, return_inverse=True)
-        return (numbers - int(bool(len(names)) and names[0] == "")).tolist()
+        """A number for each track's artist; below 0 if the artist is unknown."""
+        names, codes = np.unique(self.artists, return_inverse=True)
+        has_unknown = len(names) > 0 and names[0] == ""
+        return (codes - int(has_unknown)).tolist()
 
     @cached_property
     def recording_codes(self) -> list[int]:
@@ -93,78 +151,144 @@ class ItemCatalog:
 
     @cached_property
     def popularity(self) -> np.ndarray:
-        """How well known each track is, 0..1."""
-        known = np.log1p(self.plays.astype(float))
-        return np.asarray(known / max(known.max(initial=0.0), 1e-9))
+        """Popularity of each track (n,), 0 to 1: the logarithm of its listeners."""
+        logarithm = np.log1p(self.plays.astype(float))
+        return np.asarray(logarithm / max(logarithm.max(initial=0.0), 1e-9))
 
     @cached_property
     def most_popular(self) -> np.ndarray:
-        """The numbers of the tracks with the most listeners."""
+        """The indices of the tracks with the most listeners."""
         return np.argsort(-self.plays, kind="stable")[:N_CANDIDATES]
 
     @cached_property
     def cold_start_order(self) -> np.ndarray:
-        """Track numbers for who has played nothing: one cluster after the other, the largest first, the best known first.
+        """Indices (n,) in the order for a user without plays.
 
-        Where nothing is known of popularity, the track nearest to its cluster's centre comes first.
+        The clusters take turns, the largest first; each gives its most popular track that is left, or, with
+        equal popularity, the one nearest to its centroid. Example: of the clusters [0, 0, 0, 1, 1] with the
+        plays [5, 9, 7, 1, 2] the order is 1, 4, 2, 3, 0: cluster 0's best and cluster 1's best, then both
+        second-best.
         """
         sizes = np.bincount(self.clusters)
-        central = np.einsum("nd,nd->n", self.vectors, self.index.centroids[self.clusters])
-        inside = np.lexsort((self.id_rank, -np.round(central, 5), -self.plays, self.clusters))
-        firsts = np.cumsum(sizes) - sizes
-        turn = np.empty(len(self.ids), dtype=int)
-        turn[inside] = np.arange(len(self.ids)) - firsts[self.clusters[inside]]
-        return np.lexsort((self.clusters, -sizes[self.clusters], turn))
+        similarity = np.einsum("nd,nd->n", self.vectors, self.index.centroids[self.clusters])
+        # By cluster, and within it the best first: 1, 2, 0, 4, 3 in the example.
+        by_cluster = np.lexsort((self.id_rank, -np.round(similarity, 5), -self.plays, self.clusters))
+        first_of_cluster = np.cumsum(sizes) - sizes
+        # The position of each track within its cluster: 2, 0, 1, 1, 0 in the example.
+        position = np.empty(len(self.ids), dtype=int)
+        position[by_cluster] = np.arange(len(self.ids)) - first_of_cluster[self.clusters[by_cluster]]
+        return np.lexsort((self.clusters, -sizes[self.clusters], position))
 
     @cached_property
     def exploration_pool(self) -> tuple[np.ndarray, np.ndarray]:
-        """The beginning of `start`, where exploring looks, and the clusters of it."""
-        numbers = self.cold_start_order[: _EXPLORED_PER_CLUSTER * (int(self.clusters.max(initial=0)) + 1)]
-        return numbers, self.clusters[numbers]
+        """The beginning of `cold_start_order`, which exploration chooses from, and the clusters of these
+        tracks.
+        """
+        n_clusters = int(self.clusters.max(initial=0)) + 1
+        indices = self.cold_start_order[: _EXPLORED_PER_CLUSTER * n_clusters]
+        return indices, self.clusters[indices]
 
 
-def load(lake: Lake, model_version: str, blend: RankingWeights | None = None) -> ItemCatalog:
-    """Return the catalogue of a model version; StepError where the lake has no row of it."""
-    embedded = (
-        lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == model_version).sort_by("track_id")
-    )
-    columns = ("track_id", "title", "artist", "recording_id", "listens")
-    about = {row["track_id"]: row for row in lake.read_arrow(TRACKS, *columns).to_pylist()}
-    ids = embedded["track_id"].to_pylist()
-    kept = np.array([number for number, track_id in enumerate(ids) if track_id in about], dtype=int)
-    if not kept.size:
+def load(
+    lake: Lake,
+    model_version: str,
+    *,
+    weights: RankingWeights | None = None,
+    tracks: Mapping[str, ItemInfo] | None = None,
+) -> ItemCatalog:
+    """Return the item catalog of a model version, with the similar items of ITEM_SIMILARITIES.
+
+    `tracks` are the tracks by id if they are in memory already; otherwise they are read from TRACKS. Raises
+    StepError if the version has no embedding of any of them.
+    """
+    embeddings = _read_embeddings(lake, model_version)
+    if tracks is None:
+        tracks = _read_track_columns(lake)
+    catalog = _align(embeddings, tracks, model_version, weights or RankingWeights())
+    if not len(catalog.ids):
         raise StepError(f"expected tracks of model version {model_version}, found none; run `segue publish`")
-    rows = [about[ids[number]] for number in kept]
-    vectors = embedded["embedding"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
-    found = np.array([row["track_id"] for row in rows])
-    listens = np.array([row["listens"] or 0 for row in rows])
-    catalogue = ItemCatalog(
+    return with_item_similarities(catalog, lake.read_arrow(ITEM_SIMILARITIES).to_pylist())
+
+
+def empty(model_version: str) -> ItemCatalog:
+    """Return an item catalog without tracks."""
+    nothing = _Embeddings([], np.zeros((0, 1), dtype=np.float32), np.zeros(0, dtype=int))
+    return _align(nothing, {}, model_version, RankingWeights())
+
+
+class _Embeddings(NamedTuple):
+    """EMBEDDINGS of one model version, sorted by track id: n ids, vectors (n, d), clusters (n,)."""
+
+    track_ids: list[str]
+    vectors: np.ndarray
+    clusters: np.ndarray
+
+
+def _read_embeddings(lake: Lake, model_version: str) -> _Embeddings:
+    table = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == model_version)
+    table = table.sort_by("track_id")
+    track_ids = table["track_id"].to_pylist()
+    values = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    vectors = values.reshape(len(track_ids), -1) if track_ids else np.zeros((0, 1))
+    return _Embeddings(track_ids, vectors, table["cluster"].to_numpy())
+
+
+def _read_track_columns(lake: Lake) -> dict[str, ItemInfo]:
+    """Return the tracks of TRACKS by id.
+
+    A missing title or recording is the track's id, a missing artist "".
+    """
+    tracks = {}
+    for row in lake.read_arrow(TRACKS, "track_id", "title", "artist", "recording_id", "listens").to_pylist():
+        track_id = row["track_id"]
+        tracks[track_id] = ItemInfo(
+            title=row["title"] or track_id,
+            artist=row["artist"] or "",
+            recording_id=row["recording_id"] or track_id,
+            listens=row["listens"] or 0,
+        )
+    return tracks
+
+
+def _align(
+    embeddings: _Embeddings, tracks: Mapping[str, ItemInfo], model_version: str, weights: RankingWeights
+) -> ItemCatalog:
+    """Return the item catalog of the tracks that have both an embedding and an entry in `tracks`."""
+    rows = [row for row, track_id in enumerate(embeddings.track_ids) if track_id in tracks]
+    track_ids = [embeddings.track_ids[row] for row in rows]
+    infos = [tracks[track_id] for track_id in track_ids]
+    return ItemCatalog(
         model_version=model_version,
-        ids=found,
-        # As objects: numpy's own text is as wide as the longest, of a hundred thousand titles for the sake of one.
-        titles=np.array([row["title"] or row["track_id"] for row in rows], dtype=object),
-        artists=np.array([row["artist"] or "" for row in rows], dtype=object),
-        recordings=np.array([row["recording_id"] or row["track_id"] for row in rows]),
-        vectors=np.ascontiguousarray(vectors[kept], dtype=np.float32),
-        clusters=embedded["cluster"].to_numpy()[kept],
-        # Who plays here says more than who played on FMA; that only decides where nobody has played.
-        plays=listens,
-        weights=blend or RankingWeights(),
+        ids=np.array(track_ids, dtype=np.str_),
+        # object dtype: numpy's fixed-width strings would pad every title to the longest.
+        titles=np.array([info.title for info in infos], dtype=object),
+        artists=np.array([info.artist for info in infos], dtype=object),
+        recordings=np.array([info.recording_id for info in infos], dtype=object),
+        vectors=np.ascontiguousarray(embeddings.vectors[rows], dtype=np.float32),
+        clusters=embeddings.clusters[rows],
+        # FMA's listen counts are only a fallback while there are no local plays.
+        plays=np.array([info.listens for info in infos], dtype=int),
+        weights=weights,
     )
-    return with_item_similarities(catalogue, lake.read_arrow(ITEM_SIMILARITIES).to_pylist())
 
 
-def with_item_similarities(catalogue: ItemCatalog, rows: Iterable[Mapping[str, Any]]) -> ItemCatalog:
-    """Return the catalogue with what rows of ITEM_SIMILARITIES say of listeners and of what goes together."""
-    places = catalogue.index_of
-    together, listeners = {}, np.zeros(len(catalogue.ids), dtype=int)
+def with_item_similarities(catalog: ItemCatalog, rows: Iterable[Mapping[str, Any]]) -> ItemCatalog:
+    """Return the catalog with the listeners and similar items of rows of ITEM_SIMILARITIES.
+
+    Unknown tracks are left out.
+    """
+    index_of = catalog.index_of
+    similar_items = {}
+    listeners = np.zeros(len(catalog.ids), dtype=int)
     for row in rows:
-        number = places.get(row["track_id"])
-        if number is not None:
-            listeners[number] = row["listeners"]
-            known = [
-                (places[o], s) for o, s in zip(row["neighbours"], row["scores"], strict=True) if o in places
-            ]
-            if known:
-                together[number] = (np.array([o for o, _ in known]), np.array([s for _, s in known]))
-    return replace(catalogue, similar_items=together, plays=listeners if listeners.any() else catalogue.plays)
+        index = index_of.get(row["track_id"])
+        if index is None:
+            continue
+        listeners[index] = row["listeners"]
+        pairs = zip(row["neighbours"], row["scores"], strict=True)
+        known = [(index_of[neighbour], score) for neighbour, score in pairs if neighbour in index_of]
+        if known:
+            indices, scores = zip(*known, strict=True)
+            similar_items[index] = SimilarItems(np.array(indices), np.array(scores))
+    plays = listeners if listeners.any() else catalog.plays
+    return replace(catalog, similar_items=similar_items, plays=plays)

@@ -1,232 +1,387 @@
-"""What to play next: a list for a listener's profile, each item with its reason; shared by batch, stream and serving.
+"""Rank the tracks of an item catalog for a user's profile; used by batch, stream and player alike.
 
-All vectors are float32 of unit length, so a dot product is a cosine in -1..1; 1 is the same sound. No clock and no
-chance: the same profile over the same catalogue gives the same list.
+All vectors are float32 of unit length, so a dot product is a cosine, -1 to 1. There is no clock and no random
+source: the same profile and the same catalog give the same list.
+
+The steps, with five tracks A to E of which the user likes A and has skipped B (indices 0 to 4):
+
+1. `_query_profile`: A becomes a seed with weight 1, B a skipped track; A is excluded, as the track played
+last. 2. `_candidate_indices`: the nearest neighbours and similar items of A, and the most popular tracks; say
+[0, 2, 3, 4]. 3. `_score`: content, collaborative and popularity score of each, less a penalty for sounding
+like B; say
+   [1.0, 0.4, 0.7, 0.6].
+4. `_diversify`: without A, and not more than two tracks of an artist in ten: D, E, C, or [3, 4, 2].
+5. `_explore`: every tenth item is replaced by a track of a cluster that the user does not play.
 """
 
 import hashlib
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
 
 import numpy as np
 
 from jobs.recommender import profiles
 from jobs.recommender.item_catalog import ItemCatalog
+from jobs.recommender.profiles import Profile, ProfileTrack
+from jobs.recommender.recommendations import RecommendationList, RecommendedItem
 
-# Items of a list, and tracks of a profile that ask (of the short and of the long term each).
-LIST_LENGTH, _N_SEEDS = 30, 10
+# Length of a list.
+LIST_LENGTH = 30
 
-# Of one artist at most so many in ten; every so many-th item is from elsewhere.
-_MAX_PER_ARTIST, _EXPLORE_EVERY = 2, 10
+# Seed tracks taken from the short-term and from the long-term weights of a profile, each.
+_N_SEEDS = 10
 
-# Of so many tracks from elsewhere exploring takes one.
+# Decayed weights closer to 0 than this make neither a seed nor a skipped track.
+_MIN_WEIGHT = 0.05
+
+# At most two tracks of an artist among any ten in a row.
+_MAX_PER_ARTIST = 2
+_ARTIST_WINDOW = 10
+
+# Every tenth item is exploration, chosen from this many tracks.
+_EXPLORE_EVERY = 10
 _EXPLORATION_POOL = 20
 
-# A track just heard comes back to half its score after so long.
-_REPEAT_HALF_LIFE = timedelta(days=2)
+# The score of a track just played recovers by half of what it lacks per two days.
+_REPEAT_HALF_LIFE_S = 2 * 86_400.0
 
-# What a skipped track takes from what sounds like it.
+# Weight of the similarity to skipped tracks.
 _SKIP_PENALTY = 0.3
 
 
+def recommendation_list(catalog: ItemCatalog, profile: Profile) -> RecommendationList:
+    """Return the list of a profile as it is stored."""
+    return RecommendationList(
+        user_id=profile.user_id,
+        model_version=catalog.model_version,
+        as_of=profile.at,
+        offsets=profile.offsets,
+        items=recommend(catalog, profile),
+    )
+
+
 def default_list(
-    catalogue: ItemCatalog, count: int = LIST_LENGTH, forbidden: Set[int] = frozenset()
-) -> list[dict[str, Any]]:
-    """Return the items for somebody who has played nothing: diverse, from every large cluster, no forbidden number."""
-    chosen = _diversify(catalogue, catalogue.cold_start_order, count, forbidden)
+    catalog: ItemCatalog, count: int = LIST_LENGTH, excluded: Set[int] = frozenset()
+) -> list[RecommendedItem]:
+    """Return the items for a user without plays.
+
+    From every large cluster in turn, without the excluded indices.
+    """
+    chosen = _diversify(catalog, catalog.cold_start_order, count, excluded)
     return [
-        _item(catalogue, rank, number, 0.0, "a place to start") for rank, number in enumerate(chosen, start=1)
+        RecommendedItem(rank, str(catalog.ids[index]), 0.0, "a place to start")
+        for rank, index in enumerate(chosen, start=1)
     ]
 
 
 def recommend(
-    catalogue: ItemCatalog,
-    profile: profiles.Profile,
+    catalog: ItemCatalog,
+    profile: Profile,
     *,
     count: int = LIST_LENGTH,
     exclude: Collection[str] = (),
-) -> list[dict[str, Any]]:
-    """Return up to `count` items (rank from 1, track_id, score, reason) for a profile, best first.
+) -> list[RecommendedItem]:
+    """Return up to `count` items for a profile, best first, without the track ids in `exclude`.
 
-    Never the track playing, one disliked, or one of `exclude`; no recording twice; at most two of an artist in ten; what
-    was heard of late is pushed down; one in ten is from elsewhere. Without a track that is known it is the curated list.
+    The list has neither the track played last nor a disliked one, no recording twice, and at most two tracks
+    of an artist in ten. Recently played tracks are ranked lower, and one item in ten is exploration. A
+    profile without a track of the catalog gets the default list.
     """
-    taste = _query_profile(catalogue, profile)
-    forbidden = {catalogue.index_of[i] for i in exclude if i in catalogue.index_of} | taste.excluded
-    if not taste.numbers.size:
-        return default_list(catalogue, count, forbidden)
-    numbers, scores, by_sound, by_plays = _score(catalogue, taste)
-    best_first = np.lexsort((catalogue.id_rank[numbers], -np.round(scores, 9)))
-    chosen = _diversify(catalogue, numbers[best_first], count - count // _EXPLORE_EVERY, forbidden)
-    places = np.searchsorted(numbers, chosen)
-    reasons = _reasons(catalogue, profile, taste, by_sound[:, places], by_plays[:, places])
-    items = list(zip(chosen, scores[places].tolist(), reasons, strict=True))
-    _explore(catalogue, profile, items, forbidden | set(taste.numbers.tolist()), count)
-    return [_item(catalogue, rank, *item) for rank, item in enumerate(items, start=1)]
+    query = _query_profile(catalog, profile)
+    excluded = {catalog.index_of[track_id] for track_id in exclude if track_id in catalog.index_of}
+    excluded |= query.excluded
+    if not query.seeds.size:
+        return default_list(catalog, count, excluded)
+    candidates = _score(catalog, query)
+    best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 9)))
+    n_exploration = count // _EXPLORE_EVERY
+    chosen = _diversify(catalog, candidates.indices[best_first], count - n_exploration, excluded)
+    # `indices` are sorted, so searchsorted finds the position of each chosen track.
+    positions = np.searchsorted(candidates.indices, chosen)
+    reasons = _reasons(catalog, profile, query, candidates, positions)
+    scores = candidates.scores[positions].tolist()
+    ranked = [_Ranked(*values) for values in zip(chosen, scores, reasons, strict=True)]
+    _explore(catalog, profile, ranked, excluded | set(query.seeds.tolist()), count)
+    return [
+        RecommendedItem(rank, str(catalog.ids[item.index]), round(item.score, 6), item.reason)
+        for rank, item in enumerate(ranked, start=1)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A track chosen for a list, by its index."""
+
+    index: int
+    score: float
+    reason: str
 
 
 @dataclass(frozen=True)
 class _QueryProfile:
-    """The tracks of a profile that ask (s,), with their weights (s,), their sum 1; the skipped ones (t,); what never comes;
-    and all that were heard (h,), with how much of the score of what was just heard is left (h,)."""
+    """What a profile asks for, as indices of the catalog.
 
-    numbers: np.ndarray
+    Attributes
+    ----------
+    seeds : (s,) the tracks whose neighbours are candidates
+    weights : (s,) the seeds' weights; their sum is 1
+    skipped : (t,) tracks whose sound counts against a candidate
+    excluded : disliked tracks, and the track played last
+    played : (p,) all tracks of the profile
+    recovered : (p,) how much of its score each of them has regained since it was played, 0 to 1
+    """
+
+    seeds: np.ndarray
     weights: np.ndarray
     skipped: np.ndarray
     excluded: set[int]
     played: np.ndarray
-    fresh: np.ndarray
+    recovered: np.ndarray
 
 
-def _query_profile(catalogue: ItemCatalog, profile: profiles.Profile) -> _QueryProfile:
-    known = [
-        (number, t)
-        for t in profile["tracks"]
-        if (number := catalogue.index_of.get(t["track_id"])) is not None
-    ]
-    numbers = np.array([number for number, _ in known], dtype=int)
-    ages = np.array([max((profile["at"] - t["at"]).total_seconds(), 0.0) for _, t in known])
-    liked = np.array([bool(t["liked"]) for _, t in known], dtype=float)
-    disliked = np.array([t["liked"] is False for _, t in known], dtype=bool)
-    weights = np.zeros(len(known))
-    for name, half_life in (("weight", profiles.SHORT_HALF_LIFE), ("long", profiles.LONG_HALF_LIFE)):
-        term = np.array([t[name] for _, t in known]) * 0.5 ** (ages / half_life.total_seconds()) + liked
-        best = np.lexsort((numbers, -term))[:_N_SEEDS]
-        best = best[term[best] > 0.05]
-        weights[best] += term[best] / term[best].sum()
-        if name == "weight":
-            worst = np.lexsort((numbers, term))[:_N_SEEDS]
-            skipped = numbers[worst[term[worst] < -0.05]]
-    # The few that are played all the time would ask for nearly the whole list.
+@dataclass(frozen=True)
+class _Candidates:
+    """Candidates: their indices (c,), sorted, and scores (c,).
+
+    Per seed their content and collaborative scores (s, c).
+    """
+
+    indices: np.ndarray
+    scores: np.ndarray
+    content: np.ndarray
+    collaborative: np.ndarray
+
+
+def _query_profile(catalog: ItemCatalog, profile: Profile) -> _QueryProfile:
+    tracks: list[ProfileTrack] = []
+    played_indices: list[int] = []
+    for track in profile.tracks:
+        index = catalog.index_of.get(track.track_id)
+        if index is not None:
+            tracks.append(track)
+            played_indices.append(index)
+    played = np.array(played_indices, dtype=int)
+    ages_s = _ages_s(profile, tracks)
+    liked = np.array([track.liked is True for track in tracks], dtype=float)
+    disliked = np.array([track.liked is False for track in tracks], dtype=bool)
+
+    short_term = np.array([track.short_term for track in tracks], dtype=float)
+    short_term = short_term * _half_life_weights(ages_s, profiles.SHORT_HALF_LIFE.total_seconds()) + liked
+    long_term = np.array([track.long_term for track in tracks], dtype=float)
+    long_term = long_term * _half_life_weights(ages_s, profiles.LONG_HALF_LIFE.total_seconds()) + liked
+    weights = _top_seeds(short_term, played) + _top_seeds(long_term, played)
+    # The square root keeps a few tracks that are played all the time from making up nearly the whole list.
     weights = np.sqrt(np.where(disliked, 0.0, weights))
-    never = set(numbers[disliked].tolist())
-    if known:
-        never.add(int(numbers[np.lexsort((-numbers, ages))[0]]))  # the one playing
-    asking = np.flatnonzero(weights)
+    is_seed = weights > 0
+
+    lowest = np.lexsort((played, short_term))[:_N_SEEDS]
+    excluded = set(played[disliked].tolist())
+    if tracks:
+        last_played = np.lexsort((-played, ages_s))[0]
+        excluded.add(int(played[last_played]))
     return _QueryProfile(
-        numbers[asking],
-        weights[asking] / (weights.sum() or 1.0),
-        skipped,
-        never,
-        numbers,
-        1 - 0.5 ** (ages / _REPEAT_HALF_LIFE.total_seconds()),
+        seeds=played[is_seed],
+        weights=weights[is_seed] / (weights.sum() or 1.0),
+        skipped=played[lowest[short_term[lowest] < -_MIN_WEIGHT]],
+        excluded=excluded,
+        played=played,
+        recovered=1 - _half_life_weights(ages_s, _REPEAT_HALF_LIFE_S),
     )
 
 
-def _score(
-    catalogue: ItemCatalog, taste: _QueryProfile
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return candidates (c,) in order, their scores (c,), what each track that asks gives them by sound and by plays (s, c)."""
-    asking = taste.numbers.tolist()
-    found = [catalogue.nearest(number) for number in asking]
-    found += [catalogue.similar_items[number][0] for number in asking if number in catalogue.similar_items]
-    found.append(catalogue.most_popular)
-    numbers = np.unique(np.concatenate(found)).astype(int)
-    vectors = catalogue.vectors[numbers]
-    sound = taste.weights[:, None] * np.maximum(catalogue.vectors[taste.numbers] @ vectors.T, 0) ** 2
-    together = np.zeros(sound.shape)
-    for row, number in enumerate(asking):
-        if number in catalogue.similar_items:
-            others, strengths = catalogue.similar_items[number]
-            together[row, np.searchsorted(numbers, others)] = taste.weights[row] * strengths
-    blend = catalogue.weights
-    sound, together = blend.content * sound, blend.collaborative * together
-    scores = sound.sum(0) + together.sum(0) + blend.popularity * catalogue.popularity[numbers]
-    if taste.skipped.size:
-        scores -= _SKIP_PENALTY * np.maximum(catalogue.vectors[taste.skipped] @ vectors.T, 0).max(axis=0) ** 2
-    places = np.searchsorted(numbers, taste.played)
-    there = numbers[np.minimum(places, len(numbers) - 1)] == taste.played
-    heard = places[there]
-    scores[heard] *= np.where(scores[heard] > 0, taste.fresh[there], 1.0)
-    return numbers, scores, sound, together
+def _ages_s(profile: Profile, tracks: list[ProfileTrack]) -> np.ndarray:
+    """Return the seconds (p,) from each track's newest play to the profile's newest play."""
+    if profile.at is None:
+        return np.zeros(len(tracks))
+    return np.array([max((profile.at - track.at).total_seconds(), 0.0) for track in tracks])
 
 
-def _diversify(catalogue: ItemCatalog, order: np.ndarray, count: int, forbidden: Set[int]) -> list[int]:
-    """Return the first `count` of the order that the rules allow; an artist who had to wait comes in later."""
-    artists, recordings = catalogue.artist_codes, catalogue.recording_codes
-    taken = {recordings[number] for number in forbidden}
+def _half_life_weights(ages_s: np.ndarray, half_life_s: float) -> np.ndarray:
+    """Return what is left of 1 after each age; 0.5 after one half-life."""
+    return np.asarray(0.5 ** (ages_s / half_life_s))
+
+
+def _top_seeds(weights: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Return the ten largest weights (p,) as shares of their sum, and 0 for all others; ties go to the
+    smaller index.
+
+    Only weights above the minimum count. Example: of [0.3, -0.2, 0.6, 0.1, 0.01] at most three are seeds by
+    two of `_N_SEEDS`: [0.333, 0, 0.667, 0, 0].
+    """
+    largest = np.lexsort((indices, -weights))[:_N_SEEDS]
+    largest = largest[weights[largest] > _MIN_WEIGHT]
+    shares = np.zeros(len(weights))
+    shares[largest] = weights[largest] / weights[largest].sum()
+    return shares
+
+
+def _candidate_indices(catalog: ItemCatalog, seeds: list[int]) -> np.ndarray:
+    """Return the neighbours and similar items of the seeds and the most popular tracks.
+
+    (c,), sorted, without repeats.
+    """
+    sources = [catalog.nearest(seed) for seed in seeds]
+    sources += [catalog.similar_items[seed][0] for seed in seeds if seed in catalog.similar_items]
+    sources.append(catalog.most_popular)
+    return np.unique(np.concatenate(sources)).astype(int)
+
+
+def _score(catalog: ItemCatalog, query: _QueryProfile) -> _Candidates:
+    seeds = query.seeds.tolist()
+    indices = _candidate_indices(catalog, seeds)
+    vectors = catalog.vectors[indices]
+    cosines = np.maximum(catalog.vectors[query.seeds] @ vectors.T, 0)
+    content = catalog.weights.content * (query.weights[:, None] * cosines**2)
+    collaborative = catalog.weights.collaborative * _collaborative_scores(catalog, query, indices)
+    popularity = catalog.weights.popularity * catalog.popularity[indices]
+    scores = content.sum(axis=0) + collaborative.sum(axis=0) + popularity
+    if query.skipped.size:
+        similarity = np.maximum(catalog.vectors[query.skipped] @ vectors.T, 0).max(axis=0)
+        scores -= _SKIP_PENALTY * similarity**2
+    _lower_recently_played(scores, indices, query)
+    return _Candidates(indices, scores, content, collaborative)
+
+
+def _collaborative_scores(catalog: ItemCatalog, query: _QueryProfile, indices: np.ndarray) -> np.ndarray:
+    """Return the collaborative score (s, c) that each seed gives each candidate, before the ranking weight.
+
+    Example: seed A has the similar items [3, 4] with the scores [0.9, 0.5], and the candidates are [0, 2, 3,
+    4]. Since they are sorted, searchsorted finds 3 and 4 in the columns 2 and 3: the row is [0, 0, 0.9, 0.5]
+    times A's weight.
+    """
+    scores = np.zeros((len(query.seeds), len(indices)))
+    for row, seed in enumerate(query.seeds.tolist()):
+        if seed in catalog.similar_items:
+            similar_indices, similarities = catalog.similar_items[seed]
+            columns = np.searchsorted(indices, similar_indices)
+            scores[row, columns] = query.weights[row] * similarities
+    return scores
+
+
+def _lower_recently_played(scores: np.ndarray, indices: np.ndarray, query: _QueryProfile) -> None:
+    """Multiply the positive scores of played candidates by how far they have recovered, in place.
+
+    Example: candidates [0, 2, 3, 4], played tracks [0, 1]. searchsorted gives the positions [0, 1]; the
+    candidate at position 0 is the played track 0, the one at position 1 is 2 and not 1: only the first score
+    changes.
+    """
+    positions = np.searchsorted(indices, query.played)
+    positions = np.minimum(positions, len(indices) - 1)
+    is_candidate = indices[positions] == query.played
+    positions = positions[is_candidate]
+    factors = np.where(scores[positions] > 0, query.recovered[is_candidate], 1.0)
+    scores[positions] *= factors
+
+
+def _diversify(catalog: ItemCatalog, order: np.ndarray, count: int, excluded: Set[int]) -> list[int]:
+    """Return the first `count` indices of the order that the rules allow.
+
+    No excluded track, no recording twice, at most two tracks of an artist in ten. A track that comes too
+    early for its artist waits, and is chosen as soon as enough others have been. Example: with A1, A2, A3,
+    B1, ... of the artists A, B and others, A3 waits until ten tracks after A1.
+    """
+    artists = catalog.artist_codes
+    recordings = catalog.recording_codes
+    taken = {recordings[index] for index in excluded}
     chosen: list[int] = []
     waiting: list[int] = []
-    moved = False  # whether what waits could be allowed now: something was chosen since it was looked at
-    for number in order.tolist():
+    has_grown = False  # whether a track was chosen since the waiting ones were last tried
+    for index in order.tolist():
         if len(chosen) == count:
             break
-        if number in forbidden or recordings[number] in taken:
+        if index in excluded or recordings[index] in taken:
             continue
-        looked_at, before = [*waiting, number] if moved else [number], len(chosen)
-        for late in looked_at:
-            last = chosen[-9:]
-            many = artists[late] >= 0 and sum(artists[n] == artists[late] for n in last) >= _MAX_PER_ARTIST
-            if len(chosen) < count and recordings[late] not in taken and not many:
-                chosen.append(late)
-                taken.add(recordings[late])
-        moved = len(chosen) > before
-        waiting.append(number)
-        if moved:
-            waiting = [n for n in waiting if recordings[n] not in taken]
+        n_before = len(chosen)
+        for candidate in [*waiting, index] if has_grown else [index]:
+            if len(chosen) == count or recordings[candidate] in taken:
+                continue
+            if not _has_artist_quota(artists, chosen, candidate):
+                continue
+            chosen.append(candidate)
+            taken.add(recordings[candidate])
+        has_grown = len(chosen) > n_before
+        waiting.append(index)
+        if has_grown:
+            waiting = [candidate for candidate in waiting if recordings[candidate] not in taken]
     return chosen
 
 
+def _has_artist_quota(artists: list[int], chosen: list[int], candidate: int) -> bool:
+    """Return whether another track of the candidate's artist may follow the chosen ones.
+
+    Unknown artists always may.
+    """
+    artist = artists[candidate]
+    if artist < 0:
+        return True
+    recent = chosen[-(_ARTIST_WINDOW - 1) :]
+    return sum(artists[index] == artist for index in recent) < _MAX_PER_ARTIST
+
+
 def _explore(
-    catalogue: ItemCatalog,
-    profile: profiles.Profile,
-    items: list[tuple[int, float, str]],
-    known: set[int],
-    count: int,
+    catalog: ItemCatalog, profile: Profile, ranked: list[_Ranked], known: set[int], count: int
 ) -> None:
-    """Put a track of another cluster at every tenth place; which one follows from who asks and when."""
+    """Insert a track of an unfamiliar cluster at every tenth place; user and newest play decide which one."""
     places = range(_EXPLORE_EVERY - 1, count, _EXPLORE_EVERY)
-    taken = known | {number for number, _, _ in items}
-    numbers, clusters = catalogue.exploration_pool
-    near = np.zeros(int(catalogue.clusters.max(initial=0)) + 1, dtype=bool)
-    near[catalogue.clusters[list(taken)]] = True
-    far = numbers[~near[clusters]]
-    pool = far if far.size else numbers
-    pool = pool[: _EXPLORATION_POOL + len(places) + len(taken)]
-    elsewhere = [number for number in pool.tolist() if number not in taken]
-    recordings = catalogue.recording_codes
+    pool = _exploration_candidates(catalog, known | {item.index for item in ranked}, len(places))
+    recordings = catalog.recording_codes
     for place in places:
-        if place > len(items) or not elsewhere:
+        if place > len(ranked) or not pool:
             return
-        seed = hashlib.sha256(f"{profile['_id']} {profile['at']} {place}".encode()).digest()
-        number = elsewhere.pop(int.from_bytes(seed[:4], "big") % min(len(elsewhere), _EXPLORATION_POOL))
-        if recordings[number] not in {recordings[n] for n, _, _ in items}:
-            items.insert(place, (number, 0.0, "something else, to see whether you like it"))
+        seed = hashlib.sha256(f"{profile.user_id} {profile.at} {place}".encode()).digest()
+        choice = int.from_bytes(seed[:4], "big") % min(len(pool), _EXPLORATION_POOL)
+        index = pool.pop(choice)
+        if recordings[index] not in {recordings[item.index] for item in ranked}:
+            ranked.insert(place, _Ranked(index, 0.0, "something else, to see whether you like it"))
+
+
+def _exploration_candidates(catalog: ItemCatalog, taken: set[int], n_places: int) -> list[int]:
+    """Return tracks of clusters with no taken track, or, if there is no such cluster, of all clusters."""
+    indices, clusters = catalog.exploration_pool
+    is_familiar = np.zeros(int(catalog.clusters.max(initial=0)) + 1, dtype=bool)
+    is_familiar[catalog.clusters[list(taken)]] = True
+    unfamiliar = indices[~is_familiar[clusters]]
+    pool = unfamiliar if unfamiliar.size else indices
+    # The taken ones are left out below, so this many are enough for every place.
+    pool = pool[: _EXPLORATION_POOL + n_places + len(taken)]
+    return [index for index in pool.tolist() if index not in taken]
 
 
 def _reasons(
-    catalogue: ItemCatalog,
-    profile: profiles.Profile,
-    taste: _QueryProfile,
-    by_sound: np.ndarray,
-    by_plays: np.ndarray,
+    catalog: ItemCatalog,
+    profile: Profile,
+    query: _QueryProfile,
+    candidates: _Candidates,
+    positions: np.ndarray,
 ) -> list[str]:
-    """Say in words what speaks most for each candidate, given what each track that asks gives it (s, c)."""
-    most = (by_sound + by_plays).argmax(axis=0)
-    tracks = {t["track_id"]: t for t in profile["tracks"]}
-    asking = [(str(catalogue.titles[n]), _what_you_did(tracks[str(catalogue.ids[n])])) for n in taste.numbers]
-    nothing = "much played here" if catalogue.plays.any() else "further away from what you play"
-    columns = np.arange(len(most))
+    """Return in words, for the candidates at these positions, the seed that contributes most to their score."""
+    content = candidates.content[:, positions]
+    collaborative = candidates.collaborative[:, positions]
+    strongest = (content + collaborative).argmax(axis=0)
+    columns = np.arange(len(positions))
+    tracks = {track.track_id: track for track in profile.tracks}
+    seed_titles = [str(catalog.titles[seed]) for seed in query.seeds]
+    seed_histories = [_history(tracks[str(catalog.ids[seed])]) for seed in query.seeds]
+    without_seed = "much played here" if catalog.plays.any() else "further away from what you play"
     reasons = []
-    for best, sound, plays in zip(
-        most.tolist(), by_sound[most, columns], by_plays[most, columns], strict=True
-    ):
-        title, did = asking[best]
-        how = f"played by who plays {title}, {did}" if plays > sound else f"sounds like {title}, {did}"
-        reasons.append(how if sound + plays > 0 else nothing)
+    by_candidate = zip(
+        strongest.tolist(), content[strongest, columns], collaborative[strongest, columns], strict=True
+    )
+    for seed, by_content, by_plays in by_candidate:
+        if by_content + by_plays <= 0:
+            reasons.append(without_seed)
+        elif by_plays > by_content:
+            reasons.append(f"played by who plays {seed_titles[seed]}, {seed_histories[seed]}")
+        else:
+            reasons.append(f"sounds like {seed_titles[seed]}, {seed_histories[seed]}")
     return reasons
 
 
-def _what_you_did(track: Mapping[str, Any]) -> str:
-    if track["liked"]:
+def _history(track: ProfileTrack) -> str:
+    """Return in words what the user did with a track."""
+    if track.liked:
         return "which you like"
-    if track["finished"]:
-        times = {1: "once", 2: "twice"}.get(track["finished"], f"{track['finished']} times")
+    if track.finished:
+        times = {1: "once", 2: "twice"}.get(track.finished, f"{track.finished} times")
         return f"which you finished {times}"
     return "which you played"
-
-
-def _item(catalogue: ItemCatalog, rank: int, number: int, score: float, reason: str) -> dict[str, Any]:
-    return {"rank": rank, "track_id": str(catalogue.ids[number]), "score": round(score, 6), "reason": reason}

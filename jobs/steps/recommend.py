@@ -1,223 +1,232 @@
-"""Learn from all plays what goes together, and write lists: one to start with, and one for everybody who has played.
+"""Compute item similarities from all plays, then a list for every user with plays and the default list.
 
-How co-listening is made and how much it counts beside the sound is chosen by what listeners played later (`foretell.py`);
-it is learned then from who has heard what, which Spark gathers. Without plays the sound alone serves. The lists go to
-the lake first, then to MongoDB, which they can be brought back to from there.
+The collaborative configuration and the ranking weights are tuned on what users played later
+(`recommender/tuning.py`); the similarities are then learned from who played what, which Spark gathers.
+Without plays, ranking uses content alone. The lists are written to the lake first and to the online store
+second, which can be rebuilt from them.
 """
 
 import argparse
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pymongo.database import Database
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.lake.schemas import ITEM_SIMILARITIES, PLAYS, RECOMMENDATIONS
 from jobs.lake.storage import Lake, open_lake
-from jobs.online import mongo, retention
+from jobs.online import mongo, retention, state
 from jobs.plays import play_log, splits
 from jobs.progress import StepResult
-from jobs.recommender import collaborative, item_catalog, offline_evaluation, profiles, ranking
-from jobs.runtime import embedded_mongo
+from jobs.recommender import collaborative, item_catalog, profiles, ranking, recommendations, tuning
+from jobs.recommender.collaborative import CollaborativeConfig
+from jobs.recommender.holdout import POSITIVE_EVENTS
+from jobs.recommender.item_catalog import ItemCatalog, RankingWeights, SimilarItems
+from jobs.recommender.recommendations import RecommendationList
 from jobs.spark import session
-from jobs.streaming import micro_batch
 
-# Pairs of listener and track that links are learned from: of more, some of the listeners speak for all. 400 MB.
+# Pairs of user and track that similarities are learned from, 400 MB. Of more, a sample of the users is taken.
 _MAX_INTERACTIONS = 20_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: all plays are read, and the champion is what recommends."""
+    """Add nothing: all plays are read, and the champion ranks."""
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Take the stream's plays into PLAYS by day, make ITEM_SIMILARITIES, write the lists; return the counts."""
+    """Compact PLAYS, update item similarities and ranking weights, write all lists; return the counts."""
     lake = open_lake(arguments)
-    counts: dict[str, Any] = {"new plays": play_log.compact(lake)}
-    counts = {"plays": lake.count_rows(PLAYS), **counts, "lists": 0}
-    with embedded_mongo.mongo_uri(arguments.mongo, lake.root) as uri, mongo.database(uri) as database:
-        found = {
-            each["_id"]: each for each in mongo.find(database["state"], ("champion", "blend", "lists"))
-        }
-        if "champion" not in found:
+    n_new_plays = play_log.compact(lake)
+    counts: dict[str, Any] = {"plays": lake.count_rows(PLAYS), "new plays": n_new_plays, "lists": 0}
+    with mongo.connect(arguments.mongo, lake.root) as database:
+        champion = state.champion(database)
+        if champion is None:
             return StepResult(counts)
-        catalogue = item_catalog.load(lake, found["champion"]["model_version"])
+        catalog = item_catalog.load(lake, champion["model_version"])
         if lake.count_rows(PLAYS):
-            learned = _update_ranking_weights(arguments.master, lake, catalogue, found.get("blend"))
-            mongo.upsert(database["state"], [learned])
-            catalogue = item_catalog.load(
-                lake, catalogue.model_version, item_catalog.RankingWeights(**learned["weights"])
-            )
-            counts["blend"] = _format_weights(catalogue.weights)
-        counts["lists"] = _lists(database, lake, catalogue, found)
-        mongo.upsert(
-            database["state"], [_write_default_list(catalogue, found["champion"]["published_at"])]
-        )
-        counts["old plays out of MongoDB"] = retention.prune_plays(database, lake, datetime.now(UTC))
-    return StepResult({**counts}, model_version=catalogue.model_version)
+            weights = _update_ranking(arguments.master, database, lake, catalog)
+            catalog = item_catalog.load(lake, catalog.model_version, weights=weights)
+            counts["ranking weights"] = _format_weights(weights)
+        counts["lists"] = _write_lists(database, lake, catalog)
+        state.write(database, _default_list_document(catalog, champion["published_at"]))
+        counts["pruned plays"] = retention.prune_plays(database, lake, datetime.now(UTC))
+    return StepResult(counts, model_version=catalog.model_version)
 
 
-def _update_ranking_weights(
-    master: str, lake: Lake, catalogue: item_catalog.ItemCatalog, before: mongo.Document | None
-) -> mongo.Document:
-    """Bring ITEM_SIMILARITIES up to PLAYS and the model, and return the document of the blend.
+def _update_ranking(
+    master: str, database: mongo.Database, lake: Lake, catalog: ItemCatalog
+) -> RankingWeights:
+    """Update ITEM_SIMILARITIES and the ranking state from PLAYS and the model; return the ranking weights.
 
-    The one from before stands while neither has changed. ITEM_SIMILARITIES is written first: killed then, both are made again.
+    Nothing is tuned if neither has changed. ITEM_SIMILARITIES is written first: after a kill in between, both
+    are computed again.
     """
+    current = cast(state.RankingState | None, mongo.get(database["state"], state.RANKING_WEIGHTS))
     version = lake.version(PLAYS)
-    learned_from = f"{catalogue.model_version} {version.name if version else ''} {lake.count_rows(PLAYS)}"
-    if before and before["learned_from"] == learned_from and lake.version(ITEM_SIMILARITIES):
-        return before
-    chosen = offline_evaluation.select_weights(
-        catalogue, play_log.latest_plays(lake, splits.MAX_PLAYS)
+    input_digest = f"{catalog.model_version} {version.name if version else ''} {lake.count_rows(PLAYS)}"
+    has_current = current is not None and current["input_digest"] == input_digest
+    if current is None or not has_current or lake.version(ITEM_SIMILARITIES) is None:
+        current = _tune(master, lake, catalog, input_digest)
+    state.write(database, current)
+    return RankingWeights(**current["weights"])
+
+
+def _tune(master: str, lake: Lake, catalog: ItemCatalog, input_digest: str) -> state.RankingState:
+    """Tune configuration and weights, write ITEM_SIMILARITIES; return the ranking state."""
+    selected = tuning.select_weights(catalog, play_log.latest_plays(lake, splits.MAX_PLAYS))
+    if selected is None:
+        # Too few users to tune on: compute item similarities anyway, with ranking weight 0.
+        selected = tuning.SelectedWeights(CollaborativeConfig(), RankingWeights())
+    pairs = _sample_users(interactions(lake.read(session.get_session(master), PLAYS)))
+    rows = item_similarity_rows(catalog, pairs, selected.config)
+    lake.commit_arrow(ITEM_SIMILARITIES, rows.to_batches())
+    return state.RankingState(
+        _id=state.RANKING_WEIGHTS,
+        weights=asdict(selected.weights),
+        config=asdict(selected.config),
+        input_digest=input_digest,
     )
-    # With nobody to ask yet co-listening does not count, but is there to be looked at.
-    recipe, blend = (
-        (chosen.config, chosen.weights)
-        if chosen
-        else (collaborative.CollaborativeConfig(), item_catalog.RankingWeights())
-    )
-    pairs = interactions(lake.read(session.get_session(master), PLAYS))
-    lake.commit_arrow(
-        ITEM_SIMILARITIES, item_similarity_rows(catalogue, _sample_users(pairs), recipe).to_batches()
-    )
-    return {"_id": "blend", "weights": asdict(blend), "recipe": asdict(recipe), "learned_from": learned_from}
 
 
 def interactions(plays: DataFrame) -> DataFrame:
-    """Return who has finished or liked what, of PLAYS: user_id and track_id, each pair once."""
-    return plays.where(F.col("event").isin("finished", "liked")).select("user_id", "track_id").distinct()
+    """Return the distinct pairs (user_id, track_id) in which the user finished or liked the track."""
+    is_positive = F.col("event").isin(*POSITIVE_EVENTS)
+    return plays.where(is_positive).select("user_id", "track_id").distinct()
 
 
 def _sample_users(pairs: DataFrame) -> pa.Table:
-    """Return the pairs, of all listeners or, where that would be too many, of some."""
+    """Return the pairs of all users, or of a sample of the users if there are too many, sorted."""
     pairs = pairs.persist()
-    parts = -(-pairs.count() // _MAX_INTERACTIONS)
-    found = pairs.where(F.pmod(F.hash("user_id"), F.lit(parts)) == 0) if parts > 1 else pairs
-    table = found.toArrow()
+    n_parts = -(-pairs.count() // _MAX_INTERACTIONS)
+    sample = pairs
+    if n_parts > 1:
+        sample = pairs.where(F.pmod(F.hash("user_id"), F.lit(n_parts)) == 0)
+    table = sample.toArrow()
     pairs.unpersist()
     return table.sort_by([("user_id", "ascending"), ("track_id", "ascending")])
 
 
-def item_similarity_rows(
-    catalogue: item_catalog.ItemCatalog, pairs: pa.Table, recipe: collaborative.CollaborativeConfig
-) -> pa.Table:
-    """Return ITEM_SIMILARITIES of who has heard what."""
-    users, tracks = (pairs[name].combine_chunks().dictionary_encode() for name in ("user_id", "track_id"))
-    known = np.array(
-        [catalogue.index_of.get(track_id, -1) for track_id in tracks.dictionary.to_pylist()], dtype=int
+def item_similarity_rows(catalog: ItemCatalog, pairs: pa.Table, config: CollaborativeConfig) -> pa.Table:
+    """Return the rows of ITEM_SIMILARITIES, learned from pairs of user_id and track_id."""
+    users = pairs["user_id"].combine_chunks().dictionary_encode()
+    tracks = pairs["track_id"].combine_chunks().dictionary_encode()
+    # Index in the catalog of each distinct track, -1 if it has none; then of each pair.
+    track_indices = np.array(
+        [catalog.index_of.get(track_id, -1) for track_id in tracks.dictionary.to_pylist()], dtype=int
     )
-    numbers = known[tracks.indices.to_numpy()]
-    kept = numbers >= 0
-    numbers = numbers[kept]
-    matrix = collaborative.interaction_matrix(users.indices.to_numpy()[kept], numbers, len(catalogue.ids))
-    found = collaborative.item_similarities(
-        collaborative.factorize(matrix, catalogue.vectors, recipe), recipe
-    )
-    listeners = np.bincount(numbers, minlength=len(catalogue.ids))
-    rows = [
-        {
-            "track_id": str(track_id),
-            "listeners": int(listeners[number]),
-            "neighbours": catalogue.ids[found[number][0]].tolist() if number in found else [],
-            "scores": found[number][1].tolist() if number in found else [],
-        }
-        for number, track_id in enumerate(catalogue.ids)
-        if listeners[number] or number in found
-    ]
+    indices = track_indices[tracks.indices.to_numpy()]
+    is_known = indices >= 0
+    indices = indices[is_known]
+    user_numbers = users.indices.to_numpy()[is_known]
+    matrix = collaborative.interaction_matrix(user_numbers, indices, len(catalog.ids))
+    factors = collaborative.factorize(matrix, catalog.vectors, config)
+    similar_items = collaborative.item_similarities(factors, config)
+    listeners = np.bincount(indices, minlength=len(catalog.ids))
+    nothing = SimilarItems(np.zeros(0, dtype=int), np.zeros(0, dtype=np.float32))
+    rows = []
+    for index, track_id in enumerate(catalog.ids.tolist()):
+        if listeners[index] or index in similar_items:
+            similar = similar_items.get(index, nothing)
+            rows.append(
+                {
+                    "track_id": track_id,
+                    "listeners": int(listeners[index]),
+                    "neighbours": catalog.ids[similar.indices].tolist(),
+                    "scores": similar.scores.tolist(),
+                }
+            )
     return pa.Table.from_pylist(rows, schema=ITEM_SIMILARITIES.arrow_schema())
 
 
-def _format_weights(blend: item_catalog.RankingWeights) -> str:
-    return ", ".join(f"{name} {weight:g}" for name, weight in asdict(blend).items())
+def _format_weights(weights: RankingWeights) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in asdict(weights).items())
 
 
-def _write_default_list(catalogue: item_catalog.ItemCatalog, as_of: datetime) -> mongo.Document:
-    """Return the document of the list to start with; it is as old as the champion is, so writing it again changes nothing."""
+def _default_list_document(catalog: ItemCatalog, published_at: datetime) -> mongo.Document:
+    """Return the document of the default list.
+
+    It is dated like the champion, so writing it again changes nothing.
+    """
     return {
-        "_id": "curated",
-        "model_version": catalogue.model_version,
-        "as_of": as_of,
-        "items": ranking.default_list(catalogue),
+        "_id": state.DEFAULT_LIST,
+        "model_version": catalog.model_version,
+        "as_of": published_at,
+        "items": recommendations.to_documents(ranking.default_list(catalog)),
     }
 
 
-def _lists(
-    database: Database[mongo.Document],
-    lake: Lake,
-    catalogue: item_catalog.ItemCatalog,
-    found: dict[str, mongo.Document],
-) -> int:
-    """Write RECOMMENDATIONS of every profile, then the same to MongoDB, where anything is new; return their number.
+def _write_lists(database: mongo.Database, lake: Lake, catalog: ItemCatalog) -> int:
+    """Write the list of every profile to RECOMMENDATIONS, then to the store, if anything is new; return their
+    number.
 
-    The stream writes MongoDB's too, from the same profile by the same catalogue, so it does not matter who is last; but of
-    a profile that has changed since it was read here, the stream's list is the one to keep.
+    The stream writes lists to the store as well, by the same ranking from the same profiles, so the order
+    does not matter. If a profile has changed since it was read here, the stream's list is newer and stays.
     """
-    made_from = _made_from(database, lake, catalogue)
-    if found.get("lists", {}).get("made_from") != made_from or lake.version(RECOMMENDATIONS) is None:
-        lake.commit_arrow(RECOMMENDATIONS, _made(database, lake, catalogue))
-    elif database["recommendations"].estimated_document_count() >= lake.count_rows(RECOMMENDATIONS):
-        return lake.count_rows(RECOMMENDATIONS)  # this store has them: the line below was written after them
-    written = 0
+    current = mongo.get(database["state"], state.RECOMMENDATIONS_STATE) or {}
+    input_digest = _lists_digest(database, lake, catalog)
+    if current.get("input_digest") != input_digest or lake.version(RECOMMENDATIONS) is None:
+        lake.commit_arrow(RECOMMENDATIONS, _recommendation_batches(database, lake, catalog))
+    elif mongo.count(database["recommendations"]) >= lake.count_rows(RECOMMENDATIONS):
+        # The store has all of them: its state is written after them.
+        return lake.count_rows(RECOMMENDATIONS)
+    n_written = 0
     for batch in lake.iter_batches(RECOMMENDATIONS):
-        documents = [from_table_row(row) for row in batch.to_pylist()]
-        written += mongo.replace_unless_newer(database["recommendations"], documents)
-    mongo.upsert(database["state"], [{"_id": "lists", "made_from": made_from}])
-    return written
+        documents = [RecommendationList.from_row(row).to_document() for row in batch.to_pylist()]
+        n_written += mongo.replace_unless_newer(database["recommendations"], documents)
+    state.write(database, {"_id": state.RECOMMENDATIONS_STATE, "input_digest": input_digest})
+    return n_written
 
 
-def _made_from(database: Database[mongo.Document], lake: Lake, catalogue: item_catalog.ItemCatalog) -> str:
-    """Return what the lists follow from: model, blend, what goes together, and how far each profile is."""
-    reached = 0
-    for profile in _profiles(database, lake, "at", "offsets"):
-        told = f"{profile['_id']} {profile['at']} {sorted(profile['offsets'].items())}"
-        reached ^= int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "big")
+def _lists_digest(database: mongo.Database, lake: Lake, catalog: ItemCatalog) -> str:
+    """Return what the lists follow from.
+
+    Model, ranking weights, item similarities and the offsets of every profile.
+    """
+    # XOR, so that the order of the profiles does not matter.
+    profiles_digest = 0
+    for document in _profile_documents(database, lake, "at", "offsets"):
+        text = f"{document['_id']} {document['at']} {sorted(document['offsets'].items())}"
+        profiles_digest ^= int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
     version = lake.version(ITEM_SIMILARITIES)
-    return f"{catalogue.model_version} {_format_weights(catalogue.weights)} {version.name if version else ''} {reached:016x}"
+    similarities = version.name if version else ""
+    weights = _format_weights(catalog.weights)
+    return f"{catalog.model_version} {weights} {similarities} {profiles_digest:016x}"
 
 
-def _made(
-    database: Database[mongo.Document], lake: Lake, catalogue: item_catalog.ItemCatalog
+def _recommendation_batches(
+    database: mongo.Database, lake: Lake, catalog: ItemCatalog
 ) -> Iterator[pa.RecordBatch]:
-    """Yield RECOMMENDATIONS of all profiles; and, of listeners whom a store made anew does not know yet, the rows there are."""
+    """Yield RECOMMENDATIONS of all profiles, and the current rows of users whom a rebuilt store does not have
+    yet.
+    """
     known: set[str] = set()
-    for some in mongo.batched(_profiles(database, lake)):
-        known |= {each["_id"] for each in some}
-        yield _rows(
-            micro_batch.recommendation_document(catalogue, profiles.from_document(each)) for each in some
-        )
+    for documents in mongo.batched(_profile_documents(database, lake)):
+        known |= {document["_id"] for document in documents}
+        lists = [
+            ranking.recommendation_list(catalog, profiles.from_document(document)) for document in documents
+        ]
+        yield _to_batch(lists)
     for batch in lake.iter_batches(RECOMMENDATIONS):
-        kept = [r not in known for r in batch["user_id"].to_pylist()]
-        same = pc.equal(batch["model_version"], catalogue.model_version)
-        yield batch.filter(pc.and_(pa.array(kept, pa.bool_()), same))
+        is_missing = pa.array([user not in known for user in batch["user_id"].to_pylist()], pa.bool_())
+        is_same_model = pc.equal(batch["model_version"], catalog.model_version)
+        yield batch.filter(pc.and_(is_missing, is_same_model))
 
 
-def _profiles(database: Database[mongo.Document], lake: Lake, *fields: str) -> Iterator[mongo.Document]:
-    """Yield everybody's profile, in the order of the users; only some fields, or all.
+def _profile_documents(database: mongo.Database, lake: Lake, *fields: str) -> Iterator[mongo.Document]:
+    """Yield the profile of every user of PLAYS, in the order of the users; with all fields, or only some.
 
-    By the users of PLAYS: asked for all that there are, the embedded store would hold a million of them at once.
+    Asked for the whole collection instead, the embedded store would load a million of them at once.
     """
     users = (user for user, _ in play_log.last_offsets_by_user(lake))
     yield from mongo.find(database["profiles"], users, *fields)
 
 
-def _rows(documents: Iterable[mongo.Document]) -> pa.RecordBatch:
-    rows = [
-        {**each, "user_id": each["_id"], "offsets": json.dumps(each["offsets"], sort_keys=True)}
-        for each in documents
-    ]
+def _to_batch(lists: Iterable[RecommendationList]) -> pa.RecordBatch:
+    rows = [recommended.to_row() for recommended in lists]
     return pa.RecordBatch.from_pylist(rows, RECOMMENDATIONS.arrow_schema())
-
-
-def from_table_row(row: dict[str, Any]) -> mongo.Document:
-    """Return the document of `recommendations` of a row of RECOMMENDATIONS."""
-    of_the_row = {name: value for name, value in row.items() if name != "user_id"}
-    return {"_id": row["user_id"], **of_the_row, "offsets": json.loads(row["offsets"])}

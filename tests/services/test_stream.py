@@ -60,7 +60,7 @@ def embed(lake: Path, version: str, seed: int) -> None:
 
 def champion(lake: Path, version: str) -> None:
     with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
-        mongo.upsert(database["settings"], [{"_id": "champion", "model_version": version, "digest": version}])
+        mongo.upsert(database["state"], [{"_id": "champion", "model_version": version, "digest": version}])
 
 
 def store(lake: Path) -> dict[str, dict[str, mongo.Document]]:
@@ -174,9 +174,9 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
         lambda: (of(lake, "profiles", "ann") or {}).get("at") == BEGIN + timedelta(minutes=3), 30
     )
     tracks = {
-        track["track_id"]: track for track in profiles.from_document(of(lake, "profiles", "ann"))["tracks"]
+        track.track_id: track for track in profiles.from_document(of(lake, "profiles", "ann")).tracks
     }
-    assert (tracks["001"]["started"], tracks["001"]["finished"]) == (1, 1)
+    assert (tracks["001"].started, tracks["001"].finished) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
     # Numbers 1, 6, 11 ... are of one planted genre: those not heard yet come first, the disliked one never.
     assert {int(item["track_id"]) % synthetic_features.GENRES for item in items[:4]} == {1}
@@ -250,7 +250,7 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
     for table in (TRACKS, EMBEDDINGS):
         shutil.copytree(lake / table.name, other / table.name, symlinks=True)
     champion(other, "2")
-    command = [SEGUE, "stream", "--until-empty", "--kafka", address]
+    command = [SEGUE, "stream", "--once", "--kafka", address]
     done = subprocess.run(command, env=environment(other), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     expected, found = store(other), store(lake)

@@ -1,0 +1,58 @@
+"""The map of the collection in the online store: every track of a model version in two dimensions.
+
+Collection `map`: {_id: "<model_version>:<part>", ids, x, y, clusters}, a few thousand tracks per document.
+The document `map` of `state` (see `state.MapState`) names the version and the number of parts, and is written
+last.
+"""
+
+import numpy as np
+import pyarrow.compute as pc
+
+from jobs.lake.schemas import EMBEDDINGS
+from jobs.lake.storage import Lake
+from jobs.model.layout_2d import layout_2d
+from jobs.online import mongo, state
+
+_TRACKS_PER_DOCUMENT = 5_000
+
+
+def publish_map(database: mongo.Database, lake: Lake, model_version: str, digest: str) -> int:
+    """Write the map of `model_version`; return how many tracks were placed, 0 if the map is up to date.
+
+    `digest` identifies what is published: the same digest has the same map.
+    """
+    current = mongo.get(database["state"], state.MAP)
+    if current and (current["model_version"], current["digest"]) == (model_version, digest):
+        return 0
+    documents = _map_documents(lake, model_version)
+    n_tracks = sum(len(document["ids"]) for document in documents)
+    mongo.upsert(database["map"], documents)
+    map_state = state.MapState(
+        _id=state.MAP, model_version=model_version, digest=digest, parts=len(documents), tracks=n_tracks
+    )
+    state.write(database, map_state)
+    mongo.delete(database["map"], set(mongo.ids(database["map"])) - {part["_id"] for part in documents})
+    return n_tracks
+
+
+def _map_documents(lake: Lake, model_version: str) -> list[mongo.Document]:
+    """Return the documents of the collection `map`, in order of track_id."""
+    rows = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == model_version)
+    rows = rows.sort_by("track_id")
+    ids = rows["track_id"].to_pylist()
+    clusters = rows["cluster"].to_pylist()
+    vectors = np.array(rows["embedding"].to_pylist(), dtype=np.float32)
+    points = np.round(layout_2d(vectors), 4) if ids else np.zeros((0, 2))
+    documents: list[mongo.Document] = []
+    for start in range(0, len(ids), _TRACKS_PER_DOCUMENT):
+        part = slice(start, start + _TRACKS_PER_DOCUMENT)
+        documents.append(
+            {
+                "_id": f"{model_version}:{len(documents)}",
+                "ids": ids[part],
+                "x": points[part, 0].tolist(),
+                "y": points[part, 1].tolist(),
+                "clusters": clusters[part],
+            }
+        )
+    return documents
