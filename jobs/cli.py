@@ -171,8 +171,6 @@ def error_message(error: Exception, arguments: argparse.Namespace) -> str:
         return f"expected room on the disk, found it full ({shown}); free some, and the same command goes on{also}"
     if said:
         return str(said[-1])
-    if "API request to http" in str(error):  # MLflow's, amid a step
-        return f"--mlflow: expected the server to answer, found: {str(error).splitlines()[0][:300]}; the same command goes on"
     if isinstance(error, OSError):
         return str(error)
     # A defect of ours, or of Spark's: the console gets a line, a file all of it.

@@ -89,7 +89,7 @@ STEPS = (
         description="The quality gate: the challenger becomes champion unless its metrics are worse.",
         reads=("EVALUATION",),
         writes=("CHAMPION",),
-        airflow_arguments=("--gate",),
+        airflow_arguments=("--allow-refusal",),
     ),
     Step(
         name="publish",

@@ -1,14 +1,29 @@
-"""The registered versions of the model, as a table."""
+"""List the registered versions of the model as a table."""
 
 import argparse
 from datetime import UTC, datetime
 
 from rich.console import Console
-from rich.table import Table as Grid
+from rich.table import Table
 
 from jobs.lake.storage import open_lake
-from jobs.model import registry
+from jobs.model import registry, tracking
 from jobs.progress import StepResult
+
+_COLUMNS = (
+    "version",
+    "alias",
+    "trained (UTC)",
+    "recipe",
+    "tracks",
+    "k",
+    "silhouette",
+    "precision@10",
+    "gate",
+)
+
+# Characters per line where the output is a pipe, which has no width.
+_MIN_WIDTH = 160
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,31 +32,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> StepResult:
     """Print a row for every version, newest first."""
-    registry.connect(arguments.mlflow, open_lake(arguments).root)
-    names = registry.aliases()
-    grid = Grid(box=None, pad_edge=False, header_style="bold")
-    for title in (
-        "version",
-        "is",
-        "trained (UTC)",
-        "recipe",
-        "tracks",
-        "k",
-        "silhouette",
-        "precision@10",
-        "gate",
-    ):
-        grid.add_column(title, overflow="fold")
+    tracking.connect(arguments.mlflow, open_lake(arguments).root)
+    aliases = registry.aliases()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in _COLUMNS:
+        table.add_column(title, overflow="fold")
     for version in registry.versions():
-        trained = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).strftime("%Y-%m-%d %H:%M")
-        figure = registry.evaluation(version).get("model", {}).get("genre_precision_at_10")
-        aliases = ", ".join(
-            sorted(alias for alias, number in names.items() if number == str(version.version))
+        number = str(version.version)
+        version_aliases = sorted(alias for alias, aliased in aliases.items() if aliased == number)
+        trained = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+        precision = registry.evaluation(version).get("model", {}).get("genre_precision_at_10")
+        table.add_row(
+            number,
+            ", ".join(version_aliases),
+            f"{trained:%Y-%m-%d %H:%M}",
+            *(version.tags.get(name, "") for name in ("recipe", "tracks", "k", "silhouette")),
+            "" if precision is None else f"{precision:.3f}",
+            version.tags.get("gate", ""),
         )
-        shown = [version.tags.get(name, "") for name in ("recipe", "tracks", "k", "silhouette")]
-        precision = "" if figure is None else f"{figure:.3f}"
-        grid.add_row(str(version.version), aliases, trained, *shown, precision, version.tags.get("gate", ""))
     console = Console(highlight=False)
-    console.width = max(console.width, 160)  # a pipe has no width
-    console.print(grid)
+    console.width = max(console.width, _MIN_WIDTH)
+    console.print(table)
     return StepResult()

@@ -1,33 +1,37 @@
-"""Back to the champion before this one: two aliases and one document move, nothing is trained or copied.
+"""Restore the previous champion: aliases in MLflow and one document in MongoDB change, nothing is trained or
+copied.
 
-Stopped half way, the same command goes on.
+If it is stopped half way, the same command continues.
 """
 
 import argparse
 import time
 
 from jobs.lake.storage import open_lake
-from jobs.model import registry
+from jobs.model import registry, tracking
 from jobs.online import mongo, publisher, state
 from jobs.progress import StepResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: there is one champion to go back to."""
+    """Add nothing: there is one previous champion."""
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Make the previous champion champion and bring it online again; return both versions and the seconds it took."""
+    """Make the previous champion the champion and put it online.
+
+    Return both versions and the time it took.
+    """
     lake = open_lake(arguments)
-    registry.connect(arguments.mlflow, lake.root)
+    tracking.connect(arguments.mlflow, lake.root)
     with mongo.connect(arguments.mongo, lake.root) as database:
         started = time.monotonic()
         state.champion(database)  # raises before anything is changed if the store does not answer
-        old, new = registry.restore_previous()
-        if publisher.restore_champion(database, new):
-            registry.set_champion(new)
-            how = f"flipped in {time.monotonic() - started:.2f} s"
+        rolled_back, restored = registry.restore_previous()
+        if publisher.restore_champion(database, restored):
+            registry.set_champion(restored)
+            outcome = f"flipped in {time.monotonic() - started:.2f} s"
         else:  # the store does not have that version
             publisher.publish_champion(lake, master=arguments.master, mongo_uri=arguments.mongo)
-            how = "published again"
-    return StepResult({"instead of": old, "online copy": how}, model_version=new)
+            outcome = "published again"
+    return StepResult({"previous": rolled_back, "online store": outcome}, model_version=restored)

@@ -1,66 +1,100 @@
-"""EMBEDDINGS of one registered model: its recipe and clusters applied to the tracks that there are now."""
+"""Batch inference on Spark.
 
-from collections.abc import Iterator
+Apply an embedder to FEATURES, and keep EMBEDDINGS of a model version up to date.
+"""
+
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import registry, training_data
+from jobs.model import training_data
 from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, nearest_cluster
-from jobs.model.metrics import Clusters
+from jobs.model.ivf_index import Clusters
+from jobs.model.recipes import GENRE_RECIPES
+from jobs.model.training_data import TrainingSet
 from jobs.spark import session
 
-# Versions of the model whose EMBEDDINGS stay, beside the champion's and the one to roll back to.
+# Model versions whose EMBEDDINGS stay, beside the champion's and the previous champion's.
 MAX_KEPT_VERSIONS = 3
 
 
 def update_embeddings(lake: Lake, master: str, version: Any) -> int:
-    """Bring a version's rows of EMBEDDINGS up to date with FEATURES and TRACKS; return how many were written anew.
+    """Update a model version's rows of EMBEDDINGS from FEATURES and TRACKS; return how many were computed.
 
-    A champion that no challenger could replace still serves: new tracks get their vector from it here.
+    Either all of the version's rows are computed anew or none. A champion that no challenger has replaced
+    gets the vectors of new tracks here.
     """
+    from jobs.model import (
+        registry,  # not at the top: workers import this module, and MLflow takes three seconds
+    )
+
     number = str(version.version)
     training = training_data.training_set(lake, version.tags["feature_version"])
     rows = lake.read_arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
-    there = sorted(row["track_id"] for row in rows if row["model_version"] == number)
-    genres = (
-        training_data.track_genres(lake) if version.tags.get("recipe") in training_data.GENRE_RECIPES else {}
-    )
-    applied = training_data.embedding_inputs_digest(training.digest, genres)
-    if version.tags.get("applied") == applied and there == [track_id for track_id, _ in training.keys]:
+    embedded_ids = sorted(row["track_id"] for row in rows if row["model_version"] == number)
+    reads_genres = version.tags.get("recipe") in GENRE_RECIPES
+    genres = training_data.track_genres(lake) if reads_genres else {}
+    digest = training_data.embedding_inputs_digest(training.digest, genres)
+    is_complete = embedded_ids == [track_id for track_id, _ in training.keys]
+    if is_complete and version.tags.get("embeddings_digest") == digest:
         return 0
     embedder, clusters = registry.load(version)
     spark = session.get_session(master)
-    features = training_data.select_features(lake.read(spark, FEATURES), training.version, embedder.columns)
-    present = lake.read(spark, TRACKS).select("track_id", "content_hash", "genres")
-    features = features.join(present, ["track_id", "content_hash"])
-    features = features.repartitionByRange(len(training.keys) // ROWS_PER_PARTITION + 1, "track_id")
-    applied_rows = features.mapInArrow(
-        _applier(embedder, clusters), "track_id string, embedding array<float>, cluster int"
-    )
-    new = applied_rows.withColumn("model_version", F.lit(number)).select(EMBEDDINGS.names)
-    aliased = registry.aliases().values()
+    embedded = embed_frame(spark, lake, training, embedder, clusters)
+    embedded = embedded.withColumn("model_version", F.lit(number)).select(EMBEDDINGS.names)
     newest = sorted({int(row["model_version"]) for row in rows}, reverse=True)[: MAX_KEPT_VERSIONS - 1]
-    kept = {*map(str, newest), *aliased} - {number}
-    old = lake.read(spark, EMBEDDINGS).where(F.col("model_version").isin(sorted(kept)))
-    lake.commit(EMBEDDINGS, old.unionByName(new))
-    registry.set_tags(version, applied=applied)
+    retained = {*map(str, newest), *registry.aliases().values()} - {number}
+    other_versions = lake.read(spark, EMBEDDINGS).where(F.col("model_version").isin(sorted(retained)))
+    lake.commit(EMBEDDINGS, other_versions.unionByName(embedded))
+    registry.set_tags(version, embeddings_digest=digest)
     return len(training.keys)
 
 
-def _applier(embedder: Embedder, clusters: Clusters) -> Any:
-    def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            values = batch.column("x").flatten().to_numpy().reshape(len(batch), -1)
-            vectors = embedder.apply(values, batch.column("genres").to_pylist() if embedder.genres else None)
-            columns = [
-                batch.column("track_id"),
-                pa.array(list(vectors), pa.list_(pa.float32())),
-                pa.array(nearest_cluster(vectors, clusters.centroids)),
-            ]
-            yield pa.RecordBatch.from_arrays(columns, ["track_id", "embedding", "cluster"])
+def embed_frame(
+    spark: SparkSession,
+    lake: Lake,
+    training: TrainingSet,
+    embedder: Embedder,
+    clusters: Clusters | None = None,
+) -> DataFrame:
+    """Return (track_id, embedding), with `clusters` also cluster, of the training set's tracks, computed on
+    workers.
 
-    return apply
+    The rows are in ranges of track_id, so that the table that is written from them is sorted.
+    """
+    features = lake.read(spark, FEATURES).where(F.col("feature_version") == training.feature_version)
+    # One array column: a plan with hundreds of columns costs Spark more than the work.
+    features = features.select("track_id", "content_hash", F.array(*embedder.columns).alias("features"))
+    tracks = lake.read(spark, TRACKS).select("track_id", "content_hash", "genres")
+    rows = features.join(tracks, ["track_id", "content_hash"])
+    rows = rows.repartitionByRange(len(training.keys) // ROWS_PER_PARTITION + 1, "track_id")
+    schema = "track_id string, embedding array<float>"
+    if clusters is None:
+        return rows.mapInArrow(_batch_embedder(embedder, None), schema)
+    return rows.mapInArrow(_batch_embedder(embedder, clusters), f"{schema}, cluster int")
+
+
+def _batch_embedder(
+    embedder: Embedder, clusters: Clusters | None
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return a function of Arrow batches (track_id, features, genres) for Spark's workers."""
+
+    def embed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            values = batch.column("features").flatten().to_numpy().reshape(len(batch), -1)
+            genres = batch.column("genres").to_pylist() if embedder.genres else None
+            vectors = embedder.apply(values, genres)
+            columns = {
+                "track_id": batch.column("track_id"),
+                "embedding": pa.array(list(vectors), pa.list_(pa.float32())),
+            }
+            if clusters is not None:
+                columns["cluster"] = pa.array(nearest_cluster(vectors, clusters.centroids))
+            yield pa.RecordBatch.from_pydict(columns)
+
+    return embed

@@ -1,66 +1,74 @@
-"""From features to the embedding: a unit vector per track whose cosine says how alike two tracks sound.
+"""Features to embedding: a unit vector per track whose cosine says how alike two tracks sound.
 
-Per group of features (see `recipes`):  z = (transform(x) - mean) / scale, cut at ±CLIP     standardised
-                                        g = z L,  |g| = root of the group's share           half whitened
-All groups side by side:                y = (g1 ... gn - centre) P                          centred, principal components
-The embedding:                          (y + network(y)) / its length                       network: `neural` only
+    per feature group:    z = (transform(x) - mean) / scale, clipped at ±CLIP    standardized
+                          g = z L,  |g| = √share of the group                    half whitened
+    groups side by side:  y = (g1 ... gn - center) P                             principal components
+    the embedding:        (y + network(y)) / |y + network(y)|                    network: recipe `neural`
 
-mean and scale are those of the training tracks. L holds the principal components, each divided by the root of its
-standard deviation: half-way between the raw features, where a few correlated ones say everything, and whitened ones,
-where noise counts as much as sound. Subtracting the centre is what takes the hubs away (Suzuki et al. 2013): a track near
-the centre of everything is no longer near to everything. Plain numpy, shared by the Spark step and by the model that
-MLflow serves.
+mean and scale are those of the training tracks. L holds the principal components, each divided by the root of
+its standard deviation: half-way between the raw features, where a few correlated ones decide everything, and
+whitened ones, where noise counts as much as sound. Subtracting the center reduces hubness (Suzuki et al.
+2013): a track near the center of all tracks is no longer near to all of them. Plain numpy, shared by the
+Spark step and by the model that MLflow serves.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jobs.model.transforms import TRANSFORMS
 
-# Rows of one partition while fitting. One partition adds up in one order, so small libraries come out bit for bit alike
-# in every run; above this size speed counts more than the last digit.
+# Rows of one Spark partition while fitting. One partition is summed in one order, so that small libraries
+# give the same bits in every run; above this size speed matters more than the last digit.
 ROWS_PER_PARTITION = 20_000
 
-# Standard deviations beyond which a value says nothing more: extremes and kurtosis have long tails.
+# Standard deviations at which a value is clipped: extremes and kurtosis have long tails.
 CLIP = 3.0
 
 # Vectors compared with all centroids at once: with 3,000 centroids 50 MB of cosines.
-_BLOCK = 4_096
+_BLOCK_ROWS = 4_096
 
-# A component's standard deviation is taken for at least this part of the largest one's when it is divided by its root.
-_MIN_DEVIATION = 0.02
+# (name of a transform, positions of its columns among a recipe's columns).
+TransformedColumns = tuple[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FittedGroup:
-    """A group of features: parts (transform, positions of its columns), m values of mean and scale, loadings (m, c)."""
+    """A feature group fitted to the training tracks.
+
+    parts: transforms and the columns they read. share: of the cosine of two tracks, all groups' sum is 1.
+    mean, scale: (m,), of the transformed columns. loadings: (m, c), half whitened principal components.
+    """
 
     name: str
-    parts: tuple[tuple[str, tuple[int, ...]], ...]
+    parts: tuple[TransformedColumns, ...]
     share: float
     mean: np.ndarray
     scale: np.ndarray
     loadings: np.ndarray
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Return (tracks, c) of feature rows (tracks, n): of length root of the share, 0 for a track at the mean."""
-        return np.sqrt(self.share) * _directions(self.standardize(values) @ self.loadings)
+        """Return the group's vectors (tracks, c) of feature rows (tracks, n).
+
+        Length √share, or 0 for a track at the mean.
+        """
+        return np.sqrt(self.share) * _unit_or_zero(self.standardize(values) @ self.loadings)
 
     def standardize(self, values: np.ndarray) -> np.ndarray:
-        """Return (tracks, m): transformed, in standard deviations from the mean, cut at ±CLIP; 0 where not finite."""
-        standard = (_transformed(values, self.parts) - self.mean) / self.scale
+        """Return (tracks, m) in standard deviations from the mean, clipped at ±CLIP; 0 where not finite."""
+        standard = (transform_parts(values, self.parts) - self.mean) / self.scale
         return np.clip(np.nan_to_num(standard, nan=0.0), -CLIP, CLIP)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Embedder:
-    """A fitted recipe. `columns` names the n features; `genres` the genres it knows, where the recipe uses them.
+    """A fitted recipe: feature rows to unit vectors.
 
-    centre (j,), loadings (j, dimensions); layers: (weights, bias) of the network, none for most recipes.
+    columns: names of the n features. genres: the genres it knows; empty unless the recipe uses them. center:
+    (j,). loadings: (j, dimensions). layers: (weights, bias) of the network; empty for most recipes.
     """
 
     recipe: str
@@ -68,9 +76,9 @@ class Embedder:
     groups: tuple[FittedGroup, ...]
     genres: tuple[str, ...]
     genre_share: float
-    centre: np.ndarray
+    center: np.ndarray
     loadings: np.ndarray
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = field(default=())
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
     @property
     def dimensions(self) -> int:
@@ -78,22 +86,26 @@ class Embedder:
         return int(self.loadings.shape[1])
 
     def apply(self, values: np.ndarray, genres: Sequence[Sequence[str] | None] | None = None) -> np.ndarray:
-        """Return unit vectors, float32 (tracks, dimensions), of feature rows (tracks, n) and the tracks' genres.
+        """Return unit vectors, float32 (tracks, dimensions), of feature rows (tracks, n) and the tracks'
+        genres.
 
-        A track at the very centre of everything has no direction: it gets that of the first dimension. Without genres a
-        recipe that uses them goes by the sound alone.
+        A track exactly at the center has no direction: it gets that of the first dimension. Without `genres`,
+        a recipe that uses them embeds by sound alone.
         """
         return l2_normalize(self.network(self.project(values, genres)))
 
     def project(self, values: np.ndarray, genres: Sequence[Sequence[str] | None] | None = None) -> np.ndarray:
-        """Return y, the principal components (tracks, dimensions) before network and length."""
+        """Return y, the principal components (tracks, dimensions) before network and normalization."""
+        values = np.asarray(values, dtype=np.float64)
         joined = concat_groups(
-            self.groups, np.asarray(values, dtype=np.float64), genres, self.genres, self.genre_share
+            self.groups, values, genres, known_genres=self.genres, genre_share=self.genre_share
         )
-        return (joined - self.centre) @ self.loadings
+        return (joined - self.center) @ self.loadings
 
     def network(self, projected: np.ndarray) -> np.ndarray:
-        """Return projected + what the network adds (a hidden layer of rectified units), or the same without one."""
+        """Return `projected` plus the network's output (hidden layers are rectified), or unchanged without a
+        network.
+        """
         if not self.layers:
             return projected
         hidden = projected
@@ -103,7 +115,7 @@ class Embedder:
         return projected + hidden @ weights + bias
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return everything as named arrays; `structure` is JSON text. `from_arrays` takes them back."""
+        """Return the embedder as named arrays, `structure` as JSON text; `from_arrays` reads them."""
         structure = {
             "recipe": self.recipe,
             "columns": self.columns,
@@ -112,114 +124,109 @@ class Embedder:
             "genre_share": self.genre_share,
             "layers": len(self.layers),
         }
-        found = {
+        arrays = {
             "structure": np.array(json.dumps(structure)),
-            "centre": self.centre,
+            "center": self.center,
             "loadings": self.loadings,
         }
         for group in self.groups:
-            found |= {f"{group.name}.{name}": getattr(group, name) for name in ("mean", "scale", "loadings")}
+            arrays[f"{group.name}.mean"] = group.mean
+            arrays[f"{group.name}.scale"] = group.scale
+            arrays[f"{group.name}.loadings"] = group.loadings
         for number, (weights, bias) in enumerate(self.layers):
-            found |= {f"layer{number}.weights": weights, f"layer{number}.bias": bias}
-        return found
+            arrays[f"layer{number}.weights"] = weights
+            arrays[f"layer{number}.bias"] = bias
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Embedder":
-        """Return the embedder that `arrays` came from."""
+        """Return the embedder whose `arrays()` these are."""
         structure: dict[str, Any] = json.loads(str(arrays["structure"]))
-        groups = tuple(
-            FittedGroup(
-                group["name"],
-                tuple((transform, tuple(positions)) for transform, positions in group["parts"]),
-                group["share"],
-                *(arrays[f"{group['name']}.{name}"] for name in ("mean", "scale", "loadings")),
+        groups = []
+        for group in structure["groups"]:
+            name = group["name"]
+            groups.append(
+                FittedGroup(
+                    name=name,
+                    parts=tuple((transform, tuple(positions)) for transform, positions in group["parts"]),
+                    share=group["share"],
+                    mean=arrays[f"{name}.mean"],
+                    scale=arrays[f"{name}.scale"],
+                    loadings=arrays[f"{name}.loadings"],
+                )
             )
-            for group in structure["groups"]
-        )
         layers = tuple(
             (arrays[f"layer{number}.weights"], arrays[f"layer{number}.bias"])
             for number in range(structure["layers"])
         )
-        names = (tuple(structure["columns"]), groups, tuple(structure["genres"]), structure["genre_share"])
-        return cls(structure["recipe"], *names, arrays["centre"], arrays["loadings"], layers)
-
-
-def fit_group(
-    values: np.ndarray, name: str, parts: tuple[tuple[str, tuple[int, ...]], ...], share: float
-) -> FittedGroup:
-    """Return a group fitted to the training tracks' feature rows (tracks, n): deterministic, any number of rows from 1."""
-    transformed = np.nan_to_num(_transformed(values, parts))
-    mean, scale = transformed.mean(axis=0), transformed.std(axis=0)
-    scale = np.where(scale > 1e-9 * (1 + np.abs(mean)), scale, np.inf)  # a constant: standardised to 0
-    standard = FittedGroup(name, parts, share, mean, scale, np.eye(len(mean))).standardize(values)
-    components, deviations = pca(standard, len(mean))
-    halved = np.sqrt(np.maximum(deviations, _MIN_DEVIATION * deviations.max(initial=0)))
-    return FittedGroup(name, parts, share, mean, scale, components / halved)
+        return cls(
+            recipe=structure["recipe"],
+            columns=tuple(structure["columns"]),
+            groups=tuple(groups),
+            genres=tuple(structure["genres"]),
+            genre_share=structure["genre_share"],
+            center=arrays["center"],
+            loadings=arrays["loadings"],
+            layers=layers,
+        )
 
 
 def concat_groups(
     groups: Sequence[FittedGroup],
     values: np.ndarray,
     genres: Sequence[Sequence[str] | None] | None,
-    known: Sequence[str],
+    *,
+    known_genres: Sequence[str],
     genre_share: float,
 ) -> np.ndarray:
-    """Return all groups of feature rows side by side, and the known genres as one more, (tracks, j)."""
+    """Return all groups of feature rows (tracks, n) side by side, and the known genres as one more group,
+    (tracks, j).
+    """
     pieces = [group.apply(values) for group in groups]
-    if known:
-        of = genres if genres is not None else [None] * len(values)
-        marks = np.array(
-            [[genre in (own if own is not None else ()) for genre in known] for own in of], dtype=float
-        )
-        pieces.append(np.sqrt(genre_share) * _directions(marks.reshape(len(values), len(known))))
+    if known_genres:
+        is_genre = np.zeros((len(values), len(known_genres)))
+        for row, track_genres in enumerate(genres if genres is not None else ()):
+            if track_genres is not None:
+                is_genre[row] = [genre in track_genres for genre in known_genres]
+        pieces.append(np.sqrt(genre_share) * _unit_or_zero(is_genre))
     return np.hstack(pieces) if pieces else np.zeros((len(values), 0))
 
 
-def pca(centred: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the components (n, c) of rows (tracks, n) and their standard deviations (c,), largest first, c <= count.
+def transform_parts(values: np.ndarray, parts: tuple[TransformedColumns, ...]) -> np.ndarray:
+    """Return the transformed parts of feature rows (tracks, n) side by side, (tracks, m).
 
-    Only components along which anything varies are returned; the sign is fixed, so two runs over the same tracks agree.
+    Values that are not finite count as 0.
     """
-    deviations = centred - centred.mean(axis=0)
-    variances, components = np.linalg.eigh(deviations.T @ deviations / len(centred))
-    order = np.argsort(-variances, kind="stable")[:count]
-    order = order[variances[order] > 1e-10 * max(variances.max(initial=0), 1e-10)]
-    return fix_signs(components[:, order]), np.sqrt(variances[order])
-
-
-def _transformed(values: np.ndarray, parts: tuple[tuple[str, tuple[int, ...]], ...]) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    finite = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     return np.hstack([TRANSFORMS[transform](finite[:, list(positions)]) for transform, positions in parts])
 
 
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    """Return the rows at length 1; a zero row stays."""
+def _unit_or_zero(vectors: np.ndarray) -> np.ndarray:
+    """Return the rows at length 1; a zero row stays zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-9)
 
 
 def l2_normalize(vectors: np.ndarray) -> np.ndarray:
-    """Return the rows of a (count, dimensions) array at length 1, float32; a zero row becomes the first axis."""
+    """Return the rows of (n, dimensions) at length 1, float32; a zero row becomes the first axis."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     rows = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 1e-12)
     rows[lengths[:, 0] <= 1e-12, :1] = 1
     return rows.astype(np.float32)
 
 
-def fix_signs(components: np.ndarray) -> np.ndarray:
-    """Return principal components (n, dimensions) with each one's largest entry positive.
-
-    The sign of a component is arbitrary; fixing it makes two runs over the same tracks agree.
-    """
-    if not components.size:
-        return components
-    largest = components[np.abs(components).argmax(axis=0), np.arange(components.shape[1])]
-    return components * np.where(largest < 0, -1.0, 1.0)
-
-
 def nearest_cluster(embeddings: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Return the index (count,) of the centroid with the largest cosine; embeddings (count, d), centroids (k, d) unit."""
-    blocks = range(0, len(embeddings), _BLOCK)
-    found = [np.argmax(embeddings[start : start + _BLOCK] @ centroids.T, axis=1) for start in blocks]
-    return np.concatenate([np.zeros(0, np.int32), *found]).astype(np.int32)
+    """Return the number of the centroid with the largest cosine, int32 (n,).
+
+    Parameters
+    ----------
+    embeddings : (n, d)
+        Unit vectors.
+    centroids : (k, d)
+        Unit vectors.
+    """
+    clusters = [np.zeros(0, np.int32)]
+    for start in range(0, len(embeddings), _BLOCK_ROWS):
+        cosines = embeddings[start : start + _BLOCK_ROWS] @ centroids.T
+        clusters.append(np.argmax(cosines, axis=1).astype(np.int32))
+    return np.concatenate(clusters)

@@ -1,6 +1,8 @@
-"""K-Means as the index: "the 50 nearest of this vector, these ids excluded", from the nearest clusters only.
+"""Nearest-neighbour search: exact, and by K-Means clusters as an inverted-file (IVF) index. Pure numpy.
 
-Inside a cluster the cosine is exact; what is lost lies in clusters that were not probed, and `calibrate` says how much.
+An IVF index compares a query with the tracks of the `nprobe` clusters nearest to it. Within a cluster the
+cosine is exact; neighbours are lost only in clusters that are not searched, and `calibrate_nprobe` measures
+how many.
 """
 
 from collections.abc import Collection
@@ -10,38 +12,72 @@ import numpy as np
 
 from jobs.model.embedding import nearest_cluster
 
-# What the index must find of the ten nearest; the number of clusters probed is the least that does.
+# The recall@10 that an index must reach; the smallest nprobe that reaches it is used.
 TARGET_RECALL = 0.98
+
+# `clusters_to_search` adds clusters until they hold this many candidates for each neighbour.
+CANDIDATES_PER_NEIGHBOUR = 20
+
+# Queries compared at once: 256 × 100,000 candidates are 100 MB of cosines.
+_BLOCK_QUERIES = 256
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """K-Means clusters as a search index: unit centroids (k, d), and how many clusters a search compares."""
+
+    centroids: np.ndarray
+    nprobe: int
 
 
 class IVFIndex:
-    """Vectors in the order of their clusters, so that a probed cluster is one slice of memory."""
+    """Vectors in the order of their clusters, so that the tracks of a cluster are one slice of memory."""
 
-    def __init__(self, ids: np.ndarray, vectors: np.ndarray, centroids: np.ndarray, *, probes: int) -> None:
-        """Index unit vectors (n, d) float32 named by ids (n,); unit centroids (k, d)."""
+    def __init__(self, ids: np.ndarray, vectors: np.ndarray, centroids: np.ndarray, *, nprobe: int) -> None:
+        """Build the index.
+
+        Parameters
+        ----------
+        ids : (n,)
+        vectors : (n, d) float32
+            Unit vectors.
+        centroids : (k, d)
+            Unit vectors.
+        nprobe : int
+            Clusters searched per query, at least.
+        """
         clusters = nearest_cluster(vectors, centroids)
         order = np.argsort(clusters, kind="stable")
-        self.ids, self.vectors, self.centroids, self.probes = ids[order], vectors[order], centroids, probes
+        self.ids = ids[order]
+        self.vectors = vectors[order]
+        self.centroids = centroids
+        self.nprobe = nprobe
+        # Cluster c is rows _starts[c] to _starts[c + 1].
         self._starts = np.searchsorted(clusters[order], np.arange(len(centroids) + 1))
 
     def search(
         self, vector: np.ndarray, *, count: int = 50, exclude: Collection[str] = ()
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids and cosines of the `count` nearest to a unit vector (d,), nearest first, none of `exclude`.
+        """Return ids and cosines of the `count` nearest tracks to a unit vector (d,), nearest first.
 
-        More clusters are opened where the probed ones hold less than count and the excluded together.
+        Ids in `exclude` are left out. More than nprobe clusters are searched where those hold fewer tracks
+        than `count` and `exclude` have together.
         """
-        order = np.argsort(-(self.centroids @ vector), kind="stable")
-        sizes = np.diff(self._starts)[order]
-        enough = int(np.searchsorted(np.cumsum(sizes), count + len(exclude))) + 1
-        opened = order[: max(self.probes, enough)]
-        rows = np.concatenate([np.arange(self._starts[c], self._starts[c + 1]) for c in opened])
+        n_candidates = count + len(exclude)
+        nearest_first = np.argsort(-(self.centroids @ vector), kind="stable")
+        sizes = np.diff(self._starts)[nearest_first]
+        n_sufficient = int(np.searchsorted(np.cumsum(sizes), n_candidates)) + 1
+        probed = nearest_first[: max(self.nprobe, n_sufficient)]
+        rows = np.concatenate([np.arange(self._starts[c], self._starts[c + 1]) for c in probed])
         # One product per slice: gathering the rows first would copy them.
         cosines = np.concatenate(
-            [self.vectors[self._starts[c] : self._starts[c + 1]] @ vector for c in opened]
+            [self.vectors[self._starts[c] : self._starts[c + 1]] @ vector for c in probed]
         )
-        wanted = min(count + len(exclude), len(rows))
-        best = np.argpartition(-cosines, wanted - 1)[:wanted] if wanted else np.zeros(0, dtype=int)
+        n_candidates = min(n_candidates, len(rows))
+        if n_candidates:
+            best = np.argpartition(-cosines, n_candidates - 1)[:n_candidates]
+        else:
+            best = np.zeros(0, dtype=int)
         best = best[np.lexsort((self.ids[rows[best]], -cosines[best]))]
         if exclude:
             best = best[~np.isin(self.ids[rows[best]], list(exclude))]
@@ -51,7 +87,7 @@ class IVFIndex:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How many clusters to probe, the recall@10 that this gave, and the share of all tracks that a search compared."""
+    """A calibrated nprobe, its recall@10, and the fraction of all tracks that a search compares (0 to 1)."""
 
     nprobe: int
     recall: float
@@ -66,24 +102,130 @@ def calibrate_nprobe(
     *,
     recall: float = TARGET_RECALL,
 ) -> Calibration:
-    """Return the least number of probes with which the exact neighbours of sampled tracks are found.
+    """Return the smallest nprobe that finds the exact neighbours of sampled tracks with the given recall.
 
-    centroids (k, d), sizes (k,) tracks per cluster, queries (q, d), neighbours (q, m, d): the vectors of their exact
-    nearest. A search opens clusters in the order of their centroids' cosine to the query's own centroid, as the batch
-    does, which takes whole clusters at a time; by the query itself, as `Index` does, no more clusters are needed.
+    Clusters are searched in the order of their centroid's cosine to the centroid of the query's own cluster,
+    as the batch does, which searches for a whole cluster at a time. `IVFIndex` orders them by the query
+    itself, and needs no more.
+
+    Parameters
+    ----------
+    centroids : (k, d)
+    sizes : (k,)
+        Tracks per cluster.
+    queries : (q, d)
+    neighbours : (q, m, d)
+        Vectors of each query's exact nearest neighbours.
+    recall : float
+        Fraction of the neighbours to find, 0 to 1.
+    """
+    order = _cluster_order(centroids)
+    rank = np.argsort(order, axis=1)
+    query_clusters = nearest_cluster(queries, centroids)
+    neighbour_clusters = nearest_cluster(neighbours.reshape(-1, centroids.shape[1]), centroids)
+    neighbour_clusters = neighbour_clusters.reshape(neighbours.shape[:2])
+    # A neighbour is found once as many clusters are searched as its cluster's rank among those of the query.
+    neighbour_rank = rank[query_clusters[:, None], neighbour_clusters]
+    recalls = np.ones(len(centroids))
+    if neighbour_rank.size:
+        recalls = np.array([np.mean(neighbour_rank < nprobe) for nprobe in range(1, len(centroids) + 1)])
+    nprobe = int(np.argmax(recalls >= recall)) + 1
+    compared = sizes.sum()
+    if len(query_clusters):
+        compared = sizes[order[query_clusters][:, :nprobe]].sum(axis=1).mean()
+    return Calibration(
+        nprobe=nprobe,
+        recall=float(recalls[nprobe - 1]),
+        scanned_fraction=float(compared / max(sizes.sum(), 1)),
+    )
+
+
+def clusters_to_search(
+    centroids: np.ndarray, sizes: np.ndarray, *, n_neighbours: int, min_nprobe: int = 1
+) -> list[np.ndarray]:
+    """Return for each cluster the clusters to search from it, nearest first, itself included.
+
+    Clusters are added in the order of the centroids' cosine until they hold `n_neighbours` times
+    CANDIDATES_PER_NEIGHBOUR tracks and there are at least `min_nprobe` of them.
+
+    Parameters
+    ----------
+    centroids : (k, d)
+    sizes : (k,)
+        Tracks per cluster.
+    """
+    order = _cluster_order(centroids)
+    is_sufficient = np.cumsum(sizes[order], axis=1) >= n_neighbours * CANDIDATES_PER_NEIGHBOUR
+    counts = np.where(is_sufficient.any(axis=1), is_sufficient.argmax(axis=1) + 1, len(centroids))
+    counts = np.maximum(counts, min(min_nprobe, len(centroids)))
+    return [row[:count] for row, count in zip(order, counts, strict=True)]
+
+
+def probe_matrix(centroids: np.ndarray, nprobe: int) -> np.ndarray:
+    """Return which clusters a search from each cluster compares, bool (k, k).
+
+    The `nprobe` nearest by cosine.
+    """
+    order = _cluster_order(centroids)[:, :nprobe]
+    is_probed = np.zeros((len(centroids), len(centroids)), dtype=bool)
+    np.put_along_axis(is_probed, order, True, axis=1)
+    return is_probed
+
+
+def _cluster_order(centroids: np.ndarray) -> np.ndarray:
+    """Return for each cluster all clusters (k, k), nearest first by the centroids' cosine.
+
+    Itself is first.
     """
     cosines = centroids @ centroids.T
-    np.fill_diagonal(cosines, 2.0)
-    order = np.argsort(-cosines, axis=1, kind="stable")
-    rank = np.argsort(order, axis=1)
-    homes = nearest_cluster(queries, centroids)
-    flat = nearest_cluster(neighbours.reshape(-1, centroids.shape[1]), centroids).reshape(
-        neighbours.shape[:2]
-    )
-    opened_at = rank[homes[:, None], flat]
-    found = np.array(
-        [np.mean(opened_at < n) if opened_at.size else 1.0 for n in range(1, len(centroids) + 1)]
-    )
-    probes = int(np.argmax(found >= recall)) + 1
-    compared = sizes[order[homes][:, :probes]].sum(axis=1).mean() if len(homes) else sizes.sum()
-    return Calibration(probes, float(found[probes - 1]), float(compared / max(sizes.sum(), 1)))
+    np.fill_diagonal(cosines, 2.0)  # first also where two centroids are equal
+    return np.argsort(-cosines, axis=1, kind="stable")
+
+
+def exact_nearest(
+    queries: np.ndarray,
+    query_ids: np.ndarray,
+    candidates: np.ndarray,
+    candidate_ids: np.ndarray,
+    *,
+    count: int,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return for each query the ids and cosines of its `count` nearest candidates, nearest first, by exact
+    search.
+
+    A query does not find its own id. Equal cosines are ordered by id, so that two runs agree. The lists are
+    shorter where there are fewer candidates.
+
+    Parameters
+    ----------
+    queries : (q, d)
+    query_ids : (q,)
+    candidates : (c, d)
+    candidate_ids : (c,)
+    """
+    order = np.argsort(candidate_ids, kind="stable")
+    candidates = candidates[order]
+    candidate_ids = candidate_ids[order]
+    ids, scores = [], []
+    for start in range(0, len(queries), _BLOCK_QUERIES):
+        cosines = queries[start : start + _BLOCK_QUERIES] @ candidates.T
+        is_itself = query_ids[start : start + _BLOCK_QUERIES, None] == candidate_ids[None, :]
+        cosines[is_itself] = -np.inf
+        for row in cosines:
+            best = _largest(row, count)
+            ids.append(candidate_ids[best])
+            scores.append(np.clip(row[best], -1, 1))
+    return ids, scores
+
+
+def _largest(row: np.ndarray, count: int) -> np.ndarray:
+    """Return the positions of the `count` largest values, largest first, ties by position; never of -inf."""
+    if count < len(row):
+        # Everything as large as the count-th largest value: ties at the edge are then cut by position, not by
+        # chance.
+        threshold = np.partition(row, len(row) - count)[len(row) - count]
+        positions = np.flatnonzero(row >= threshold)
+    else:
+        positions = np.arange(len(row))
+    positions = positions[np.isfinite(row[positions])]
+    return positions[np.argsort(-row[positions], kind="stable")][:count]

@@ -1,5 +1,8 @@
-"""Each track's nearest, through the clusters: `nearest.nearest` on Spark, one cluster's tracks at a time."""
+"""Each track's nearest neighbours, searched through the clusters on Spark, one cluster of query tracks at a
+time.
+"""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,90 +10,102 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.model import nearest
+from jobs.model.ivf_index import clusters_to_search, exact_nearest
 
 N_NEIGHBOURS = 50
 
-_ROWS = "track_id string, cluster int, ids array<string>, scores array<float>"
+_NEIGHBOURS_SCHEMA = "track_id string, cluster int, ids array<string>, scores array<float>"
 
 
-def neighbours(embeddings: DataFrame, count: int = N_NEIGHBOURS, *, probes: int = 1) -> DataFrame:
-    """Return each track's `count` nearest (track_id, cluster, ids, scores), searched in the clusters nearest to its own.
+def neighbours(embeddings: DataFrame, count: int = N_NEIGHBOURS, *, nprobe: int = 1) -> DataFrame:
+    """Return each track's `count` nearest tracks: track_id, cluster, ids, scores (cosine), nearest first.
 
-    Those are `probes` clusters, or more where they hold too few tracks.
+    The `nprobe` clusters nearest to the track's own are searched, or more where those hold too few tracks. A
+    worker holds one cluster's tracks and their candidates at a time.
 
-    `embeddings` has track_id, embedding and cluster, and `recording` (see `with_recording`) where tracks may be duplicates.
-    A worker holds one cluster's tracks and its candidates at a time.
+    Parameters
+    ----------
+    embeddings : DataFrame
+        track_id, embedding, cluster; and `recording` (see `add_recording_column`) where tracks may be
+        duplicates.
     """
     spark = embeddings.sparkSession
     if "recording" not in embeddings.columns:
         embeddings = embeddings.withColumn("recording", F.col("track_id"))
-    pairs = spark.createDataFrame(_probe_pairs(embeddings, count, probes), "probing int, cluster int")
-    # One of each recording is found, and none by its own duplicates.
-    found = embeddings.where(F.col("recording") == F.col("track_id"))
-    candidates = found.join(F.broadcast(pairs), "cluster").select("probing", "track_id", "embedding")
+    pairs = spark.createDataFrame(_probe_pairs(embeddings, count, nprobe), "query_cluster int, cluster int")
+    # One track of each recording is a candidate, and not for its own duplicates.
+    candidates = embeddings.where(F.col("recording") == F.col("track_id"))
+    candidates = candidates.join(F.broadcast(pairs), "cluster")
+    candidates = candidates.select(F.col("query_cluster"), "track_id", "embedding")
     # Other names than the candidates' columns: both come from one table, and Spark could not tell them apart.
     queries = embeddings.select(
-        F.col("cluster").alias("home"),
+        F.col("cluster").alias("own_cluster"),
         F.col("track_id").alias("query_id"),
         F.col("recording").alias("query_recording"),
         F.col("embedding").alias("query"),
     )
-    grouped = queries.groupBy("home").cogroup(candidates.groupBy("probing"))
-    return grouped.applyInArrow(_searcher(count), _ROWS)
+    grouped = queries.groupBy("own_cluster").cogroup(candidates.groupBy("query_cluster"))
+    return grouped.applyInArrow(_group_search(count), _NEIGHBOURS_SCHEMA)
 
 
 def add_recording_column(embeddings: DataFrame, tracks: DataFrame) -> DataFrame:
-    """Return embeddings with `recording`: of the tracks with one recording_id the first by name that has an embedding."""
-    known = embeddings.join(tracks.select("track_id", "recording_id"), "track_id", "left")
-    same = Window.partitionBy(F.coalesce("recording_id", "track_id")).orderBy(
-        F.length("track_id"), "track_id"
-    )
-    return known.withColumn("recording", F.first("track_id").over(same)).drop("recording_id")
+    """Return embeddings with `recording`.
+
+    The first track_id, of those embedded, with the same recording_id.
+    """
+    joined = embeddings.join(tracks.select("track_id", "recording_id"), "track_id", "left")
+    duplicates = Window.partitionBy(F.coalesce("recording_id", "track_id"))
+    duplicates = duplicates.orderBy(F.length("track_id"), "track_id")
+    return joined.withColumn("recording", F.first("track_id").over(duplicates)).drop("recording_id")
 
 
 def similar_document(row: Any) -> dict[str, Any]:
-    """Return the document of `similar`: a track's nearest by cosine, nearest first."""
-    # Called on the workers, which import this module for it: publish.py would bring them MLflow, three seconds each.
+    """Return a track's document of MongoDB's `similar`: its nearest tracks by cosine, nearest first."""
+    # Called on workers, which import this module for it: from `steps/publish.py` they would import MLflow,
+    # three seconds each.
+    items = [
+        {"track_id": track_id, "score": round(score, 6)}
+        for track_id, score in zip(row.ids, row.scores, strict=True)
+    ]
     return {
         "_id": f"{row.model_version}:{row.track_id}",
         "model_version": row.model_version,
         "track_id": row.track_id,
         "cluster": row.cluster,
-        "items": [{"track_id": i, "score": round(s, 6)} for i, s in zip(row.ids, row.scores, strict=True)],
+        "items": items,
     }
 
 
-def _probe_pairs(embeddings: DataFrame, count: int, probes: int) -> list[tuple[int, int]]:
-    """Return (cluster, cluster to search) for every cluster that has tracks."""
+def _probe_pairs(embeddings: DataFrame, count: int, nprobe: int) -> list[tuple[int, int]]:
+    """Return (query cluster, cluster to search) for every cluster that has tracks."""
     dimensions = len(embeddings.first().embedding)
     means = [F.mean(F.col("embedding")[i]).alias(f"m{i}") for i in range(dimensions)]
     rows = embeddings.groupBy("cluster").agg(F.count("*").alias("size"), *means).orderBy("cluster").collect()
     centroids = np.array([[row[f"m{i}"] for i in range(dimensions)] for row in rows])
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True) + 1e-12
-    searched = nearest.nearest_clusters(
-        centroids, np.array([row["size"] for row in rows]), wanted=count, least=probes
-    )
-    return [
-        (row.cluster, rows[other].cluster)
-        for row, order in zip(rows, searched, strict=True)
-        for other in order
-    ]
+    sizes = np.array([row["size"] for row in rows])
+    searched = clusters_to_search(centroids, sizes, n_neighbours=count, min_nprobe=nprobe)
+    pairs = []
+    for row, positions in zip(rows, searched, strict=True):
+        pairs += [(row.cluster, rows[position].cluster) for position in positions]
+    return pairs
 
 
-def _searcher(count: int) -> Any:
+def _group_search(count: int) -> Callable[[pa.Table, pa.Table], pa.Table]:
+    """Return a function for Spark's workers: one cluster's queries and their candidates to neighbours."""
+
     def search(queries: pa.Table, candidates: pa.Table) -> pa.Table:
-        ids, scores = nearest.exact_nearest(
+        ids, scores = exact_nearest(
             _matrix(queries["query"]),
-            _ids(queries["query_recording"]),
+            _id_array(queries["query_recording"]),
             _matrix(candidates["embedding"]),
-            _ids(candidates["track_id"]),
+            _id_array(candidates["track_id"]),
             count=count,
         )
         return pa.table(
             {
                 "track_id": queries["query_id"],
-                "cluster": queries["home"],
+                "cluster": queries["own_cluster"],
                 "ids": pa.array([list(row) for row in ids], pa.list_(pa.string())),
                 "scores": pa.array([list(row) for row in scores], pa.list_(pa.float32())),
             }
@@ -103,5 +118,5 @@ def _matrix(vectors: pa.ChunkedArray) -> np.ndarray:
     return vectors.combine_chunks().flatten().to_numpy().reshape(len(vectors), -1)
 
 
-def _ids(ids: pa.ChunkedArray) -> np.ndarray:
+def _id_array(ids: pa.ChunkedArray) -> np.ndarray:
     return np.array(ids.to_pylist())

@@ -1,4 +1,8 @@
-"""The model as MLflow serves it: rows of features in, embedding and cluster out. Logged as code, with its parameters."""
+"""The model that MLflow serves: rows of features to embedding and cluster. Logged as code, with its
+parameters.
+
+MLflow calls this module; it does not call MLflow.
+"""
 
 from typing import Any
 
@@ -10,20 +14,21 @@ from jobs.model.embedding import Embedder, nearest_cluster
 
 
 class SegueModel(mlflow.pyfunc.PythonModel):
-    """Apply the recipe as the batch does; the cluster is the nearest centroid by cosine."""
+    """Apply the embedder as the batch does; the cluster is that of the nearest centroid by cosine."""
 
     def load_context(self, context: Any) -> None:
         """Read the parameters that were logged with the model."""
-        saved = np.load(context.artifacts["parameters"])
-        self.embedder = Embedder.from_arrays(saved)
-        self.centroids = saved["centroids"]
+        arrays = np.load(context.artifacts["parameters"])
+        self.embedder = Embedder.from_arrays(arrays)
+        self.centroids = arrays["centroids"]
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return {"embedding": float32 (tracks, dimensions), "cluster": int32 (tracks,)} of a frame of features.
+        """Return {"embedding": float32 (tracks, dimensions), "cluster": int32 (tracks,)} of a frame of
+        features.
 
-        A recipe that reads genres takes them from a column `genres`, names with "|" between, where there is one.
+        A recipe that uses genres reads them from the column `genres`, separated by "|", if the frame has it.
         """
         genres = None
         if self.embedder.genres and "genres" in model_input:

@@ -1,9 +1,13 @@
-"""VECTORS from FEATURES: fit a recipe on the tracks of the present feature version, and apply it to all of them."""
+"""VECTORS from FEATURES.
+
+Fit an embedder on the tracks of the newest feature version, and embed all of them.
+"""
 
 import argparse
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,23 +17,43 @@ from pyspark.sql import functions as F
 from jobs import progress
 from jobs.errors import InputError
 from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS
-from jobs.lake.schemas import EMBEDDERS, TRACKS, VECTORS
+from jobs.lake.schemas import EMBEDDERS, VECTORS
 from jobs.lake.storage import Lake, open_lake
-from jobs.model import neural, recipes, training_data
-from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, concat_groups, fit_group, l2_normalize, pca
-from jobs.model.metrics import k_occurrence_skew
+from jobs.model import batch_inference, fitting, neural, neural_labels, recipes, training_data
+from jobs.model.embedding import Embedder
+from jobs.model.neural import NeuralConfig
+from jobs.model.neural_labels import TrackLabels
+from jobs.model.training_data import TrainingSet
 from jobs.plays import play_log, splits
 from jobs.progress import StepResult
 from jobs.spark import session
 
 MAX_DIMENSIONS = 512
 
-# Tracks that a recipe is fitted to: a sample by the hash of their ids, 120 MB of features, so that the driver's memory
-# does not grow with the collection. A mean over 20,000 tracks is known to .7 % of a standard deviation.
+# Tracks that an embedder is fitted to: 120 MB of features, so that the driver's memory does not grow with the
+# collection. A mean over 20,000 tracks is known to .7 % of a standard deviation.
 MAX_FIT_TRACKS = 20_000
 
-# Tracks among which hubs are counted before and after centring, while fitting.
-_HUB_SAMPLE = 2_000
+
+@dataclasses.dataclass(frozen=True)
+class FitInputs:
+    """Everything an embedder is fitted from.
+
+    The tracks, the recipe's parameters, and labels and genres if it uses them.
+    """
+
+    training: TrainingSet
+    parameters: dict[str, Any]
+    neural_config: NeuralConfig | None
+    labels: dict[str, TrackLabels]
+    genres: dict[str, list[str]]
+
+    @property
+    def embedder_id(self) -> str:
+        """A hash of the inputs: 16 hex digits."""
+        labels = [[track_id, track.fold, *track.names] for track_id, track in sorted(self.labels.items())]
+        identity = [self.parameters, self.training.digest, labels, sorted(self.genres.items())]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         choices=sorted(recipes.RECIPES),
         default="timbre",
-        help="of the embedding (default timbre)",
+        help="embedding recipe (default timbre)",
     )
-    parser.add_argument("--dimensions", type=int, default=96, help="of the embedding, at most (default 96)")
+    parser.add_argument(
+        "--dimensions", type=int, default=96, help="maximum embedding dimensions (default 96)"
+    )
     add_feature_version_argument(parser)
     neural.add_arguments(parser)
 
@@ -53,170 +79,127 @@ def add_feature_version_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring EMBEDDERS and VECTORS up to date with FEATURES; return the counts."""
+    """Update EMBEDDERS and VECTORS from FEATURES; return the counts."""
     if not 1 <= arguments.dimensions <= MAX_DIMENSIONS:
         raise InputError(f"--dimensions: expected 1 to {MAX_DIMENSIONS}, found {arguments.dimensions}")
     lake = open_lake(arguments)
+    inputs = _read_inputs(lake, arguments)
+    n_tracks = len(inputs.training.keys)
+    counts = {"tracks": n_tracks, "recipe": arguments.recipe, "embedder": inputs.embedder_id}
+    if _is_up_to_date(lake, inputs):
+        return StepResult({**counts, "new": 0})
+    with progress.watch("embed", n_tracks):
+        embedder, report = _fit(lake, inputs)
+        rows = _embedder_rows(embedder, inputs, report)
+        lake.commit_arrow(EMBEDDERS, [rows])
+        _write_vectors(arguments.master, lake, inputs, embedder)
+    return StepResult({**counts, "new": n_tracks})
+
+
+def _read_inputs(lake: Lake, arguments: argparse.Namespace) -> FitInputs:
     training = training_data.training_set(lake, arguments.feature_version)
     parameters = {
         "recipe": arguments.recipe,
         "recipe_version": recipes.VERSION,
         "dimensions": arguments.dimensions,
     }
-    labels: dict[str, str] = {}
+    neural_config = None
+    labels: dict[str, TrackLabels] = {}
     if arguments.recipe == "neural":
-        parameters |= neural.parse_parameters(arguments)
-        by_plays = arguments.neural_labels == "plays"  # of which `evaluate` asks about the later ones
-        plays = (
-            splits.temporal_split(play_log.latest_plays(lake, splits.MAX_PLAYS))[0]
-            if by_plays
-            else None
-        )
-        labels = neural.labels(lake, training.keys, plays)
-    genres = training_data.track_genres(lake) if arguments.recipe in recipes.GENRE_RECIPES else {}
-    identity = [parameters, training.digest, sorted(labels.items()), sorted(genres.items())]
-    embedder_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    counts = {"tracks": len(training.keys), "recipe": arguments.recipe, "embedder": embedder_id}
-    fitted, applied = (
-        lake.read_arrow(t, "embedder_id")["embedder_id"].to_pylist() for t in (EMBEDDERS, VECTORS)
+        neural_config = neural.parse_config(arguments)
+        parameters |= dataclasses.asdict(neural_config)
+        plays = None
+        if neural_config.neural_labels == "plays":
+            # `evaluate` holds out the later plays.
+            plays, _ = splits.temporal_split(play_log.latest_plays(lake, splits.MAX_PLAYS))
+        labels = neural_labels.track_labels(lake, [track_id for track_id, _ in training.keys], plays)
+    reads_genres = arguments.recipe in recipes.GENRE_RECIPES
+    genres = training_data.track_genres(lake) if reads_genres else {}
+    return FitInputs(training, parameters, neural_config, labels, genres)
+
+
+def _is_up_to_date(lake: Lake, inputs: FitInputs) -> bool:
+    """Return whether both tables are of these inputs, and VECTORS has every track."""
+    fitted = lake.read_arrow(EMBEDDERS, "embedder_id")["embedder_id"].to_pylist()
+    embedded = lake.read_arrow(VECTORS, "embedder_id")["embedder_id"].to_pylist()
+    return set(fitted) == {inputs.embedder_id} and embedded == [inputs.embedder_id] * len(
+        inputs.training.keys
     )
-    if set(fitted) == {embedder_id} and applied == [embedder_id] * len(training.keys):
-        return StepResult({**counts, "new": 0})
-    with progress.watch("embed", len(training.keys)):
-        columns = recipe_columns(arguments.recipe, training.version)
-        ids, values = fit_sample(lake, training, columns)
-        own = [genres.get(track_id) for track_id in ids]
-        embedder, measured = fit(
-            values,
-            columns,
-            recipe=arguments.recipe,
-            dimensions=arguments.dimensions,
-            genres=own if genres else None,
+
+
+def _fit(lake: Lake, inputs: FitInputs) -> tuple[Embedder, dict[str, Any]]:
+    """Return the fitted embedder, and what was measured."""
+    recipe = inputs.parameters["recipe"]
+    columns = recipe_columns(recipe, inputs.training.feature_version)
+    ids, values = fit_sample(lake, inputs.training, columns)
+    embedder, fit_report = fitting.fit_embedder(
+        values,
+        columns,
+        recipe=recipe,
+        dimensions=inputs.parameters["dimensions"],
+        genres=[inputs.genres.get(track_id) for track_id in ids] if inputs.genres else None,
+    )
+    report = dataclasses.asdict(fit_report)
+    if inputs.neural_config:
+        layers, training_report = neural.train(
+            embedder.project(values), ids, inputs.labels, inputs.neural_config
         )
-        if arguments.recipe == "neural":
-            layers, learned = neural.train(embedder.project(values), ids, labels, arguments)
-            embedder, measured = neural.add_network(embedder, layers), {**measured, **learned}
-        rows = _projection_rows(embedder, embedder_id, training, {**parameters, **measured})
-        lake.commit_arrow(EMBEDDERS, [rows])
-        _write(arguments.master, lake, training, embedder, embedder_id)
-    return StepResult({**counts, "new": len(training.keys)})
+        embedder = neural.add_network(embedder, layers)
+        report |= dataclasses.asdict(training_report)
+    return embedder, report
 
 
-def recipe_columns(recipe: str, version: str) -> tuple[str, ...]:
+def recipe_columns(recipe: str, feature_version: str) -> tuple[str, ...]:
     """Return the columns of FEATURES that a recipe reads of a feature version, each once."""
-    groups = recipes.recipe_groups(recipe, MODEL_INPUT_COLUMNS[version])
-    return tuple(dict.fromkeys(column for group in groups for part in group.parts for column in part.columns))
+    columns: dict[str, None] = {}
+    for group in recipes.recipe_groups(recipe, MODEL_INPUT_COLUMNS[feature_version]):
+        for part in group.parts:
+            columns |= dict.fromkeys(part.columns)
+    return tuple(columns)
 
 
-def fit_sample(
-    lake: Lake, training: training_data.TrainingSet, columns: Sequence[str]
-) -> tuple[list[str], np.ndarray]:
-    """Return ids and feature rows (tracks, n) of the training tracks, MOST_FITTED of them where there are more."""
-    wanted = {track_id for track_id, _ in training.keys}
-    if len(wanted) > MAX_FIT_TRACKS:
-        wanted = set(sorted(wanted, key=lambda i: hashlib.sha256(i.encode()).digest())[:MAX_FIT_TRACKS])
-    found = list(training_data.feature_batches(lake, training.version, training.present, columns, wanted))
-    order = sorted(
-        (track_id, number, row) for number, (ids, _) in enumerate(found) for row, track_id in enumerate(ids)
-    )
-    values = np.array([found[number][1][row] for _, number, row in order])
-    return [track_id for track_id, _, _ in order], values.reshape(len(order), len(columns))
+def fit_sample(lake: Lake, training: TrainingSet, columns: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return ids, sorted, and features (tracks, len(columns)) of the training tracks.
 
-
-def fit(
-    values: np.ndarray,
-    columns: Sequence[str],
-    *,
-    recipe: str,
-    dimensions: int,
-    genres: Sequence[Sequence[str] | None] | None = None,
-) -> tuple[Embedder, dict[str, Any]]:
-    """Return a recipe fitted to feature rows (tracks, n), whose columns are named, and what was measured meanwhile.
-
-    With `genres`, the tracks' own, those of two tracks or more become one more group.
+    Of more than MAX_FIT_TRACKS tracks it is a sample by the hash of their ids.
     """
-    position = {column: number for number, column in enumerate(columns)}
-    declared = recipes.recipe_groups(recipe, columns)
-    known = _known_genres(genres)
-    genre_share = recipes.GENRE_WEIGHT if known else 0.0
-    total = sum(group.weight for group in declared)
-    fitted = tuple(
-        fit_group(
-            values,
-            group.name,
-            tuple((part.transform, tuple(position[c] for c in part.columns)) for part in group.parts),
-            (1 - genre_share) * group.weight / total,
+    track_ids = {track_id for track_id, _ in training.keys}
+    if len(track_ids) > MAX_FIT_TRACKS:
+        by_hash = sorted(track_ids, key=lambda track_id: hashlib.sha256(track_id.encode()).digest())
+        track_ids = set(by_hash[:MAX_FIT_TRACKS])
+    ids: list[str] = []
+    batches = []
+    for batch_ids, batch_values in training_data.feature_batches(
+        lake, training, columns, track_ids=track_ids
+    ):
+        ids += batch_ids
+        batches.append(batch_values)
+    values = np.concatenate(batches)
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    return [ids[row] for row in order], values[order]
+
+
+def _embedder_rows(embedder: Embedder, inputs: FitInputs, report: dict[str, Any]) -> pa.RecordBatch:
+    """Return the rows of EMBEDDERS: one per array."""
+    rows = []
+    for name, array in sorted(embedder.arrays().items()):
+        is_structure = name == "structure"
+        rows.append(
+            {
+                "embedder_id": inputs.embedder_id,
+                "feature_version": inputs.training.feature_version,
+                "training_hash": inputs.training.digest,
+                "parameters": json.dumps({**inputs.parameters, **report}, sort_keys=True),
+                "array": name,
+                "text": str(array) if is_structure else None,
+                "shape": list(array.shape),
+                "values": [] if is_structure else array.astype(np.float64).ravel().tolist(),
+            }
         )
-        for group in declared
-    )
-    joined = concat_groups(fitted, np.asarray(values, dtype=np.float64), genres, known, genre_share)
-    centre = joined.mean(axis=0)
-    components, deviations = pca(joined - centre, dimensions)
-    if not components.shape[1]:  # one track, or copies of one: any direction will do
-        components = np.zeros((joined.shape[1], 1))
-    embedder = Embedder(recipe, tuple(columns), fitted, known, genre_share, centre, components)
-    variance = float((joined - centre).var(axis=0).sum())
-    hubs = joined[:_HUB_SAMPLE]
-    return embedder, {
-        "fitted_tracks": len(values),
-        "shares": {group.name: round(group.share, 4) for group in fitted}
-        | ({"genre": genre_share} if known else {}),
-        "explained_variance": round(float((deviations**2).sum()) / variance, 6) if variance else 1.0,
-        "skew_before_centring": round(k_occurrence_skew(l2_normalize(hubs)), 6),
-        "skew_after_centring": round(k_occurrence_skew(l2_normalize((hubs - centre) @ components)), 6),
-    }
-
-
-def _known_genres(genres: Sequence[Sequence[str] | None] | None) -> tuple[str, ...]:
-    counted: dict[str, int] = {}
-    for own in genres or ():
-        for genre in set(own or ()):
-            counted[genre] = counted.get(genre, 0) + 1
-    return tuple(sorted(genre for genre, count in counted.items() if count > 1))
-
-
-def _projection_rows(
-    embedder: Embedder, embedder_id: str, training: training_data.TrainingSet, parameters: dict[str, Any]
-) -> pa.RecordBatch:
-    about = {
-        "embedder_id": embedder_id,
-        "feature_version": training.version,
-        "training_hash": training.digest,
-        "parameters": json.dumps(parameters, sort_keys=True),
-    }
-    rows = [
-        {
-            **about,
-            "array": name,
-            "text": str(array) if name == "structure" else None,
-            "shape": list(array.shape),
-            "values": [] if name == "structure" else array.astype(np.float64).ravel().tolist(),
-        }
-        for name, array in sorted(embedder.arrays().items())
-    ]
     return pa.RecordBatch.from_pylist(rows, schema=EMBEDDERS.arrow_schema())
 
 
-def _write(
-    master: str, lake: Lake, training: training_data.TrainingSet, embedder: Embedder, embedder_id: str
-) -> None:
+def _write_vectors(master: str, lake: Lake, inputs: FitInputs, embedder: Embedder) -> None:
     spark = session.get_session(master)
-    features = training_data.select_features(
-        lake.read(spark, training_data.FEATURES), training.version, embedder.columns
-    )
-    present = lake.read(spark, TRACKS).select("track_id", "content_hash", "genres")
-    features = features.join(present, ["track_id", "content_hash"])
-    features = features.repartitionByRange(len(training.keys) // ROWS_PER_PARTITION + 1, "track_id")
-    embedded = features.mapInArrow(_applier(embedder), "track_id string, embedding array<float>")
-    lake.commit(VECTORS, embedded.withColumn("embedder_id", F.lit(embedder_id)))
-
-
-def _applier(embedder: Embedder) -> Any:
-    def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            values = batch.column("x").flatten().to_numpy().reshape(len(batch), -1)
-            genres = batch.column("genres").to_pylist() if embedder.genres else None
-            vectors = pa.array(list(embedder.apply(values, genres)), pa.list_(pa.float32()))
-            yield pa.RecordBatch.from_arrays([batch.column("track_id"), vectors], ["track_id", "embedding"])
-
-    return apply
+    vectors = batch_inference.embed_frame(spark, lake, inputs.training, embedder)
+    lake.commit(VECTORS, vectors.withColumn("embedder_id", F.lit(inputs.embedder_id)))

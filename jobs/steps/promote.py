@@ -1,34 +1,45 @@
-"""The gate: a challenger becomes champion where it is not worse than the champion on the same tracks, and goes online.
+"""The quality gate: a challenger becomes champion unless its metrics on the same tracks are worse than the
+champion's.
 
-Where tracks have genres, the figure is genre precision@10 (artist-filtered, as in `evaluate`); where plays are known
-instead, recall@10 of what was heard next; with neither, silhouette, recall@10 of the index and coverage, each by itself.
+The metric is genre precision@10 (artist-filtered, as in `evaluate`) where tracks have genres; where plays are
+known instead, next-play recall@10; with neither, silhouette, recall@10 of the index and coverage, each by
+itself.
 """
 
 import argparse
+from dataclasses import dataclass
+from typing import Any
 
 from jobs.errors import InputError, StepError
 from jobs.lake.storage import open_lake
-from jobs.model import registry
+from jobs.model import registry, tracking
+from jobs.model.registry import SystemMetrics
 from jobs.online import publisher
 from jobs.progress import StepResult
 
-Metrics = dict[str, dict[str, float]]
-
-# Fewer judged tracks than this say nothing: one neighbour more or less would decide.
+# With fewer evaluated queries genre precision is not used: one neighbour more or less would decide.
 MIN_EVALUATED_QUERIES = 10
-UNLABELLED_METRICS = ("silhouette", "recall_at_10", "coverage")
+UNLABELLED_METRICS = ("silhouette", "index_recall_at_10", "coverage")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a version passes the gate, and the reason, which begins with "passed" or "refused"."""
+
+    passed: bool
+    reason: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "version", nargs="?", metavar="VERSION", help="of the model (default: the challenger)"
+        "version", nargs="?", metavar="VERSION", help="model version to promote (default: the challenger)"
     )
-    parser.add_argument("--force", action="store_true", help="whatever the gate says")
+    parser.add_argument("--force", action="store_true", help="promote even if the quality gate fails")
     parser.add_argument(
-        "--gate",
+        "--allow-refusal",
         action="store_true",
-        help="as a step of a batch: a refusal is no failure, no challenger neither, and `publish` brings it online",
+        help="exit 0 when the gate refuses or there is no challenger; leave publishing to the publish step",
     )
     add_margin_argument(parser)
 
@@ -39,82 +50,106 @@ def add_margin_argument(parser: argparse.ArgumentParser) -> None:
         "--margin",
         type=float,
         default=0.02,
-        help="by which a challenger's figure may be below (default 0.02)",
+        help="how far a challenger's metric may fall below the champion's (default 0.02)",
     )
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Promote one version and bring it online; StepError with the gate's reason where it is refused."""
+    """Promote one version and publish it. Raises StepError with the gate's reason if it is refused."""
     lake = open_lake(arguments)
-    registry.connect(arguments.mlflow, lake.root)
+    tracking.connect(arguments.mlflow, lake.root)
     aliases = registry.aliases()
     number = arguments.version or aliases.get(registry.CHALLENGER)
-    if arguments.gate:
-        reason = (
-            gate(str(number), margin=arguments.margin, force=arguments.force)
-            if number
-            else "nothing new: the champion serves on"
-        )
+    if arguments.allow_refusal:
+        reason = "no challenger: the champion stays"
+        if number:
+            reason = gate(str(number), margin=arguments.margin, force=arguments.force)
         return StepResult({"champion": registry.aliases().get(registry.CHAMPION, "none"), "gate": reason})
-    # What was promoted and then could not go online (killed, disk full) is the champion by now: the same command goes on.
+    # A version that was promoted and could not be published (killed, disk full) is the champion by now: the
+    # same command publishes it.
     number = number or aliases.get(registry.CHAMPION)
     if number is None:
         raise InputError("expected a model to promote, found none; `segue cluster` trains one")
     reason = gate(str(number), margin=arguments.margin, force=arguments.force)
     if registry.aliases().get(registry.CHAMPION) != str(number):
         raise StepError(
-            f"version {number} is not promoted: {reason}; the champion serves on (--force overrides)"
+            f"version {number} is not promoted: {reason}; the champion stays (--force promotes anyway)"
         )
     published = publisher.publish_champion(lake, master=arguments.master, mongo_uri=arguments.mongo)
     return StepResult({**published.counts, "gate": reason})
 
 
 def promote_as_step(arguments: argparse.Namespace) -> StepResult:
-    """Let a version through the gate or not, as a step of `segue run`: a refusal is a result, the champion serves on."""
+    """Apply the gate as a step of `segue run`: a refusal is a result, and the champion stays.
+
+    The registry must be connected; `cluster` has done so.
+    """
     reason = gate(arguments.model_version, margin=arguments.margin)
     return StepResult({"champion": registry.aliases()[registry.CHAMPION], "gate": reason})
 
 
 def gate(number: str, *, margin: float, force: bool = False) -> str:
-    """Make a version champion if it passes, and return the reason, which is a tag of the version as well."""
+    """Make a version champion if it passes the gate.
+
+    Return the reason, which becomes a tag of the version.
+    """
     if margin < 0:
         raise InputError(f"--margin: expected 0 or more, found {margin}")
-    version, champion = registry.version(number), registry.aliases().get(registry.CHAMPION)
+    version = registry.version(number)
+    champion = registry.aliases().get(registry.CHAMPION)
     if champion == number:
         return version.tags.get("gate", "passed: it is the champion")
     if force:
-        passed, reason = True, "passed: forced"
+        decision = Decision(True, "passed: forced")
     elif champion is None:
-        passed, reason = True, "passed: there was no champion"
-    elif "rolled_back" in version.tags:
-        passed, reason = False, f"refused: it was rolled back on {version.tags['rolled_back']}"
-    elif version.tags.get("evaluated_beside") != champion:  # it was another one then, or none
-        told = f"not measured beside the champion, version {champion}; run `segue evaluate --model-version {number}`"
-        passed, reason = False, f"refused: {told}"
+        decision = Decision(True, "passed: there was no champion")
     else:
-        passed, reason = decide(registry.evaluation(version), margin)
-    registry.set_tags(version, gate=reason, **({"rolled_back": ""} if passed else {}))
-    if passed:
+        decision = _compare_with_champion(version, champion, margin)
+    registry.set_tags(version, gate=decision.reason)
+    if decision.passed:
+        registry.set_tags(version, rolled_back="")
         registry.set_champion(number)
-    return reason
+    return decision.reason
 
 
-def decide(figures: Metrics, margin: float) -> tuple[bool, str]:
-    """Return whether the model passes beside the champion, and why."""
-    model, champion = figures.get("model"), figures.get("champion")
+def _compare_with_champion(version: Any, champion: str, margin: float) -> Decision:
+    if "rolled_back" in version.tags:
+        return Decision(False, f"refused: it was rolled back on {version.tags['rolled_back']}")
+    if version.tags.get("compared_with") != champion:  # evaluated beside another champion, or none
+        return Decision(
+            False,
+            f"refused: not evaluated beside the champion, version {champion}; "
+            f"run `segue evaluate --model-version {version.version}`",
+        )
+    return decide(registry.evaluation(version), margin)
+
+
+def decide(metrics: SystemMetrics, margin: float) -> Decision:
+    """Return whether the model's metrics are at most `margin` below the champion's."""
+    model = metrics.get("model")
+    champion = metrics.get("champion")
     if not model:
-        return False, "refused: it was never evaluated; run `segue evaluate`"
+        return Decision(False, "refused: it was not evaluated; run `segue evaluate`")
     if not champion:
-        return True, "passed: the champion cannot be compared on these tracks"
-    judged = min(model["judged_queries"], champion["judged_queries"])
-    metrics: tuple[str, ...] = UNLABELLED_METRICS
-    if judged >= MIN_EVALUATED_QUERIES and "genre_precision_at_10" in model:
-        metrics = ("genre_precision_at_10",)
-    elif "plays_recall_at_10" in model:
-        metrics = ("plays_recall_at_10",)
-    pairs = [(metric, model.get(metric, 0.0), champion.get(metric, 0.0)) for metric in metrics]
-    worse = [pair for pair in pairs if pair[1] < pair[2] - margin]
-    told = ", ".join(
-        f"{m.replace('_', ' ')} {own:.3f}, the champion's {its:.3f}" for m, own, its in worse or pairs
-    )
-    return not worse, f"{'refused' if worse else 'passed'}: {told}, margin {margin:g}"
+        return Decision(True, "passed: the champion cannot be compared on these tracks")
+    compared = []
+    worse = []
+    for name in _deciding_metrics(model, champion):
+        value = model.get(name, 0.0)
+        champion_value = champion.get(name, 0.0)
+        text = f"{name.replace('_', ' ')} {value:.3f}, the champion's {champion_value:.3f}"
+        compared.append(text)
+        if value < champion_value - margin:
+            worse.append(text)
+    outcome = "refused" if worse else "passed"
+    return Decision(not worse, f"{outcome}: {', '.join(worse or compared)}, margin {margin:g}")
+
+
+def _deciding_metrics(model: dict[str, float], champion: dict[str, float]) -> tuple[str, ...]:
+    """Return the names of the metrics that the gate compares."""
+    n_queries = min(model["evaluated_queries"], champion["evaluated_queries"])
+    if n_queries >= MIN_EVALUATED_QUERIES and "genre_precision_at_10" in model:
+        return ("genre_precision_at_10",)
+    if "next_play_recall_at_10" in model:
+        return ("next_play_recall_at_10",)
+    return UNLABELLED_METRICS

@@ -3,7 +3,7 @@
 import argparse
 
 from jobs.lake.storage import open_lake
-from jobs.model import registry
+from jobs.model import tracking
 from jobs.online import publisher
 from jobs.progress import StepResult
 
@@ -15,5 +15,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> StepResult:
     """Publish the champion; return the number of its tracks and how many of them were written."""
     lake = open_lake(arguments)
-    registry.connect(arguments.mlflow, lake.root)
+    tracking.connect(arguments.mlflow, lake.root)
     return publisher.publish_champion(lake, master=arguments.master, mongo_uri=arguments.mongo)

@@ -43,6 +43,7 @@ from jobs.plays import play_log
 from jobs.runtime import embedded_mongo, embedded_server
 from jobs.steps import recommend
 from jobs.streaming import micro_batch, reconcile
+from jobs.streaming.catalog_cache import CatalogCache
 from tests.bench import bench_micro_batch
 from tests.services.conftest import SEGUE, environment
 
@@ -50,7 +51,7 @@ PIECES = 10
 TRACKS, DAYS = 1_000, 30
 
 # What a step is told beside its name.
-WORDS = {"compress": ("--library", "{music}"), "promote": ("--gate",)}
+WORDS = {"compress": ("--library", "{music}"), "promote": ("--allow-refusal",)}
 
 # Rows of PLAYS that are made at once.
 CHUNK = 200_000
@@ -144,7 +145,7 @@ def of_listeners(users: int, each: int) -> dict[str, float]:
                 "published_at": bench_micro_batch.NOW,
             }
             mongo.upsert(database["state"], [champion])
-            shelf = micro_batch.CatalogCache(lake)
+            shelf = CatalogCache(lake)
             for name, act in {
                 "the store made again": lambda: reconcile.reconcile(database, shelf, lake),
                 "looked at, nothing lost": lambda: reconcile.reconcile(database, shelf, lake),
@@ -174,7 +175,7 @@ def nightly(lake: Lake, uri: str) -> argparse.Namespace:
 
 
 def a_thousand(
-    database: Any, shelf: micro_batch.CatalogCache, users: int, each: int, rng: np.random.Generator
+    database: Any, shelf: CatalogCache, users: int, each: int, rng: np.random.Generator
 ) -> None:
     """A batch of the stream's, of a thousand listeners."""
     batch = users * each // bench_micro_batch.BATCH + 1

@@ -23,7 +23,7 @@ SUBMIT = [
 ]
 ARGUMENTS = {
     "compress": ["--library=/music", "--bitrate=96k", "--in-place"],
-    "promote": ["--gate"],
+    "promote": ["--allow-refusal"],
     **dict.fromkeys(
         ("catalog", "extract", "deduplicate", "embed", "cluster", "evaluate", "publish", "recommend"), []
     ),

@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from jobs.lake.schemas import EMBEDDINGS
-from jobs.model import layout_2d
-from jobs.online import mongo
+from jobs.online import collection_map, mongo
 from tests.services.conftest import SEGUE, environment
 
 # Milliseconds that a machine under load may take over what takes milliseconds.
@@ -34,7 +33,7 @@ def publish(database, lake):
     champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "planted"}
     champion["published_at"] = datetime.now(UTC)
     mongo.upsert(database["state"], [champion])
-    layout_2d.publish_map(database, lake, "1", "planted")
+    collection_map.publish_map(database, lake, "1", "planted")
 
 
 def recommend(database, *track_ids):

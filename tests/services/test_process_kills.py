@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from jobs.model import registry
+from jobs.model import registry, tracking
 from tests.services.conftest import SEGUE, documents, environment, rows, segue
 
 KILLS = int(os.environ.get("SEGUE_KILLS", "4"))
@@ -76,6 +76,6 @@ def test_the_same_tables_after_kills(tmp_path, demo_library):
     assert rows(lake) == expected
     assert documents(lake) == shown
     assert hashes(music) == originals
-    registry.connect(None, lake)
+    tracking.connect(None, lake)
     assert len(registry.versions()) == 1
     assert not list((lake / "audio").glob("parts/*"))

@@ -10,7 +10,7 @@ import pytest
 from jobs.lake.feature_columns import FEATURE_COLUMNS
 from jobs.lake.schemas import FEATURES
 from jobs.lake.storage import Lake
-from jobs.model import registry
+from jobs.model import registry, tracking
 from tests.services.conftest import documents, rows, segue, steps
 
 
@@ -79,7 +79,7 @@ def test_features_in_mongo_are_those_of_the_table(lake):
 
 
 def test_mlflow_holds_a_run_for_every_k_and_the_model(lake):
-    registry.connect(None, lake)
+    tracking.connect(None, lake)
     (version,) = registry.versions()
     client = mlflow.MlflowClient()
     parent = client.get_run(version.run_id)
@@ -91,19 +91,19 @@ def test_mlflow_holds_a_run_for_every_k_and_the_model(lake):
     }
     assert {seed for _, seed in scores} == {0, 1}  # --seeds 2
     assert int(version.tags["k"]) == max(scores, key=lambda tried: (round(scores[tried], 9), -tried[0]))[0]
-    assert parent.data.params["recipe"] == "timbre" and "skew_after_centring" in parent.data.params
+    assert parent.data.params["recipe"] == "timbre" and "hubness_after_centering" in parent.data.params
     assert len(parent.data.tags["git_commit"]) == 40 and len(version.tags["model_hash"]) == 64
     pictures = {"silhouette.png", "cluster_sizes.png", "genres_by_cluster.png", "map.png"}
     assert pictures < {file.path for file in client.list_artifacts(version.run_id)}
     systems = {name.split("/")[0] for name in parent.data.metrics if "genre_precision_at_10" in name}
-    assert systems == {"model", "plain", "popularity", "random"}
+    assert systems == {"model", "mfcc_mean", "popularity", "random"}
     assert client.get_model_version_by_alias(registry.MODEL, registry.CHAMPION).version == version.version
     assert len(version.tags["training_hash"]) == 64
     assert version.tags["feature_version"] == rows(lake)["FEATURES"][0]["feature_version"]
 
 
 def test_the_registered_model_gives_the_tables_embeddings(lake):
-    registry.connect(None, lake)
+    tracking.connect(None, lake)
     model = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@{registry.CHAMPION}")
     assert {"mfcc_mean_01", "tempo"} < {column.name for column in model.metadata.signature.inputs}
     features = Lake(lake).read_arrow(FEATURES).sort_by("track_id").to_pandas()
@@ -119,7 +119,7 @@ def test_a_second_run_does_nothing_twice(lake):
     assert "0 tried now" in done.stdout
     assert rows(lake) == before
     assert documents(lake) == shown
-    registry.connect(None, lake)
+    tracking.connect(None, lake)
     assert len(registry.versions()) == 1
 
 
@@ -145,7 +145,7 @@ def test_a_deleted_file_leaves_every_table(lake):
     lists = [value for key, value in shown["similar"].items() if key.startswith(f"{version}:")]
     neighbours = [item for value in lists for item in value["items"]]
     assert len(lists) == len(ids)
-    registry.connect(None, lake)
+    tracking.connect(None, lake)
     assert [str(known.version) for known in registry.versions()] == ["2", "1"]
     assert gone["track_id"] not in {item["track_id"] for item in neighbours}
 

@@ -114,14 +114,14 @@ def models(_model_store: Path) -> Path:
     """Return a lake in whose own registry are versions 1, 2 and 3 of nothing, without aliases; it is in use."""
     from mlflow import MlflowClient  # a second, for the tests that need it
 
-    from jobs.model import registry
+    from jobs.model import registry, tracking
 
-    registry.connect(None, _model_store)
+    tracking.connect(None, _model_store)
     client = MlflowClient()
     for model in client.search_registered_models():
         client.delete_registered_model(model.name)
     client.create_registered_model(registry.MODEL)
-    experiment = client.get_experiment_by_name(registry.EXPERIMENT).experiment_id
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT).experiment_id
     tags = {"feature_version": "fma518+1"}
     for number in "123":
         run_id = client.create_run(experiment).info.run_id
