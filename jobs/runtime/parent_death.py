@@ -1,7 +1,7 @@
 """End a child process with its parent, so that no FFmpeg and no worker outlives a killed run.
 
-This uses Linux's parent-death signal. The kernel sends it when the thread that started the child ends, so start
-such children from a thread that lives as long as they are needed.
+This uses Linux's parent-death signal. The kernel sends it when the thread that started the child ends, so
+start such children from a thread that lives as long as they are needed.
 """
 
 import ctypes
@@ -18,9 +18,9 @@ _forking_pid = 0
 def kill_on_parent_exit(parent_pid: int) -> None:
     """Have the kernel send SIGKILL to this process when its parent ends; call it in the child.
 
-    `parent_pid` is `os.getpid()` of the parent, read before the fork. If the parent has ended before this call,
-    the signal never comes, so this process kills itself. (A parent id of 1 would not prove that the parent has
-    ended: in a container the parent may be process 1.)
+    `parent_pid` is `os.getpid()` of the parent, read before the fork. If the parent has ended before this
+    call, the signal never comes, so this process kills itself. (A parent id of 1 would not prove that the
+    parent has ended: in a container the parent may be process 1.)
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
@@ -30,7 +30,7 @@ def kill_on_parent_exit(parent_pid: int) -> None:
 def kill_forks_on_parent_exit() -> None:
     """Call `kill_on_parent_exit` in every process that this one and its children fork from now on.
 
-    Programs that are started through `subprocess` are not included: it runs no fork hooks.
+    Not in programs started by `subprocess` without a preexec_fn: it runs no fork hooks for them.
     """
     os.register_at_fork(before=_note_pid, after_in_child=_kill_on_noted_parent_exit)
 
