@@ -1,9 +1,10 @@
-"""A table by day, to which one process adds all the time: versioned as every table, and files of rows added since.
+"""A table partitioned by day, to which one process appends all the time: a versioned table plus files of
+newer rows.
 
 lake/PLAYS/current/day=2026-11-21  each day's rows
-lake/PLAYS/live/<file>             rows that the stream has added since; a reader takes both, and each key once
+lake/PLAYS/live/<file>             rows that the stream has appended since; readers combine both
 
-It may hold years: what looks at all of it streams, and what needs a part of it reads that part.
+It may hold years of plays: a scan of all rows streams them, a query for some days reads only those.
 """
 
 import bisect
@@ -24,50 +25,63 @@ import pyarrow.parquet
 from pyarrow import acero
 
 from jobs.errors import StepError
-from jobs.lake import storage
+from jobs.lake.parquet import parquet_files, read_parquet, write_parquet
 from jobs.lake.schemas import Table
 from jobs.lake.storage import Lake
 
-# Appended files that are merged into one.
-_MERGED_AT = 100
+# So many appended files are merged into one; merged files once more.
+_FILES_PER_MERGE = 100
+_MERGE_LEVELS = 2
 
-# Rows of a piece; pieces at most, each a file that is open while all are written.
-_ROWS_PER_PIECE, _PIECES = 100_000, 500
+# `iter_partitioned`: rows per partition, and maximum partitions, each of which is an open file while all are
+# written.
+_ROWS_PER_PARTITION = 100_000
+_MAX_PARTITIONS = 500
+# Values sampled per partition, to find where the partitions begin.
+_SAMPLES_PER_PARTITION = 100
 
-# How the folders of pieces begin.
-_SCRATCH = ".pieces-"
+# Prefix of the folders that hold these partitions.
+_SCRATCH_PREFIX = ".pieces-"
+
+# A reader begins again when its files were replaced meanwhile, at most so often.
+_MAX_READ_ATTEMPTS = 10
 
 AggregateResult = TypeVar("AggregateResult")
 
 
 class AppendTable:
-    """A lake's table by day with what was added since."""
+    """A table of the lake, partitioned by day, and the rows appended to it since its current version."""
 
     def __init__(self, lake: Lake, table: Table) -> None:
-        self._lake, self._table, self._live = lake, table, lake.root / table.name / "live"
+        self._lake = lake
+        self._table = table
+        self._live = lake.root / table.name / "live"
 
     def append(self, name: str, rows: pa.Table) -> None:
-        """Add rows beside the current version, on the disk when this returns; the same name again replaces the file.
+        """Add rows beside the current version; they are on the disk when this returns.
 
-        Without the lake's lock, by one process: the stream. What many small files would cost the readers, merging them
-        saves: a hundred become one.
+        The same name again replaces the file. Only one process, the stream, may call this; it does not need
+        the lake's lock. A hundred small files become one, since each costs the readers time.
         """
         self._lake.table_folder(self._table)
         self._live.mkdir(exist_ok=True)
-        storage.write_parquet(self._live / f"0-{name}.parquet", rows)
-        for level in range(2):
-            small = sorted(self._live.glob(f"{level}-*.parquet"))
-            if len(small) >= _MERGED_AT:
-                with suppress(FileNotFoundError):  # taken into a version meanwhile: there is nothing to merge
-                    self._merge(small, level + 1)
+        write_parquet(self._live / f"0-{name}.parquet", rows)
+        for level in range(_MERGE_LEVELS):
+            small_files = sorted(self._live.glob(f"{level}-*.parquet"))
+            if len(small_files) >= _FILES_PER_MERGE:
+                with suppress(FileNotFoundError):  # `compact` took them meanwhile: nothing is left to merge
+                    self._merge(small_files, level + 1)
 
-    def _merge(self, small: Sequence[Path], level: int) -> None:
-        """Make one file of many. The larger one first: killed in between, rows are there twice, and a key counts once."""
-        merged = hashlib.sha256("".join(file.name for file in small).encode()).hexdigest()[:16]
-        storage.write_parquet(
-            self._live / f"{level}-{merged}.parquet", storage.read_parquet(self._table, small)
-        )
-        for file in small:
+    def _merge(self, small_files: Sequence[Path], level: int) -> None:
+        """Make one file of many.
+
+        The merged file is written first: after a kill in between, rows are there twice, and readers
+        deduplicate them.
+        """
+        names = "".join(file.name for file in small_files)
+        merged = self._live / f"{level}-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
+        write_parquet(merged, read_parquet(self._table, small_files))
+        for file in small_files:
             file.unlink(missing_ok=True)
 
     def pending_files(self) -> list[Path]:
@@ -75,85 +89,103 @@ class AppendTable:
         return sorted(self._live.glob("[!.]*.parquet"))
 
     def read_pending(self, files: Sequence[Path]) -> pa.Table:
-        """Return the rows of some of the appended files; those that are gone by now were merged or taken."""
+        """Return the rows of some appended files, without those that were merged or compacted meanwhile."""
         while True:
             try:
-                return storage.read_parquet(self._table, [file for file in files if file.exists()])
-            except FileNotFoundError:  # merged between the look and the reading
+                return read_parquet(self._table, [file for file in files if file.exists()])
+            except FileNotFoundError:  # merged between the check and the read
                 continue
 
     def partitions(self) -> list[str]:
         """Return the days of the current version, in order."""
         version = self._lake.version(self._table)
-        return sorted(day.name.removeprefix("day=") for day in version.glob("day=*")) if version else []
+        if version is None:
+            return []
+        return sorted(folder.name.removeprefix("day=") for folder in version.glob("day=*"))
 
     def read_partitions(self, days: Collection[str]) -> pa.Table:
         """Return the rows of some days of the current version; other days are not read."""
         version = self._lake.version(self._table)
-        folders = [version / f"day={day}" for day in sorted(days)] if version else []
-        return storage.read_parquet(self._table, storage.parquet_files(folders))
+        folders = [] if version is None else [version / f"day={day}" for day in sorted(days)]
+        return read_parquet(self._table, parquet_files(folders))
 
     def read(self, *columns: str, where: pc.Expression | None = None) -> pa.Table:
-        """Return rows of the current version, then of those appended since; a key may be there more than once."""
-        return self._all(lambda files: storage.read_parquet(self._table, files, columns, where))
+        """Return the rows of the current version, then the appended ones.
+
+        A key may be there more than once.
+        """
+        return self._read_all(lambda files: read_parquet(self._table, files, columns, where))
 
     def max_by(self, value: str, by: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
-        """Return for each combination of `by` the largest of a column, over all rows; held are the results alone."""
-        schema, columns = self._table.arrow_schema(), [*by, value]
+        """Return the maximum of the column `value` for each combination of the columns `by`, over all rows.
 
-        def found(files: Sequence[Path]) -> pa.Table:
+        The rows are streamed; only the result is in memory.
+        """
+        schema = self._table.arrow_schema()
+        columns = [*by, value]
+
+        def aggregate(files: Sequence[Path]) -> pa.Table:
             if not files:
                 return schema.empty_table().select(columns)
             scan = acero.ScanNodeOptions(_dataset(files, schema), columns=columns, filter=where)
-            steps = [acero.Declaration("scan", scan)]
-            if where is not None:  # the scan's own filter only leaves out whole groups of rows
-                steps.append(acero.Declaration("filter", acero.FilterNodeOptions(where)))
-            largest = acero.AggregateNodeOptions([(value, "hash_max", None, value)], keys=list(by))
-            steps.append(acero.Declaration("aggregate", largest))
-            return acero.Declaration.from_sequence(steps).to_table().select(columns)
+            plan = [acero.Declaration("scan", scan)]
+            if where is not None:  # the scan's own filter only skips whole row groups
+                plan.append(acero.Declaration("filter", acero.FilterNodeOptions(where)))
+            maximum = acero.AggregateNodeOptions([(value, "hash_max", None, value)], keys=list(by))
+            plan.append(acero.Declaration("aggregate", maximum))
+            return acero.Declaration.from_sequence(plan).to_table().select(columns)
 
-        return self._all(found)
+        return self._read_all(aggregate)
 
     def iter_partitioned(self, by: str, where: pc.Expression) -> Iterator[pa.Table]:
-        """Yield the chosen rows in pieces, in the order of the text column `by`: of every value all rows in one piece.
+        """Yield the matching rows in partitions, ordered by the text column `by`: all rows of a value are in
+        one.
 
-        Read twice, the second time put down in files, each from one value of `by` to another.
+        The rows are read twice: to sample the values, and to write the partitions to temporary files.
         """
-        with tempfile.TemporaryDirectory(dir=self._live.parent, prefix=_SCRATCH) as folder:
-            self._all(
-                lambda files: _part(_dataset(files, self._table.arrow_schema()), by, where, Path(folder))
-            )
-            for file in sorted(Path(folder).iterdir()):
+        schema = self._table.arrow_schema()
+        with tempfile.TemporaryDirectory(dir=self._live.parent, prefix=_SCRATCH_PREFIX) as scratch:
+            folder = Path(scratch)
+            self._read_all(lambda files: _write_partitions(_dataset(files, schema), by, where, folder))
+            for file in sorted(folder.iterdir()):
                 yield pyarrow.parquet.read_table(file)
                 file.unlink()
 
     def remove_scratch(self) -> None:
-        """Delete what a kill -9 amid `pieces` has left; nobody else may be at them."""
-        for left in self._live.parent.glob(f"{_SCRATCH}*"):
-            shutil.rmtree(left)
+        """Delete what a killed `iter_partitioned` has left; no other process may be in one."""
+        for folder in self._live.parent.glob(f"{_SCRATCH_PREFIX}*"):
+            shutil.rmtree(folder)
 
-    def _all(self, read: Callable[[Sequence[Path]], AggregateResult]) -> AggregateResult:
-        for _ in range(10):  # files are merged, and taken into a version, meanwhile
-            # Those first: taken into a version in between they are read twice, the other way round not at all.
-            live = self.pending_files()
+    def _read_all(self, read: Callable[[Sequence[Path]], AggregateResult]) -> AggregateResult:
+        """Return `read` of all files; it begins again if files were merged or compacted meanwhile."""
+        for _ in range(_MAX_READ_ATTEMPTS):
+            # Appended files first: rows compacted in between are then read twice, in the other order not at
+            # all.
+            appended = self.pending_files()
             try:
-                return read([*storage.parquet_files([self._lake.version(self._table)]), *live])
+                return read([*parquet_files([self._lake.version(self._table)]), *appended])
             except FileNotFoundError:
                 continue
-        name = self._table.name
-        raise StepError(f"expected the files of {name} to stay for a moment, found them replaced ten times")
+        raise StepError(
+            f"expected the files of {self._table.name} to stay while they are read, "
+            f"found them replaced {_MAX_READ_ATTEMPTS} times; re-run the same command"
+        )
 
     def compact(self, days: Mapping[str, pa.Table], taken: Iterable[Path]) -> None:
-        """Make a new version with these days' rows; the other days stay, by links. Then the taken live files go."""
+        """Make a new version with these rows for these days, then delete the appended files that they
+        include.
+
+        The other days' files are hard links to those of the previous version.
+        """
         old = self._lake.version(self._table)
         with self._lake.new_version(self._table) as folder:
             folder.mkdir()
-            for day in sorted(old.glob("day=*")) if old else []:
-                if day.name.removeprefix("day=") not in days:
-                    shutil.copytree(day, folder / day.name, copy_function=os.link)
-            for name, rows in days.items():
-                (folder / f"day={name}").mkdir()
-                pyarrow.parquet.write_table(rows, folder / f"day={name}" / "part-00000.parquet")
+            for day_folder in sorted(old.glob("day=*")) if old else []:
+                if day_folder.name.removeprefix("day=") not in days:
+                    shutil.copytree(day_folder, folder / day_folder.name, copy_function=os.link)
+            for day, rows in days.items():
+                (folder / f"day={day}").mkdir()
+                pyarrow.parquet.write_table(rows, folder / f"day={day}" / "part-00000.parquet")
         for file in taken:
             file.unlink(missing_ok=True)
 
@@ -162,30 +194,42 @@ def _dataset(files: Sequence[Path], schema: pa.Schema) -> pyarrow.dataset.Datase
     return pyarrow.dataset.dataset([str(file) for file in files], schema=schema, format="parquet")
 
 
-def _part(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression, folder: Path) -> None:
-    """Put rows down in files by ranges of one of their columns, anew."""
-    bounds = _bounds(rows, by, where)
+def _write_partitions(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression, folder: Path) -> None:
+    """Write the matching rows to `folder/<number>.parquet`, partitioned by ranges of the column `by`.
+
+    Files of an earlier, interrupted attempt are deleted first.
+    """
+    bounds = _partition_bounds(rows, by, where)
     for file in folder.iterdir():
         file.unlink()
     with ExitStack() as stack:
         writers: dict[int, pyarrow.parquet.ParquetWriter] = {}
         for batch in rows.to_batches(filter=where):
+            # The range of each distinct value, then of each row.
             values = batch[by].dictionary_encode()
-            ranges = [bisect.bisect(bounds, value) for value in values.dictionary.to_pylist()]
-            pieces = np.array(ranges, dtype=int)[values.indices.to_numpy()]
-            for piece in np.unique(pieces).tolist():
-                if piece not in writers:
-                    path = folder / f"{piece:06d}.parquet"
-                    writers[piece] = stack.enter_context(pyarrow.parquet.ParquetWriter(path, batch.schema))
-                writers[piece].write_batch(batch.take(pa.array(np.flatnonzero(pieces == piece))))
+            range_of_value = [bisect.bisect(bounds, value) for value in values.dictionary.to_pylist()]
+            range_of_row = np.array(range_of_value, dtype=int)[values.indices.to_numpy()]
+            for number in np.unique(range_of_row).tolist():
+                if number not in writers:
+                    path = folder / f"{number:06d}.parquet"
+                    writers[number] = stack.enter_context(pyarrow.parquet.ParquetWriter(path, batch.schema))
+                positions = np.flatnonzero(range_of_row == number)
+                writers[number].write_batch(batch.take(pa.array(positions)))
 
 
-def _bounds(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression) -> list[str]:
-    """Return where each piece but the first begins, by a sample of the column, so that all are about as large."""
-    rng, share, sample, count = np.random.default_rng(0), 100 / _ROWS_PER_PIECE, list[str](), 0
+def _partition_bounds(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression) -> list[str]:
+    """Return the first value of every partition but the first, from a sample.
+
+    All become about equally large.
+    """
+    rng = np.random.default_rng(0)
+    sampled_fraction = _SAMPLES_PER_PARTITION / _ROWS_PER_PARTITION
+    sample: list[str] = []
+    row_count = 0
     for batch in rows.to_batches(columns=[by], filter=where):
-        sample += batch[by].filter(pa.array(rng.random(len(batch)) < share)).to_pylist()
-        count += len(batch)
-    pieces = min(count // _ROWS_PER_PIECE + 1, _PIECES, len(sample) or 1)
+        is_sampled = pa.array(rng.random(len(batch)) < sampled_fraction)
+        sample += batch[by].filter(is_sampled).to_pylist()
+        row_count += len(batch)
+    n_partitions = min(row_count // _ROWS_PER_PARTITION + 1, _MAX_PARTITIONS, len(sample) or 1)
     sample.sort()
-    return [sample[len(sample) * piece // pieces] for piece in range(1, pieces)]
+    return [sample[len(sample) * number // n_partitions] for number in range(1, n_partitions)]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from jobs.lake.lake_version import RENAMED_TABLES
-from jobs.lake.storage import write_parquet
+from jobs.lake.parquet import write_parquet
 
 # Tables of version 1 whose contents stay under a new name.
 _RENAMED = ("METADATA", "GENRES")

@@ -14,9 +14,9 @@ from jobs.audio import decoding, transcode
 from jobs.errors import InputError, UnusableFile
 from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
-from jobs.lake.storage import Lake, fsync, open_lake
+from jobs.lake.storage import Lake, open_lake
 from jobs.library import files_table, replace, scan
-from jobs.paths import to_path, to_text
+from jobs.paths import fsync_dir, to_path, to_text
 from jobs.progress import StepResult
 from jobs.spark import file_tasks
 
@@ -212,11 +212,11 @@ def _beside(
         replace.check_unchanged(path, row)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.chmod(part, 0o644)
-        fsync(part)
+        fsync_dir(part)
         os.replace(part, target)
     finally:
         replace.remove_temp(part)
-    fsync(target.parent)
+    fsync_dir(target.parent)
     return _compressed(str(target), duration)
 
 
@@ -233,15 +233,15 @@ def _swap(path: str, row: file_tasks.FileRow, header: decoding.Header, bit_rate:
         status = os.stat(path)
         os.chown(part, status.st_uid, status.st_gid)
         shutil.copystat(path, part)
-        fsync(part)
+        fsync_dir(part)
         replace.check_unchanged(path, row)
         target = replace.rename_into_place(part, path, row["content_hash"])
     finally:
         replace.remove_temp(part)
-    fsync(folder)
+    fsync_dir(folder)
     if (
         target != path
     ):  # lossless to mp3: the result is on the disk, under its own name, before the original goes
         os.unlink(path)
-        fsync(folder)
+        fsync_dir(folder)
     return {"path": to_text(target), **scan.file_stat(target), **_compressed(target, duration)}

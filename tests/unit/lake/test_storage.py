@@ -1,10 +1,10 @@
-"""What the lake does by Arrow alone; `tests/spark/test_lake_storage.py` has the rest."""
+"""The lake without Spark; `tests/spark/test_lake_storage.py` has the rest."""
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from jobs.lake import storage
+from jobs.lake import parquet
 from jobs.lake.schemas import VECTORS
 from jobs.lake.storage import Lake
 
@@ -15,55 +15,53 @@ def batch(*ids):
 
 
 def ids(batches):
-    return [track_id for found in batches for track_id in found.column("track_id").to_pylist()]
+    return [track_id for batch in batches for track_id in batch.column("track_id").to_pylist()]
 
 
-def test_batches_become_the_table_in_their_order(tmp_path):
+def test_commit_arrow_keeps_the_order_of_batches(tmp_path):
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, iter([batch("b", "a"), batch(), batch("c")]))
-    assert (
-        ids(lake.iter_batches(VECTORS)) == ["b", "a", "c"] == lake.read_arrow(VECTORS)["track_id"].to_pylist()
-    )
+    assert ids(lake.iter_batches(VECTORS)) == ["b", "a", "c"]
+    assert lake.read_arrow(VECTORS)["track_id"].to_pylist() == ["b", "a", "c"]
 
 
-def test_many_files_keep_the_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "_ROWS_PER_GROUP", 2)
-    monkeypatch.setattr(storage, "_ROWS_PER_FILE", 4)
+def test_commit_arrow_keeps_the_order_over_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "_ROWS_PER_GROUP", 2)
+    monkeypatch.setattr(parquet, "ROWS_PER_FILE", 4)
     names = [f"{number:03d}" for number in range(50)]
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, (batch(*names[start : start + 3]) for start in range(0, 50, 3)))
-    assert (
-        len(list(lake.version(VECTORS).glob("*.parquet"))) == 9
-    )  # groups of three rows, two of them to a file
+    # Row groups of three rows, two of them per file.
+    assert len(list(lake.version(VECTORS).glob("*.parquet"))) == 9
     assert ids(lake.iter_batches(VECTORS)) == names == lake.read_arrow(VECTORS)["track_id"].to_pylist()
     assert lake.count_rows(VECTORS) == 50
 
 
-def test_a_table_may_be_made_of_itself_and_become_empty(tmp_path):
+def test_table_can_be_written_from_itself_and_become_empty(tmp_path):
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, [batch("a", "b")])
-    lake.commit_arrow(VECTORS, (found.slice(1) for found in lake.iter_batches(VECTORS)))
+    lake.commit_arrow(VECTORS, (rows.slice(1) for rows in lake.iter_batches(VECTORS)))
     assert ids(lake.iter_batches(VECTORS)) == ["b"]
     lake.commit_arrow(VECTORS, [])
     assert ids(lake.iter_batches(VECTORS)) == [] and lake.version(VECTORS).name == "v000003"
 
 
-def test_a_commit_that_fails_leaves_the_table_and_the_staged_parts(tmp_path):
-    def broken():
+def test_failed_commit_leaves_table_and_staged_parts(tmp_path):
+    def fail_halfway():
         yield batch("c")
-        raise OSError("the disk has gone")
+        raise OSError("disk unmounted")
 
     lake = Lake(tmp_path)
     lake.commit_arrow(VECTORS, [batch("a")])
     stage(lake, "1", "s")
-    with pytest.raises(OSError, match="the disk has gone"):
-        lake.commit_arrow(VECTORS, broken())
+    with pytest.raises(OSError, match="disk unmounted"):
+        lake.commit_arrow(VECTORS, fail_halfway())
     assert ids(lake.iter_batches(VECTORS)) == ["a"] and ids(lake.iter_staged_batches(VECTORS)) == ["s"]
     lake.commit_arrow(VECTORS, [batch("b")])
     assert ids(lake.iter_batches(VECTORS)) == ["b"] and ids(lake.iter_staged_batches(VECTORS)) == []
 
 
-def test_a_lake_that_is_reached_by_a_link_keeps_the_version_before(tmp_path):
+def test_linked_lake_retains_the_previous_version(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "lake").symlink_to(tmp_path / "disk")
     lake = Lake(tmp_path / "lake")
@@ -72,7 +70,7 @@ def test_a_lake_that_is_reached_by_a_link_keeps_the_version_before(tmp_path):
     assert sorted(path.name for path in (tmp_path / "disk" / "VECTORS").glob("v*")) == ["v000002", "v000003"]
 
 
-def test_the_last_staged_part_comes_first(tmp_path):
+def test_staged_batches_begin_with_the_last_part(tmp_path):
     lake = Lake(tmp_path)
     for name in ("000001", "000002", "000010"):
         stage(lake, name, name)

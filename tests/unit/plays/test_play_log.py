@@ -1,4 +1,4 @@
-"""PLAYS by day and what the stream appends: each event once, after merging, compacting and repeated writes."""
+"""PLAYS by day and what the stream appends: each event once, however it was written."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -46,7 +46,7 @@ def test_batch_written_again_is_read_once(lake):
 
 
 def test_many_small_files_are_merged(lake, monkeypatch):
-    monkeypatch.setattr(append_table, "_MERGED_AT", 10)
+    monkeypatch.setattr(append_table, "_FILES_PER_MERGE", 10)
     for number in range(25):
         add(lake, f"0.{number}", play(number))
     assert len(play_log.play_table(lake).pending_files()) == 7
@@ -120,7 +120,7 @@ def test_plays_of_many_users_come_in_whole_ordered_pieces(lake, monkeypatch, com
         play_log.compact(lake)
     add(lake, "b", *plays[150:], plays[0])
     users = [f"u{number}" for number in range(12)]
-    monkeypatch.setattr(append_table, "_ROWS_PER_PIECE", 40)
+    monkeypatch.setattr(append_table, "_ROWS_PER_PARTITION", 40)
     pieces = [piece.to_pylist() for piece in play_log.iter_plays_of(lake, users, by)]
     assert len(pieces) == 4 and max(map(len, pieces)) < 60
     values = [{row[by] for row in piece} for piece in pieces]
