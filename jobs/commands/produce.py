@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--events", metavar="FILE.jsonl", help="file of play events, one JSON object a line; - reads stdin"
     )
-    source.add_argument("--listeners", type=int, metavar="N", help="number of users to simulate")
+    source.add_argument("--users", type=int, metavar="N", help="number of users to simulate")
     parser.add_argument(
         "--count", type=int, default=1_000, help="number of events to simulate (default %(default)s)"
     )
@@ -101,8 +101,8 @@ def _read_events(name: str) -> Iterator[PlayEvent | InvalidEvent]:
 
 
 def _simulate(lake: Lake, arguments: argparse.Namespace) -> Iterator[PlayEvent]:
-    if arguments.listeners < 1 or arguments.count < 1:
-        raise InputError("expected --listeners and --count of at least 1")
+    if arguments.users < 1 or arguments.count < 1:
+        raise InputError("expected --users and --count of at least 1")
     tracks = lake.read_arrow(TRACKS, "track_id", "genre", "duration_s").sort_by("track_id").to_pylist()
     if not tracks:
         raise StepError(f"expected tracks to play in {lake.root}, found none; run `segue run` first")
@@ -110,7 +110,7 @@ def _simulate(lake: Lake, arguments: argparse.Namespace) -> Iterator[PlayEvent]:
         [track["track_id"] for track in tracks],
         [track["genre"] for track in tracks],
         [track["duration_s"] for track in tracks],
-        users=arguments.listeners,
+        users=arguments.users,
         events=arguments.count,
         seed=arguments.seed,
         begin=datetime.now(UTC) - timedelta(days=arguments.days),

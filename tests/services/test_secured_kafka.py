@@ -127,10 +127,10 @@ def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
     )
     brought = segue(lake, address, opened, "import-plays", "--user", "rob", str(lines))
     assert (
-        "3 listens, 2 sent, 0 there already, 1 unmatched, most of them Artist 1 - Other" in brought.stdout
+        "3 listens, 2 sent, 0 there already, 1 unmatched, top unmatched Artist 1 - Other" in brought.stdout
     ), brought
     with embedded_mongo.embedded_mongo(lake.root / "mongo"):
-        done = segue(lake, address, opened, "stream", "--until-empty")
+        done = segue(lake, address, opened, "stream", "--once")
     assert done.returncode == 0, done.stderr
     assert "5 plays, 1 rejected" in done.stdout
     found = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
@@ -149,7 +149,7 @@ def test_a_mechanism_that_sends_no_password_gets_through_too(secured, monkeypatc
         producer.send(event | {"played_at": datetime.now(UTC) - timedelta(minutes=1)})
         assert producer.flush(30)
     with embedded_mongo.embedded_mongo(lake.root / "mongo"):
-        done = segue(lake, address, opened, "stream", "--until-empty")
+        done = segue(lake, address, opened, "stream", "--once")
     assert done.returncode == 0, done.stderr
     found = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
     assert ("eve", "t09") in found
@@ -187,7 +187,7 @@ def test_who_has_no_key_is_told_so_in_one_line(secured, tmp_path, monkeypatch, c
 def test_the_command_says_it_too(secured):
     lake, address, opened = secured
     opened = opened | {"SEGUE_KAFKA_PROTOCOL": "TLS"}
-    done = segue(lake, address, opened, "produce", "--listeners", "1", "--count", "1")
+    done = segue(lake, address, opened, "produce", "--users", "1", "--count", "1")
     assert (done.returncode, done.stderr.count("\n")) == (
         2,
         1,

@@ -55,7 +55,8 @@ def test_optional_fields_may_be_missing():
         (b"[" * 9000, "expected a JSON object"),
         (
             message(event="eaten"),
-            "event: expected 'started', 'finished', 'skipped', 'liked', 'disliked' or 'unrated', found 'eaten'",
+            "event: expected 'started', 'finished', 'skipped', 'liked', 'disliked' or 'unrated', "
+            "found 'eaten'",
         ),
         (message(position_s="3"), "position_s: expected a valid number, found '3'"),
         (message(position_s=float("nan")), "position_s: expected a finite number, found nan"),
