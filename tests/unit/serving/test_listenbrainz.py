@@ -1,0 +1,151 @@
+"""ListenBrainz' submit-listens: which tracks match; a listen that also comes by other ways is one event."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from starlette.testclient import TestClient
+
+from jobs.lake.schemas import TRACKS
+from jobs.lake.storage import Lake
+from jobs.plays import events, play_log, track_matching
+from jobs.plays.history_files import read_history
+from jobs.plays.history_import import ImportResult, KnownPlays, to_events
+from jobs.plays.track_matching import TrackMatcher
+from jobs.streaming import micro_batch
+from serving import app
+from tests import synthetic_lake
+
+UNREACHABLE = "mongodb://127.0.0.1:9/segue"
+STARTED_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+SECONDS = int(STARTED_AT.timestamp())
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    return synthetic_lake.make(tmp_path_factory.mktemp("listenbrainz") / "lake", seconds=0.1)
+
+
+@pytest.fixture(scope="module")
+def client(lake):
+    created = app.create_app(lake.root, mongo=UNREACHABLE, kafka="127.0.0.1:9")
+    with TestClient(created, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
+def state(client):
+    return client.app.app.state.app_state
+
+
+@pytest.fixture
+def sent(state, monkeypatch):
+    """The events that were given to the producer."""
+    sent = []
+    monkeypatch.setattr(state.producer, "send", sent.append)
+    return sent
+
+
+@pytest.fixture
+def secret(state):
+    return state.accounts.add_app_password("local", "scrobbler").secret
+
+
+def submit(client, secret, *listens, listen_type="import"):
+    body = {"listen_type": listen_type, "payload": list(listens)}
+    answer = client.post("/1/submit-listens", json=body, headers={"Authorization": f"Token {secret}"})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def listen(artist, title, album=None, **info):
+    names = {"artist_name": artist, "track_name": title, "release_name": album, "additional_info": info}
+    return {"listened_at": SECONDS, "user_name": "local", "track_metadata": names}
+
+
+def import_history(lake, file, known=None):
+    """Return the events that an import of a file sends."""
+    matcher = TrackMatcher(lake.read_arrow(TRACKS, *track_matching.COLUMNS).to_pylist())
+    listens = read_history(file)
+    return list(to_events(listens, "local", matcher, known or KnownPlays.of_ids([]), ImportResult()))
+
+
+def test_listen_that_comes_by_every_way_is_one_row(lake, client, sent, secret, tmp_path):
+    submitted = listen("Artist 1", "Song B of 1")
+    submit(client, secret, submitted)
+    scrobble = {"apiKey": secret, "f": "json", "id": "t06", "time": 1000 * SECONDS + 700}
+    answer = client.post("/rest/scrobble", data=scrobble).json()["subsonic-response"]
+    assert answer["status"] == "ok"
+    (tmp_path / "listens.jsonl").write_text(json.dumps(submitted) + "\n")
+    ended_at = STARTED_AT + timedelta(seconds=185)
+    spotify = {
+        "ts": ended_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "ms_played": 185_000,
+        "master_metadata_track_name": "Song B of 1",
+        "master_metadata_album_artist_name": "Artist 1",
+        "reason_end": "trackdone",
+    }
+    (tmp_path / "spotify.json").write_text(json.dumps([spotify]))
+    imported = [
+        event for name in ("listens.jsonl", "spotify.json") for event in import_history(lake, tmp_path / name)
+    ]
+    every = [*sent, *imported]
+    assert len(every) == 4
+    assert {(event.event_id, event.track_id, event.event) for event in every} == {
+        (events.event_id("local", STARTED_AT, "t06"), "t06", "finished")
+    }
+    log = Lake(tmp_path / "lake")
+    now = datetime.now(UTC)
+    messages = [
+        micro_batch.Message(0, offset, now, events.encode(event), 300) for offset, event in enumerate(every)
+    ]
+    plays, dead_letters = micro_batch.validate(messages, {"t06"}, "topic")
+    assert not dead_letters
+    micro_batch.append_plays(log, "topic", messages, plays)
+    assert len(play_log.read(log)) == 1
+    for name in ("listens.jsonl", "spotify.json"):
+        assert import_history(lake, tmp_path / name, KnownPlays.load(log, "local")) == []
+
+
+@pytest.mark.parametrize(
+    ("artist", "title"),
+    [
+        ("ARTIST 1", "song b of 1"),
+        ("Artist 1 feat. Ada", "Song B of 1 (feat. Ada)"),
+        ("Artist 1", "Song B of 1 - Remastered 2011"),
+        ("Artist 1", "Song B of 1 (2011 Remaster)"),
+    ],
+)
+def test_live_listen_matches_as_an_imported_one(lake, client, sent, secret, tmp_path, artist, title):
+    named = listen(artist, title)
+    assert submit(client, secret, named) == {"status": "ok", "taken": 1, "unknown": 0}
+    (tmp_path / "listens.jsonl").write_text(json.dumps(named) + "\n")
+    (imported,) = import_history(lake, tmp_path / "listens.jsonl")
+    assert sent[0].track_id == imported.track_id == "t06" and sent[0].event_id == imported.event_id
+
+
+def test_unknown_track_is_counted(client, sent, secret):
+    counts = submit(client, secret, listen("Nobody", "Nothing"), listen("Artist 1", "Song B of 1 (Live)"))
+    assert (counts["taken"], counts["unknown"], sent) == (0, 2, [])
+
+
+def test_playing_now_is_a_started_event_of_now(client, sent, secret):
+    submit(client, secret, listen("Artist 1", "Song B of 1"), listen_type="playing_now")
+    assert sent[0].event == "started" and sent[0].played_at > STARTED_AT
+
+
+def test_now_playing_scrobble_is_another_event_than_the_listen(client, sent, secret):
+    scrobble = {"apiKey": secret, "f": "json", "id": "t06", "time": 1000 * SECONDS}
+    for submission in ("false", "true", "false"):
+        client.post("/rest/scrobble", data={**scrobble, "submission": submission})
+    assert [event.event for event in sent] == ["started", "finished", "started"]
+    assert sent[0].event_id == sent[2].event_id != sent[1].event_id
+
+
+def test_matcher_follows_a_new_catalog(client, state, sent, secret, monkeypatch):
+    named = listen("Artist 1", "Song B of 1")
+    assert submit(client, secret, named)["taken"] == 1
+    catalog = state.catalog
+    without = tuple(track for track in catalog.tracks if track.track_id != "t06")
+    monkeypatch.setattr(state, "catalog", type(catalog)(catalog.version, without, catalog.roots))
+    assert submit(client, secret, named)["unknown"] == 1
