@@ -1,4 +1,4 @@
-"""New music comes in: compress, catalog, extract."""
+"""Read new music into the lake: compress, catalog, extract."""
 
 from airflow.sdk import DAG
 
@@ -6,7 +6,7 @@ from jobs.orchestration.tasks import alert, library_params, sharded_step, shards
 
 with DAG(
     "ingest",
-    description="New music comes in: compress, catalog, extract",
+    description="Read new music into the lake: compress, catalog, extract",
     schedule=None,
     max_active_runs=1,
     params=library_params(),
@@ -14,9 +14,9 @@ with DAG(
     tags=["segue"],
     doc_md="""
 ### Ingest
-Press ▶, say where the music is, and its new and changed files are compressed, described (TRACKS) and listened to
-(FEATURES). Run it again whenever you like: only what is new is done. `train` follows by itself, because FEATURES is
-what it waits for.
+Press ▶ and choose the folder of music: its new and changed files are compressed, cataloged (table TRACKS)
+and analyzed (table FEATURES). Run it again at any time: only new files are processed. `train` starts when
+this DAG has updated FEATURES.
 """,
 ):
     sharded_step("compress", shards()) >> step("catalog") >> step("extract")

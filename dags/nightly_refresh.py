@@ -1,4 +1,4 @@
-"""Every night, all of it for what is new."""
+"""Every night, run every step for what has changed."""
 
 from datetime import timedelta
 
@@ -17,27 +17,29 @@ from jobs.pipeline import INGEST, TRAIN
 
 with DAG(
     "nightly_refresh",
-    description="Every night, all of it for what is new",
-    # A first `segue up` at half past two begins no night: Airflow's default looks a tenth of a day back.
+    description="Every night, run every step for what has changed",
+    # A first `segue up` at half past two must not start a run: Airflow's default looks a tenth of a day back.
     schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
     params={
         **library_params(),
-        "force": Param(False, type="boolean", title="Even if nothing is new", description="run every step"),
+        "force": Param(
+            False, type="boolean", title="Force", description="run every step even if nothing is new"
+        ),
     },
     on_failure_callback=alert,
-    # A late night ends as a failed one; the next goes on from where it was. (DeadlineAlert breaks dag.test() in 3.3.2.)
+    # A run that takes longer fails; the next one resumes. (DeadlineAlert breaks dag.test() in Airflow 3.3.2.)
     dagrun_timeout=timedelta(hours=6),
     tags=["segue"],
     doc_md="""
 ### Nightly refresh
-At 02:00 (UTC), every step for what has changed since the last whole night; a night with nothing new says so and skips the
-rest. A night that fails, or is not done after six hours, is told in `lake/logs/alerts.log`, in `segue status`, and to
-`SEGUE_WEBHOOK`; the model before it serves on. The music is `SEGUE_LIBRARY`.
+At 02:00 UTC, runs every step for what has changed since the last complete nightly run; with no change the
+rest is skipped. A run that fails, or takes more than six hours, is reported in `lake/logs/alerts.log`, in
+`segue status`, and to `SEGUE_WEBHOOK`; the previous model serves on. The folder of music is `SEGUE_LIBRARY`.
 """,
 ):
-    # FEATURES is not announced: `train` would do the same again.
-    new = shards()
-    rest = [step(name, outlets=name != "extract") for name in (*INGEST[1:], *TRAIN)]
-    chain(has_new_data(), new, sharded_step("compress", new), *rest, record_state())
+    shard_list = shards()
+    # Without FEATURES as an outlet: `train` would start and repeat the steps below.
+    later_steps = [step(name, outlets=name != "extract") for name in (*INGEST[1:], *TRAIN)]
+    chain(has_new_data(), shard_list, sharded_step("compress", shard_list), *later_steps, record_state())

@@ -1,4 +1,4 @@
-"""A model of what is in FEATURES: embed, cluster, and what is online shows it."""
+"""Train a model on FEATURES and publish it: embed, cluster, evaluate, promote, publish, recommend."""
 
 from airflow.sdk import DAG, chain
 
@@ -7,7 +7,7 @@ from jobs.pipeline import TRAIN
 
 with DAG(
     "train",
-    description="A model of what is in FEATURES, brought online",
+    description="Train a model on FEATURES, evaluate it and publish it",
     schedule=[ASSETS["FEATURES"]],
     catchup=False,
     max_active_runs=1,
@@ -15,8 +15,9 @@ with DAG(
     tags=["segue"],
     doc_md="""
 ### Train
-Starts by itself when FEATURES is updated, or by ▶. Every run of the grid is in MLflow; a task's result names the model's
-version and links to it. Until the last task is done, the model before serves on; where nothing is new, nothing is trained.
+Starts when FEATURES is updated, or by ▶. Every trial of the grid search is a run in MLflow; a task's result
+names the model version and links to it. The previous model serves until the last task is done. With unchanged
+features no model is trained.
 """,
 ):
     chain(*[step(name) for name in TRAIN])

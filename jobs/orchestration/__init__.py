@@ -1,1 +1,1 @@
-"""What the DAGs are made of: tasks, change detection, the executor."""
+"""The DAGs' building blocks: tasks, change detection, the executor."""

@@ -1,12 +1,11 @@
-"""What there is to do: the shards of new files, and whether a night has anything to do at all. Called by the DAGs."""
+"""Detect changes for the DAGs: the shards of new files, and whether a nightly run has anything to do."""
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from jobs import settings
+from jobs import paths, settings
 from jobs.errors import InputError
 from jobs.lake import schemas
 from jobs.lake.storage import Lake
@@ -15,71 +14,77 @@ from jobs.paths import PACKAGE
 from jobs.plays import play_log
 from jobs.steps.compress import is_done, parse_bit_rate
 
-# Files of one shard: some 20 minutes of compressing on one machine, so that a retry repeats no more.
-_SHARD_FILES = 5_000
+# Files of one shard: about 20 minutes of compression on one machine; a retry repeats no more than one shard.
+_MAX_SHARD_FILES = 5_000
 
-# The tables' state that the last whole night left, beside them.
-_STAMP = ".night.json"
+# In the lake's folder: the state that the last complete nightly run left.
+_STATE_FILE = ".nightly_state.json"
 
 
 def shards(lake_uri: str, params: dict[str, Any]) -> list[str]:
-    """Return the shards ("1/3", "2/3", "3/3") of the files that compress has something to do for; at least one.
+    """Return the shards ("1/3", "2/3", "3/3") of the files that `segue compress` has to process.
 
-    One is left where nothing is new: deleted files have to leave the tables. InputError as `segue compress`.
+    There is at least one, even if no file is new: deleted files have to leave the tables. Raises InputError
+    for the same parameters as `segue compress`.
     """
     lake = Lake(settings.lake_path(lake_uri))
-    bit_rate, in_place = parse_bit_rate(params["bitrate"]), bool(params["in_place"])
+    bit_rate = parse_bit_rate(params["bitrate"])
+    in_place = bool(params["in_place"])
     known = {row["path"]: row for row in lake.read_arrow(schemas.FILES).to_pylist()}
     files = _scan(params, lake).files
-    new = sum(not is_done(file, known.get(file["path"]), bit_rate, in_place, False) for file in files)
-    of = max(1, -(-new // _SHARD_FILES))
-    print(f"{len(files)} files, {new} new or changed: {of} shard{'s' if of > 1 else ''}")
-    return [f"{number}/{of}" for number in range(1, of + 1)]
+    n_new = sum(not is_done(file, known.get(file["path"]), bit_rate, in_place, False) for file in files)
+    n_shards = max(1, -(-n_new // _MAX_SHARD_FILES))
+    print(f"{len(files)} files, {n_new} new or changed: {n_shards} shard{'s' if n_shards > 1 else ''}")
+    return [f"{number}/{n_shards}" for number in range(1, n_shards + 1)]
 
 
 def has_changes(lake_uri: str, params: dict[str, Any]) -> bool:
-    """Tell whether anything has changed since the last whole night: music, parameters, tables, plays, Segue itself."""
+    """Return whether anything has changed since the last complete nightly run.
+
+    That is: music, parameters, tables, plays, or Segue's own code.
+    """
     lake = Lake(settings.lake_path(lake_uri))
-    stamp = lake.root / _STAMP
+    state_file = lake.root / _STATE_FILE
     if play_log.play_table(lake).pending_files():
         return True
-    if params.get("force") or not stamp.exists():
+    if params.get("force") or not state_file.exists():
         return True
-    if json.loads(stamp.read_text()) != _state(lake, params, _scan(params, lake).files):
+    if json.loads(state_file.read_text()) != _state(lake, params, _scan(params, lake).files):
         return True
-    print(
-        "Nothing new: music, plays and parameters are those of the last night. A no-op night; the model serves on."
-    )
+    print("Nothing new: music, plays and parameters are those of the last nightly run. The rest is skipped.")
     return False
 
 
 def record_state(lake_uri: str, params: dict[str, Any]) -> None:
-    """Keep the state that a whole night leaves, for the next one to compare with.
+    """Record the state that a complete nightly run leaves, for the next run to compare with.
 
-    Its files are those of FILES: what has come, changed or gone while the night was at work is new to the next one.
+    Its files are those of the table FILES, not those on the disk: what was added, changed or deleted during
+    the run is new to the next one.
     """
     lake = Lake(settings.lake_path(lake_uri))
-    below = scan.path_prefix(Path(params["library"]).expanduser().resolve())
-    taken = [row for row in lake.read_arrow(schemas.FILES).to_pylist() if row["path"].startswith(below)]
-    scratch = lake.root / f"{_STAMP}.new"
-    scratch.write_text(json.dumps(_state(lake, params, taken)))
-    os.replace(scratch, lake.root / _STAMP)
+    prefix = scan.path_prefix(Path(params["library"]).expanduser().resolve())
+    rows = [row for row in lake.read_arrow(schemas.FILES).to_pylist() if row["path"].startswith(prefix)]
+    paths.atomic_write(lake.root / _STATE_FILE, json.dumps(_state(lake, params, rows)))
 
 
 def _state(lake: Lake, params: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Return what a night's work depends on: the library's files, parameters, each table's version, the code."""
-    found = sorted([row[name] for name in ("path", *scan.FILE_STAT_COLUMNS)] for row in rows)
-    files = hashlib.sha256(json.dumps(found).encode()).hexdigest()
-    asked = json.dumps({name: params[name] for name in ("library", "bitrate", "in_place")}, sort_keys=True)
+    """Return what a nightly run depends on: files, parameters, each table's version, Segue's code."""
+    file_stats = sorted([row[name] for name in ("path", *scan.FILE_STAT_COLUMNS)] for row in rows)
+    run_params = {name: params[name] for name in ("library", "bitrate", "in_place")}
     versions = {table.name: getattr(lake.version(table), "name", "") for table in schemas.TABLES}
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py"))))
-    return {"files": files, "params": asked, "tables": json.dumps(versions), "segue": code.hexdigest()}
+    code = b"".join(path.read_bytes() for path in sorted(PACKAGE.rglob("*.py")))
+    return {
+        "files": hashlib.sha256(json.dumps(file_stats).encode()).hexdigest(),
+        "params": json.dumps(run_params, sort_keys=True),
+        "tables": json.dumps(versions),
+        "segue": hashlib.sha256(code).hexdigest(),
+    }
 
 
 def _scan(params: dict[str, Any], lake: Lake) -> scan.ScanResult:
     if not params["library"]:
         raise InputError(
-            "library: expected a folder of music, found none named; name it in the run's parameters, or for every night "
-            "with `segue up --library DIR` (SEGUE_LIBRARY)"
+            "library: expected a folder of music, found none named; name it in the run's parameters, "
+            "or for every nightly run with `segue up --library DIR` (SEGUE_LIBRARY)"
         )
     return scan.scan(params["library"], lake.root)

@@ -1,17 +1,19 @@
-"""What the DAGs in `dags/` are made of: a step as a Spark task, the assets, the pool, retries, and alerts.
+"""The tasks of the DAGs in `dags/`: a step as a Spark task, assets, pool, retries, and alerts.
 
-Imported by Airflow whenever it parses a DAG, so nothing heavy stands here: Spark runs in processes of its own.
+Airflow imports this module whenever it parses a DAG, so it imports nothing heavy: Spark runs in its own
+processes.
 """
 
 import json
 import logging
+import re
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -24,16 +26,18 @@ from jobs.paths import ROOT
 
 log = logging.getLogger("segue")
 
-# One writer per lake: tasks of two runs wait for each other here instead of failing at the lake's lock.
+T = TypeVar("T")
+
+# One slot, because a lake has one writer: tasks of two runs wait here instead of failing at the lake's lock.
 POOL = "lake"
 
-# Numpy and numba each start a thread per core, and Spark already runs a worker per core.
+# numpy and numba would each start a thread per core, and Spark already runs one worker per core.
 ENVIRONMENT = {
     "PYSPARK_PYTHON": sys.executable,
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
 }
 
-# What may pass (a lost worker, a full disk, a database at rest) is tried again, later and later; bad input is not.
+# For failures that may pass: a lost worker, a full disk, an unavailable database. Bad input is not retried.
 RETRIES: dict[str, Any] = {
     "retries": 3,
     "retry_delay": timedelta(minutes=1),
@@ -41,28 +45,32 @@ RETRIES: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=15),
 }
 
-
 ASSETS = {
     name: Asset(name=name, uri=f"segue://lake/{name}", group="table")
     for step in pipeline.STEPS
     for name in step.writes
 }
 
-_ADVICE = {
-    2: "The input is at fault, so it is not tried again. Mend what the line above says (the run's parameters or the "
-    "addresses) and start the DAG anew.",
-    1: "Nothing is half done: tables and the model that serves are as before. It is tried again; if that fails too, see "
-    "the lines above, mend it, and clear this task: the step goes on from where it was stopped.",
-}
+# `segue` exits with 2 for bad input, with 1 for any other failure.
+_BAD_INPUT_STATUS = 2
+
+_ADVICE_BAD_INPUT = (
+    "Bad input: not retried. Fix what the error above names (the run's parameters or the addresses), "
+    "then start a new DAG run."
+)
+_ADVICE_FAILURE = (
+    "The tables and the model online are unchanged. The task is retried; if it still fails, fix what the "
+    "error above names and clear this task: the step resumes."
+)
 
 
 class ModelLink(BaseOperatorLink):
-    """From a task that made or published a model to its version in MLflow."""
+    """The link from a task that made or published a model to its version in MLflow."""
 
     name = "MLflow model"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the version's page, empty where the task told of none."""
+        """Return the URL of the version; empty if the task returned none, or MLflow has no server."""
         result = XCom.get_value(ti_key=ti_key, key="return_value") or {}
         server = settings.dag_settings()["mlflow"]
         if not server.startswith("http") or not result.get("model_version"):
@@ -82,7 +90,12 @@ class SegueStep(SparkSubmitOperator):
         self.shard = shard
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Run the step; fail for good where its input is bad, else so that it is tried again."""
+        """Run the step and return its summary.
+
+        Raises:
+            AirflowFailException: the input is bad; Airflow does not retry.
+            AirflowException: another failure; Airflow retries.
+        """
         settings.export_task_pid()
         with tempfile.TemporaryDirectory(prefix="segue-") as folder:
             summary = Path(folder, "summary.json")
@@ -91,61 +104,76 @@ class SegueStep(SparkSubmitOperator):
             try:
                 super().execute(context)
             except AirflowException as error:
-                bad_input = "Error code is: 2." in str(error)
-                kind = AirflowFailException if bad_input else AirflowException
-                raise kind(
-                    f"{_error_line(str(error))}\nWhat to do: {_ADVICE[2 if bad_input else 1]}"
-                ) from None
-            # In a cluster's own driver there is no such file here.
+                raise _task_failure(str(error)) from None
+            # A driver that runs inside the cluster does not write to this machine.
             return json.loads(summary.read_text()) if summary.is_file() else {}
 
 
+def _task_failure(message: str) -> AirflowException:
+    """Return the exception to raise for a failed submit: the step's error line, and what to do."""
+    if exit_status(message) == _BAD_INPUT_STATUS:
+        return AirflowFailException(f"{_error_line(message)}\nWhat to do: {_ADVICE_BAD_INPUT}")
+    return AirflowException(f"{_error_line(message)}\nWhat to do: {_ADVICE_FAILURE}")
+
+
+def exit_status(message: str) -> int | None:
+    """Return spark-submit's exit status from the message of SparkSubmitHook, or None if it has none.
+
+    The provider offers the status nowhere else. tests/dags/test_tasks.py runs the real hook and fails if an
+    upgrade changes the text.
+    """
+    found = re.search(r"Error code is: (\d+)\.", message)
+    return int(found[1]) if found else None
+
+
 def _error_line(message: str) -> str:
-    """Return the step's own line of what went wrong, where it has one, else the end of what Spark printed."""
+    """Return the error line that `segue` printed; without one, the last lines that Spark printed."""
     lines = [line for line in message.splitlines() if line.strip()]
-    return next(
-        (line for line in reversed(lines) if line.startswith(("segue ", "segue:"))), "\n".join(lines[-5:])
-    )
+    for line in reversed(lines):
+        if line.startswith(("segue ", "segue:")):
+            return line
+    return "\n".join(lines[-5:])
 
 
 def step(name: str, *, outlets: bool = True) -> SegueStep:
-    """Return the task of a step; `outlets=False` where its tables are not to start other DAGs."""
-    return SegueStep(**_options(name, outlets))
+    """Return the task of a step; without `outlets` its tables start no other DAG."""
+    return SegueStep(**step_options(name, outlets=outlets))
 
 
 def sharded_step(name: str, shards: Any, *, outlets: bool = True) -> Any:
-    """Return the task of a step that is mapped over shards ("1/3"): one instance for each."""
-    return SegueStep.partial(**_options(name, outlets)).expand(shard=shards)
+    """Return the task of a step mapped over shards ("1/3"), one task instance each."""
+    return SegueStep.partial(**step_options(name, outlets=outlets)).expand(shard=shards)
 
 
-def _options(name: str, outlets: bool) -> dict[str, Any]:
+def step_options(name: str, *, outlets: bool) -> dict[str, Any]:
+    """Return the operator's arguments for a step of the pipeline."""
     given = settings.dag_settings()
-    of = pipeline.BY_NAME[name]
+    declaration = pipeline.BY_NAME[name]
     return {
         "task_id": name,
         "conn_id": "spark_default",
         "application": str(ROOT / "jobs" / "__main__.py"),
-        "application_args": [name, *of.airflow_arguments],
+        "application_args": [name, *declaration.airflow_arguments],
         "name": f"segue-{name}",
         "properties_file": str(ROOT / "spark_conf" / (given["spark_conf"] or "local.conf")),
         "py_files": given["py_files"] or None,
         "env_vars": ENVIRONMENT,
-        "outlets": [ASSETS[table] for table in of.writes] if outlets else [],
+        "outlets": [ASSETS[table] for table in declaration.writes] if outlets else [],
         "pool": POOL,
-        "execution_timeout": timedelta(hours=of.max_hours),
-        "doc_md": f"**`segue {name}`**: {of.description}\n\nWrites {', '.join(of.writes)}. Does only what is new; "
-        "killed, it goes on from where it was.",
+        "execution_timeout": timedelta(hours=declaration.max_hours),
+        "doc_md": f"**`segue {name}`**: {declaration.description}\n\nWrites {', '.join(declaration.writes)}. "
+        "Processes only what is new; an interrupted step resumes.",
         **RETRIES,
     }
 
 
 @task(
     pool=POOL,
-    doc_md="Counts what is new in the folder and cuts it into shards, so that a retry repeats little.",
+    doc_md="Count the new and changed files and divide them into shards, so that a retry repeats little.",
     **RETRIES,
 )
 def shards(params: Any = None) -> list[str]:
-    """Return the shards of what is new."""
+    """Return the shards of the new and changed files."""
     from jobs.orchestration import change_detection
 
     return _call(change_detection.shards, params)
@@ -153,11 +181,11 @@ def shards(params: Any = None) -> list[str]:
 
 @task.short_circuit(
     pool=POOL,
-    doc_md="Compares music, plays and parameters with the last whole night's; where nothing is new, all else is skipped.",
+    doc_md="Compare music, plays and parameters with the last complete nightly run; skip the rest if equal.",
     **RETRIES,
 )
 def has_new_data(params: Any = None) -> bool:
-    """Tell whether this night has anything to do."""
+    """Return whether the nightly run has anything to do."""
     from jobs.orchestration import change_detection
 
     return _call(change_detection.has_changes, params)
@@ -165,27 +193,28 @@ def has_new_data(params: Any = None) -> bool:
 
 @task(
     pool=POOL,
-    doc_md="Keeps what this night left, so that the next one knows whether anything is new.",
+    doc_md="Record the state that this run leaves, for the next nightly run to compare with.",
     **RETRIES,
 )
 def record_state(params: Any = None) -> None:
-    """Mark the night as whole."""
+    """Record that the nightly run is complete."""
     from jobs.orchestration import change_detection
 
     _call(change_detection.record_state, params)
 
 
-def _call(question: Callable[[str, Any], Any], params: Any) -> Any:
+def _call(function: Callable[[str, Any], T], params: Any) -> T:
+    """Call a function of `change_detection` with the lake's address; bad input fails the task for good."""
     from jobs.errors import InputError
 
     try:
-        return question(settings.dag_settings()["lake"] or "lake", params)
+        return function(settings.dag_settings()["lake"] or "lake", params)
     except InputError as error:
-        raise AirflowFailException(f"{error}\nWhat to do: {_ADVICE[2]}") from None
+        raise AirflowFailException(f"{error}\nWhat to do: {_ADVICE_BAD_INPUT}") from None
 
 
 def library_params() -> dict[str, Param]:
-    """Return the parameters of a DAG that reads a folder of music, as the UI's form shows them."""
+    """Return the parameters of a DAG that reads a folder of music, for the form of Airflow's page."""
     return {
         "library": Param(
             settings.dag_settings()["library"],
@@ -198,16 +227,16 @@ def library_params() -> dict[str, Param]:
             False,
             type="boolean",
             title="In place",
-            description="replace the originals by their compressed files (else they stay as they are)",
+            description="replace the originals by their compressed files (otherwise they stay unchanged)",
         ),
     }
 
 
 def alert(context: Any) -> None:
-    """Tell that a run has failed or was late: in the log, in the lake's alerts.log, and to the webhook where there is one."""
+    """Report a failed or late run: in the log, in the lake's alerts.log, and to the webhook if any."""
     run = context["dag_run"]
-    how = "was not done in time" if context.get("reason") == "timed_out" else "has failed"
-    _send_alert(f"{context['dag'].dag_id} {how} ({run.run_id}); the model before it serves on")
+    what = "did not finish in time" if context.get("reason") == "timed_out" else "failed"
+    _send_alert(f"{context['dag'].dag_id} {what} ({run.run_id}); the previous model serves on")
 
 
 def _send_alert(text: str) -> None:
@@ -218,9 +247,13 @@ def _send_alert(text: str) -> None:
     with (logs / "alerts.log").open("a") as file:
         file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")
     if given["webhook"]:
-        body = json.dumps({"text": f"Segue: {text}"}).encode()
-        request = urllib.request.Request(given["webhook"], body, {"Content-Type": "application/json"})
-        try:
-            urllib.request.urlopen(request, timeout=10).close()
-        except OSError as error:
-            log.error("the webhook did not take the alert: %s", error)
+        _post(given["webhook"], {"text": f"Segue: {text}"})
+
+
+def _post(url: str, body: dict[str, str]) -> None:
+    """Post JSON to a webhook. A failure is logged: the DAG run has failed already."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        urllib.request.urlopen(request, timeout=10).close()
+    except OSError as error:
+        log.error("the webhook did not accept the alert: %s", error)

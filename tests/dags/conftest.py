@@ -1,4 +1,4 @@
-"""An Airflow of its own for the tests: its database below a temporary folder, set before Airflow is imported."""
+"""A separate Airflow for the tests: its home is a temporary folder, set before Airflow is imported."""
 
 import atexit
 import os
@@ -27,7 +27,7 @@ os.environ.update(
 
 @pytest.fixture(scope="session")
 def database() -> None:
-    """Airflow's database, migrated."""
+    """Create Airflow's database."""
     subprocess.run(
         [Path(sys.executable).with_name("airflow"), "db", "migrate"], check=True, capture_output=True
     )
@@ -35,7 +35,7 @@ def database() -> None:
 
 @pytest.fixture(scope="session")
 def bag(database):
-    """Every DAG in `dags/`, parsed."""
+    """Give every DAG of `dags/`, parsed."""
     from airflow.dag_processing.dagbag import DagBag
 
     return DagBag(str(ROOT / "dags"))

@@ -1,10 +1,11 @@
-"""A real Spark standalone cluster, master and two workers as processes of their own, with docker-compose.yml's commands.
+"""A real Spark standalone cluster: master and two workers, with docker-compose.yml's commands.
 
-The executors see the lake and the music, as they would on a mounted disk, and nothing of the driver's working folder:
-what they import of Segue comes by `--py-files`.
+The executors see the lake and the music, as on a mounted disk, but not the driver's working folder: they import Segue
+from `--py-files`.
 """
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -30,48 +31,33 @@ COMMANDS = {
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Start a master and two workers in folders of their own, without Segue on their path; give the master's address."""
-    port, web = free_ports(2)
+    """Start a master and two workers that cannot import Segue; give the master's address."""
+    port, web_port = free_ports(2)
     master = f"spark://127.0.0.1:{port}"
-    isolated = tmp_path / "site"
-    isolated.mkdir()
-    # Executors import what is installed, but for Segue itself: its editable install is hidden from them.
-    (isolated / "sitecustomize.py").write_text(
-        "import sys\nsys.meta_path = [f for f in sys.meta_path if '__editable__' not in getattr(f, '__module__', '')]\n"
-        f"sys.path = [p for p in sys.path if p != {str(ROOT)!r}]\n"
-    )
-    given = (
-        os.environ
-        | session.SINGLE_THREAD_ENV
-        | {"JAVA_HOME": str(java.java_home()), "SPARK_LOCAL_IP": "127.0.0.1"}
-    )
-    given |= {
-        "PYTHONPATH": str(isolated),
-        "PATH": f"{BIN}:{os.environ['PATH']}",
-        "SPARK_WORKER_DIR": str(tmp_path / "work"),
-    }
+    environment = worker_environment(tmp_path)
     started = []
 
-    def run(service: str, **changed: str) -> None:
-        words = [changed.get(word, word) for word in COMMANDS[service]]
-        (tmp_path / f"{service}{len(started)}").mkdir()
-        log = (tmp_path / f"{service}{len(started)}.log").open("wb")
+    def start(service: str, **replaced: str) -> None:
+        program, *arguments = [replaced.get(word, word) for word in COMMANDS[service]]
         folder = tmp_path / f"{service}{len(started)}"
-        started.append(
-            subprocess.Popen([BIN / words[0], *words[1:]], cwd=folder, env=given, stdout=log, stderr=log)
+        folder.mkdir()
+        log = folder.with_suffix(".log").open("wb")
+        process = subprocess.Popen(
+            [BIN / program, *arguments], cwd=folder, env=environment, stdout=log, stderr=log
         )
+        started.append(process)
 
     local = {
         "spark-master": "127.0.0.1",
         "7077": str(port),
-        "8081": str(web),
+        "8081": str(web_port),
         "spark://spark-master:7077": master,
     }
-    run("spark-master", **local)
+    start("spark-master", **local)
     for _ in range(2):
-        run("spark-worker", **{**local, "2": "1"})
+        start("spark-worker", **{**local, "2": "1"})  # one core each
     try:
-        page = f"http://127.0.0.1:{web}/json/"
+        page = f"http://127.0.0.1:{web_port}/json/"
         assert wait_until(lambda: b'"aliveworkers" : 2' in fetch(page), 120)
         yield master
     finally:
@@ -81,18 +67,36 @@ def cluster(tmp_path):
             process.wait()
 
 
-def fetch(address: str) -> bytes:
+def worker_environment(folder: Path) -> dict[str, str]:
+    """Return the cluster's environment: installed packages can be imported, Segue (installed editable) cannot."""
+    isolated = folder / "site"
+    isolated.mkdir()
+    (isolated / "sitecustomize.py").write_text(
+        "import sys\n"
+        "sys.meta_path = [f for f in sys.meta_path if '__editable__' not in getattr(f, '__module__', '')]\n"
+        f"sys.path = [p for p in sys.path if p != {str(ROOT)!r}]\n"
+    )
+    return {
+        **os.environ,
+        **session.SINGLE_THREAD_ENV,
+        "JAVA_HOME": str(java.java_home()),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONPATH": str(isolated),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "SPARK_WORKER_DIR": str(folder / "work"),
+    }
+
+
+def fetch(url: str) -> bytes:
     time.sleep(0.3)
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return answer.read()
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.read()
     except OSError:
         return b""
 
 
 def free_ports(count: int) -> list[int]:
-    import socket
-
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -104,33 +108,32 @@ def free_ports(count: int) -> list[int]:
 
 def submit(lake: Path, commands: list[list[str]], master: str, conf: str, *options: str) -> None:
     """Submit commands of `segue` as the DAGs do."""
-    given = (
-        os.environ | session.SINGLE_THREAD_ENV | {"SEGUE_LAKE": str(lake), "PYSPARK_PYTHON": sys.executable}
-    )
-    given |= {"JAVA_HOME": str(java.java_home()), "SPARK_LOCAL_IP": "127.0.0.1"}
-    spark = [
-        BIN / "spark-submit",
-        "--master",
-        master,
-        "--properties-file",
-        ROOT / "spark_conf" / conf,
-        *options,
-    ]
-    for words in commands:
-        command = [*spark, ROOT / "jobs" / "__main__.py", *words]
+    environment = {
+        **os.environ,
+        **session.SINGLE_THREAD_ENV,
+        "SEGUE_LAKE": str(lake),
+        "PYSPARK_PYTHON": sys.executable,
+        "JAVA_HOME": str(java.java_home()),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    properties = ROOT / "spark_conf" / conf
+    spark_submit = [BIN / "spark-submit", "--master", master, "--properties-file", properties, *options]
+    for arguments in commands:
+        command = [*spark_submit, ROOT / "jobs" / "__main__.py", *arguments]
         done = subprocess.run(
-            command, cwd=lake.parent, env=given, capture_output=True, text=True, timeout=600
+            command, cwd=lake.parent, env=environment, capture_output=True, text=True, timeout=600
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def test_a_cluster_makes_the_rows_of_one_machine(tmp_path, demo_library, cluster):
-    """The same lake path for both: tables hold absolute paths."""
-    lake, zipped = tmp_path / "lake", tmp_path / "segue.zip"
+def test_cluster_gives_the_same_rows_as_one_machine(tmp_path, demo_library, cluster):
+    """Both use the same lake path, because tables hold absolute paths."""
+    lake = tmp_path / "lake"
+    zip_file = tmp_path / "segue.zip"
     commands = [["compress", "--library", str(demo_library(6))], ["catalog"], ["extract"]]
-    py_files.write_zip(zipped)
-    submit(lake, commands, cluster, "cluster.conf", "--py-files", str(zipped))
-    found = rows(lake)
+    py_files.write_zip(zip_file)
+    submit(lake, commands, cluster, "cluster.conf", "--py-files", str(zip_file))
+    cluster_rows = rows(lake)
     lake.rename(tmp_path / "lake of the cluster")
     steps(lake, *commands)
-    assert found == rows(lake) and len(found["FEATURES"]) == 6
+    assert cluster_rows == rows(lake) and len(cluster_rows["FEATURES"]) == 6

@@ -1,4 +1,4 @@
-"""The DAGs over a small library, with real Spark, MLflow and the embedded store; a night with nothing new, bad input."""
+"""The DAGs with real Spark, MLflow and embedded MongoDB: with work, without, and with bad input."""
 
 import http.server
 import json
@@ -18,17 +18,17 @@ BIN = str(Path(sys.executable).parent)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, demo_library):
-    """A folder for the lake, and the environment that `segue up` would give."""
+def folder(tmp_path_factory, demo_library):
+    """A folder for the lake, in the environment that `segue up` gives Airflow."""
     folder = tmp_path_factory.mktemp("dags")
-    given = {
+    variables = {
         "SEGUE_LAKE": str(folder / "lake"),
         "SEGUE_LIBRARY": str(demo_library(6)),
         "JAVA_HOME": str(java.java_home()),
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in given.items():
+        for name, value in variables.items():
             patch.setenv(name, value)
         yield folder
     for name in [
@@ -42,25 +42,25 @@ def states(dag, **conf):
     return str(run.state), {task.task_id: str(task.state) for task in run.get_task_instances()}
 
 
-def test_a_night_does_everything_and_the_next_nothing(place, bag):
-    """The steps of `ingest` and `train` are these too; by the scheduler, through kills, both are in test_up.py."""
+def test_nightly_run_does_everything_and_the_next_nothing(folder, bag):
+    """`ingest` and `train` have the same steps; test_up.py runs both by the scheduler, with kills."""
     library = os.environ["SEGUE_LIBRARY"]
     state, tasks = states(bag.dags["nightly_refresh"], library=library)
     assert state == "success" and set(tasks.values()) == {"success"}
-    lake = Lake(place / "lake")
+    lake = Lake(folder / "lake")
     assert lake.count_rows(FEATURES) == lake.count_rows(EMBEDDINGS) == 6
-    shown = documents(place / "lake")
-    assert len(shown["tracks"]) == 6 and shown["settings"]["champion"]["model_version"] == "1"
+    published = documents(folder / "lake")
+    assert len(published["tracks"]) == 6 and published["state"]["champion"]["model_version"] == "1"
 
     state, tasks = states(bag.dags["nightly_refresh"], library=library)
-    assert state == "success" and tasks.pop("anything_new") == "success"
+    assert state == "success" and tasks.pop("has_new_data") == "success"
     assert set(tasks.values()) == {"skipped"}
-    assert documents(place / "lake") == shown
+    assert documents(folder / "lake") == published
 
 
 @pytest.fixture
 def webhook(monkeypatch):
-    """What was posted to SEGUE_WEBHOOK, an HTTP server of its own."""
+    """Give the bodies posted to SEGUE_WEBHOOK, which is an HTTP server here."""
     posted = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -70,7 +70,7 @@ def webhook(monkeypatch):
             self.end_headers()
 
         def log_message(self, *_):
-            """Say nothing."""
+            """Print nothing."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -79,12 +79,11 @@ def webhook(monkeypatch):
         server.shutdown()
 
 
-def test_bad_input_fails_at_once_and_is_told(place, bag, webhook):
+def test_bad_input_fails_at_once_with_an_alert(folder, bag, webhook):
     state, tasks = states(bag.dags["ingest"], library="/nowhere")
     assert state == "failed" and tasks["shards"] == "failed" and tasks["compress"] == "upstream_failed"
-    assert "ingest has failed" in (place / "lake" / "logs" / "alerts.log").read_text()
+    assert "ingest failed" in (folder / "lake" / "logs" / "alerts.log").read_text()
     (alert,) = webhook
     assert (
-        alert["text"].startswith("Segue: ingest has failed")
-        and "the model before it serves on" in alert["text"]
+        alert["text"].startswith("Segue: ingest failed") and "the previous model serves on" in alert["text"]
     )

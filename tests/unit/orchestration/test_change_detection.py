@@ -1,3 +1,5 @@
+"""What changes during a nightly run is new to the next one."""
+
 import pyarrow as pa
 import pytest
 
@@ -8,7 +10,7 @@ from jobs.orchestration import change_detection
 
 
 @pytest.mark.parametrize(
-    ("meanwhile", "work"),
+    ("change", "is_new"),
     [
         (lambda music: None, False),
         (lambda music: (music / "new.mp3").write_bytes(b"x"), True),
@@ -16,7 +18,7 @@ from jobs.orchestration import change_detection
         (lambda music: (music / "b.mp3").unlink(), True),
     ],
 )
-def test_what_changes_while_a_night_is_at_work_is_the_next_ones(tmp_path, meanwhile, work):
+def test_change_during_a_run_is_new_to_the_next(tmp_path, change, is_new):
     music, lake = tmp_path / "music", Lake(tmp_path / "lake")
     music.mkdir()
     for name in ("a.mp3", "b.mp3"):
@@ -25,6 +27,6 @@ def test_what_changes_while_a_night_is_at_work_is_the_next_ones(tmp_path, meanwh
     rows = pa.Table.from_pylist(scan.scan(str(music), lake.root).files, schema=FILES.arrow_schema())
     elsewhere = pa.Table.from_pylist([{"path": "/other/c.mp3"}], schema=FILES.arrow_schema())
     lake.commit_arrow(FILES, [*rows.to_batches(), *elsewhere.to_batches()])
-    meanwhile(music)  # compress is done, the steps after it are not
+    change(music)  # after compress, before the later steps
     change_detection.record_state(str(lake.root), params)
-    assert change_detection.has_changes(str(lake.root), params) == work
+    assert change_detection.has_changes(str(lake.root), params) == is_new
