@@ -1,126 +1,133 @@
-"""Links that are planted: tracks of two scenes within each genre; the sound knows the genre, the plays know both."""
+"""Planted similarities: tracks of two scenes within each genre.
+
+The vectors know the genre, the plays know both.
+"""
 
 import numpy as np
 import pytest
 
 from jobs.model.embedding import l2_normalize
 from jobs.recommender import collaborative
+from jobs.recommender.collaborative import CollaborativeConfig
 
-GENRES, SCENES, EACH = 3, 2, 5
-TRACKS = GENRES * SCENES * EACH
-GENRE = np.arange(TRACKS) % GENRES
-SCENE = np.arange(TRACKS) // GENRES % SCENES
+N_GENRES, N_SCENES, TRACKS_PER_SCENE = 3, 2, 5
+N_TRACKS = N_GENRES * N_SCENES * TRACKS_PER_SCENE
+GENRE = np.arange(N_TRACKS) % N_GENRES
+SCENE = np.arange(N_TRACKS) // N_GENRES % N_SCENES
+IS_SAME_GENRE = GENRE[:, None] == GENRE
+IS_SAME_SCENE = IS_SAME_GENRE & (SCENE[:, None] == SCENE)
 
 
 @pytest.fixture
 def vectors():
-    noise = np.random.default_rng(1).standard_normal((TRACKS, GENRES))
-    return l2_normalize(np.eye(GENRES)[GENRE] + 0.1 * noise).astype(np.float32)
+    noise = np.random.default_rng(1).standard_normal((N_TRACKS, N_GENRES))
+    return l2_normalize(np.eye(N_GENRES)[GENRE] + 0.1 * noise).astype(np.float32)
 
 
-def listened(silent=()):
-    """Thirty listeners of one genre and one scene each, who have heard half of it, and now and then something else."""
+def planted_interactions(unplayed=()):
+    """Sixty users of one genre and one scene each: three of its tracks, and one track at random."""
     rng = np.random.default_rng(2)
     pairs = set()
     for user in range(60):
-        own = np.flatnonzero((user % GENRES == GENRE) & (user // GENRES % SCENES == SCENE))
-        pairs |= {(user, int(track)) for track in [*rng.choice(own, 3, replace=False), rng.integers(TRACKS)]}
-    users, tracks = np.array(sorted(pair for pair in pairs if pair[1] not in silent)).T
-    return collaborative.interaction_matrix(users, tracks, TRACKS)
+        genre, scene = user % N_GENRES, user // N_GENRES % N_SCENES
+        liked = np.flatnonzero((genre == GENRE) & (scene == SCENE))
+        tracks = [*rng.choice(liked, 3, replace=False), rng.integers(N_TRACKS)]
+        pairs |= {(user, int(track)) for track in tracks}
+    users, tracks = np.array(sorted(pair for pair in pairs if pair[1] not in unplayed)).T
+    return collaborative.interaction_matrix(users, tracks, N_TRACKS)
 
 
-def share(links, alike):
-    """Return the share of the four strongest links of every track that lead to one that is alike."""
-    return np.mean([alike[number, others[:4]].mean() for number, (others, _) in links.items()])
+def similar_items(interactions, vectors, config):
+    return collaborative.item_similarities(collaborative.factorize(interactions, vectors, config), config)
+
+
+def precision_at_4(similar, is_same):
+    """Return the fraction of the four most similar items of every track that are the same."""
+    return np.mean([is_same[track, neighbours[:4]].mean() for track, (neighbours, _) in similar.items()])
 
 
 def test_plays_find_the_scene_within_the_genre(vectors):
-    same = (GENRE[:, None] == GENRE) & (SCENE[:, None] == SCENE)
-    recipe = collaborative.CollaborativeConfig(content_weight=0.2)
-    links = collaborative.item_similarities(collaborative.factorize(listened(), vectors, recipe), recipe)
-    assert len(links) == TRACKS and share(links, same) > 0.95
-    by_sound = collaborative.CollaborativeConfig(content_weight=1e6, shrinkage=0.1)
-    links = collaborative.item_similarities(collaborative.factorize(listened(), vectors, by_sound), by_sound)
-    assert share(links, same) < 0.7 and share(links, GENRE[:, None] == GENRE) > 0.95
+    config = CollaborativeConfig(content_weight=0.2)
+    by_plays = similar_items(planted_interactions(), vectors, config)
+    assert len(by_plays) == N_TRACKS and precision_at_4(by_plays, IS_SAME_SCENE) > 0.95
+    config = CollaborativeConfig(content_weight=1e6, shrinkage=0.1)
+    by_content = similar_items(planted_interactions(), vectors, config)
+    assert precision_at_4(by_content, IS_SAME_SCENE) < 0.7
+    assert precision_at_4(by_content, IS_SAME_GENRE) > 0.95
 
 
-def test_what_nobody_has_played_is_found_by_its_sound_alone(vectors):
-    recipe, without = (
-        collaborative.CollaborativeConfig(content_weight=0.2),
-        collaborative.CollaborativeConfig(content_weight=0.0),
-    )
-    heard = listened(silent={0})
-    assert 0 not in collaborative.item_similarities(collaborative.factorize(heard, vectors, without), without)
-    others, _ = collaborative.item_similarities(collaborative.factorize(heard, vectors, recipe), recipe)[0]
-    assert set(GENRE[others[:4]]) == {GENRE[0]}
+def test_unplayed_track_has_similar_items_by_content_only(vectors):
+    interactions = planted_interactions(unplayed={0})
+    plays_only = CollaborativeConfig(content_weight=0.0)
+    with_content = CollaborativeConfig(content_weight=0.2)
+    assert 0 not in similar_items(interactions, vectors, plays_only)
+    neighbours, _ = similar_items(interactions, vectors, with_content)[0]
+    assert set(GENRE[neighbours[:4]]) == {GENRE[0]}
 
 
-def test_strengths_are_ordered_within_0_and_1_and_power_parts_them(vectors):
-    factors = collaborative.factorize(listened(), vectors, collaborative.CollaborativeConfig())
-    one, three = (
-        collaborative.item_similarities(factors, collaborative.CollaborativeConfig(power=power))
-        for power in (1.0, 3.0)
-    )
-    assert max(strengths[0] for _, strengths in one.values()) == pytest.approx(1.0)
-    for number, (others, strengths) in one.items():
-        assert number not in others and (np.diff(strengths) <= 0).all() and strengths[-1] > 0
-        np.testing.assert_allclose(three[number][1], strengths**3, rtol=1e-4)
+def test_scores_are_sorted_in_0_to_1_and_raised_to_power(vectors):
+    factors = collaborative.factorize(planted_interactions(), vectors, CollaborativeConfig())
+    linear = collaborative.item_similarities(factors, CollaborativeConfig(power=1.0))
+    cubic = collaborative.item_similarities(factors, CollaborativeConfig(power=3.0))
+    assert max(similar.scores[0] for similar in linear.values()) == pytest.approx(1.0)
+    for track, (neighbours, scores) in linear.items():
+        assert track not in neighbours and (np.diff(scores) <= 0).all() and scores[-1] > 0
+        np.testing.assert_allclose(cubic[track].scores, scores**3, rtol=1e-4)
 
 
-def test_few_directions_of_many_are_the_strongest(vectors, monkeypatch):
-    heard, recipe = listened(), collaborative.CollaborativeConfig()
-    every = collaborative.factorize(heard, vectors, recipe)
-    monkeypatch.setattr(collaborative, "_DENSE", 0)
-    monkeypatch.setattr(collaborative, "_DIRECTIONS", TRACKS - 1)
-    some = collaborative.factorize(heard, vectors, recipe)
-    np.testing.assert_allclose(some @ some.T, every @ every.T, atol=1e-3)
+def test_few_directions_are_the_strongest_of_all(vectors, monkeypatch):
+    interactions, config = planted_interactions(), CollaborativeConfig()
+    all_directions = collaborative.factorize(interactions, vectors, config)
+    monkeypatch.setattr(collaborative, "_MAX_DENSE_TRACKS", 0)
+    monkeypatch.setattr(collaborative, "_MAX_DIRECTIONS", N_TRACKS - 1)
+    strongest = collaborative.factorize(interactions, vectors, config)
+    np.testing.assert_allclose(strongest @ strongest.T, all_directions @ all_directions.T, atol=1e-3)
 
 
-def test_who_has_heard_everything_does_not_outweigh_all_others():
+def test_user_with_every_track_counts_like_500_tracks():
     users = np.array([0] * 600 + [1, 1])
-    heard = collaborative.interaction_matrix(users, np.array([*range(600), 1, 2]), 600)
-    squares = np.add.reduceat(heard.data**2, heard.indptr[:-1])
-    np.testing.assert_allclose(squares, [500, 2], rtol=1e-5)
+    interactions = collaborative.interaction_matrix(users, np.array([*range(600), 1, 2]), 600)
+    squared_lengths = np.add.reduceat(interactions.data**2, interactions.indptr[:-1])
+    np.testing.assert_allclose(squared_lengths, [500, 2], rtol=1e-5)
 
 
-@pytest.mark.parametrize("dense", [TRACKS, 0])
-def test_without_plays_there_are_no_links(vectors, monkeypatch, dense):
-    monkeypatch.setattr(collaborative, "_DENSE", dense)
-    monkeypatch.setattr(collaborative, "_DIRECTIONS", TRACKS - 1)
-    nobody = collaborative.interaction_matrix(np.zeros(0, dtype=int), np.zeros(0, dtype=int), TRACKS)
-    assert (
-        collaborative.item_similarities(
-            collaborative.factorize(nobody, vectors, collaborative.CollaborativeConfig()),
-            collaborative.CollaborativeConfig(),
-        )
-        == {}
-    )
+@pytest.mark.parametrize("max_dense_tracks", [N_TRACKS, 0])
+def test_without_plays_there_are_no_similar_items(vectors, monkeypatch, max_dense_tracks):
+    monkeypatch.setattr(collaborative, "_MAX_DENSE_TRACKS", max_dense_tracks)
+    monkeypatch.setattr(collaborative, "_MAX_DIRECTIONS", N_TRACKS - 1)
+    nothing = np.zeros(0, dtype=int)
+    interactions = collaborative.interaction_matrix(nothing, nothing, N_TRACKS)
+    assert similar_items(interactions, vectors, CollaborativeConfig()) == {}
 
 
-def test_of_many_tracks_those_that_may_be_strong_are_compared_and_hardly_a_link_is_missed(monkeypatch):
-    """Some hundred directions of tracks of very different lengths; a tenth of all is compared, and the links are there."""
+def recall_at_10(exact, approximate):
+    recalls = []
+    for track, (neighbours, _) in exact.items():
+        best = {*neighbours[:10].tolist()}
+        recalls.append(len(best & {*approximate[track].indices[:10].tolist()}) / len(best))
+    return np.mean(recalls)
+
+
+def test_search_by_cluster_compares_a_tenth_and_keeps_recall(monkeypatch):
+    """About a hundred directions of tracks of very different lengths."""
     rng = np.random.default_rng(5)
-    around = rng.standard_normal((120, 24))
-    factors = around[rng.integers(120, size=3_000)] + 0.5 * rng.standard_normal((3_000, 24))
+    centers = rng.standard_normal((120, 24))
+    factors = centers[rng.integers(120, size=3_000)] + 0.5 * rng.standard_normal((3_000, 24))
     factors = (factors * rng.pareto(2.0, size=(3_000, 1))).astype(np.float32)
-    factors[:50] = 0.0  # what nobody has heard and sounds like nothing
-    exact = collaborative.item_similarities(factors, collaborative.CollaborativeConfig())
-    monkeypatch.setattr(collaborative, "_COMPARED", 1_000)
-    monkeypatch.setattr(collaborative, "_WANTED", 10)
-    monkeypatch.setattr(collaborative, "_STRONG", 100)
-    compared = sum(len(own) * len(others) for own, others in collaborative._compared(factors))
-    assert compared < 0.15 * len(factors) ** 2
-    found = collaborative.item_similarities(factors, collaborative.CollaborativeConfig())
-    assert set(found) == set(exact) and not set(range(50)) & set(found)
-    shared = [
-        len({*others[:10]} & {*found[number][0][:10]}) / len(others[:10])
-        for number, (others, _) in exact.items()
-    ]
-    assert np.mean(shared) > 0.95
-    monkeypatch.setattr(collaborative, "_STRONG", 0)  # without those the popular ones are missed
-    missed = collaborative.item_similarities(factors, collaborative.CollaborativeConfig())
-    shared = [
-        len({*others[:10]} & {*missed[number][0][:10]}) / len(others[:10])
-        for number, (others, _) in exact.items()
-    ]
-    assert np.mean(shared) < 0.9
+    factors[:50] = 0.0  # tracks that nobody plays and that sound like nothing
+    config = CollaborativeConfig()
+    exact = collaborative.item_similarities(factors, config)
+    monkeypatch.setattr(collaborative, "_MAX_EXACT_TRACKS", 1_000)
+    monkeypatch.setattr(collaborative, "_SEARCHED_NEIGHBOURS", 10)
+    monkeypatch.setattr(collaborative, "_N_STRONG", 100)
+    n_compared = sum(
+        len(queries) * len(candidates) for queries, candidates in collaborative._compared(factors)
+    )
+    assert n_compared < 0.15 * len(factors) ** 2
+    approximate = collaborative.item_similarities(factors, config)
+    assert set(approximate) == set(exact) and not set(range(50)) & set(approximate)
+    assert recall_at_10(exact, approximate) > 0.95
+    monkeypatch.setattr(
+        collaborative, "_N_STRONG", 0
+    )  # without the strong tracks the popular ones are missed
+    assert recall_at_10(exact, collaborative.item_similarities(factors, config)) < 0.9

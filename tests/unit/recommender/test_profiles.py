@@ -1,115 +1,117 @@
-"""What plays make of a profile: weights, fading, the order of arrival, repetitions."""
+"""How a profile follows from plays: weights, decay, order of arrival, duplicates."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from jobs.recommender import profiles
-
-NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
-
-
-def play(event, track="t", *, after=timedelta(), position=None, duration=30.0):
-    return {
-        "event": event,
-        "track_id": track,
-        "played_at": NOW + after,
-        "position_s": position,
-        "duration_s": duration,
-    }
+from tests.unit.recommender.conftest import NOW, make_event
 
 
-def profile(*plays):
-    made = profiles.new_profile("u")
-    for offset, each in enumerate(plays):
-        assert profiles.apply(made, each, "plays-0", offset)
-    return made
+def profile_of(*plays):
+    profile = profiles.new_profile("u")
+    for offset, play in enumerate(plays):
+        assert profiles.apply(profile, play, "plays-0", offset)
+    return profile
 
 
-def test_what_is_liked_counts_more_than_what_is_finished_and_so_on():
-    skipped = [profiles.event_weight(play("skipped", position=p)) for p in (2.0, 20.0, 29.0)]
-    assert skipped[0] < 0 == skipped[1] < skipped[2]
-    order = [profiles.event_weight(play(event)) for event in ("disliked", "started", "finished", "liked")]
-    assert order == sorted(order) and order[0] < skipped[0]
-    assert profiles.event_weight(play("skipped", position=None)) < 0  # nobody says how far: nothing was heard
+def track_of(*plays):
+    return profile_of(*plays).tracks[0]
+
+
+def test_like_counts_more_than_finish_and_so_on():
+    skips = [
+        profiles.event_weight(make_event("skipped", position_s=position)) for position in (2.0, 20.0, 29.0)
+    ]
+    assert skips[0] < 0 == skips[1] < skips[2]
+    events = ("disliked", "started", "finished", "liked")
+    weights = [profiles.event_weight(make_event(event)) for event in events]
+    assert weights == sorted(weights) and weights[0] < skips[0]
+
+
+def test_skip_without_position_counts_as_early():
+    assert profiles.event_weight(make_event("skipped", position_s=None)) < 0
 
 
 def test_weights_halve_with_their_half_lives():
-    made = profile(play("finished"))
-    track = made["tracks"][0]
-    later = NOW + profiles.SHORT_HALF_LIFE
-    assert profiles.decayed(track["weight"], track["at"], later, profiles.SHORT_HALF_LIFE) == pytest.approx(
-        0.5
-    )
-    assert profiles.decayed(
-        track["long"], track["at"], NOW + 2 * profiles.LONG_HALF_LIFE, profiles.LONG_HALF_LIFE
-    ) == pytest.approx(0.25)
+    track = track_of(make_event("finished"))
+    short = profiles.SHORT_HALF_LIFE
+    assert profiles.decayed(track.short_term, track.at, NOW + short, short) == pytest.approx(0.5)
+    long = profiles.LONG_HALF_LIFE
+    assert profiles.decayed(track.long_term, track.at, NOW + 2 * long, long) == pytest.approx(0.25)
 
 
-def test_a_late_play_counts_what_it_would_have_counted_in_time():
-    early, late = play("finished"), play("liked", after=timedelta(hours=5))
-    in_time, out_of_order = profile(early, late)["tracks"][0], profile(late, early)["tracks"][0]
-    assert in_time["at"] == out_of_order["at"] == NOW + timedelta(hours=5)
-    for name in ("weight", "long"):
-        assert in_time[name] == pytest.approx(out_of_order[name])
-    assert in_time["weight"] == pytest.approx(3 + 0.5 ** (5 / 6))
+def test_late_play_counts_as_if_it_came_in_time():
+    early, late = make_event("finished"), make_event("liked", after=timedelta(hours=5))
+    in_time, out_of_order = track_of(early, late), track_of(late, early)
+    assert in_time.at == out_of_order.at == NOW + timedelta(hours=5)
+    assert in_time.short_term == pytest.approx(out_of_order.short_term)
+    assert in_time.long_term == pytest.approx(out_of_order.long_term)
+    assert in_time.short_term == pytest.approx(3 + 0.5 ** (5 / 6))
 
 
-def test_what_was_said_last_of_a_track_holds_whatever_came_last():
-    liked, disliked = play("liked"), play("disliked", after=timedelta(minutes=1))
-    assert profile(liked, disliked)["tracks"][0]["liked"] is False
-    assert profile(disliked, liked)["tracks"][0]["liked"] is False
+def test_newest_rating_holds_in_any_order_of_arrival():
+    liked, disliked = make_event("liked"), make_event("disliked", after=timedelta(minutes=1))
+    assert track_of(liked, disliked).liked is False
+    assert track_of(disliked, liked).liked is False
 
 
 @pytest.mark.parametrize("before", [["liked"], ["disliked"], ["liked", "disliked", "liked"]])
-def test_what_is_taken_back_is_as_if_it_had_never_been_said(before):
-    said = [play(event, after=timedelta(minutes=number)) for number, event in enumerate([*before, "unrated"])]
-    heard = play("finished", after=timedelta(hours=1))
-    expected = profile(heard)["tracks"][0]
-    for plays in ([*said, heard], [*reversed(said), heard], [heard, *said]):
-        track = profile(*plays)["tracks"][0]
-        assert track["liked"] is None and track["felt_at"] == said[-1]["played_at"]
-        for name in ("weight", "long"):
-            assert track[name] == pytest.approx(expected[name])
-        (told,) = profiles.feedback(profile(*plays), "t")
-        assert told["liked"] is None and told["at"] == track["felt_at"]  # MongoDB is told so too
+def test_taking_a_rating_back_removes_its_weight(before):
+    ratings = [
+        make_event(event, after=timedelta(minutes=number))
+        for number, event in enumerate([*before, "unrated"])
+    ]
+    finished = make_event("finished", after=timedelta(hours=1))
+    expected = track_of(finished)
+    for plays in ([*ratings, finished], [*reversed(ratings), finished], [finished, *ratings]):
+        track = track_of(*plays)
+        assert track.liked is None and track.rated_at == ratings[-1].played_at
+        assert track.short_term == pytest.approx(expected.short_term)
+        assert track.long_term == pytest.approx(expected.long_term)
+        (document,) = profiles.feedback(profile_of(*plays), "t")
+        assert document["liked"] is None and document["at"] == track.rated_at
 
 
-def test_only_the_last_of_what_was_said_weighs():
-    changed = profile(play("disliked"), play("liked", after=timedelta(minutes=5)))["tracks"][0]
-    assert changed["liked"] and changed["weight"] == pytest.approx(
-        profile(play("liked"))["tracks"][0]["weight"]
+def test_only_the_newest_rating_weighs():
+    changed = track_of(make_event("disliked"), make_event("liked", after=timedelta(minutes=5)))
+    assert changed.liked
+    assert changed.short_term == pytest.approx(track_of(make_event("liked")).short_term)
+
+
+def test_document_gives_the_profile_back():
+    profile = profile_of(
+        make_event("finished"), make_event("liked", "s"), make_event("skipped", "r", position_s=1.0)
+    )
+    document = profiles.to_document(profile)
+    assert document["tracks"]["track_id"] == ["t", "s", "r"]
+    assert document["tracks"]["liked"] == [None, True, None]
+    assert profiles.from_document(document) == profile
+
+
+def test_empty_profile_has_a_document():
+    empty = profiles.new_profile("u")
+    assert profiles.from_document(profiles.to_document(empty)) == empty
+    assert set(profiles.to_document(empty)["tracks"]) == set(
+        profiles.to_document(profile_of(make_event("finished")))["tracks"]
     )
 
 
-def test_a_document_gives_the_profile_back_also_one_of_before_and_of_nobody():
-    made = profile(play("finished"), play("liked", "s"), play("skipped", "r", position=1.0))
-    document = profiles.to_document(made)
-    assert document["tracks"]["track_id"] == ["t", "s", "r"] and document["tracks"]["liked"] == [
-        None,
-        True,
-        None,
-    ]
-    assert profiles.from_document(document) == made == profiles.from_document(made)
-    nobody = profiles.new_profile("u")
-    assert profiles.from_document(profiles.to_document(nobody)) == nobody
+def test_offset_is_applied_once():
+    profile = profile_of(make_event("finished"), make_event("finished", "s"))
+    before = repr(profile)
+    assert not profiles.apply(profile, make_event("finished"), "plays-0", 0)
+    assert not profiles.apply(profile, make_event("finished"), "plays-0", 1)
+    assert repr(profile) == before
+    assert profiles.apply(profile, make_event("finished"), "plays-1", 0)
 
 
-def test_an_offset_is_applied_once():
-    made = profile(play("finished"), play("finished", "s"))
-    before = repr(made)
-    assert not profiles.apply(made, play("finished"), "plays-0", 0)
-    assert not profiles.apply(made, play("finished"), "plays-0", 1)
-    assert repr(made) == before
-    assert profiles.apply(made, play("finished"), "plays-1", 0)
-
-
-def test_a_profile_does_not_grow_and_keeps_what_is_liked():
-    plays = [play("liked", "liked")]
+def test_profile_is_limited_and_keeps_rated_tracks():
+    n_plays = profiles.MAX_TRACKS + 50
+    plays = [make_event("liked", "liked")]
     plays += [
-        play("finished", f"t{n:03d}", after=timedelta(minutes=n)) for n in range(profiles.MAX_TRACKS + 50)
+        make_event("finished", f"t{number:03d}", after=timedelta(minutes=number)) for number in range(n_plays)
     ]
-    made = profile(*plays)
-    held = {track["track_id"] for track in made["tracks"]}
-    assert len(held) == profiles.MAX_TRACKS
-    assert {"liked", f"t{profiles.MAX_TRACKS + 49:03d}"} <= held and "t000" not in held
+    track_ids = {track.track_id for track in profile_of(*plays).tracks}
+    assert len(track_ids) == profiles.MAX_TRACKS
+    assert {"liked", f"t{n_plays - 1:03d}"} <= track_ids and "t000" not in track_ids

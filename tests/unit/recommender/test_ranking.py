@@ -1,122 +1,104 @@
-"""What is recommended over a planted catalogue: groups of tracks whose directions are far apart."""
+"""Recommendations over a planted item catalog: groups of tracks whose directions are far apart."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pytest
 
-from jobs.model.embedding import l2_normalize
-from jobs.recommender import item_catalog, profiles, ranking
+from jobs.recommender import profiles, ranking
+from jobs.recommender.item_catalog import RankingWeights, SimilarItems
 
-GROUPS, EACH = 5, 20
-NOW = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
+N_GROUPS = 5
 
 
-@pytest.fixture
-def catalogue():
-    rng = np.random.default_rng(0)
-    count = GROUPS * EACH
-    groups = np.arange(count) % GROUPS
-    return item_catalog.ItemCatalog(
-        model_version="1",
-        ids=np.array([f"{number:03d}" for number in range(count)]),
-        titles=np.array([f"title {number}" for number in range(count)]),
-        artists=np.array([f"artist {number // 10}" for number in range(count)]),
-        recordings=np.array([f"{number:03d}" for number in range(count)]),
-        vectors=l2_normalize(np.eye(GROUPS)[groups] + 0.1 * rng.standard_normal((count, GROUPS))).astype(
-            np.float32
-        ),
-        clusters=groups,
-        plays=np.zeros(count, dtype=int),
-    )
+def ids_of(items):
+    return [item.track_id for item in items]
 
 
-def listener(*plays):
-    made = profiles.new_profile("u")
-    for minute, (track, event) in enumerate(plays):
-        at = NOW + timedelta(minutes=minute)
-        profiles.add_play(
-            made, {"event": event, "track_id": track, "played_at": at, "position_s": 1.0, "duration_s": 30.0}
-        )
-    return made
+def groups_of(items):
+    return [int(item.track_id) % N_GROUPS for item in items]
 
 
-def groups(items):
-    return [int(item["track_id"]) % GROUPS for item in items]
+def test_default_list_takes_every_group_in_turn(catalog):
+    items = ranking.default_list(catalog, 10)
+    assert sorted(groups_of(items)[:N_GROUPS]) == list(range(N_GROUPS))
+    assert [item.rank for item in items] == list(range(1, 11))
+    one_popular = replace(catalog, plays=np.where(np.arange(100) == 42, 9, 0))
+    assert "042" in ids_of(ranking.default_list(one_popular, N_GROUPS))
 
 
-def test_the_list_to_start_with_is_of_every_group_in_turn(catalogue):
-    items = ranking.default_list(catalogue, 10)
-    assert sorted(groups(items)[:GROUPS]) == list(range(GROUPS)) and [i["rank"] for i in items] == list(
-        range(1, 11)
-    )
-    known = replace(catalogue, plays=np.where(np.arange(100) == 42, 9, 0))
-    assert "042" in [item["track_id"] for item in ranking.default_list(known, GROUPS)]
+def test_finished_track_recommends_its_group_with_reason(catalog, make_profile):
+    profile = make_profile(("003", "finished"), ("003", "finished"), ("008", "started"))
+    items = ranking.recommend(catalog, profile, count=9)
+    assert set(groups_of(items)) == {3}
+    assert items[0].reason == "sounds like title 3, which you finished twice"
+    scores = [item.score for item in items]
+    assert scores == sorted(scores, reverse=True)
 
 
-def test_what_was_finished_brings_its_group_and_says_why(catalogue):
-    items = ranking.recommend(
-        catalogue, listener(("003", "finished"), ("003", "finished"), ("008", "started")), count=9
-    )
-    assert set(groups(items)) == {3}
-    assert items[0]["reason"] == "sounds like title 3, which you finished twice"
-    assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
+def test_skip_lowers_its_group_and_like_raises_it(catalog, make_profile):
+    profile = make_profile(("001", "finished"), ("002", "liked"), ("001", "skipped"))
+    assert set(groups_of(ranking.recommend(catalog, profile, count=9))) == {2}
 
 
-def test_a_skip_takes_from_its_group_and_a_like_gives(catalogue):
-    items = ranking.recommend(
-        catalogue, listener(("001", "finished"), ("002", "liked"), ("001", "skipped")), count=9
-    )
-    assert set(groups(items)) == {2}
+def test_disliked_playing_and_excluded_are_left_out(catalog, make_profile):
+    profile = make_profile(("003", "finished"), ("008", "disliked"), ("013", "started"))
+    items = ranking.recommend(catalog, profile, count=60, exclude={"018"})
+    assert not {"008", "013", "018"} & set(ids_of(items))
+    items = ranking.recommend(catalog, make_profile(("008", "disliked")), count=90)
+    assert "008" not in ids_of(items)
 
 
-def test_never_what_is_disliked_playing_or_excluded(catalogue):
-    plays = listener(("003", "finished"), ("008", "disliked"), ("013", "started"))
-    items = ranking.recommend(catalogue, plays, count=60, exclude={"018"})
-    assert not {"008", "013", "018"} & {item["track_id"] for item in items}
-    only = ranking.recommend(catalogue, listener(("008", "disliked")), count=90)
-    assert "008" not in {item["track_id"] for item in only}
-
-
-def test_no_recording_twice_and_two_of_an_artist_in_ten(catalogue):
-    same = catalogue.recordings.copy()
-    same[[8, 13, 18]] = "one"
-    items = ranking.recommend(replace(catalogue, recordings=same), listener(("003", "finished")), count=40)
-    assert len({"008", "013", "018"} & {item["track_id"] for item in items}) == 1
-    artists = [int(item["track_id"]) // 10 for item in items]
+def test_list_has_recording_once_and_artist_twice_in_ten(catalog, make_profile):
+    recordings = catalog.recordings.copy()
+    recordings[[8, 13, 18]] = "one"
+    catalog = replace(catalog, recordings=recordings)
+    items = ranking.recommend(catalog, make_profile(("003", "finished")), count=40)
+    assert len({"008", "013", "018"} & set(ids_of(items))) == 1
+    artists = [int(item.track_id) // 10 for item in items]
     for start in range(len(artists) - 9):
         assert max(np.bincount(artists[start : start + 10])) <= 2
 
 
-def test_what_was_just_heard_comes_after_what_was_not(catalogue):
-    heard = [(f"{number:03d}", "finished") for number in (3, 8, 13)]
-    items = ranking.recommend(catalogue, listener(*heard, ("018", "started")), count=15)
-    assert not {"003", "008", "013"} & {item["track_id"] for item in items[:8]}
+def test_recently_played_tracks_are_ranked_lower(catalog, make_profile):
+    plays = [(f"{number:03d}", "finished") for number in (3, 8, 13)]
+    items = ranking.recommend(catalog, make_profile(*plays, ("018", "started")), count=15)
+    assert not {"003", "008", "013"} & set(ids_of(items[:8]))
 
 
-def test_one_in_ten_is_from_elsewhere(catalogue):
-    items = ranking.recommend(catalogue, listener(("003", "finished")), count=20)
-    elsewhere = [item for item in items if item["reason"].startswith("something else")]
-    assert [item["rank"] for item in elsewhere] == [10, 20] and 3 not in groups(elsewhere)
+def test_one_item_in_ten_is_exploration(catalog, make_profile):
+    items = ranking.recommend(catalog, make_profile(("003", "finished")), count=20)
+    explored = [item for item in items if item.reason.startswith("something else")]
+    assert [item.rank for item in explored] == [10, 20] and 3 not in groups_of(explored)
 
 
-def test_what_is_played_together_comes_where_it_counts(catalogue):
-    together = {3: (np.array([1, 2]), np.array([0.9, 0.8]))}
-    by_plays = replace(
-        catalogue, together=together, blend=item_catalog.RankingWeights(content=0.1, collaborative=1.0)
-    )
-    items = ranking.recommend(by_plays, listener(("003", "finished"), ("099", "started")), count=5)
-    assert [item["track_id"] for item in items[:2]] == ["001", "002"]
-    assert items[0]["reason"] == "played by who plays title 3, which you finished once"
+def test_similar_items_lead_with_collaborative_weight(catalog, make_profile):
+    similar_items = {3: SimilarItems(np.array([1, 2]), np.array([0.9, 0.8]))}
+    weights = RankingWeights(content=0.1, collaborative=1.0)
+    profile = make_profile(("003", "finished"), ("099", "started"))
+    items = ranking.recommend(catalog.with_weights(weights, similar_items), profile, count=5)
+    assert ids_of(items[:2]) == ["001", "002"]
+    assert items[0].reason == "played by who plays title 3, which you finished once"
 
 
-def test_the_same_profile_has_the_same_list_and_an_empty_one_the_start(catalogue):
-    plays = listener(("003", "finished"), ("001", "liked"))
-    assert ranking.recommend(catalogue, plays) == ranking.recommend(catalogue, plays)
-    assert ranking.recommend(catalogue, profiles.new_profile("u"), count=7) == ranking.default_list(
-        catalogue, 7
-    )
-    assert ranking.recommend(catalogue, listener(("gone", "finished")), count=7) == ranking.default_list(
-        catalogue, 7
-    )
+def test_same_profile_gives_same_list_and_empty_the_default(catalog, make_profile):
+    profile = make_profile(("003", "finished"), ("001", "liked"))
+    assert ranking.recommend(catalog, profile) == ranking.recommend(catalog, profile)
+    default = ranking.default_list(catalog, 7)
+    assert ranking.recommend(catalog, profiles.new_profile("u"), count=7) == default
+    assert ranking.recommend(catalog, make_profile(("gone", "finished")), count=7) == default
+
+
+def test_top_seeds_are_shares_of_the_largest_weights(monkeypatch):
+    monkeypatch.setattr(ranking, "_N_SEEDS", 2)
+    weights = np.array([0.3, -0.2, 0.6, 0.1, 0.01])
+    shares = ranking._top_seeds(weights, np.arange(5))
+    np.testing.assert_allclose(shares, [1 / 3, 0, 2 / 3, 0, 0])
+
+
+def test_recommendation_list_names_model_and_newest_play(catalog, make_profile):
+    profile = make_profile(("003", "finished"))
+    profile.offsets["plays-0"] = 7
+    recommended = ranking.recommendation_list(catalog, profile)
+    assert (recommended.user_id, recommended.model_version) == ("u", "1")
+    assert (recommended.as_of, recommended.offsets) == (profile.at, {"plays-0": 7})
+    assert recommended.items == ranking.recommend(catalog, profile)

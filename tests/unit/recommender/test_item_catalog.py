@@ -1,0 +1,93 @@
+"""Loading the item catalog of a model version from a lake, and copies that share what is cached."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from jobs.errors import StepError
+from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
+from jobs.lake.storage import Lake
+from jobs.recommender import item_catalog
+from jobs.recommender.item_catalog import ItemInfo, RankingWeights, SimilarItems
+
+
+def write(lake, table, rows):
+    lake.commit_arrow(table, [pa.RecordBatch.from_pylist(rows, table.arrow_schema())])
+
+
+@pytest.fixture
+def lake(tmp_path):
+    """Tracks a, b, c; d is deleted but still in EMBEDDINGS."""
+    lake = Lake(tmp_path / "lake")
+    tracks = [
+        {"track_id": "b", "title": "B", "artist": "x", "recording_id": "r", "listens": 5},
+        {"track_id": "a"},
+        {"track_id": "c", "title": "C", "artist": "y", "recording_id": "r", "listens": 1},
+    ]
+    write(lake, TRACKS, tracks)
+    embeddings = []
+    for number, track_id in enumerate("dcba"):
+        vector = np.eye(4, dtype=np.float32)[number]
+        row = {"model_version": "1", "track_id": track_id, "embedding": vector, "cluster": number % 2}
+        embeddings += [row, {**row, "model_version": "2", "cluster": 0}]
+    write(lake, EMBEDDINGS, embeddings)
+    return lake
+
+
+def test_load_aligns_tracks_with_their_embeddings(lake):
+    catalog = item_catalog.load(lake, "1")
+    assert catalog.ids.tolist() == ["a", "b", "c"] and catalog.model_version == "1"
+    assert catalog.titles.tolist() == ["a", "B", "C"] and catalog.artists.tolist() == ["", "x", "y"]
+    assert catalog.recordings.tolist() == ["a", "r", "r"] and catalog.plays.tolist() == [0, 5, 1]
+    np.testing.assert_array_equal(catalog.vectors, np.eye(4)[[3, 2, 1]])
+    assert catalog.clusters.tolist() == [1, 0, 1] and catalog.vectors.dtype == np.float32
+
+
+def test_load_without_embedding_raises_step_error(lake):
+    with pytest.raises(StepError, match="model version 7"):
+        item_catalog.load(lake, "7")
+    assert item_catalog.empty("7").ids.size == 0
+
+
+def test_load_takes_tracks_in_memory(lake):
+    catalog = item_catalog.load(lake, "1", tracks={"d": ItemInfo("D", "z", "d")})
+    assert catalog.ids.tolist() == ["d"] and catalog.titles.tolist() == ["D"]
+    np.testing.assert_array_equal(catalog.vectors, np.eye(4)[[0]])
+
+
+def test_load_reads_similar_items_of_known_tracks(lake):
+    similarities = [
+        {"track_id": "a", "listeners": 3, "neighbours": ["d", "c"], "scores": [1.0, 0.5]},
+        {"track_id": "b", "listeners": 2, "neighbours": [], "scores": []},
+        {"track_id": "d", "listeners": 9, "neighbours": ["a"], "scores": [0.5]},
+    ]
+    write(lake, ITEM_SIMILARITIES, similarities)
+    catalog = item_catalog.load(lake, "1", weights=RankingWeights(content=2.0))
+    assert catalog.plays.tolist() == [3, 2, 0] and catalog.weights.content == 2.0
+    assert list(catalog.similar_items) == [0]
+    assert catalog.similar_items[0].indices.tolist() == [2]
+    assert catalog.similar_items[0].scores.tolist() == [0.5]
+
+
+def test_copy_with_weights_shares_the_cache(catalog):
+    similar_items = {0: SimilarItems(np.array([1]), np.array([1.0]))}
+    copied = catalog.with_weights(RankingWeights(content=3.0), similar_items)
+    assert copied.weights.content == 3.0 and copied.similar_items == similar_items
+    assert catalog.weights == RankingWeights() and catalog.similar_items == {}
+    assert copied.nearest is catalog.nearest and copied.index is catalog.index
+    again = copied.with_weights(RankingWeights())
+    assert again.similar_items == similar_items and again.nearest is catalog.nearest
+
+
+def test_cold_start_order_alternates_clusters():
+    example = item_catalog.ItemCatalog(
+        model_version="1",
+        ids=np.array(list("abcde")),
+        titles=np.array(list("abcde")),
+        artists=np.array([""] * 5),
+        recordings=np.array(list("abcde")),
+        vectors=np.eye(2, dtype=np.float32)[[0, 0, 0, 1, 1]],
+        clusters=np.array([0, 0, 0, 1, 1]),
+        plays=np.array([5, 9, 7, 1, 2]),
+    )
+    assert example.cold_start_order.tolist() == [1, 4, 2, 3, 0]
