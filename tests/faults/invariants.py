@@ -15,6 +15,7 @@ from jobs.lake.schemas import PLAYS
 from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.plays import play_log
+from jobs.plays.events import PlayEvent
 from jobs.recommender import profiles
 from jobs.runtime import embedded_mongo
 from serving.db.accounts import Accounts
@@ -54,7 +55,7 @@ def violations(lake: Path, promises: Promises, uri: str | None = None) -> Iterat
         }
     yield "MongoDB's plays are those of PLAYS", _few(ids ^ set(there["plays"]))
     there["profiles"] = {user: profiles.from_document(each) for user, each in there["profiles"].items()}
-    expected = _profiles(lake, plays.to_pylist())
+    expected = _profiles(lake, play_log.to_events(plays))
     yield (
         "profiles are those computed from PLAYS alone",
         _few(
@@ -92,13 +93,13 @@ def violations(lake: Path, promises: Promises, uri: str | None = None) -> Iterat
     yield "every table can be read", _few(unreadable)
 
 
-def _profiles(lake: Path, plays: list[dict[str, Any]]) -> dict[str, profiles.Profile]:
+def _profiles(lake: Path, plays: list[PlayEvent]) -> dict[str, profiles.Profile]:
     offsets = dict(play_log.last_offsets_by_user(Lake(lake)))
     made = {user: profiles.new_profile(user) for user in offsets}
     for play in plays:
-        profiles.add_play(made[play["user_id"]], play)
+        profiles.add_play(made[play.user_id], play)
     for user, profile in made.items():
-        profile["offsets"] = offsets[user]
+        profile.offsets = offsets[user]
     return made
 
 

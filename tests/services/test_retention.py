@@ -1,13 +1,13 @@
-"""What leaves MongoDB's `plays`, and when: nothing that Kafka may still bring again."""
+"""Which plays are pruned from the online store, and when: none that Kafka could still deliver again."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.lake.schemas import PLAYS
 from jobs.lake.storage import Lake
-from jobs.online import mongo, retention
+from jobs.online import mongo, retention, state
 from jobs.plays import play_log
+from jobs.plays.events import LoggedPlay, PlayEvent
 from jobs.runtime import embedded_mongo
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
@@ -15,77 +15,86 @@ NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    with embedded_mongo.embedded_mongo(tmp_path_factory.mktemp("mongo")) as found:
-        yield found
+    with embedded_mongo.embedded_mongo(tmp_path_factory.mktemp("mongo")) as uri:
+        yield uri
 
 
 @pytest.fixture
 def database(uri):
-    with mongo.database(uri) as found:
+    with mongo.database(uri) as database:
         for name in ("plays", "state"):
-            found[name].drop()
-        yield found
+            database[name].drop()
+        yield database
 
 
-def play(number, *, origin="plays-0@x"):
-    event = dict.fromkeys(PLAYS.names) | {"event_id": f"{origin}-{number}", "user_id": "u", "track_id": "2"}
-    return event | {
-        "event": "finished",
-        "origin": origin,
-        "offset": number,
-        "played_at": NOW - timedelta(days=400),
-    }
+@pytest.fixture
+def lake(tmp_path):
+    return Lake(tmp_path / "lake")
 
 
-def arrive(lake, database, *plays):
-    play_log.play_table(lake).append(f"{plays[0]['origin']}.{plays[0]['offset']}", play_log.to_arrow(plays))
-    mongo.upsert(database["plays"], ({"_id": each["event_id"], **each} for each in plays))
+def make_play(offset, *, origin="plays-0@x"):
+    event = PlayEvent(
+        event_id=f"{origin}-{offset}",
+        user_id="u",
+        track_id="2",
+        event="finished",
+        played_at=NOW - timedelta(days=400),
+    )
+    return LoggedPlay(event, origin, offset)
 
 
-def offsets(database):
-    return sorted(each["offset"] for each in database["plays"].find({"origin": "plays-0@x"}))
+def write_plays(lake, database, *plays):
+    rows = play_log.to_arrow(plays)
+    play_log.play_table(lake).append(f"{plays[0].origin}.{plays[0].offset}", rows)
+    mongo.upsert(database["plays"], ({"_id": row["event_id"], **row} for row in rows.to_pylist()))
 
 
-def test_a_play_goes_when_kafka_cannot_bring_it_again(tmp_path, database):
-    lake = Lake(tmp_path / "lake")
-    arrive(lake, database, play(0), play(1))
-    assert retention.prune_plays(database, lake, NOW) == 0  # played long ago, but come today
-    arrive(lake, database, play(2))
-    arrive(lake, database, play(0, origin="plays-1@x"))
+def stored_offsets(database):
+    return sorted(play["offset"] for play in database["plays"].find({"origin": "plays-0@x"}))
+
+
+def n_snapshots(database):
+    return len(mongo.get(database["state"], state.PLAYS_RETENTION)["snapshots"])
+
+
+def test_play_is_pruned_after_kafkas_retention(lake, database):
+    write_plays(lake, database, make_play(0), make_play(1))
+    assert retention.prune_plays(database, lake, NOW) == 0  # played long ago, but applied today
+    write_plays(lake, database, make_play(2))
+    write_plays(lake, database, make_play(0, origin="plays-1@x"))
     assert retention.prune_plays(database, lake, NOW + timedelta(days=20)) == 0
-    assert retention.prune_plays(database, lake, NOW + timedelta(days=36)) == 0 and offsets(database) == [
-        0,
-        1,
-        2,
-    ]
-    assert retention.prune_plays(database, lake, NOW + timedelta(days=38)) == 2 and offsets(database) == [2]
-    assert retention.prune_plays(database, lake, NOW + timedelta(days=60)) == 2 and offsets(database) == []
-    assert len(play_log.read(lake)) == 4  # PLAYS keeps every one
-    assert len(database["state"].find_one({"_id": "plays_retention"})["snapshots"]) <= 4
+    assert retention.prune_plays(database, lake, NOW + timedelta(days=36)) == 0
+    assert stored_offsets(database) == [0, 1, 2]
+    assert retention.prune_plays(database, lake, NOW + timedelta(days=38)) == 2
+    assert stored_offsets(database) == [2]
+    assert retention.prune_plays(database, lake, NOW + timedelta(days=60)) == 2
+    assert stored_offsets(database) == []
+    assert len(play_log.read(lake)) == 4  # PLAYS keeps all of them
+    assert n_snapshots(database) <= 4
 
 
-def test_nights_in_a_row_leave_one_mark_a_day_and_a_killed_one_goes_on(tmp_path, database, monkeypatch):
-    lake = Lake(tmp_path / "lake")
-    arrive(lake, database, play(0), play(1), play(2))
+def test_one_snapshot_a_day_and_killed_prune_resumes(lake, database, monkeypatch):
+    write_plays(lake, database, make_play(0), make_play(1), make_play(2))
     for hour in range(0, 72, 6):
         retention.prune_plays(database, lake, NOW + timedelta(hours=hour))
-    assert len(database["state"].find_one({"_id": "plays_retention"})["snapshots"]) == 3
-    later, delete = NOW + timedelta(days=40), mongo.delete
+    assert n_snapshots(database) == 3
+    later = NOW + timedelta(days=40)
+    delete = mongo.delete
 
-    def killed(collection, ids):
-        delete(collection, list(ids)[:1])
+    def delete_one_and_die(collection, document_ids):
+        delete(collection, list(document_ids)[:1])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mongo, "delete", killed)
+    monkeypatch.setattr(mongo, "delete", delete_one_and_die)
     with pytest.raises(KeyboardInterrupt):
         retention.prune_plays(database, lake, later)
     monkeypatch.undo()
-    assert retention.prune_plays(database, lake, later) == 2 and offsets(database) == []
+    assert retention.prune_plays(database, lake, later) == 2 and stored_offsets(database) == []
 
 
-def test_a_store_that_has_forgotten_its_marks_begins_anew(tmp_path, database):
-    lake = Lake(tmp_path / "lake")
-    arrive(lake, database, play(0))
+def test_store_without_snapshots_starts_over(lake, database):
+    write_plays(lake, database, make_play(0))
     retention.prune_plays(database, lake, NOW)
     database["state"].drop()
-    assert retention.prune_plays(database, lake, NOW + timedelta(days=40)) == 0 and offsets(database) == [0]
+    assert retention.prune_plays(database, lake, NOW + timedelta(days=40)) == 0
+    assert stored_offsets(database) == [0]

@@ -12,6 +12,7 @@ from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.orchestration import change_detection
 from jobs.plays import play_log, simulator
+from jobs.plays.events import LoggedPlay
 from jobs.recommender import collaborative, item_catalog, offline_evaluation, profiles
 from jobs.runtime import embedded_mongo
 from jobs.steps import recommend
@@ -38,10 +39,10 @@ def before(tmp_path_factory):
     made = simulator.simulate_plays(
         ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5
     )
-    plays = [{**play, "origin": "plays-0@x", "offset": offset} for offset, play in enumerate(made)]
-    heard = {play["user_id"]: profiles.new_profile(play["user_id"]) for play in plays}
-    for play in plays:
-        profiles.apply(heard[play["user_id"]], play, play["origin"], play["offset"])
+    plays = [LoggedPlay(play, "plays-0@x", offset) for offset, play in enumerate(made)]
+    heard = {logged.play.user_id: profiles.new_profile(logged.play.user_id) for logged in plays}
+    for logged in plays:
+        profiles.apply(heard[logged.play.user_id], logged.play, logged.origin, logged.offset)
     for start in range(0, len(plays), 100):
         play_log.play_table(lake).append(f"x-0.{start}", play_log.to_arrow(plays[start : start + 100]))
     with embedded_mongo.embedded_mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
