@@ -1,7 +1,7 @@
 """A real Spark standalone cluster: master and two workers, with docker-compose.yml's commands.
 
-The executors see the lake and the music, as on a mounted disk, but not the driver's working folder: they import Segue
-from `--py-files`.
+The executors see the lake and the music, as on a mounted disk, but not the driver's working folder: they
+import Segue from `--py-files`.
 """
 
 import os
@@ -68,7 +68,7 @@ def cluster(tmp_path):
 
 
 def worker_environment(folder: Path) -> dict[str, str]:
-    """Return the cluster's environment: installed packages can be imported, Segue (installed editable) cannot."""
+    """Return an environment in which installed packages can be imported, but Segue (editable) cannot."""
     isolated = folder / "site"
     isolated.mkdir()
     (isolated / "sitecustomize.py").write_text(

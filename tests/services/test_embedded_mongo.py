@@ -1,4 +1,4 @@
-"""The embedded MongoDB, a real one: what is acknowledged stays, one server per directory, none left behind."""
+"""The embedded MongoDB: acknowledged writes stay, one server per folder, none is left running."""
 
 import itertools
 import json
@@ -24,11 +24,11 @@ from jobs.errors import StepError
 from jobs.online import mongo
 from jobs.runtime import embedded_mongo, embedded_server
 
-# Enters the directory, says the address, and stays until its stdin ends.
-ENTER = """
+# Connects to the server of a folder, prints its address, stays connected until its stdin ends.
+CONNECT = """
 import pathlib, sys
 from jobs.runtime import embedded_mongo, embedded_server
-with embedded_mongo.mongo(pathlib.Path(sys.argv[1])) as uri:
+with embedded_mongo.embedded_mongo(pathlib.Path(sys.argv[1])) as uri:
     print(uri, flush=True)
     sys.stdin.read()
 """
@@ -37,14 +37,14 @@ Client = pymongo.MongoClient[dict[str, object]]
 
 
 def server(data: Path) -> psutil.Process:
-    """The server's JVM, by the state file."""
+    """Return the server's JVM according to the state file."""
     return psutil.Process(json.loads((data / "mongo.json").read_text())["pid"])
 
 
 def servers(data: Path) -> list[int]:
-    """Every JVM over this directory, whatever the state file says."""
-    mark = f"-Dsegue.mongo={data}"
-    return [p.pid for p in psutil.process_iter(["cmdline"]) if mark in (p.info["cmdline"] or [])]
+    """Return every JVM over this folder, whatever is in the state file."""
+    marker = f"-Dsegue.mongo={data}"
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if marker in (p.info["cmdline"] or [])]
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
@@ -62,12 +62,12 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def enter(data: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
-    """Return a function that starts a process which enters the directory."""
+def connect(data: Path) -> Iterator[Callable[[], "subprocess.Popen[str]"]]:
+    """Return a function that starts another process which connects to the server."""
     started: list[subprocess.Popen[str]] = []
 
     def start() -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", ENTER, str(data)]
+        command = [sys.executable, "-c", CONNECT, str(data)]
         root = Path(embedded_mongo.__file__).parents[2]
         started.append(subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=root))
         return started[-1]
@@ -83,7 +83,7 @@ def uri_of(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
-def test_what_is_written_is_there_the_next_time(data: Path) -> None:
+def test_writes_are_there_at_the_next_start(data: Path) -> None:
     with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
         client["segue"]["tracks"].insert_one({"_id": "2", "title": "Food"})
     assert servers(data) == []
@@ -91,20 +91,20 @@ def test_what_is_written_is_there_the_next_time(data: Path) -> None:
         assert client["segue"]["tracks"].find_one() == {"_id": "2", "title": "Food"}
 
 
-def test_it_listens_on_this_machine_only(data: Path) -> None:
+def test_server_listens_on_this_machine_only(data: Path) -> None:
     with embedded_mongo.embedded_mongo(data) as uri:
         port = int(uri.split(":")[2].split("/")[0])
         listening = [c.laddr for c in server(data).net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-        # The server alone: the gateway that started it is closed.
+        # Only the server: the py4j gateway is closed.
         assert [(address.ip.removeprefix("::ffff:"), address.port) for address in listening] == [
             ("127.0.0.1", port)
         ]
 
 
-@pytest.mark.parametrize("after_s", [0.0, 1.5], ids=["at once", "amid writes"])
-def test_a_kill_of_the_server_takes_back_the_last_moment_and_no_more(data: Path, after_s: float) -> None:
-    """What is found is what was there some milliseconds before: no write is missing amid others that are there."""
-    acknowledged: list[tuple[float, int]] = []  # when the writes up to which number had been acknowledged
+@pytest.mark.parametrize("after_s", [0.0, 1.5], ids=["at once", "during writes"])
+def test_kill_loses_at_most_the_last_second_in_order(data: Path, after_s: float) -> None:
+    """No write is missing while a later one is there."""
+    acknowledged: list[tuple[float, int]] = []  # (time, number of the last write acknowledged by then)
     with embedded_mongo.embedded_mongo(data) as uri, Client(uri, serverSelectionTimeoutMS=500) as client:
         kill = server(data).kill
         with pytest.raises(PyMongoError):
@@ -121,13 +121,13 @@ def test_a_kill_of_the_server_takes_back_the_last_moment_and_no_more(data: Path,
             d["_id"] for name in ("plays", "profiles") for d in client["segue"][name].find({}, {"_id": 1})
         }
     assert found == set(range(len(found)))
-    # A second is long on a busy machine; what a store without a clock of its own loses is all.
-    assert not after_s or len(found) >= max(upto for at, upto in acknowledged if at < killed - 1)
+    # One second, because the machine may be busy. A store without periodic commits would lose everything.
+    assert not after_s or len(found) >= max(number for at, number in acknowledged if at < killed - 1)
     assert not list(data.glob("*.damaged*"))
 
 
-def test_a_find_over_all_outlasts_what_is_cleared_away_behind_it(data: Path) -> None:
-    """More documents than H2's cache has room for, in no order, so that it clears up for seconds after they are written."""
+def test_find_over_a_collection_survives_compaction(data: Path) -> None:
+    """More documents than H2's cache holds, in random order, so that it compacts for seconds afterwards."""
     count, rng = 20_000, random.Random(0)
     ids = iter(rng.sample(range(2**40), count))
     with embedded_mongo.embedded_mongo(data) as uri, mongo.database(uri) as database:
@@ -138,28 +138,26 @@ def test_a_find_over_all_outlasts_what_is_cleared_away_behind_it(data: Path) -> 
             assert sum(1 for _ in mongo.ids(database["x"])) == count
 
 
-def test_kill_of_python_leaves_no_server_and_the_next_starts_anew(
-    data: Path, enter: Callable[[], "subprocess.Popen[str]"]
+def test_kill_of_the_only_user_stops_the_server(
+    data: Path, connect: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
-    process = enter()
+    process = connect()
     first = uri_of(process)
     assert len(servers(data)) == 1
     process.kill()
     assert wait_until(lambda: servers(data) == [])
-    assert (data / "mongo.json").exists(), "the stale state that the next has to see through"
+    assert (data / "mongo.json").exists(), "the next process has to recognise the stale state"
     with embedded_mongo.embedded_mongo(data) as uri:
         assert uri != first
         with Client(uri) as client:
             client["segue"]["x"].insert_one({"_id": 1})
 
 
-def test_a_server_that_nobody_held_any_more_is_not_joined(
-    data: Path, enter: Callable[[], "subprocess.Popen[str]"]
-) -> None:
-    """It may be ending, and answers while it does: every third command that came at once lost its write, or failed."""
-    process = enter()
+def test_abandoned_server_is_not_reused(data: Path, connect: Callable[[], "subprocess.Popen[str]"]) -> None:
+    """It answers while it shuts down: every third command that came at once lost its write, or failed."""
+    process = connect()
     first, java = uri_of(process), server(data)
-    java.suspend()  # as one that has not come round to it yet
+    java.suspend()  # as if it had not noticed yet
     process.kill()
     process.wait()
     threading.Timer(1, java.resume).start()
@@ -167,7 +165,7 @@ def test_a_server_that_nobody_held_any_more_is_not_joined(
         assert uri != first and java.pid not in servers(data)
 
 
-def test_what_a_server_acknowledges_while_it_is_told_to_end_stays(data: Path) -> None:
+def test_write_acknowledged_during_shutdown_stays(data: Path) -> None:
     for _ in range(3):
         with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
             before = client["segue"]["x"].count_documents({})
@@ -181,7 +179,7 @@ def test_what_a_server_acknowledges_while_it_is_told_to_end_stays(data: Path) ->
             assert before < acknowledged <= client["segue"]["x"].count_documents({})
 
 
-def test_a_stale_state_with_somebody_else_on_its_port_is_recognised(data: Path) -> None:
+def test_stale_state_with_another_program_on_its_port(data: Path) -> None:
     with embedded_mongo.embedded_mongo(data):
         pass
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -191,31 +189,31 @@ def test_a_stale_state_with_somebody_else_on_its_port_is_recognised(data: Path) 
             assert uri != stale
 
 
-def test_a_second_process_shares_the_server_and_outlives_the_first(
-    data: Path, enter: Callable[[], "subprocess.Popen[str]"]
+def test_second_process_shares_the_server_of_the_first(
+    data: Path, connect: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
-    first = enter()
+    first = connect()
     uri = uri_of(first)
     with embedded_mongo.embedded_mongo(data) as shared:
         assert shared == uri
-        first.communicate("")  # it leaves first; the server stays for us
+        first.communicate("")  # it disconnects; the server stays for this process
         with Client(shared) as client:
             client["segue"]["x"].insert_one({"_id": 1})
     assert servers(data) == []
 
 
-def test_whoever_leaves_first_leaves_the_server_running(
-    data: Path, enter: Callable[[], "subprocess.Popen[str]"]
+def test_first_to_disconnect_leaves_the_server_running(
+    data: Path, connect: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
     with embedded_mongo.embedded_mongo(data) as uri:
-        guest = enter()
-        assert uri_of(guest) == uri
-        guest.communicate("")
+        other = connect()
+        assert uri_of(other) == uri
+        other.communicate("")
         with Client(uri) as client:
             client["segue"]["x"].insert_one({"_id": 1})
 
 
-def test_a_small_write_just_before_the_end_stays(data: Path) -> None:
+def test_small_write_just_before_the_stop_stays(data: Path) -> None:
     with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
         client["segue"]["x"].insert_many([{"_id": number} for number in range(10)])
     for number in range(3):
@@ -225,18 +223,20 @@ def test_a_small_write_just_before_the_end_stays(data: Path) -> None:
             assert client["segue"]["x"].count_documents({}) == 9 - number
 
 
-def test_three_at_once_share_one_server(data: Path, enter: Callable[[], "subprocess.Popen[str]"]) -> None:
-    processes = [enter() for _ in range(3)]
+def test_three_processes_at_once_share_one_server(
+    data: Path, connect: Callable[[], "subprocess.Popen[str]"]
+) -> None:
+    processes = [connect() for _ in range(3)]
     uris = {uri_of(process) for process in processes}
     assert len(uris) == len(servers(data)) == 1
 
 
-def test_a_server_that_does_not_answer_is_ended_and_started_again(
-    data: Path, enter: Callable[[], "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
+def test_server_that_does_not_answer_is_restarted(
+    data: Path, connect: Callable[[], "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded_server, "ANSWER_LIMIT_S", 1)
     monkeypatch.setattr(embedded_server, "_STOP_LIMIT_S", 1)
-    first = uri_of(enter())
+    first = uri_of(connect())
     frozen = server(data)
     frozen.suspend()  # its port stays open
     with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
@@ -248,7 +248,7 @@ def test_a_server_that_does_not_answer_is_ended_and_started_again(
 @pytest.mark.parametrize(
     "damage", [lambda b: b[:4096], lambda b: b"\xff" * len(b)], ids=["cut", "overwritten"]
 )
-def test_a_damaged_store_is_set_aside(
+def test_damaged_store_is_renamed(
     data: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
     with embedded_mongo.embedded_mongo(data) as uri, Client(uri) as client:
@@ -270,10 +270,10 @@ def test_a_damaged_store_is_set_aside(
     assert [record.message.count("segue.mv.db.damaged-1") for record in caplog.records] == [1]
 
 
-def test_a_store_that_another_program_holds_is_no_damage(
-    data: Path, enter: Callable[[], "subprocess.Popen[str]"]
+def test_store_locked_by_another_program_is_not_damaged(
+    data: Path, connect: Callable[[], "subprocess.Popen[str]"]
 ) -> None:
-    uri_of(enter())
+    uri_of(connect())
     (data / "mongo.json").unlink()  # as if it ran on another machine over the same disk
     with (
         pytest.raises(StepError, match="expected the embedded MongoDB to start, found .*locked"),
@@ -283,16 +283,14 @@ def test_a_store_that_another_program_holds_is_no_damage(
     assert not list(data.glob("*.damaged*"))
 
 
-def test_a_java_that_does_not_start_is_quoted(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_of_a_java_that_does_not_start_is_quoted(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_mongo, "_JAVA_OPTIONS", ["-Xmx1k"])
-    with pytest.raises(StepError, match="found Java saying: .* maximum heap; its log .* ends: ") as caught:
+    with pytest.raises(StepError, match="found Java printing: .* maximum heap; its log .* ends: ") as caught:
         embedded_mongo.embedded_mongo(data).__enter__()
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_that_does_not_start_shows_the_end_of_its_log(
-    data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_start_shows_the_end_of_the_log(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         embedded_mongo, "_JAVA_OPTIONS", [*embedded_mongo._JAVA_OPTIONS, "-XX:MaxMetaspaceSize=6m"]
     )
@@ -301,14 +299,14 @@ def test_a_server_that_does_not_start_shows_the_end_of_its_log(
     assert "\n" not in str(caught.value)
 
 
-def test_a_start_that_hangs_is_bounded(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_that_hangs_times_out(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_server, "START_LIMIT_S", 0.01)
     with pytest.raises(StepError, match="found nothing after 0.01 s"):
         embedded_mongo.embedded_mongo(data).__enter__()
     assert servers(data) == []
 
 
-def test_an_address_of_a_real_server_is_used_as_it_is(tmp_path: Path) -> None:
+def test_address_of_a_real_server_is_returned_unchanged(tmp_path: Path) -> None:
     with embedded_mongo.mongo_uri("mongodb://db.example/segue", tmp_path) as uri:
         assert uri == "mongodb://db.example/segue"
     assert list(tmp_path.iterdir()) == []
