@@ -1,9 +1,10 @@
-"""Run a plain function over files on Spark's Python workers: small tasks of about equal size, progress, crashes.
+"""Apply a plain function to files on Spark's Python workers: small tasks of equal size, progress, crash
+isolation.
 
-The function takes one row as a dict and returns one as a dict, or None where its file is gone meanwhile. What a crash (a
-decoder's segmentation fault takes the whole Python worker with it) leaves undone is run again, each row in a process of its
-own, so that only the file that crashes is lost, and says so. A fault of disk or machine (StepError) ends the run, and what
-is done by then is staged.
+The function takes one row as a dictionary and returns one, or None if the file is gone. A decoder's
+segmentation fault kills the whole Python worker: its job is then run again with each row in a process of its
+own, so that only the file that crashes is rejected. A fault of disk or machine (StepError) ends the run after
+the job that met it; finished rows are staged.
 """
 
 import logging
@@ -13,6 +14,8 @@ import stat
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -35,42 +38,92 @@ log = logging.getLogger("segue")
 FileRow = dict[str, Any]
 FileFunction = Callable[[FileRow], FileRow | None]
 
-# A task: small enough that the last one to end does not keep the other cores waiting, large enough (about a second of
-# decoding) that Spark's 10 to 30 ms per task do not count.
+# A task: small enough that the last one to end does not leave the other cores idle, large enough (about a
+# second of decoding) that Spark's 10 to 30 ms per task do not count.
 TASK_BYTES = 32 * 2**20
 TASK_FILES = 8
 
-# Seconds for one file in a process of its own: far above any honest decode.
+# Seconds for one file in a process of its own: far above any real decode.
 ISOLATED_LIMIT_S = 1800
 
-# Tasks of one Spark job, per core: what a kill can cost is at most one job's work.
+# Tasks of one Spark job, per core: a kill costs at most one job's work.
 _TASKS_PER_JOB = 32
 
-_CRASHED = ("exited unexpectedly", "Python worker exited", "EOFException", "Connection reset", "crashed")
+# Java exceptions behind a failed job whose Python worker has died: its pipe ended, or broke while rows were
+# written to it. A function that raises is a PythonException instead.
+_WORKER_DEATH_CLASSES = frozenset({"java.io.EOFException", "java.net.SocketException"})
 
 
 def assign_tasks(
     sizes: list[int], *, slots: int = 1, task_bytes: int = TASK_BYTES, task_files: int = TASK_FILES
 ) -> list[int]:
-    """Return the task number of each file, given the sizes in bytes and the tasks that run at one time.
+    """Return the task number of each file.
 
-    Largest first, so that none starts last; and ever fewer files where the end is near, so that all slots are done at
-    about the same time (guided self-scheduling: Polychronopoulos and Kuck, 1987).
+    The largest files come first, so that none starts last, and tasks get smaller towards the end, so that all
+    slots finish at about the same time (guided self-scheduling: Polychronopoulos and Kuck, 1987).
+
+    Args:
+        sizes: the files' sizes in bytes.
+        slots: tasks that run at the same time.
+        task_bytes: maximum bytes of a task with more than one file.
+        task_files: maximum files of a task.
     """
     tasks = [0] * len(sizes)
-    task, load, files = -1, task_bytes + 1, 0
-    limit, least = (
-        task_files,
-        max(1, task_files // 8),
-    )  # a task of its own for every file would cost more than it saves
-    for count, position in enumerate(sorted(range(len(sizes)), key=lambda i: -sizes[i])):
-        if files >= limit or load + sizes[position] > task_bytes:
-            task, load, files = task + 1, 0, 0
-            limit = min(task_files, max(least, (len(sizes) - count) // (2 * slots)))
+    task = -1
+    task_load = task_bytes + 1  # the first file begins a task
+    files_in_task = 0
+    max_files = task_files
+    min_files = max(1, task_files // 8)  # a task per file would cost more than it saves
+    largest_first = sorted(range(len(sizes)), key=lambda position: -sizes[position])
+    for n_assigned, position in enumerate(largest_first):
+        if files_in_task >= max_files or task_load + sizes[position] > task_bytes:
+            task += 1
+            task_load = 0
+            files_in_task = 0
+            fair_share = (len(sizes) - n_assigned) // (2 * slots)
+            max_files = min(task_files, max(min_files, fair_share))
         tasks[position] = task
-        load += sizes[position]
-        files += 1
+        task_load += sizes[position]
+        files_in_task += 1
     return tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileTask:
+    """One function over files and where its results go.
+
+    table: the table whose parts the results become. results: the columns of the rows, going in and coming
+    out. done: counts finished rows. fault: the text of the first StepError on a worker, "" as long as there
+    is none.
+    """
+
+    lake: Lake
+    function: FileFunction
+    table: Table
+    results: Table
+    done: "Accumulator[int]"
+    fault: "Accumulator[str]"
+
+    def run_job(self, frame: DataFrame) -> None:
+        """Stage one job's results; after a worker's crash, with each row in a process of its own."""
+        part = f"{time.time_ns()}"
+        done_before = self.done.value
+        try:
+            self._stage(part, frame, self.function)
+        except (PySparkException, Py4JError) as error:
+            if not is_worker_crash(error):
+                raise
+            log.warning(
+                "a file has crashed its decoder: each of this job's %d files runs in a process of its own",
+                frame.count(),
+            )
+            self.done.value = done_before
+            self._stage(part, frame, partial(run_isolated, self.function))
+
+    def _stage(self, part: str, frame: DataFrame, function: FileFunction) -> None:
+        mapper = batch_mapper(function, self.results, self.done, self.fault)
+        mapped = frame.mapInArrow(mapper, self.results.spark_schema())
+        self.lake.stage(self.table, part, mapped.write.parquet)
 
 
 def map_files(
@@ -85,41 +138,56 @@ def map_files(
     results: Table,
     task_files: int = TASK_FILES,
 ) -> None:
-    """Apply `function` to each row on the workers and stage what it returns for the table.
+    """Apply `function` to each row on the workers and stage its results for the table.
 
-    `results` declares the columns of the rows, going in and coming out. The work is cut into Spark jobs, each staged when
-    it is done: a kill costs at most one job's work. `sizes` are the files' bytes; `name` is shown as progress. StepError,
-    after the job that has met it, for a fault of disk or machine.
+    The work is cut into Spark jobs, each of which is staged when it is done.
+
+    Args:
+        master: Spark master.
+        lake: the lake that has the table.
+        rows: the function's arguments.
+        sizes: the files' sizes in bytes, for equal tasks.
+        name: what the progress display shows.
+        function: applied to each row; it must be picklable.
+        table: the table whose parts the results become.
+        results: the columns of the rows, going in and coming out.
+        task_files: maximum files of a Spark task.
+
+    Raises:
+        StepError: a fault of disk or machine, after the job that met it.
     """
     if not rows:
         return
-    spark = session.get_session(master)
-    done, fault = spark.sparkContext.accumulator(0), spark.sparkContext.accumulator("", _FirstMessage())
-    slots = spark.sparkContext.defaultParallelism
-    per_job = slots * _TASKS_PER_JOB * task_files
-    with progress.watch(name, len(rows), lambda: done.value):
-        for start in range(0, len(rows), per_job):
-            tasks = assign_tasks(sizes[start : start + per_job], slots=slots, task_files=task_files)
-            job = [
-                {**row, "task": task} for row, task in zip(rows[start : start + per_job], tasks, strict=True)
-            ]
-            schema = results.arrow_schema().append(pa.field("task", pa.int32()))
-            frame = spark.createDataFrame(pa.Table.from_pylist(job, schema=schema))
-            _run_job(
-                frame.repartitionById(max(tasks) + 1, F.col("task")),
-                lake,
-                function,
-                table,
-                results,
-                done,
-                fault,
-            )
-            if fault.value:
-                raise StepError(fault.value)
+    context = session.get_session(master).sparkContext
+    file_task = FileTask(
+        lake=lake,
+        function=function,
+        table=table,
+        results=results,
+        done=context.accumulator(0),
+        fault=context.accumulator("", _FirstMessage()),
+    )
+    slots = context.defaultParallelism
+    rows_per_job = slots * _TASKS_PER_JOB * task_files
+    with progress.watch(name, len(rows), lambda: file_task.done.value):
+        for start in range(0, len(rows), rows_per_job):
+            end = start + rows_per_job
+            tasks = assign_tasks(sizes[start:end], slots=slots, task_files=task_files)
+            file_task.run_job(_job_frame(master, rows[start:end], tasks, results))
+            if file_task.fault.value:
+                raise StepError(file_task.fault.value)
+
+
+def _job_frame(master: str, rows: list[FileRow], tasks: list[int], results: Table) -> DataFrame:
+    """Return the rows of one job, one partition per task."""
+    schema = results.arrow_schema().append(pa.field("task", pa.int32()))
+    rows_with_task = [{**row, "task": task} for row, task in zip(rows, tasks, strict=True)]
+    frame = session.get_session(master).createDataFrame(pa.Table.from_pylist(rows_with_task, schema=schema))
+    return frame.repartitionById(max(tasks) + 1, F.col("task"))
 
 
 class _FirstMessage(AccumulatorParam[str]):
-    """Keeps one of the texts that the workers add, the first to arrive."""
+    """Stores the first non-empty text that a worker adds."""
 
     def zero(self, value: str) -> str:
         return ""
@@ -128,83 +196,69 @@ class _FirstMessage(AccumulatorParam[str]):
         return value1 or value2
 
 
-def _run_job(
-    frame: DataFrame,
-    lake: Lake,
-    function: FileFunction,
-    table: Table,
-    results: Table,
-    done: "Accumulator[int]",
-    fault: "Accumulator[str]",
-) -> None:
-    """Stage one job's results; after a worker's crash, with each row in a process of its own."""
-    schema, part, before = results.spark_schema(), f"{time.time_ns()}", done.value
-    try:
-        lake.stage(
-            table, part, frame.mapInArrow(_mapper(function, results, done, fault), schema).write.parquet
-        )
-    except (PySparkException, Py4JError) as error:
-        if not any(sign in str(error) for sign in _CRASHED):
-            raise
-        log.warning(
-            "a file has crashed its decoder: each of this job's %d files is tried on its own", frame.count()
-        )
-        done.value = before
-        isolated = _mapper(_Isolated(function), results, done, fault)
-        lake.stage(table, part, frame.mapInArrow(isolated, schema).write.parquet)
+def is_worker_crash(error: Exception) -> bool:
+    """Return whether a Spark job failed because a Python worker died, not because its function raised."""
+    cause = getattr(error, "java_exception", None)
+    while cause is not None:
+        if cause.getClass().getName() in _WORKER_DEATH_CLASSES:
+            return True
+        cause = cause.getCause()
+    return False
 
 
-def _mapper(
+def batch_mapper(
     function: FileFunction, results: Table, done: "Accumulator[int]", fault: "Accumulator[str]"
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return `function` as `DataFrame.mapInArrow` takes it: it runs on a worker, row by row.
+
+    Rows without a result are left out. A StepError ends its batch, since the task's other files are likely to
+    meet it too.
+    """
     schema = results.arrow_schema()
 
-    def apply(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def map_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = []
             try:
                 for row in batch.to_pylist():
-                    if (result := function(row)) is not None:
+                    result = function(row)
+                    if result is not None:
                         rows.append(result)
                     done.add(1)
-            except StepError as error:  # the task's other files are likely to meet it too
+            except StepError as error:
                 fault.add(str(error))
             yield pa.RecordBatch.from_pylist(rows, schema=schema)
 
-    return apply
+    return map_batches
 
 
-class _Isolated:
-    """`function`, each call in a process of its own; a crash or a hang becomes the row's `error`."""
+def run_isolated(function: FileFunction, row: FileRow) -> FileRow | None:
+    """Return `function(row)`, computed in a process of its own; a crash or a hang becomes the row's `error`.
 
-    def __init__(self, function: FileFunction) -> None:
-        self.function = function
-
-    def __call__(self, row: FileRow) -> FileRow | None:
-        fork = multiprocessing.get_context("fork")
-        receiver, sender = fork.Pipe(duplex=False)
-        process = fork.Process(target=_send, args=(self.function, row, sender))
-        process.start()
-        sender.close()
-        try:
-            if receiver.poll(ISOLATED_LIMIT_S):
-                found: FileRow | None | StepError = receiver.recv()
-                if isinstance(found, StepError):
-                    raise found
-                return found
-            error = f"expected to be done within {ISOLATED_LIMIT_S} s, found still at work"
-        except EOFError:
-            process.join()
-            error = (
-                f"expected audio that decodes, found that it crashes the decoder (exit {process.exitcode})"
-            )
-        finally:
-            process.kill()
-            process.join()
-        return {**row, "error": error}
+    Raises StepError if the function does.
+    """
+    fork = multiprocessing.get_context("fork")
+    receiver, sender = fork.Pipe(duplex=False)
+    process = fork.Process(target=_send_result, args=(function, row, sender))
+    process.start()
+    sender.close()
+    try:
+        if receiver.poll(ISOLATED_LIMIT_S):
+            result: FileRow | None | StepError = receiver.recv()
+            if isinstance(result, StepError):
+                raise result
+            return result
+        error = f"expected to be done within {ISOLATED_LIMIT_S} s, found still at work"
+    except EOFError:
+        process.join()
+        error = f"expected audio that decodes, found that it crashes the decoder (exit {process.exitcode})"
+    finally:
+        process.kill()
+        process.join()
+    return {**row, "error": error}
 
 
-def _send(function: FileFunction, row: FileRow, sender: Connection) -> None:
+def _send_result(function: FileFunction, row: FileRow, sender: Connection) -> None:
     try:
         sender.send(function(row))
     except StepError as error:
@@ -212,10 +266,10 @@ def _send(function: FileFunction, row: FileRow, sender: Connection) -> None:
 
 
 def reject_row(row: FileRow, error: Exception, path: str) -> FileRow | None:
-    """Return the row of the file at `path` with why it cannot be used, None where it is gone meanwhile.
+    """Return the row of the file at `path` with the reason why it cannot be used, None if the file is gone.
 
-    StepError where disk or machine failed. To a decoder a disk that goes away amid a file is a file that ends there, so
-    the file is read again, all of it.
+    Raises StepError if disk or machine failed. A decoder takes a disk that fails amid a file for the file's
+    end, so the whole file is read again to find out.
     """
     raise_if_system_fault(error, to_text(path))
     try:
@@ -225,13 +279,16 @@ def reject_row(row: FileRow, error: Exception, path: str) -> FileRow | None:
                     pass
     except FileNotFoundError:
         return None
-    except OSError as again:
-        raise_if_system_fault(again, to_text(path))
+    except OSError as read_error:
+        raise_if_system_fault(read_error, to_text(path))
     return {**row, "error": reject_reason(error)}
 
 
 def reject_reason(error: Exception) -> str:
-    """Return the one line that REJECTS keeps: a BadFile's own message, else where in the code it went wrong."""
+    """Return the one line that REJECTS stores.
+
+    The message of an UnusableFile, else the error and its place in the code.
+    """
     if isinstance(error, UnusableFile):
         return escape_control_chars(str(error))
     if isinstance(error, OSError) and error.strerror:

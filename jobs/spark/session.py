@@ -1,4 +1,7 @@
-"""The Spark session: settings from `spark_conf/`, Java and Python of this installation, its chatter in a log file."""
+"""The Spark session.
+
+Settings from `spark_conf/`, Java and Python of this installation, its chatter in a log file.
+"""
 
 import os
 import shlex
@@ -29,10 +32,11 @@ def redirect_stderr_to(path: Path) -> None:
 
 
 def get_session(master: str, *, settings: str | None = None, jars: Sequence[Path] = ()) -> SparkSession:
-    """Return this process's session on `master`, started with the settings of `spark_conf/` at the first call.
+    """Return this process's session on `master`, started with the settings of `spark_conf/` at the first
+    call.
 
-    `settings` names the file, local.conf or cluster.conf where it is None; `jars` come beside Spark's own. Under
-    spark-submit the submitted settings hold and `master` is what they say.
+    `settings` names the file, local.conf or cluster.conf where it is None; `jars` come beside Spark's own.
+    Under spark-submit the submitted settings hold and `master` is what they say.
     """
     if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
         _prepare(master, settings, jars)
@@ -61,7 +65,10 @@ def _prepare(master: str, file: str | None, jars: Sequence[Path]) -> None:
 
 @contextmanager
 def _stderr_to(path: Path | None) -> Iterator[None]:
-    """Let processes started inside inherit a stderr that goes to `path`; decoders and the JVM print at will."""
+    """Let processes started inside inherit a stderr that goes to `path`.
+
+    Decoders and the JVM print at will.
+    """
     if path is None:
         yield
         return

@@ -4,6 +4,8 @@ import signal
 
 import pyarrow as pa
 import pytest
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 
 from jobs import progress
 from jobs.errors import StepError
@@ -20,12 +22,12 @@ RESULTS = Table(
 
 @pytest.fixture
 def squares(spark, lake, monkeypatch):
-    """Run a function over rows numbered by bit_rate; return the results by path, and the counts that progress saw."""
-    seen = []
+    """Run a function over rows numbered by bit_rate; return the results by path, and the progress (done, total)."""
+    watched = []
     watch = progress.watch
 
     def spy(name, total, count):
-        seen.append((total, count))
+        watched.append((total, count))
         return watch(name, total, count)
 
     monkeypatch.setattr(progress, "watch", spy)
@@ -35,10 +37,10 @@ def squares(spark, lake, monkeypatch):
         table = Table("SQUARES", ("path",), RESULTS.columns)
         options = {"name": "squares", "function": function, "table": table, "results": RESULTS, **options}
         file_tasks.map_files("local[2]", lake, rows, [1] * number, **options)
-        found = lake.read_staged_arrow(RESULTS).to_pylist()
-        assert len(found) == number  # none lost, none twice
-        total, count = seen[-1]
-        return {row["path"]: row for row in found}, (count(), total)
+        results = lake.read_staged_arrow(RESULTS).to_pylist()
+        assert len(results) == number  # none lost, none twice
+        total, count = watched[-1]
+        return {row["path"]: row for row in results}, (count(), total)
 
     return run
 
@@ -58,49 +60,73 @@ def fail_at_3(row):
     raise RuntimeError("a defect") if row["path"] == "0003" else None
 
 
-def test_a_crash_costs_only_the_row_that_crashes(squares, caplog):
-    found, (done, total) = squares(crash_at_7, 20)
-    assert found.pop("0007")["error"] == (
+def test_crash_rejects_only_the_crashing_row(squares, caplog):
+    results, (done, total) = squares(crash_at_7, 20)
+    assert results.pop("0007")["error"] == (
         "expected audio that decodes, found that it crashes the decoder (exit -11)"
     )
-    assert all(row["bit_rate"] == int(path) ** 2 and row["error"] is None for path, row in found.items())
-    assert done == total == 20  # not counted again when tried again
+    assert all(row["bit_rate"] == int(path) ** 2 and row["error"] is None for path, row in results.items())
+    assert done == total == 20  # rows of the first attempt are not counted twice
     assert "a file has crashed its decoder" in caplog.text
 
 
-def test_a_defect_of_ours_is_no_crash_of_a_decoder(squares):
+@pytest.mark.parametrize("signal_number", [signal.SIGSEGV, signal.SIGKILL])
+def test_dead_worker_is_a_crash(spark, signal_number):
+    def die(batches):
+        faulthandler.disable()
+        for batch in batches:
+            os.kill(os.getpid(), signal_number)
+            yield batch
+
+    with pytest.raises(Py4JError) as error:
+        spark.range(100).mapInArrow(die, "id long").collect()
+    assert file_tasks.is_worker_crash(error.value)
+
+
+def test_raising_worker_is_no_crash(spark):
+    def fail(batches):
+        raise RuntimeError("Python worker exited unexpectedly (crashed): EOFException, Connection reset")
+
+    with pytest.raises(PySparkException) as error:
+        spark.range(100).mapInArrow(fail, "id long").collect()
+    assert not file_tasks.is_worker_crash(error.value)
+
+
+def test_exception_is_no_crash(squares):
     with pytest.raises(Exception, match="a defect"):
         squares(fail_at_3, 5)
 
 
-def test_many_small_tasks_in_several_jobs(squares, lake):
-    found, (done, total) = squares(square, 70, task_files=1)
-    assert {path: row["bit_rate"] for path, row in found.items()} == {f"{n:04d}": n * n for n in range(70)}
+def test_many_small_tasks_run_in_several_jobs(squares, lake):
+    results, (done, total) = squares(square, 70, task_files=1)
+    assert {path: row["bit_rate"] for path, row in results.items()} == {f"{n:04d}": n * n for n in range(70)}
     assert done == total == 70
-    assert len(list((lake.root / "SQUARES" / "staged").iterdir())) == 2  # 64 tasks each: what a kill can cost
+    assert (
+        len(list((lake.root / "SQUARES" / "staged").iterdir())) == 2
+    )  # 64 tasks each: a kill costs at most one
 
 
-def test_a_job_that_fails_leaves_the_jobs_before_it(squares, lake, monkeypatch):
+def test_failed_job_leaves_the_jobs_before_it(squares, lake, monkeypatch):
     monkeypatch.setattr(file_tasks, "_TASKS_PER_JOB", 1)
     with pytest.raises(Exception, match="a defect"):
         squares(lambda row: fail_at_3({"path": "0003"}) if row["path"] == "0020" else row, 24)
     assert pa.compute.max(lake.read_staged_arrow(RESULTS, "path")["path"]).as_py() == "0015"
 
 
-def full_at_20(row):
+def raise_at_20(row):
     if row["path"] == "0020":
         raise StepError("expected room, found none")
     return square(row)
 
 
-def test_a_fault_of_the_disk_ends_the_run_and_what_is_done_stays(squares, lake, monkeypatch):
+def test_disk_fault_ends_the_run_and_finished_rows_stay(squares, lake, monkeypatch):
     monkeypatch.setattr(file_tasks, "_TASKS_PER_JOB", 2)
     with pytest.raises(StepError, match="expected room, found none"):
-        squares(full_at_20, 100)
-    found = lake.read_staged_arrow(RESULTS, "path")["path"].to_pylist()
-    assert 20 < len(found) < 32 and "0020" not in found  # but for that task's others, all of the job
+        squares(raise_at_20, 100)
+    paths = lake.read_staged_arrow(RESULTS, "path")["path"].to_pylist()
+    assert 20 < len(paths) < 32 and "0020" not in paths  # all of the job but the rest of that task
 
 
-def test_nothing_to_do_starts_nothing(lake):
+def test_no_rows_start_nothing(lake):
     file_tasks.map_files(None, lake, [], [], name="x", function=square, table=RESULTS, results=RESULTS)
     assert not (lake.root / "SQUARES").exists()

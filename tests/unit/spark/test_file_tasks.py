@@ -14,38 +14,39 @@ from jobs.lake.schemas import Column, Table
 from jobs.spark import file_tasks
 
 
-def loads(sizes, tasks):
-    return [
-        sum(size for size, task in zip(sizes, tasks, strict=True) if task == n) for n in range(max(tasks) + 1)
-    ]
+def bytes_per_task(sizes, tasks):
+    totals = [0] * (max(tasks) + 1)
+    for size, task in zip(sizes, tasks, strict=True):
+        totals[task] += size
+    return totals
 
 
-def test_tasks_hold_a_few_files_each():
+def test_tasks_have_the_maximum_of_files():
     tasks = file_tasks.assign_tasks([1] * 100, task_bytes=100, task_files=8)
     assert Counter(tasks[:80]) == dict.fromkeys(range(10), 8)
 
 
-def test_the_last_tasks_are_the_smallest():
+def test_tasks_get_smaller_towards_the_end():
     counts = Counter(file_tasks.assign_tasks([1] * 40, slots=2, task_bytes=100, task_files=8))
     assert list(counts.values()) == [8, 8, 6, 4, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1]
 
 
-def test_tasks_are_about_equal_and_the_largest_comes_first():
+def test_tasks_are_equal_and_the_largest_is_first():
     sizes = [10, 90, 20, 100, 30, 60, 250]
     tasks = file_tasks.assign_tasks(sizes, task_bytes=100, task_files=8)
-    assert loads(sizes, tasks) == [250, 100, 90, 90, 20, 10]
-    assert tasks[6] == 0  # larger than a task may be: one of its own, and not the last
+    assert bytes_per_task(sizes, tasks) == [250, 100, 90, 90, 20, 10]
+    assert tasks[6] == 0  # larger than a task may be: alone in a task, and not the last
 
 
-def test_nothing_is_packed_into_nothing():
+def test_no_files_are_no_tasks():
     assert file_tasks.assign_tasks([]) == []
 
 
-def test_a_known_reason_is_kept_as_it_is():
+def test_unusable_file_message_is_the_reason():
     assert file_tasks.reject_reason(UnusableFile("expected a, found b")) == "expected a, found b"
 
 
-def test_a_system_error_is_said_in_its_words():
+def test_system_error_gives_its_text():
     with pytest.raises(OSError) as error:
         os.stat("/no/such/file")
     assert (
@@ -54,7 +55,7 @@ def test_a_system_error_is_said_in_its_words():
     )
 
 
-def test_an_unknown_error_says_where():
+def test_unknown_error_gives_its_place():
     with pytest.raises(ZeroDivisionError) as error:
         _ = 1 / 0
     assert file_tasks.reject_reason(error.value).startswith(
@@ -62,7 +63,7 @@ def test_an_unknown_error_says_where():
     )
 
 
-def test_every_reason_is_one_line():
+def test_reason_is_one_line():
     for error in (UnusableFile("a\nb"), ValueError("a\nb")):
         try:
             raise error
@@ -70,8 +71,8 @@ def test_every_reason_is_one_line():
             assert "\n" not in file_tasks.reject_reason(raised)
 
 
-class Counted:
-    """What stands for a Spark accumulator."""
+class FakeAccumulator:
+    """Records what a Spark accumulator would add up."""
 
     def __init__(self):
         self.added = []
@@ -80,22 +81,22 @@ class Counted:
         self.added.append(value)
 
 
-def test_a_fault_ends_its_task_and_what_is_done_stays():
+def test_fault_ends_its_task_and_finished_rows_stay():
     def work(row):
         if row["path"] == "c":
             raise StepError("expected a disk, found none")
         return None if row["path"] == "a" else row
 
     table = Table("T", ("path",), (Column("path", "string", ""),))
-    done, fault = Counted(), Counted()
+    done, fault = FakeAccumulator(), FakeAccumulator()
     task = pa.RecordBatch.from_pylist([{"path": name} for name in "abcd"])
-    (found,) = file_tasks._mapper(work, table, done, fault)(iter([task]))
-    assert found.to_pylist() == [{"path": "b"}]  # a is gone, d was not tried
+    (results,) = file_tasks.batch_mapper(work, table, done, fault)(iter([task]))
+    assert results.to_pylist() == [{"path": "b"}]  # a is gone, d was not tried
     assert (len(done.added), fault.added) == (2, ["expected a disk, found none"])
 
 
-def in_a_child(row):
-    return {**row, "done_by": os.getpid()}
+def add_process_id(row):
+    return {**row, "process_id": os.getpid()}
 
 
 def crash(row):
@@ -104,12 +105,12 @@ def crash(row):
     return row
 
 
-def leave(row):
+def exit_3(row):
     sys.stderr.close()
     os._exit(3)
 
 
-def meet_a_fault(row):
+def raise_step_error(row):
     raise StepError("expected a disk, found none")
 
 
@@ -118,27 +119,31 @@ def sleep(row):
     return row
 
 
-def test_an_isolated_call_returns_its_row():
-    row = file_tasks._Isolated(in_a_child)({"path": "a"})
-    assert row["path"] == "a" and row["done_by"] != os.getpid()
+def test_isolated_call_returns_its_row():
+    row = file_tasks.run_isolated(add_process_id, {"path": "a"})
+    assert row["path"] == "a" and row["process_id"] != os.getpid()
 
 
-@pytest.mark.parametrize(("function", "code"), [(crash, -11), (leave, 3)])
-def test_an_isolated_crash_is_an_error(function, code):
-    row = file_tasks._Isolated(function)({"path": "a"})
+@pytest.mark.parametrize(("function", "code"), [(crash, -11), (exit_3, 3)])
+def test_isolated_crash_is_the_rows_error(function, code):
+    row = file_tasks.run_isolated(function, {"path": "a"})
     assert row == {
         "path": "a",
         "error": f"expected audio that decodes, found that it crashes the decoder (exit {code})",
     }
 
 
-def test_an_isolated_fault_is_no_crash():
+def test_isolated_step_error_is_raised():
     with pytest.raises(StepError, match="expected a disk, found none"):
-        file_tasks._Isolated(meet_a_fault)({"path": "a"})
+        file_tasks.run_isolated(raise_step_error, {"path": "a"})
 
 
-def test_an_isolated_hang_is_an_error_and_leaves_no_process(monkeypatch):
+def test_isolated_hang_is_an_error_and_leaves_no_process(monkeypatch):
     monkeypatch.setattr(file_tasks, "ISOLATED_LIMIT_S", 0.3)
     before = set(psutil.Process().children())
-    assert file_tasks._Isolated(sleep)({"path": "a"})["error"].endswith("found still at work")
+    assert file_tasks.run_isolated(sleep, {"path": "a"})["error"].endswith("found still at work")
     assert set(psutil.Process().children()) <= before
+
+
+def test_error_without_java_is_no_worker_crash():
+    assert not file_tasks.is_worker_crash(RuntimeError("Python worker exited unexpectedly (crashed)"))
