@@ -1,4 +1,4 @@
-"""One file's features: a table to read, JSON to compute with, or a picture to look at before trusting them."""
+"""`segue describe FILE`: the features of one audio file as a table, as JSON or as a plot."""
 
 import argparse
 import json
@@ -28,109 +28,112 @@ from jobs.steps import extract
 
 IMAGE_EXTENSIONS = (".png", ".svg", ".pdf")
 
-# Of the table, in a file or a pipe; and the order in which its columns are read.
+# Width of the table in a file or a pipe, and its statistics in reading order.
 _WIDTH = 80
-_SHOWN = ("mean", "std", "min", "median", "max", "skew", "kurtosis")
+_STATISTICS = ("mean", "std", "min", "median", "max", "skew", "kurtosis")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="an audio file")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    form.add_argument(
-        "--picture",
+    parser.add_argument("file", metavar="FILE", help="audio file to describe")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    output.add_argument(
+        "--plot",
         metavar="OUT.png",
-        help=f"draw mel spectrogram, chroma, onsets and tempo into this file ({', '.join(IMAGE_EXTENSIONS)})",
+        help=f"plot mel spectrogram, chroma, onsets and tempo to this file ({', '.join(IMAGE_EXTENSIONS)})",
     )
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Describe the file in the form asked for; raise InputError where it cannot be described."""
+    """Describe the file in the requested form; raise InputError if it cannot be described."""
     path = os.path.abspath(os.path.expanduser(arguments.file))
     if not os.path.exists(path):
         raise InputError(f"expected an audio file, found nothing at {escape_control_chars(to_text(path))}")
-    picture = _picture_path(arguments.picture, path) if arguments.picture else None
+    plot_path = _check_plot_path(arguments.plot, path) if arguments.plot else None
     try:
         values, duration, sample_rate = extract.extract_file_features(path)
-        found = to_nested(values)
-        if picture is not None:
-            from jobs.commands import describe_plot  # a second of importing matplotlib
+        nested = to_nested(values)
+        if plot_path is not None:
+            from jobs.commands import describe_plot  # importing matplotlib takes a second
 
-            describe_plot.plot_file(path, found, duration_s=duration, sample_rate=sample_rate, out=picture)
+            describe_plot.plot_file(path, nested, duration_s=duration, sample_rate=sample_rate, out=plot_path)
     except UnusableFile as error:
         raise InputError(f"{escape_control_chars(to_text(path))}: {error}") from error
-    about = {
+    file_info = {
         "path": to_text(path),
         "duration_s": round(duration, 3),
         "sample_rate": sample_rate,
         "feature_version": FEATURE_VERSION,
     }
-    if picture is not None:
-        print(f"features: {to_text(str(picture))}")
+    if plot_path is not None:
+        print(f"features: {to_text(str(plot_path))}")
     elif arguments.json:
-        print(json.dumps({**about, **found}, indent=1))
+        print(json.dumps({**file_info, **nested}, indent=1))
     else:
-        _print(about, found)
+        _print_table(file_info, nested)
     return StepResult()
 
 
-def _picture_path(given: str, audio: str) -> Path:
-    """Return where the picture goes; InputError where that is no picture's name, or would overwrite the audio."""
-    path = Path(given).expanduser().absolute()
+def _check_plot_path(name: str, audio: str) -> Path:
+    """Return the plot's path; raise InputError unless it is a new image or replaces an image."""
+    path = Path(name).expanduser().absolute()
     if path.suffix.lower() not in IMAGE_EXTENSIONS:
         raise InputError(
-            f"--picture: expected a name that ends in {', '.join(IMAGE_EXTENSIONS)}, found {given!r}"
+            f"--plot: expected a name that ends in {', '.join(IMAGE_EXTENSIONS)}, found {name!r}"
         )
     if not path.parent.is_dir():
-        raise InputError(f"--picture: expected a folder that exists, found none at {path.parent}")
+        raise InputError(f"--plot: expected an existing folder, found none at {path.parent}")
     if path.is_dir() or (path.exists() and path.samefile(audio)):
-        raise InputError(
-            f"--picture: expected a file of its own, found {given!r}, the audio itself or a folder"
-        )
+        raise InputError(f"--plot: expected another file, found {name!r}, the audio itself or a folder")
     return path
 
 
 def to_nested(values: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Return features (in the order of FEATURE_COLUMNS) as {"features": {name: {statistic: numbers}}, "descriptors"}."""
-    by_column = {c: float(f"{v:.7g}") for c, v in zip(FEATURE_COLUMNS, values.tolist(), strict=True)}
-    return {
-        "features": {
-            feature: {s: [by_column[c] for c in feature_columns(feature, s)] for s in STATISTICS}
-            for feature in FEATURE_SIZES
-        },
-        "descriptors": {name: [by_column[c] for c in descriptor_columns(name)] for name in DESCRIPTORS},
-    }
+    """Return features (in the order of FEATURE_COLUMNS) as nested dictionaries.
+
+    Returns:
+        {"features": {name: {statistic: [numbers]}}, "descriptors": {name: [numbers]}}, seven digits each.
+    """
+    by_column = {}
+    for column, value in zip(FEATURE_COLUMNS, values.tolist(), strict=True):
+        by_column[column] = float(f"{value:.7g}")
+    features: dict[str, Any] = {}
+    for feature in FEATURE_SIZES:
+        features[feature] = {}
+        for statistic in STATISTICS:
+            columns = feature_columns(feature, statistic)
+            features[feature][statistic] = [by_column[column] for column in columns]
+    descriptors = {}
+    for name in DESCRIPTORS:
+        descriptors[name] = [by_column[column] for column in descriptor_columns(name)]
+    return {"features": features, "descriptors": descriptors}
 
 
-def _print(about: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
+def _print_table(file_info: dict[str, Any], nested: dict[str, dict[str, Any]]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH
-    console.print(Text(escape_control_chars(about["path"]), style="bold"))
-    console.print(
-        f"{about['duration_s']} s at {about['sample_rate']} Hz, features {about['feature_version']}"
-    )
-    console.print(summary(found["descriptors"]) + "\n")
-    grid = Grid("feature", *_SHOWN, box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
+    console.print(Text(escape_control_chars(file_info["path"]), style="bold"))
+    length = f"{file_info['duration_s']} s at {file_info['sample_rate']} Hz"
+    console.print(f"{length}, features {file_info['feature_version']}")
+    console.print(summary(nested["descriptors"]) + "\n")
+    grid = Grid("feature", *_STATISTICS, box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
     for column in grid.columns:
         column.no_wrap = True
     for column in grid.columns[1:]:
         column.justify = "right"
-    for name, statistics in found["features"].items():
+    for name, statistics in nested["features"].items():
         size = FEATURE_SIZES[name]
         for number in range(size):
             label = name if size == 1 else f"{name} {number + 1:02d}"
-            grid.add_row(
-                label,
-                *(_short(statistics[shown][number]) for shown in _SHOWN),
-                end_section=number + 1 == size,
-            )
+            cells = [_format_short(statistics[statistic][number]) for statistic in _STATISTICS]
+            grid.add_row(label, *cells, end_section=number + 1 == size)
     console.print(grid)
     console.print("\nmfcc_covariance and tempogram: with --json")
 
 
-def _short(value: float) -> str:
+def _format_short(value: float) -> str:
     """Return three digits of a value in at most seven characters: seven statistics fit into 80 columns."""
     if 0 < abs(value) < 1e-3:
         return f"{value:.0e}"
@@ -138,8 +141,10 @@ def _short(value: float) -> str:
 
 
 def summary(descriptors: dict[str, list[float]]) -> str:
-    """Return tempo, key and onsets in words."""
-    tempo, key = descriptors["tempo"][0], tonality.KEYS[int(descriptors["key"][0])]
-    strength, density = descriptors["key_strength"][0], descriptors["onset_density"][0]
-    pulse = f"{tempo:.1f} beats per minute" if tempo else "no tempo"
-    return f"{pulse}, {key} (strength {strength:.2f}), {density:.1f} onsets per second"
+    """Return tempo, key and onset density in words."""
+    tempo = descriptors["tempo"][0]
+    key = tonality.KEYS[int(descriptors["key"][0])]
+    strength = descriptors["key_strength"][0]
+    density = descriptors["onset_density"][0]
+    tempo_text = f"{tempo:.1f} beats per minute" if tempo else "no tempo"
+    return f"{tempo_text}, {key} (strength {strength:.2f}), {density:.1f} onsets per second"

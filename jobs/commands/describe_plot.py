@@ -1,4 +1,4 @@
-"""The picture of one recording: what it sounds like over time, and how fast."""
+"""A plot of one recording: mel spectrogram, chroma and onsets over time, and the tempogram."""
 
 import os
 from collections.abc import Callable
@@ -17,37 +17,41 @@ from jobs.dsp.accumulators import FeatureMap, Segment
 from jobs.dsp.harmony import ConstantQHarmony
 from jobs.dsp.spectral import HOP_LENGTH, N_CHROMA
 from jobs.dsp.timbre import Mel
+from jobs.paths import atomic_write
 
-# A picture is no wider than this; hours of frames are averaged into as many columns.
+# Maximum width of an image in columns; the frames of long recordings are averaged into columns.
 MAX_COLUMNS = 1_600
 
 _NOTES = ("C", "", "D", "", "E", "F", "", "G", "", "A", "", "B")
-_INK, _MARK = "#31688e", "#d1495b"
+_LINE_COLOUR = "#31688e"
+_MARKER_COLOUR = "#d1495b"
 
 
 class _Spectrogram(Mel):
     """The mel spectrum averaged into columns, and the onset strength."""
 
-    def __init__(self, bank: spectral.FilterBank, frames: int) -> None:
+    def __init__(self, bank: spectral.FilterBank, n_frames: int) -> None:
         super().__init__(bank)
-        self._of = np.arange(frames) * min(MAX_COLUMNS, frames) // frames
-        self._power = np.zeros((self._of[-1] + 1, bank.mel.shape[0]))
-        self._first_reading, self._seen = True, 0
+        self._column_of_frame = np.arange(n_frames) * min(MAX_COLUMNS, n_frames) // n_frames
+        self._power_sum = np.zeros((self._column_of_frame[-1] + 1, bank.mel.shape[0]))
+        self._is_first_pass = True
+        self._n_summed = 0
 
     def add_frames(self, segment: Segment) -> None:
         super().add_frames(segment)
-        if self._first_reading:
+        if self._is_first_pass:
             power = (self.bank.mel @ segment.power.T).T
-            np.add.at(self._power, self._of[self._seen : self._seen + len(power)], power)
-            self._seen += len(power)
+            columns = self._column_of_frame[self._n_summed : self._n_summed + len(power)]
+            np.add.at(self._power_sum, columns, power)
+            self._n_summed += len(power)
 
     def end_pass(self) -> None:
         super().end_pass()
-        self._first_reading = False
+        self._is_first_pass = False
 
     def result(self) -> FeatureMap:
         strength = self.rows.column(spectral.N_MFCC)
-        power = self._power / np.bincount(self._of)[:, np.newaxis]
+        power = self._power_sum / np.bincount(self._column_of_frame)[:, np.newaxis]
         return {"mel": spectral.power_to_db(power.astype(np.float32)).T, "strength": strength}
 
 
@@ -62,42 +66,69 @@ class _Chromagram(ConstantQHarmony):
 
 def average_pool(rows: np.ndarray, columns: int) -> np.ndarray:
     """Return rows (n, frames) averaged into at most `columns` columns."""
-    frames = rows.shape[1]
-    starts = np.arange(min(columns, frames)) * frames // min(columns, frames)
-    return np.add.reduceat(rows, starts, axis=1) / np.diff(starts, append=frames)
+    n_frames = rows.shape[1]
+    starts = _column_starts(n_frames, columns)
+    return np.add.reduceat(rows, starts, axis=1) / np.diff(starts, append=n_frames)
+
+
+def _column_starts(n_frames: int, max_columns: int) -> np.ndarray:
+    """Return the first frame of each column, (columns,)."""
+    n_columns = min(max_columns, n_frames)
+    return np.arange(n_columns) * n_frames // n_columns
 
 
 def plot_file(
-    path: str, found: dict[str, dict[str, Any]], *, duration_s: float, sample_rate: int, out: Path
+    path: str, nested: dict[str, dict[str, Any]], *, duration_s: float, sample_rate: int, out: Path
 ) -> None:
-    """Draw the file's mel spectrogram, chroma, onset strength and tempogram into `out`, whole or not at all."""
-    frames = 1 + round(duration_s * sample_rate) // HOP_LENGTH
-    groups: list[Callable[[spectral.FilterBank], Any]] = [partial(_Spectrogram, frames=frames), _Chromagram]
-    seen = features.extract_groups(decoding.open_audio(path).blocks, sample_rate=sample_rate, groups=groups)
-    title = f"{os.path.basename(path)}  ·  {_clock(duration_s)}  ·  {sample_rate:,} Hz"
-    figure = plot(seen, found["descriptors"], title=title, duration_s=duration_s, sample_rate=sample_rate)
-    unfinished = out.with_name(f".{os.getpid()}-{out.name}")
-    try:
-        figure.savefig(unfinished)
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    """Plot the file's mel spectrogram, chroma, onset strength and tempogram to `out`, completely or not at
+    all.
+
+    Args:
+        path: the audio file.
+        nested: its features, as `describe.to_nested` returns them.
+        duration_s: its length, seconds.
+        sample_rate: Hz.
+        out: the image to write; its extension gives the format.
+    """
+    n_frames = 1 + round(duration_s * sample_rate) // HOP_LENGTH
+    groups: list[Callable[[spectral.FilterBank], Any]] = [
+        partial(_Spectrogram, n_frames=n_frames),
+        _Chromagram,
+    ]
+    frames = features.extract_groups(decoding.open_audio(path).blocks, sample_rate=sample_rate, groups=groups)
+    title = f"{os.path.basename(path)}  ·  {_format_duration(duration_s)}  ·  {sample_rate:,} Hz"
+    figure = plot(frames, nested["descriptors"], title=title, duration_s=duration_s, sample_rate=sample_rate)
+    atomic_write(out, lambda file: figure.savefig(file, format=out.suffix.lower().removeprefix(".")))
 
 
 def plot(
-    seen: FeatureMap, descriptors: dict[str, list[float]], *, title: str, duration_s: float, sample_rate: int
+    frames: FeatureMap,
+    descriptors: dict[str, list[float]],
+    *,
+    title: str,
+    duration_s: float,
+    sample_rate: int,
 ) -> matplotlib.figure.Figure:
-    """Return the figure of a mel spectrogram (bands, columns), chroma (12, columns) and onset strength (frames,)."""
+    """Return the figure.
+
+    Args:
+        frames: mel spectrogram `mel` (bands, columns), `chroma` (12, columns), onset strength `strength`
+            (frames,).
+        descriptors: of the recording, as `describe.to_nested` returns them.
+        title: shown above the figure.
+        duration_s: length of the recording, seconds.
+        sample_rate: Hz.
+    """
     figure = matplotlib.figure.Figure(figsize=(12, 9), dpi=120, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", parse_math=False)
     mel, chroma, onsets, tempo = figure.subplots(4, 1, height_ratios=[3, 2, 1.2, 1.4])
-    _draw_mel(figure, mel, seen["mel"], duration_s, sample_rate)
-    _draw_chroma(figure, chroma, seen["chroma"], descriptors, duration_s)
-    _draw_onsets(onsets, seen["strength"], descriptors, duration_s)
+    _draw_mel(figure, mel, frames["mel"], duration_s, sample_rate)
+    _draw_chroma(figure, chroma, frames["chroma"], descriptors, duration_s)
+    _draw_onsets(onsets, frames["strength"], descriptors, duration_s)
     _draw_tempo(tempo, descriptors)
     for axes in (mel, chroma, onsets):
         axes.set_xlim(0, duration_s)
-        axes.xaxis.set_major_formatter(lambda seconds, _: _clock(seconds))
+        axes.xaxis.set_major_formatter(lambda seconds, _: _format_duration(seconds))
         axes.tick_params(labelbottom=axes is onsets)
     return figure
 
@@ -134,17 +165,17 @@ def _draw_chroma(figure: Any, axes: Axes, chroma: np.ndarray, descriptors: Any, 
         interpolation="nearest",
     )
     axes.set_yticks(range(N_CHROMA), _NOTES)
-    key, strength = tonality.KEYS[int(descriptors["key"][0])], descriptors["key_strength"][0]
+    key = tonality.KEYS[int(descriptors["key"][0])]
+    strength = descriptors["key_strength"][0]
     axes.set_title(f"Constant-Q chroma: {key}, strength {strength:.2f}", loc="left", fontsize=10)
-    figure.colorbar(image, ax=axes, pad=0.01, label="of the loudest")
+    figure.colorbar(image, ax=axes, pad=0.01, label="fraction of the loudest")
 
 
 def _draw_onsets(axes: Axes, strength: np.ndarray, descriptors: Any, duration_s: float) -> None:
-    # The largest of each column: an average would hide the onsets of a long recording.
-    starts = np.arange(min(MAX_COLUMNS, strength.size)) * strength.size // min(MAX_COLUMNS, strength.size)
-    axes.fill_between(
-        starts / strength.size * duration_s, np.maximum.reduceat(strength, starts), color=_INK, lw=0
-    )
+    # The maximum of each column: an average would hide the onsets of a long recording.
+    starts = _column_starts(strength.size, MAX_COLUMNS)
+    times = starts / strength.size * duration_s
+    axes.fill_between(times, np.maximum.reduceat(strength, starts), color=_LINE_COLOUR, lw=0)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("dB")
     axes.set_title(
@@ -153,14 +184,13 @@ def _draw_onsets(axes: Axes, strength: np.ndarray, descriptors: Any, duration_s:
 
 
 def _draw_tempo(axes: Axes, descriptors: Any) -> None:
-    tempi = rhythm.MIN_BPM * (rhythm.MAX_BPM / rhythm.MIN_BPM) ** (
-        (np.arange(rhythm.TEMPOGRAM_BPMS) + 0.5) / rhythm.TEMPOGRAM_BPMS
-    )
+    positions = (np.arange(rhythm.TEMPOGRAM_BPMS) + 0.5) / rhythm.TEMPOGRAM_BPMS
+    tempi = rhythm.MIN_BPM * (rhythm.MAX_BPM / rhythm.MIN_BPM) ** positions
     tempo = descriptors["tempo"][0]
-    axes.plot(tempi, descriptors["tempogram"], color=_INK)
+    axes.plot(tempi, descriptors["tempogram"], color=_LINE_COLOUR)
     axes.axhline(0, color="#bbbbbb", lw=0.8, zorder=0)
     if tempo:
-        axes.axvline(tempo, color=_MARK, ls="--", lw=1.2)
+        axes.axvline(tempo, color=_MARKER_COLOUR, ls="--", lw=1.2)
     axes.set_xscale("log")
     axes.set_xlim(rhythm.MIN_BPM, rhythm.MAX_BPM)
     ticks = (30, 40, 60, 80, 100, 120, 140, 160, 200, 240, 300)
@@ -173,6 +203,8 @@ def _draw_tempo(axes: Axes, descriptors: Any) -> None:
     )
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+def _format_duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
+    return f"{minutes}:{seconds:02d}"

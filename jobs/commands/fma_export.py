@@ -40,7 +40,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
         raise StepError(
             "expected rows in FEATURES, found none; run `segue extract` or `segue fma import` first"
         )
-    version = arguments.feature_version or newest_feature_version(stored_versions)
+    version = arguments.feature_version or newest_feature_version(stored_versions) or stored_versions[-1]
     if version not in stored_versions or not set(MODEL_INPUT_COLUMNS.get(version, ())) & set(FMA_COLUMNS):
         raise InputError(
             f"--feature-version: expected one with FMA's features, of {', '.join(stored_versions)}, "

@@ -1,8 +1,9 @@
-"""How groups of features gather rows from a signal that is read segment by segment.
+"""Feature accumulators: how groups of features collect frames from a signal that is read segment by segment.
 
-A group keeps float32 rows, `width` values a frame. It may be told to give up (the rows of hours of sound would not fit
-into memory together); then it gets another reading. Some need a figure of the whole clip before they can say anything:
-see `timbre` and `harmony`.
+An accumulator stores float32 rows, `width` values per frame. The rows of several groups over hours of audio
+would not fit into memory at once: a group may therefore be restarted, which drops its rows and gives it
+another pass over the signal. Some groups need a value of the whole clip first (a maximum, the tuning) and use
+a second pass or delay their frames: see `timbre` and `harmony`.
 """
 
 from collections.abc import Iterator
@@ -12,51 +13,57 @@ import numpy as np
 
 from jobs.dsp import spectral
 
-# (7, numbers) of a feature over the frames, (numbers,) of a descriptor.
+# By feature: statistics (7, coefficients); by descriptor: values (n,).
 FeatureMap = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Some frames, and what `loops.measure` says of them; the next segment overwrites it."""
+    """Consecutive frames and their statistics; the next segment overwrites the arrays.
+
+    Attributes:
+        magnitude: M, (frames, bins).
+        power: M^2, (frames, bins).
+        frame_stats: (frames, 4), see `kernels.frame_statistics`.
+        crossings: one flag per sample of the frames, True where the sign changes.
+    """
 
     magnitude: np.ndarray
     power: np.ndarray
     frame_stats: np.ndarray
-    # One flag per sample that belongs to the frames.
     crossings: np.ndarray
 
 
-# All groups take memory in blocks of one size: what one gives back, another one can use.
+# All groups allocate blocks of one size, so that one group can reuse what another has freed.
 _BLOCK_BYTES = 2**20
 
 
 class FrameBuffer:
-    """Rows (frames, n) that come in pieces and are read column by column, never twice in memory."""
+    """Rows (frames, n) that arrive in pieces and are read by column, so that memory holds them only once."""
 
     def __init__(self) -> None:
         self._pieces: list[np.ndarray] = []
-        self._room = np.empty((0, 0))
+        # The rows of the newest block that are still empty.
+        self._free_rows = np.empty((0, 0))
 
     def add(self, piece: np.ndarray) -> None:
-        """Keep a copy of the next frames."""
+        """Append a copy of the next frames, (frames, n)."""
         start = 0
         while start < len(piece):
-            if not len(self._room):
-                count = _BLOCK_BYTES // piece[0].nbytes
-                block = np.empty(_BLOCK_BYTES, np.uint8)[: count * piece[0].nbytes]
-                self._room = block.view(piece.dtype).reshape(count, piece.shape[1])
-            count = min(len(self._room), len(piece) - start)
-            self._room[:count] = piece[start : start + count]
-            self._pieces.append(self._room[:count])
-            self._room, start = self._room[count:], start + count
+            if not len(self._free_rows):
+                self._free_rows = _new_block(piece)
+            count = min(len(self._free_rows), len(piece) - start)
+            self._free_rows[:count] = piece[start : start + count]
+            self._pieces.append(self._free_rows[:count])
+            self._free_rows = self._free_rows[count:]
+            start += count
 
     def column(self, number: int) -> np.ndarray:
         """Return one column, (frames,)."""
         return np.concatenate([piece[:, number] for piece in self._pieces])
 
     def columns(self, count: int, start: int = 0) -> Iterator[np.ndarray]:
-        """Yield `count` columns from `start`."""
+        """Yield `count` columns from `start`, (frames,) each."""
         return (self.column(number) for number in range(start, start + count))
 
     def all(self) -> np.ndarray:
@@ -64,31 +71,40 @@ class FrameBuffer:
         return np.concatenate(self._pieces)
 
 
+def _new_block(piece: np.ndarray) -> np.ndarray:
+    """Return empty rows of the piece's width and type that fill one block."""
+    row_bytes = piece[0].nbytes
+    n_rows = _BLOCK_BYTES // row_bytes
+    block = np.empty(_BLOCK_BYTES, np.uint8)[: n_rows * row_bytes]
+    return block.view(piece.dtype).reshape(n_rows, piece.shape[1])
+
+
 class FeatureAccumulator:
-    """Features that are gathered together."""
+    """A group of features that are computed from the same frames."""
 
     width = 0
 
     def __init__(self, bank: spectral.FilterBank) -> None:
         self.bank = bank
         self.rows = FrameBuffer()
-        # Whether the reading it has just heard was enough.
+        # Whether the present pass gives the group all that it needs.
         self.complete = True
 
     def add_samples(self, samples: np.ndarray, *, last: bool) -> None:
-        """Take the next samples, of which the next segments are made."""
+        """Process the next samples, which precede the segments made from them; `last` ends the pass."""
 
     def add_frames(self, segment: Segment) -> None:
-        """Take the next segment."""
+        """Process the next segment."""
         raise NotImplementedError
 
     def end_pass(self) -> None:
-        """Hear that the reading is over."""
+        """Finish one pass over the signal."""
 
     def restart(self) -> None:
-        """Forget the rows: the group gets another reading."""
-        self.rows, self.complete = FrameBuffer(), False
+        """Drop the rows and request another pass."""
+        self.rows = FrameBuffer()
+        self.complete = False
 
     def result(self) -> FeatureMap:
-        """Return the features, once the signal has been heard to its end."""
+        """Return the features; valid after a complete pass."""
         raise NotImplementedError

@@ -1,7 +1,8 @@
-"""What the spectrum says of pitch: chroma, tonnetz and key, at the clip's tuning.
+"""Features of pitch: chroma, tonnetz and key, at the clip's tuning.
 
-librosa estimates the tuning from M^2 for one chroma and from M for the other ones. Both are estimated once, on the whole
-clip up to TUNING_FRAMES, else on the first TUNING_FRAMES; the frames wait for it.
+librosa estimates the tuning from M^2 for chroma_stft and from M for the constant-Q chromas. Both are
+estimated once, from the whole clip up to TUNING_FRAMES, else from the first TUNING_FRAMES; until then the
+frames are stored.
 """
 
 import librosa.filters as librosa_filters
@@ -13,7 +14,7 @@ from jobs.dsp.constant_q import ConstantQ
 from jobs.dsp.spectral import N_CHROMA
 from jobs.dsp.summary_statistics import summarize
 
-# 2 minutes at 44.1 kHz; in frames, because what it bounds is memory (about 40 MB).
+# 2 minutes at 44.1 kHz; in frames, because the limit is one of memory (about 40 MB).
 TUNING_FRAMES = 10_336
 
 # librosa.feature.chroma_cens smooths over 41 frames: a Hann window without its two zeros.
@@ -29,31 +30,35 @@ class StftChroma(FeatureAccumulator):
 
     def __init__(self, bank: spectral.FilterBank) -> None:
         super().__init__(bank)
-        self._tuning = spectral.TuningEstimator(bank)
-        self._frames = 0
-        self._waiting: list[np.ndarray] = []
+        self._tuning_estimator = spectral.TuningEstimator(bank)
+        self._n_frames = 0
+        self._pending: list[np.ndarray] = []
+        # The chroma filters at the clip's tuning, once it is known.
         self._filters: np.ndarray | None = None
 
     def add_frames(self, segment: Segment) -> None:
-        """Take the next segment."""
+        """Process the next segment."""
         if self._filters is not None:
             self.rows.add(spectral.chroma(segment.power, self._filters))
             return
-        self._tuning.add(segment.power)
-        self._waiting.append(segment.power.copy())
-        self._frames += len(segment.power)
-        if self._frames >= TUNING_FRAMES:
+        self._tuning_estimator.add(segment.power)
+        self._pending.append(segment.power.copy())
+        self._n_frames += len(segment.power)
+        if self._n_frames >= TUNING_FRAMES:
             self._flush_pending()
 
     def restart(self) -> None:
-        """Forget the rows, not the tuning: the group gets another reading."""
+        """Drop the rows, but not the tuning, and request another pass."""
         super().restart()
-        self._tuning, self._waiting, self._frames = spectral.TuningEstimator(self.bank), [], 0
+        self._tuning_estimator = spectral.TuningEstimator(self.bank)
+        self._pending = []
+        self._n_frames = 0
 
     def _flush_pending(self) -> None:
-        self._filters = spectral.chroma_filters(self.bank.sample_rate, self._tuning.estimate())
-        while self._waiting:
-            self.rows.add(spectral.chroma(self._waiting.pop(0), self._filters))
+        """Estimate the tuning and compute the chroma of the stored frames."""
+        self._filters = spectral.chroma_filters(self.bank.sample_rate, self._tuning_estimator.estimate())
+        while self._pending:
+            self.rows.add(spectral.chroma(self._pending.pop(0), self._filters))
 
     def result(self) -> FeatureMap:
         """Return the chroma."""
@@ -63,82 +68,95 @@ class StftChroma(FeatureAccumulator):
 
 
 class ConstantQHarmony(FeatureAccumulator):
-    """What is made of the constant-Q transform: two chromas, tonnetz (of chroma_cens, as in FMA's script) and key."""
+    """Features of the constant-Q transform: two chromas, tonnetz and key.
 
-    # A chroma, and for chroma_cens a quantised one in bytes.
+    Tonnetz is computed from chroma_cens, as in FMA's script.
+    """
+
+    # A chroma, and for chroma_cens a quantized one in bytes.
     width = N_CHROMA + N_CHROMA // 4
 
     def __init__(self, bank: spectral.FilterBank) -> None:
         super().__init__(bank)
-        self._tuning = spectral.TuningEstimator(bank)
-        self._settled: float | None = None
-        self._frames = 0
-        self._waiting: list[tuple[np.ndarray, bool]] = []
+        self._tuning_estimator = spectral.TuningEstimator(bank)
+        self._tuning: float | None = None
+        self._n_frames = 0
+        self._pending: list[tuple[np.ndarray, bool]] = []
         self._transform: ConstantQ | None = None
         self._sum = np.zeros(N_CHROMA)
-        self._quantised = FrameBuffer()
+        self._quantized = FrameBuffer()
 
     def add_samples(self, samples: np.ndarray, *, last: bool) -> None:
-        """Take the next samples."""
+        """Process the next samples."""
         if self._transform is not None:
-            self._keep(self._transform(samples, last=last))
+            self._add_chroma(self._transform(samples, last=last))
         else:
-            self._waiting.append((samples, last))
-            if self._settled is not None:
-                self._flush_pending()
+            self._pending.append((samples, last))
+            if self._tuning is not None:
+                self._transform_pending()
 
     def add_frames(self, segment: Segment) -> None:
-        """Take the next segment, for the tuning alone."""
-        if self._settled is None:
-            self._tuning.add(segment.magnitude)
-            self._frames += len(segment.magnitude)
-            if self._frames >= TUNING_FRAMES:
-                self._flush_pending()
+        """Process the next segment, for the tuning only."""
+        if self._tuning is None:
+            self._tuning_estimator.add(segment.magnitude)
+            self._n_frames += len(segment.magnitude)
+            if self._n_frames >= TUNING_FRAMES:
+                self._transform_pending()
 
-    def _flush_pending(self) -> None:
-        if self._settled is None:
-            self._settled = self._tuning.estimate()
-        self._transform = ConstantQ(self.bank.sample_rate, self._settled)
-        for samples, last in self._waiting:
-            self._keep(self._transform(samples, last=last))
-        self._waiting = []
+    def _transform_pending(self) -> None:
+        """Create the transform at the clip's tuning and process the stored samples."""
+        if self._tuning is None:
+            self._tuning = self._tuning_estimator.estimate()
+        self._transform = ConstantQ(self.bank.sample_rate, self._tuning)
+        for samples, last in self._pending:
+            self._add_chroma(self._transform(samples, last=last))
+        self._pending = []
 
-    def _keep(self, chroma: np.ndarray) -> None:
+    def _add_chroma(self, chroma: np.ndarray) -> None:
         self._sum += chroma.sum(axis=0)
-        self.rows.add(kernels.normalised(chroma, True))
-        self._quantised.add(kernels.cens_quantize(chroma))
+        self.rows.add(kernels.normalize_max(chroma))
+        self._quantized.add(kernels.cens_quantize(chroma))
 
     def restart(self) -> None:
-        """Forget the rows, not the tuning: the group gets another reading."""
+        """Drop the rows, but not the tuning, and request another pass."""
         super().restart()
-        self._tuning, self._frames = spectral.TuningEstimator(self.bank), 0
-        self._transform, self._waiting = None, []
-        self._sum, self._quantised = np.zeros(N_CHROMA), FrameBuffer()
+        self._tuning_estimator = spectral.TuningEstimator(self.bank)
+        self._n_frames = 0
+        self._transform = None
+        self._pending = []
+        self._sum = np.zeros(N_CHROMA)
+        self._quantized = FrameBuffer()
 
     def flush_pending(self) -> None:
-        """Turn what still waits for the tuning into rows."""
+        """Process the samples that still wait for the tuning."""
         if self._transform is None:
-            self._flush_pending()
+            self._transform_pending()
 
     def result(self) -> FeatureMap:
         """Return the chromas, tonnetz and key."""
         self.flush_pending()
-        found = {"chroma_cqt": summarize(self.rows.columns(N_CHROMA))}
-        index, strength = tonality.estimate_key(self._sum)  # what is loud counts
-        self.rows = FrameBuffer()  # hours of two chromas are never there at once
+        chroma_cqt = summarize(self.rows.columns(N_CHROMA))
+        key, strength = tonality.estimate_key(self._sum)  # of the plain sum: loud passages count more
+        self.rows = FrameBuffer()  # free the first chroma of hours of audio before the second one is computed
         cens, centroids = self._cens()
-        found["chroma_cens"] = summarize(cens.columns(N_CHROMA))
-        found["tonnetz"] = summarize(centroids.columns(6))
-        return {**found, "key": np.array([index]), "key_strength": np.array([strength])}
+        return {
+            "chroma_cqt": chroma_cqt,
+            "chroma_cens": summarize(cens.columns(N_CHROMA)),
+            "tonnetz": summarize(centroids.columns(6)),
+            "key": np.array([key]),
+            "key_strength": np.array([strength]),
+        }
 
     def _cens(self) -> tuple[FrameBuffer, FrameBuffer]:
-        """Return chroma_cens and its tonnetz, made in blocks that overlap by half the smoothing window."""
-        quantised, half = self._quantised.all(), len(_CENS_WINDOW) // 2
-        cens, centroids = FrameBuffer(), FrameBuffer()
-        for start in range(0, len(quantised), _CENS_FRAMES):
+        """Return chroma_cens and its tonnetz, in blocks that overlap by half the smoothing window."""
+        quantized = self._quantized.all()
+        half = len(_CENS_WINDOW) // 2
+        cens = FrameBuffer()
+        centroids = FrameBuffer()
+        for start in range(0, len(quantized), _CENS_FRAMES):
             before = min(half, start)
-            around = quantised[start - before : start + _CENS_FRAMES + half]
-            block = kernels.cens_smooth(around, _CENS_WINDOW)[before : before + _CENS_FRAMES]
+            overlapping = quantized[start - before : start + _CENS_FRAMES + half]
+            block = kernels.cens_smooth(overlapping, _CENS_WINDOW)[before : before + _CENS_FRAMES]
             cens.add(block)
             centroids.add(tonality.tonnetz(block))
         return cens, centroids

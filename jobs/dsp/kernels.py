@@ -1,8 +1,9 @@
-"""Compiled loops over frames, where numpy would make temporaries or read everything several times.
+"""Compiled loops over frames, where numpy would create temporaries or read everything several times.
 
-Conventions: frames are the first axis; a frame's spectrum stays in the first cache while all that is said of it is
-computed. Sums are in float64 in any order, which leaves results as exact as float32 can hold them. numba compiles each
-function at its first call and keeps the machine code on disk (`dsp.warm_up` does so once, at set-up).
+Conventions: frames are the first axis; all statistics of a frame are computed while its spectrum is in the
+first cache. Sums are in float64 in any order, which leaves results as exact as float32 can hold them. numba
+compiles each function at its first call and caches the machine code on disk (`features.warm_up` does so once,
+at set-up).
 """
 
 import numpy as np
@@ -10,10 +11,11 @@ from numba import njit
 
 TINY = float(np.finfo(np.float32).tiny)
 
-# Sums may be reordered and NaN is not looked for (signals are checked before): that is what makes them vectors.
+# Sums may be reordered and NaN is not checked for (signals are checked before): this allows vector
+# instructions.
 _compiled = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "nnan"})
 
-# Bins whose sum is taken at once while looking for the roll-off, and whose largest while looking for the largest.
+# Bins that are summed at once while the roll-off is searched, and compared at once while the maximum is.
 _STRIDE = 32
 
 # float32, as librosa compares: a fifth of a frame's sum is not more than 0.2.
@@ -22,7 +24,7 @@ _CENS_STEPS = np.array([0.4, 0.2, 0.1, 0.05], np.float32)
 
 @_compiled
 def frame_and_window(samples: np.ndarray, hop: int, window: np.ndarray, frames: np.ndarray) -> None:
-    """Fill the frames (count, samples), float64, `hop` apart, each times the window."""
+    """Fill frames (count, samples), float64, `hop` samples apart, each multiplied by the window."""
     for frame in range(len(frames)):
         for k in range(window.size):
             frames[frame, k] = samples[frame * hop + k] * window[k]
@@ -30,16 +32,21 @@ def frame_and_window(samples: np.ndarray, hop: int, window: np.ndarray, frames: 
 
 @_compiled
 def frame_statistics(
-    spectrum: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, said: np.ndarray
+    spectrum: np.ndarray, roll: float, magnitude: np.ndarray, power: np.ndarray, stats: np.ndarray
 ) -> None:
-    """Fill M, M^2 and what is said of each frame, from the complex spectrum (frames, bins).
+    """Fill M, M^2 and the statistics of each frame from its complex spectrum.
 
-    said: (frames, 4), out: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and roll-off (the first
-    bin up to which `roll` of the sum of M lies) in bins.
+    Args:
+        spectrum: (frames, bins).
+        roll: fraction of the sum of M that lies at or below the roll-off.
+        magnitude: (frames, bins), output: M.
+        power: (frames, bins), output: M^2.
+        stats: (frames, 4), output: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and
+            roll-off in bins.
     """
     for frame in range(len(spectrum)):
         _magnitudes(spectrum[frame], magnitude[frame], power[frame])
-        _moments(magnitude[frame], power[frame], roll, said[frame])
+        _spectral_moments(magnitude[frame], power[frame], roll, stats[frame])
 
 
 @_compiled
@@ -50,8 +57,8 @@ def _magnitudes(spectrum: np.ndarray, magnitude: np.ndarray, power: np.ndarray) 
 
 
 @_compiled
-def _moments(magnitude: np.ndarray, power: np.ndarray, roll: float, said: np.ndarray) -> None:
-    # float64 all through: the bandwidth is the root of E[b^2] - E[b]^2.
+def _spectral_moments(magnitude: np.ndarray, power: np.ndarray, roll: float, stats: np.ndarray) -> None:
+    # float64 throughout: the bandwidth is the root of E[b^2] - E[b]^2.
     total = first = second = energy = 0.0
     for k in range(magnitude.size):
         m, b = np.float64(magnitude[k]), np.float64(k)
@@ -60,25 +67,25 @@ def _moments(magnitude: np.ndarray, power: np.ndarray, roll: float, said: np.nda
         second += b * b * m
         energy += np.float64(power[k])
     centroid = first / max(total, TINY)
-    said[0] = 2 * energy - power[0] - power[-1]
-    said[1] = centroid
-    said[2] = np.sqrt(max(second / max(total, TINY) - centroid * centroid, 0.0))
-    said[3] = _rolloff(magnitude, roll * total)
+    stats[0] = 2 * energy - power[0] - power[-1]
+    stats[1] = centroid
+    stats[2] = np.sqrt(max(second / max(total, TINY) - centroid * centroid, 0.0))
+    stats[3] = _rolloff(magnitude, roll * total)
 
 
 @_compiled
-def _rolloff(magnitude: np.ndarray, wanted: float) -> int:
+def _rolloff(magnitude: np.ndarray, target: float) -> int:
     below, k = 0.0, 0
     while k + _STRIDE <= magnitude.size:
         part = 0.0
         for j in range(k, k + _STRIDE):
             part += np.float64(magnitude[j])
-        if below + part >= wanted:
+        if below + part >= target:
             break
         below, k = below + part, k + _STRIDE
     while k < magnitude.size - 1:
         below += np.float64(magnitude[k])
-        if below >= wanted:
+        if below >= target:
             break
         k += 1
     return k
@@ -86,9 +93,16 @@ def _rolloff(magnitude: np.ndarray, wanted: float) -> int:
 
 @_compiled
 def piptrack(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bin (with its fraction) and the level of each frame's maxima, by a parabola through three bins.
+    """Return the fractional bins and the levels of all frames' maxima, by a parabola through three bins.
 
-    levels: (frames, bins), M or M^2. A maximum lies in first <= bin < end, above `threshold` of its frame's largest.
+    Args:
+        levels: (frames, bins), M or M^2.
+        first: first bin that may be a maximum.
+        end: bin after the last one that may be.
+        threshold: fraction of the frame's largest level that a maximum must exceed.
+
+    Returns:
+        bins (n,) and levels (n,), float32, of the maxima of all frames.
     """
     bins, heights = np.empty(levels.size // 2 + 1, np.float32), np.empty(levels.size // 2 + 1, np.float32)
     count = 0
@@ -107,7 +121,7 @@ def piptrack(levels: np.ndarray, first: int, end: int, threshold: float) -> tupl
 
 @_compiled
 def _largest(values: np.ndarray) -> float:
-    # In lanes: the largest of one running value is waited for at every step.
+    # In parallel lanes, because every step of a single running maximum waits for the step before.
     lanes = np.zeros(_STRIDE, np.float32)
     whole = values.size // _STRIDE * _STRIDE
     for start in range(0, whole, _STRIDE):
@@ -123,8 +137,10 @@ def _largest(values: np.ndarray) -> float:
 def fold_octaves(response: np.ndarray, first: int, chroma: np.ndarray) -> None:
     """Add the magnitudes of a constant-Q response to the pitch classes.
 
-    response: (frames, 2 n), n real parts, then n imaginary ones; its bins are the n from number `first`, bin 0 is a C.
-    chroma: (frames, 12), in and out.
+    Args:
+        response: (frames, 2 n), n real parts, then n imaginary parts.
+        first: number of the response's first bin; bin 0 is a C.
+        chroma: (frames, 12), added to in place.
     """
     count = response.shape[1] // 2
     for frame in range(len(response)):
@@ -134,45 +150,65 @@ def fold_octaves(response: np.ndarray, first: int, chroma: np.ndarray) -> None:
 
 
 @_compiled
-def normalised(chroma: np.ndarray, largest: bool) -> np.ndarray:
-    """Return each frame of a chroma (frames, 12) divided by its largest value, or by its sum; silence stays 0."""
+def normalize_max(chroma: np.ndarray) -> np.ndarray:
+    """Return each frame of a chroma (frames, 12) divided by its largest value; a silent frame stays 0."""
     result = np.empty_like(chroma)
     for frame in range(len(chroma)):
-        length = 0.0
+        largest = 0.0
         for value in chroma[frame]:
-            length = max(length, float(value)) if largest else length + abs(float(value))
-        if length < TINY:
-            length = 1.0
+            largest = max(largest, float(value))
+        if largest < TINY:
+            largest = 1.0
         for k in range(chroma.shape[1]):
-            result[frame, k] = chroma[frame, k] / length
+            result[frame, k] = chroma[frame, k] / largest
+    return result
+
+
+@_compiled
+def normalize_sum(chroma: np.ndarray) -> np.ndarray:
+    """Return each frame of a chroma (frames, 12) divided by its sum of magnitudes; a silent frame stays 0."""
+    result = np.empty_like(chroma)
+    for frame in range(len(chroma)):
+        total = 0.0
+        for value in chroma[frame]:
+            total += abs(float(value))
+        if total < TINY:
+            total = 1.0
+        for k in range(chroma.shape[1]):
+            result[frame, k] = chroma[frame, k] / total
     return result
 
 
 @_compiled
 def cens_quantize(chroma: np.ndarray) -> np.ndarray:
-    """Return how many of 0.4, 0.2, 0.1, 0.05 of its frame's sum a chroma (frames, 12) exceeds, uint8."""
-    shares = normalised(chroma, False)
-    result = np.zeros(shares.shape, np.uint8)
-    for frame in range(len(shares)):
-        for k in range(shares.shape[1]):
+    """Return a chroma (frames, 12) quantized to 0..4, uint8.
+
+    The value is how many of 0.4, 0.2, 0.1, 0.05 the pitch class's fraction of the frame's sum exceeds.
+    """
+    fractions = normalize_sum(chroma)
+    result = np.zeros(fractions.shape, np.uint8)
+    for frame in range(len(fractions)):
+        for k in range(fractions.shape[1]):
             for step in _CENS_STEPS:
-                result[frame, k] += shares[frame, k] > step
+                result[frame, k] += fractions[frame, k] > step
     return result
 
 
 @_compiled
 def cens_smooth(chroma: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Return a quantised chroma (frames, 12) smoothed over time, each frame divided by its length, float32.
+    """Return a quantized chroma (frames, 12) smoothed over time, each frame divided by its Euclidean norm,
+    float32.
 
     The window has an odd length; beyond both ends the chroma is 0.
     """
     frames, classes = chroma.shape
-    result, half = np.empty((frames, classes), np.float32), window.size // 2
+    half = window.size // 2
+    result = np.empty((frames, classes), np.float32)
     for frame in range(frames):
         smooth = np.zeros(classes)
-        for other in range(max(frame - half, 0), min(frame + half + 1, frames)):
+        for neighbour in range(max(frame - half, 0), min(frame + half + 1, frames)):
             for k in range(classes):
-                smooth[k] += window[other - frame + half] * chroma[other, k]
+                smooth[k] += window[neighbour - frame + half] * chroma[neighbour, k]
         length = np.sqrt((smooth * smooth).sum())
         for k in range(classes):
             result[frame, k] = smooth[k] / length if length >= TINY else smooth[k]

@@ -1,8 +1,8 @@
-"""What chroma says of harmony: tonnetz and key. Pitch classes are the last axis, C first."""
+"""Tonnetz and key of a chroma. Pitch classes are the last axis, C first."""
 
 import numpy as np
 
-# Krumhansl & Kessler (1982): how well each pitch class fits a key, the tonic first.
+# Krumhansl & Kessler (1982): rating of how well each pitch class fits a key, from the tonic up.
 KRUMHANSL_MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
 KRUMHANSL_MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 _NOTES = ("C", "C sharp", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
@@ -19,7 +19,7 @@ _CIRCLES = _RADII[:, np.newaxis] * np.cos(np.pi * (np.outer(_STEPS, np.arange(12
 
 
 def tonnetz(chroma: np.ndarray) -> np.ndarray:
-    """Return the tonal centroids, (frames, 6), of a chroma (frames, 12), as librosa.feature.tonnetz."""
+    """Return the tonal centroids (frames, 6) of a chroma (frames, 12), as librosa.feature.tonnetz does."""
     total = chroma.sum(axis=1, keepdims=True)
     centroids = chroma @ _CIRCLES.T.astype(np.float32)
     centroids /= np.where(total > 0, total, 1)
@@ -29,10 +29,10 @@ def tonnetz(chroma: np.ndarray) -> np.ndarray:
 def estimate_key(chroma: np.ndarray) -> tuple[int, float]:
     """Return the index into KEYS of the best key for a chroma (12,), and its strength.
 
-    The strength is the correlation with the key's profile (Krumhansl & Schmuckler), -1 to 1; 0 where all pitch classes
-    are as strong as one another.
+    The strength is the correlation with the key's profile (Krumhansl & Schmuckler), -1 to 1; 0 if all pitch
+    classes are equally strong.
     """
     if np.ptp(chroma) <= 1e-6 * np.abs(chroma).max():
         return 0, 0.0
-    fits = np.corrcoef(np.vstack([chroma, _PROFILES]))[0, 1:]
-    return int(fits.argmax()), float(fits.max())
+    correlations = np.corrcoef(np.vstack([chroma, _PROFILES]))[0, 1:]
+    return int(correlations.argmax()), float(correlations.max())

@@ -134,7 +134,8 @@ class ResumableDownload:
         if failures == MAX_ATTEMPTS:
             raise StepError(
                 f"{self.url}: expected the rest after {file_size(self.part):,} bytes, found in "
-                f"{MAX_ATTEMPTS} attempts: {escape_control_chars(str(error))[:200]}; re-run the same command to resume"
+                f"{MAX_ATTEMPTS} attempts: {escape_control_chars(str(error))[:200]}; "
+                "re-run the same command to resume"
             ) from error
         log.warning("%s: interrupted after %d bytes, resuming", self.url, file_size(self.part))
         time.sleep(RETRY_PAUSE_S * 2**failures)

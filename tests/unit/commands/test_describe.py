@@ -1,4 +1,4 @@
-"""`segue describe`: the table, JSON and picture of one file, and what it refuses."""
+"""`segue describe`: the table, JSON and plot of one file, and unusable input."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_table_names_every_feature(song: Path, capsys: pytest.CaptureFixture) -> None:
+def test_table_has_a_row_per_coefficient(song: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["describe", str(song)]) == 0
     printed = capsys.readouterr().out
     assert "a [song] $1.wav" in printed.replace("\n", "")
@@ -36,45 +36,45 @@ def test_the_table_names_every_feature(song: Path, capsys: pytest.CaptureFixture
     assert all(len(row) <= 80 and "…" not in row for row in rows)
 
 
-def test_json_holds_what_extract_stores(song: Path, capsys: pytest.CaptureFixture) -> None:
+def test_json_has_the_values_that_extract_stores(song: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["describe", str(song), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["duration_s"], found["sample_rate"]) == (4.0, 22_050)
-    flat = [v for feature in found["features"].values() for numbers in feature.values() for v in numbers]
-    flat += [v for numbers in found["descriptors"].values() for v in numbers]
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["duration_s"], printed["sample_rate"]) == (4.0, 22_050)
+    flat = [v for feature in printed["features"].values() for numbers in feature.values() for v in numbers]
+    flat += [v for numbers in printed["descriptors"].values() for v in numbers]
     values, _, _ = extract.extract_file_features(str(song))
     assert len(flat) == len(FEATURE_COLUMNS)
     np.testing.assert_allclose(flat, values, rtol=1e-6)
 
 
-def test_a_picture(song: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    out = tmp_path / "looks.png"
-    assert main(["describe", str(song), "--picture", str(out)]) == 0
+def test_plot_is_written_and_replaced(song: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    out = tmp_path / "plot.png"
+    assert main(["describe", str(song), "--plot", str(out)]) == 0
     assert str(out) in capsys.readouterr().out
     pixels = matplotlib.image.imread(out)
     assert pixels.shape[:2] == (1_080, 1_440)
     assert pixels.std() > 0.1
-    # Drawn again over itself, and nothing is left beside it.
-    assert main(["describe", str(song), "--picture", str(out)]) == 0
+    # A second run replaces the file and leaves no temporary one.
+    assert main(["describe", str(song), "--plot", str(out)]) == 0
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_what_the_picture_shows(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = {}
+def test_plot_shows_pooled_frames(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plotted = {}
 
-    def paint(seen: dict, descriptors: dict, **_: object) -> object:
-        shown.update(seen)
+    def record_frames(frames: dict, descriptors: dict, **_: object) -> object:
+        plotted.update(frames)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(describe_plot, "plot", paint)
+    monkeypatch.setattr(describe_plot, "plot", record_frames)
     monkeypatch.setattr(describe_plot, "MAX_COLUMNS", 50)
-    assert main(["describe", str(song), "--picture", str(song.with_name("x.png"))]) == 130
-    assert shown["mel"].shape == (128, 50)
-    assert shown["chroma"].shape == (12, 50)
+    assert main(["describe", str(song), "--plot", str(song.with_name("x.png"))]) == 130
+    assert plotted["mel"].shape == (128, 50)
+    assert plotted["chroma"].shape == (12, 50)
     # The first second is an A, the second one an E.
-    assert shown["chroma"][:, 3].argmax() == 9
-    assert shown["chroma"][:, 18].argmax() == 4
-    assert len(shown["strength"]) == 1 + 4 * 22_050 // 512
+    assert plotted["chroma"][:, 3].argmax() == 9
+    assert plotted["chroma"][:, 18].argmax() == 4
+    assert len(plotted["strength"]) == 1 + 4 * 22_050 // 512
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_what_the_picture_shows(song: Path, monkeypatch: pytest.MonkeyPatch) -> 
     [
         (["nowhere.mp3"], "expected an audio file, found nothing at .*nowhere.mp3"),
         (["text.mp3"], "text.mp3: expected audio"),
-        (["song.wav", "--picture", "song.wav"], r"expected a name that ends in .png, .svg, .pdf"),
-        (["song.wav", "--picture", "link.png"], "the audio itself"),
-        (["song.wav", "--picture", "none/a.png"], "expected a folder that exists"),
+        (["song.wav", "--plot", "song.wav"], r"expected a name that ends in .png, .svg, .pdf"),
+        (["song.wav", "--plot", "link.png"], "the audio itself"),
+        (["song.wav", "--plot", "none/a.png"], "expected an existing folder"),
     ],
 )
-def test_what_is_refused(
+def test_unusable_input_is_refused(
     song: Path,
     tmp_path: Path,
     arguments: list[str],
@@ -107,13 +107,13 @@ def test_what_is_refused(
     assert (tmp_path / "song.wav").read_bytes() == content
 
 
-def test_it_knows_no_lake(song: Path, capsys: pytest.CaptureFixture) -> None:
+def test_describe_takes_no_lake(song: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["describe", str(song), "--lake", "x"])
     assert "unrecognized arguments" in capsys.readouterr().err
 
 
-def test_pooling_averages() -> None:
+def test_average_pool_averages_columns() -> None:
     rows = np.arange(20, dtype=np.float32).reshape(2, 10)
     np.testing.assert_allclose(describe_plot.average_pool(rows, 5), rows.reshape(2, 5, 2).mean(axis=2))
     np.testing.assert_array_equal(describe_plot.average_pool(rows, 100), rows)

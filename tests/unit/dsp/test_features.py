@@ -38,7 +38,7 @@ def in_blocks(signal: np.ndarray, size: int) -> Callable[[], Iterator[np.ndarray
     return lambda: (signal[start : start + size] for start in range(0, len(signal), size))
 
 
-def analyse(signal: np.ndarray, rate: int = RATE) -> dict[str, float]:
+def extract(signal: np.ndarray, rate: int = RATE) -> dict[str, float]:
     values = features.extract_features(lambda: iter([signal]), sample_rate=rate)
     assert values.shape == (920,)
     assert values.dtype == np.float32
@@ -66,35 +66,35 @@ def test_columns_are_fmas_and_more() -> None:
     assert len(FEATURE_COLUMNS) == len(set(FEATURE_COLUMNS)) == 920
 
 
-def test_a_tone() -> None:
-    found = analyse(tone(440))
+def test_pure_tone_has_known_spectral_features() -> None:
+    result = extract(tone(440))
     bin_hz = RATE / 2048
-    assert found["spectral_centroid_median_01"] == pytest.approx(440, abs=0.5)
-    assert found["spectral_rolloff_median_01"] == pytest.approx(440, abs=1.5 * bin_hz)
+    assert result["spectral_centroid_median_01"] == pytest.approx(440, abs=0.5)
+    assert result["spectral_rolloff_median_01"] == pytest.approx(440, abs=1.5 * bin_hz)
     # The main lobe of the Hann window is four bins wide.
-    assert 0 < found["spectral_bandwidth_median_01"] < 2 * bin_hz
-    assert found["zcr_median_01"] == pytest.approx(2 * 440 / RATE, abs=1 / 2048)
+    assert 0 < result["spectral_bandwidth_median_01"] < 2 * bin_hz
+    assert result["zcr_median_01"] == pytest.approx(2 * 440 / RATE, abs=1 / 2048)
     # Root of the mean square, 0.5 / sqrt(2), times that of the Hann window, sqrt(3 / 8).
-    assert found["rmse_median_01"] == pytest.approx(0.5 / np.sqrt(2) * np.sqrt(3 / 8), rel=1e-3)
-    chroma = numbers(found, "chroma_stft_mean")
+    assert result["rmse_median_01"] == pytest.approx(0.5 / np.sqrt(2) * np.sqrt(3 / 8), rel=1e-3)
+    chroma = numbers(result, "chroma_stft_mean")
     assert chroma.argmax() == 9  # A, counted from C
     assert chroma[9] == pytest.approx(1)
 
 
-def test_the_bandwidth_of_a_high_tone() -> None:
-    # E[f^2] - E[f]^2 would lose it in float32.
+def test_bandwidth_of_a_high_tone_is_precise() -> None:
+    # In float32 the difference E[f^2] - E[f]^2 would be rounding.
     signal = tone(1_000 * RATE / 2048)
     reference = np.median(librosa.feature.spectral_bandwidth(y=signal, sr=RATE))
-    assert analyse(signal)["spectral_bandwidth_median_01"] == pytest.approx(reference, rel=1e-5)
+    assert extract(signal)["spectral_bandwidth_median_01"] == pytest.approx(reference, rel=1e-5)
 
 
 @pytest.mark.parametrize("cents", [-40, -20, 0, 30])
 def test_chroma_follows_the_tuning(cents: int) -> None:
-    # Scales are as sharp in any tuning: C major, a given number of cents off.
+    # The C major scale, a given number of cents off: its chroma is as sharp in any tuning.
     notes = [60, 62, 64, 65, 67, 69, 71, 72]
     signal = np.concatenate([tone(440 * 2 ** ((note - 69 + cents / 100) / 12), 0.5) for note in notes])
-    assert analyse(signal)["chroma_stft_max_01"] == pytest.approx(1)
-    scale = numbers(analyse(signal), "chroma_stft_mean")
+    assert extract(signal)["chroma_stft_max_01"] == pytest.approx(1)
+    scale = numbers(extract(signal), "chroma_stft_mean")
     in_tune = [0, 2, 4, 5, 7, 9, 11]
     assert scale[in_tune].min() > np.delete(scale, in_tune).max()
     power = np.abs(librosa.stft(signal)) ** 2
@@ -104,61 +104,64 @@ def test_chroma_follows_the_tuning(cents: int) -> None:
     assert tuning == pytest.approx(librosa.estimate_tuning(S=power, sr=RATE))
 
 
-def test_white_noise() -> None:
-    found = analyse(noise(10))
-    assert found["spectral_centroid_mean_01"] == pytest.approx(RATE / 4, rel=0.01)
+def test_white_noise_has_known_spectral_features() -> None:
+    result = extract(noise(10))
+    assert result["spectral_centroid_mean_01"] == pytest.approx(RATE / 4, rel=0.01)
     # A uniform distribution over 0..RATE / 2.
-    assert found["spectral_bandwidth_mean_01"] == pytest.approx(RATE / 2 / np.sqrt(12), rel=0.01)
-    assert found["spectral_rolloff_mean_01"] == pytest.approx(0.85 * RATE / 2, rel=0.01)
-    assert found["zcr_mean_01"] == pytest.approx(0.5, abs=0.01)
-    assert found["rmse_median_01"] == pytest.approx(0.1 * np.sqrt(3 / 8), rel=0.02)
+    assert result["spectral_bandwidth_mean_01"] == pytest.approx(RATE / 2 / np.sqrt(12), rel=0.01)
+    assert result["spectral_rolloff_mean_01"] == pytest.approx(0.85 * RATE / 2, rel=0.01)
+    assert result["zcr_mean_01"] == pytest.approx(0.5, abs=0.01)
+    assert result["rmse_median_01"] == pytest.approx(0.1 * np.sqrt(3 / 8), rel=0.02)
     # Half of the first and of the last frame is padding.
-    assert found["zcr_min_01"] == pytest.approx(0.25, abs=0.03)
+    assert result["zcr_min_01"] == pytest.approx(0.25, abs=0.03)
 
 
-def test_a_square_wave_crosses_zero_twice_a_period() -> None:
+def test_square_wave_crosses_zero_twice_per_period() -> None:
     # Periods of 64 samples divide a frame: 63 or 64 crossings fall into 2,048 samples, padding has none.
     signal = np.tile(np.repeat([0.5, -0.5], 32), 1_000).astype(np.float32)
-    found = analyse(signal)
-    assert found["zcr_median_01"] in (63 / 2048, 64 / 2048)
-    assert found["zcr_max_01"] <= 64 / 2048
-    assert found["zcr_min_01"] == pytest.approx(31 / 2048, abs=1 / 2048)
+    result = extract(signal)
+    assert result["zcr_median_01"] in (63 / 2048, 64 / 2048)
+    assert result["zcr_max_01"] <= 64 / 2048
+    assert result["zcr_min_01"] == pytest.approx(31 / 2048, abs=1 / 2048)
     reference = librosa.feature.zero_crossing_rate(signal)
-    assert found["zcr_mean_01"] == pytest.approx(reference.mean())
+    assert result["zcr_mean_01"] == pytest.approx(reference.mean())
 
 
-def test_a_signal_that_starts_below_zero_does_not_cross_into_the_padding() -> None:
+def test_padding_of_a_negative_signal_is_no_zero_crossing() -> None:
     # RATE // 2 + 300 samples: the padding at the end lies inside a frame, too.
-    found = analyse(np.full(RATE // 2 + 300, -0.25, np.float32))
-    assert numbers(found, "zcr_max") == 0
+    result = extract(np.full(RATE // 2 + 300, -0.25, np.float32))
+    assert numbers(result, "zcr_max") == 0
 
 
-def test_samples_about_zero_do_not_cross_it() -> None:
-    found = analyse(np.tile(np.array([0.5, 0, 0.5, -1e-11], np.float32), RATE))
-    assert numbers(found, "zcr_max") == 0
+def test_tiny_samples_are_no_zero_crossings() -> None:
+    result = extract(np.tile(np.array([0.5, 0, 0.5, -1e-11], np.float32), RATE))
+    assert numbers(result, "zcr_max") == 0
 
 
-def test_a_constant_has_no_shape() -> None:
-    found = analyse(np.full(RATE, 0.5, np.float32))
-    assert found["zcr_skew_01"] == found["zcr_kurtosis_01"] == 0
-    assert found["spectral_rolloff_median_01"] <= RATE / 2048
+def test_constant_signal_has_no_skew_or_kurtosis() -> None:
+    result = extract(np.full(RATE, 0.5, np.float32))
+    assert result["zcr_skew_01"] == result["zcr_kurtosis_01"] == 0
+    assert result["spectral_rolloff_median_01"] <= RATE / 2048
 
 
-def test_a_click_in_silence() -> None:
+def test_click_in_silence_has_a_flat_spectrum() -> None:
     signal = np.zeros(10 * RATE, np.float32)
     signal[5 * RATE] = 1
-    found = analyse(signal)
-    # Its spectrum is flat, and only four frames hold it.
-    assert found["spectral_centroid_max_01"] == pytest.approx(RATE / 4, rel=1e-3)
+    result = extract(signal)
+    # Only four frames contain the click.
+    assert result["spectral_centroid_max_01"] == pytest.approx(RATE / 4, rel=1e-3)
     assert (
-        found["spectral_centroid_median_01"] == found["rmse_median_01"] == found["chroma_stft_median_01"] == 0
+        result["spectral_centroid_median_01"]
+        == result["rmse_median_01"]
+        == result["chroma_stft_median_01"]
+        == 0
     )
 
 
 @pytest.mark.filterwarnings("error")
-def test_sound_near_silence() -> None:
-    analyse(1e-4 * noise())
-    analyse(np.where(np.arange(RATE) == 7, 1e-30, 0).astype(np.float32))
+def test_nearly_silent_signal_gives_no_warning() -> None:
+    extract(1e-4 * noise())
+    extract(np.where(np.arange(RATE) == 7, 1e-30, 0).astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -172,42 +175,42 @@ def test_sound_near_silence() -> None:
         (1e20 * noise(), "finite samples of about -1 to 1, found"),
     ],
 )
-def test_what_is_refused(signal: np.ndarray, message: str) -> None:
+def test_unusable_signal_is_refused(signal: np.ndarray, message: str) -> None:
     with pytest.raises(features.SignalError, match=message) as refusal:
         features.extract_features(in_blocks(signal, 5_000), sample_rate=RATE)
     assert "\n" not in str(refusal.value)
 
 
-def test_half_a_second_is_enough() -> None:
-    analyse(noise(0.5))
+def test_half_a_second_is_accepted() -> None:
+    extract(noise(0.5))
 
 
 @pytest.mark.parametrize("rate", [0, -44_100, 3_999, 400_001])
-def test_sample_rates_out_of_range(rate: int) -> None:
+def test_sample_rate_out_of_range_is_refused(rate: int) -> None:
     with pytest.raises(features.SignalError, match=f"4000 to 400000 Hz, found {rate}"):
         features.extract_features(lambda: iter([noise()]), sample_rate=rate)
 
 
 @pytest.mark.parametrize("rate", [4_000, 8_000, 12_800, 96_000, 192_000, 400_000])
-def test_unusual_sample_rates(rate: int) -> None:
+def test_unusual_sample_rates_give_sound_features(rate: int) -> None:
     # 1,100 Hz is a C sharp (33 cents flat).
     signal = tone(1_100, 1, rate) + 0.01 * noise(1, rate)
-    found = analyse(signal, rate)
-    assert found["zcr_median_01"] == pytest.approx(2 * 1_100 / rate, rel=0.3)
-    assert numbers(found, "chroma_stft_mean").argmax() == 1
-    # A band is there where it starts below half the sample rate; librosa knows no others.
-    there = 1 + sum(200 * 2**octave < rate / 2 for octave in range(6))
-    reference = librosa.feature.spectral_contrast(y=signal, sr=rate, n_bands=there - 1)
+    result = extract(signal, rate)
+    assert result["zcr_median_01"] == pytest.approx(2 * 1_100 / rate, rel=0.3)
+    assert numbers(result, "chroma_stft_mean").argmax() == 1
+    # A band exists if it starts below half the sample rate; librosa has no others.
+    n_bands = 1 + sum(200 * 2**octave < rate / 2 for octave in range(6))
+    reference = librosa.feature.spectral_contrast(y=signal, sr=rate, n_bands=n_bands - 1)
     np.testing.assert_allclose(
-        numbers(found, "spectral_contrast_mean")[:there], reference.mean(axis=1), rtol=1e-4
+        numbers(result, "spectral_contrast_mean")[:n_bands], reference.mean(axis=1), rtol=1e-4
     )
-    assert (numbers(found, "spectral_contrast_max")[there:] == 0).all()
-    assert (numbers(found, "spectral_contrast_std")[there:] == 0).all()
+    assert (numbers(result, "spectral_contrast_max")[n_bands:] == 0).all()
+    assert (numbers(result, "spectral_contrast_std")[n_bands:] == 0).all()
 
 
 @pytest.mark.parametrize("size", [37, 511, 512, 100_003])
-def test_block_sizes_change_nothing(size: int) -> None:
-    # More than one segment, and a last one that is cut off inside a hop.
+def test_block_size_does_not_change_features(size: int) -> None:
+    # More than one segment, the last of which ends inside a hop.
     signal = noise(1.5, 48_000)
     assert len(signal) > (features.SEGMENT_FRAMES + 3) * features.HOP_LENGTH
     whole = features.extract_features(in_blocks(signal, len(signal)), sample_rate=48_000)
@@ -215,7 +218,7 @@ def test_block_sizes_change_nothing(size: int) -> None:
     np.testing.assert_array_equal(pieces, whole)
 
 
-def test_empty_blocks_change_nothing() -> None:
+def test_empty_blocks_do_not_change_features() -> None:
     signal = noise()
     empty = signal[:0]
     blocks = [empty, signal[:9_999], empty, signal[9_999:], empty]
@@ -225,75 +228,75 @@ def test_empty_blocks_change_nothing() -> None:
 
 @pytest.fixture
 def sweep() -> np.ndarray:
-    # Loud at the end, so that decibels cut at the loudest so far would be other ones.
+    # Loudest at the end, so that decibels cut at the maximum so far would differ.
     time = np.arange(8 * RATE) / RATE
     swept = np.sin(2 * np.pi * (100 + 300 * time) * time) * np.logspace(-5, 0, time.size)
     return swept.astype(np.float32)
 
 
-def test_a_long_signal_is_read_twice_and_gives_the_same(
+def test_long_signal_is_read_twice_with_equal_features(
     sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readings = 0
+    n_passes = 0
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal readings
-        readings += 1
+        nonlocal n_passes
+        n_passes += 1
         return in_blocks(sweep, 10_000)()
 
     short = features.extract_features(blocks, sample_rate=RATE)
-    assert readings == 1
+    assert n_passes == 1
     monkeypatch.setattr(timbre, "LONG_FRAMES", 1 + len(sweep) // features.HOP_LENGTH)
     features.extract_features(blocks, sample_rate=RATE)
-    assert readings == 2
+    assert n_passes == 2
     monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
     long = features.extract_features(blocks, sample_rate=RATE)
-    assert readings == 4
+    assert n_passes == 4
     np.testing.assert_array_equal(long, short)
 
 
-def test_a_long_signal_that_cannot_be_read_twice(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_signal_of_another_length_is_refused(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
-    readings = iter([sweep, sweep[: 3 * RATE]])
+    passes = iter([sweep, sweep[: 3 * RATE]])
     with pytest.raises(
-        features.SignalError, match="expected 345 frames in the second reading as in the first, found 130"
+        features.SignalError, match="expected 345 frames in the second pass as in the first, found 130"
     ):
-        features.extract_features(lambda: iter([next(readings)]), sample_rate=RATE)
+        features.extract_features(lambda: iter([next(passes)]), sample_rate=RATE)
 
 
-@pytest.mark.parametrize("kept", [1, 12_000, 17_000])
-def test_rows_that_do_not_fit_together_are_gathered_in_further_readings(
-    sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch, kept: int
+@pytest.mark.parametrize("max_values", [1, 12_000, 17_000])
+def test_memory_limit_adds_passes_with_equal_features(
+    sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch, max_values: int
 ) -> None:
-    readings = 0
+    n_passes = 0
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal readings
-        readings += 1
+        nonlocal n_passes
+        n_passes += 1
         return in_blocks(sweep, 10_000)()
 
     whole = features.extract_features(blocks, sample_rate=RATE)
     monkeypatch.setattr(timbre, "LONG_FRAMES", 200)
     monkeypatch.setattr(harmony, "TUNING_FRAMES", 10_000)
-    monkeypatch.setattr(features, "MAX_BUFFERED_VALUES", kept)
+    monkeypatch.setattr(features, "MAX_BUFFERED_VALUES", max_values)
     pieces = features.extract_features(blocks, sample_rate=RATE)
-    # One for the loudest, then group by group; 345 frames of 19, 12 and 15 values.
-    assert readings == 1 + {1: 5, 12_000: 3, 17_000: 2}[kept]
+    # One pass for the maximum, then one per group that does not fit; 345 frames of 19, 12 and 15 values.
+    assert n_passes == 1 + {1: 5, 12_000: 3, 17_000: 2}[max_values]
     np.testing.assert_array_equal(pieces, whole)
 
 
-def test_the_slope_of_mfcc_is_librosas() -> None:
+def test_mfcc_slope_is_librosas() -> None:
     signal = noise(3)
     mfcc = librosa.feature.mfcc(y=signal, sr=RATE, n_mfcc=20)
     slope = librosa.feature.delta(mfcc, mode="nearest")
-    found = analyse(signal)
-    np.testing.assert_allclose(numbers(found, "mfcc_delta_std"), slope.std(axis=1), rtol=1e-4)
-    np.testing.assert_allclose(numbers(found, "mfcc_delta_max"), slope.max(axis=1), rtol=1e-4)
+    result = extract(signal)
+    np.testing.assert_allclose(numbers(result, "mfcc_delta_std"), slope.std(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(numbers(result, "mfcc_delta_max"), slope.max(axis=1), rtol=1e-4)
     covariance = np.cov(mfcc, bias=True)[np.triu_indices(20)]
-    np.testing.assert_allclose(numbers(found, "mfcc_covariance"), covariance, atol=1e-4 * covariance.max())
+    np.testing.assert_allclose(numbers(result, "mfcc_covariance"), covariance, atol=1e-4 * covariance.max())
 
 
-def test_the_tuning_is_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tuning_of_a_long_signal_is_that_of_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
     tunings = []
     make_filters = spectral.chroma_filters
 
@@ -302,11 +305,11 @@ def test_the_tuning_is_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) ->
         return make_filters(sample_rate, tuning)
 
     monkeypatch.setattr(spectral, "chroma_filters", chroma_filters)
-    # Louder and longer at the end: as a whole it is 40 cents sharp.
+    # The second part is louder and longer: the whole signal is 40 cents sharp.
     signal = np.concatenate([tone(440, 8), 2 * tone(440 * 2 ** (0.4 / 12), 16)])
-    analyse(signal)
+    extract(signal)
     monkeypatch.setattr(harmony, "TUNING_FRAMES", 2 * features.SEGMENT_FRAMES)
-    analyse(signal)
+    extract(signal)
     assert tunings == pytest.approx([0.4, 0], abs=0.05)
 
 
@@ -317,7 +320,7 @@ def test_warm_up_fills_the_caches() -> None:
     assert spectral.filter_bank.cache_info().currsize == spectral.chroma_filters.cache_info().currsize == 1
 
 
-def test_chroma_cens_in_blocks(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chroma_cens_does_not_depend_on_blocks(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = features.extract_features(lambda: iter([sweep]), sample_rate=RATE)
     monkeypatch.setattr(harmony, "_CENS_FRAMES", 30)
     np.testing.assert_allclose(
@@ -325,7 +328,7 @@ def test_chroma_cens_in_blocks(sweep: np.ndarray, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_warm_up_compiles_all_there_is_to_compile() -> None:
+def test_warm_up_compiles_every_kernel() -> None:
     features.warm_up()
     compiled = {name: loop for name, loop in vars(kernels).items() if hasattr(loop, "signatures")}
     before = {name: len(loop.signatures) for name, loop in compiled.items()}
@@ -343,8 +346,8 @@ def real_clip(name: str) -> tuple[np.ndarray, int]:
         return file.read(30 * file.samplerate, dtype="float32", always_2d=True).mean(axis=1), file.samplerate
 
 
-def oracle(y: np.ndarray, sr: int) -> np.ndarray:
-    """Plain librosa calls, one per feature; parameters as in mdeff/fma's features.py, at the clip's own sample rate."""
+def librosa_features(y: np.ndarray, sr: int) -> np.ndarray:
+    """Plain librosa calls with the parameters of mdeff/fma's features.py, at the clip's own sample rate."""
 
     def constant_q() -> np.ndarray:
         return np.abs(librosa.cqt(y, sr=sr, hop_length=512, bins_per_octave=12, n_bins=84, tuning=None))
@@ -362,7 +365,7 @@ def oracle(y: np.ndarray, sr: int) -> np.ndarray:
         "spectral_centroid": librosa.feature.spectral_centroid(y=y, sr=sr),
         "spectral_contrast": librosa.feature.spectral_contrast(y=y, sr=sr),
         "spectral_rolloff": librosa.feature.spectral_rolloff(y=y, sr=sr),
-        # The script's variable still holds chroma_cens there.
+        # The script's variable holds chroma_cens at that line.
         "tonnetz": librosa.feature.tonnetz(chroma=cens()),
         "zcr": librosa.feature.zero_crossing_rate(y),
     }
@@ -384,12 +387,12 @@ def oracle(y: np.ndarray, sr: int) -> np.ndarray:
     return np.array([by_column[column] for column in FMA_COLUMNS])
 
 
-def test_every_column_agrees_with_plain_librosa() -> None:
+def test_every_column_agrees_with_librosa() -> None:
     clips = [real_clip(name) for name in CLIPS]
     ours = np.array(
         [features.extract_features(in_blocks(signal, 65_536), sample_rate=rate) for signal, rate in clips]
     )
-    reference = np.array([oracle(signal, rate) for signal, rate in clips])
+    reference = np.array([librosa_features(signal, rate) for signal, rate in clips])
     spread = reference.std(axis=0)
     assert (spread > 0).mean() > 0.95
     deviation = np.abs(ours[:, : len(FMA_COLUMNS)] - reference) / np.where(spread > 0, spread, 1)

@@ -1,4 +1,4 @@
-"""Rhythm: click tracks whose tempo is known, and librosa's onset strength side by side."""
+"""Rhythm features: click tracks of known tempo, and a comparison with librosa's onset strength."""
 
 import librosa
 import numpy as np
@@ -18,53 +18,53 @@ def clicks(bpm: float, rate: int = RATE, duration_s: float = 12.0) -> np.ndarray
     return signal.astype(np.float32)
 
 
-def heard(signal: np.ndarray, rate: int = RATE) -> dict[str, np.ndarray]:
-    found = features.extract_groups(lambda: iter([signal]), sample_rate=rate, groups=[timbre.Mel])
-    assert all(np.isfinite(values).all() for values in found.values())
-    return found
+def mel_features(signal: np.ndarray, rate: int = RATE) -> dict[str, np.ndarray]:
+    result = features.extract_groups(lambda: iter([signal]), sample_rate=rate, groups=[timbre.Mel])
+    assert all(np.isfinite(values).all() for values in result.values())
+    return result
 
 
 @pytest.mark.parametrize("bpm", [40, 60, 90, 120, 140, 180])
-def test_a_click_track_has_its_tempo_and_its_onsets(bpm: int) -> None:
-    found = heard(clicks(bpm))
-    assert found["tempo"] == pytest.approx(bpm, rel=0.01)
-    assert found["onset_density"] == pytest.approx(bpm / 60, abs=0.15)
+def test_click_track_has_its_tempo_and_onsets(bpm: int) -> None:
+    result = mel_features(clicks(bpm))
+    assert result["tempo"] == pytest.approx(bpm, rel=0.01)
+    assert result["onset_density"] == pytest.approx(bpm / 60, abs=0.15)
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 96_000])
-def test_the_tempo_does_not_depend_on_the_sample_rate(rate: int) -> None:
-    assert heard(clicks(120, rate), rate)["tempo"] == pytest.approx(120, rel=0.015)
+def test_tempo_does_not_depend_on_the_sample_rate(rate: int) -> None:
+    assert mel_features(clicks(120, rate), rate)["tempo"] == pytest.approx(120, rel=0.015)
 
 
-def test_the_tempogram_peaks_at_the_tempo_and_its_divisors() -> None:
-    found = heard(clicks(120))["tempogram"]
-    assert found.shape == (48,)
+def test_tempogram_peaks_at_tempo_and_divisors() -> None:
+    result = mel_features(clicks(120))["tempogram"]
+    assert result.shape == (48,)
     tempi = 30 * 10 ** ((np.arange(48) + 0.5) / 48)
-    at = {bpm: found[np.abs(np.log(tempi / bpm)).argmin()] for bpm in (40, 60, 90, 120, 240)}
-    # Every beat repeats every second and every third one.
+    at = {bpm: result[np.abs(np.log(tempi / bpm)).argmin()] for bpm in (40, 60, 90, 120, 240)}
+    # A beat of 120 also repeats at half and a third of the tempo.
     assert min(at[40], at[60], at[120]) > 0.3
     assert max(at[90], at[240]) < 0.1
 
 
-def test_nothing_repeats_in_a_tone() -> None:
+def test_pure_tone_has_no_rhythm() -> None:
     tone = (0.5 * np.sin(2 * np.pi * 441 * np.arange(4 * RATE) / RATE)).astype(np.float32)
     strength = np.zeros(500, np.float32)
     correlation, lag_rate = rhythm.autocorrelation(strength, 43.0)
     assert rhythm.tempo(correlation, lag_rate) == 0
     assert (rhythm.tempogram(correlation, lag_rate) == 0).all()
-    assert heard(tone)["onset_density"] <= 0.5  # its beginning
+    assert mel_features(tone)["onset_density"] <= 0.5  # the start of the tone
 
 
 def test_noise_has_no_onsets() -> None:
     noise = (0.1 * np.random.default_rng(0).standard_normal(10 * RATE)).astype(np.float32)
-    assert heard(noise)["onset_density"] <= 0.2
+    assert mel_features(noise)["onset_density"] <= 0.2
 
 
-def test_half_a_second_says_nothing_of_slow_tempi() -> None:
-    found = heard(clicks(280, duration_s=0.5))["tempogram"]
-    # Lags over half of it, a quarter of a second: below 240 beats per minute.
-    assert (found[:40] == 0).all()
-    assert (found[44:] != 0).all()
+def test_half_a_second_has_no_slow_tempi() -> None:
+    result = mel_features(clicks(280, duration_s=0.5))["tempogram"]
+    # Lags over half the recording, a quarter of a second, are tempi below 240 beats per minute.
+    assert (result[:40] == 0).all()
+    assert (result[44:] != 0).all()
 
 
 def test_onset_strength_is_librosas() -> None:
@@ -78,10 +78,10 @@ def test_onset_strength_is_librosas() -> None:
 
 @pytest.mark.parametrize("bpm", [80, 100, 120])
 def test_soft_offbeats_do_not_double_the_tempo(bpm: int) -> None:
-    assert heard(clicks(bpm) + 0.03 * clicks(2 * bpm))["tempo"] == pytest.approx(bpm, rel=0.01)
+    assert mel_features(clicks(bpm) + 0.03 * clicks(2 * bpm))["tempo"] == pytest.approx(bpm, rel=0.01)
 
 
-def test_a_long_recording_keeps_its_tempo_where_it_slows_down_once() -> None:
-    assert heard(np.concatenate([clicks(100, duration_s=40), clicks(75)]))["tempo"] == pytest.approx(
+def test_tempo_of_a_long_recording_is_its_longest_part() -> None:
+    assert mel_features(np.concatenate([clicks(100, duration_s=40), clicks(75)]))["tempo"] == pytest.approx(
         100, rel=0.01
     )

@@ -1,4 +1,4 @@
-"""The statistics of rows, against scipy.stats and on rows whose answer is known."""
+"""Statistics of rows against scipy.stats, and on rows with a known answer."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def statistic(rows: np.ndarray, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("frames", [1_000, 1_001])
-def test_random_rows_agree_with_scipy(frames: int) -> None:
+def test_summary_of_random_rows_is_scipys(frames: int) -> None:
     rng = np.random.default_rng(1)
     rows = np.stack([rng.normal(3, 2, frames), rng.exponential(5, frames), -rng.gamma(0.5, 1e-3, frames)])
     rows = rows.astype(np.float32)
@@ -31,7 +31,7 @@ def test_random_rows_agree_with_scipy(frames: int) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, -573.2, 1e6])
-def test_a_constant_row_has_no_shape(value: float) -> None:
+def test_constant_row_has_no_skew_or_kurtosis(value: float) -> None:
     rows = np.full((1, 2_584), value, np.float32)
     # The last bit of some values is rounding, not a distribution.
     rows[0, ::7] = np.nextafter(np.float32(value), np.float32(np.inf)) if value else 0
@@ -40,7 +40,7 @@ def test_a_constant_row_has_no_shape(value: float) -> None:
     np.testing.assert_allclose(statistic(rows, "std"), 0, atol=1e-6 * abs(value))
 
 
-def test_one_value_in_many_is_no_constant() -> None:
+def test_row_with_one_other_value_is_not_constant() -> None:
     rows = np.zeros((1, 100), np.float32)
     rows[0, 3] = 1e-20
     # A Bernoulli variable with p = 0.01: (1 - 2p) / sqrt(p q) and (1 - 6 p q) / (p q).
@@ -48,11 +48,11 @@ def test_one_value_in_many_is_no_constant() -> None:
     np.testing.assert_allclose(statistic(rows, "kurtosis"), (1 - 6 * 0.0099) / 0.0099, rtol=1e-6)
 
 
-def test_a_single_frame() -> None:
+def test_summary_of_a_single_frame() -> None:
     assert summarize(np.array([[2.5]], np.float32))[:, 0].tolist() == [0, 2.5, 2.5, 2.5, 2.5, 0, 0]
 
 
-def test_a_planted_covariance() -> None:
+def test_covariance_recovers_a_planted_one() -> None:
     # y = 2 x + e: var x = 9, cov = 18, var y = 36 + 1; far from zero, as the first MFCC is.
     rng = np.random.default_rng(4)
     x = 3 * rng.standard_normal(200_000)

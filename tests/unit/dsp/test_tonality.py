@@ -1,4 +1,4 @@
-"""Harmony: scales whose key is known, tonnetz beside librosa's."""
+"""Key of scales with a known answer, and tonnetz against librosa."""
 
 import librosa
 import numpy as np
@@ -8,11 +8,11 @@ from jobs.dsp import features, harmony, tonality
 
 RATE = 22_050
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11, 12)
-# Harmonic minor, as tunes have it: the seventh is raised.
+# Harmonic minor, with the raised seventh that melodies use.
 MINOR_SCALE = (0, 2, 3, 5, 7, 8, 11, 12)
 
 
-def played(notes: list[int]) -> np.ndarray:
+def synthesize(notes: list[int]) -> np.ndarray:
     time = np.arange(RATE // 3) / RATE
     fade = np.minimum(1, 20 * np.minimum(time, time[::-1]))
     tones = [fade * np.sin(2 * np.pi * 440 * 2 ** ((note - 69) / 12) * time) for note in notes]
@@ -20,22 +20,22 @@ def played(notes: list[int]) -> np.ndarray:
 
 
 def key_of(signal: np.ndarray) -> tuple[str, float]:
-    found = features.extract_groups(
+    result = features.extract_groups(
         lambda: iter([signal]), sample_rate=RATE, groups=[harmony.ConstantQHarmony]
     )
-    return tonality.KEYS[int(found["key"][0])], float(found["key_strength"][0])
+    return tonality.KEYS[int(result["key"][0])], float(result["key_strength"][0])
 
 
 @pytest.mark.parametrize(("tonic", "name"), [(60, "C"), (64, "E"), (57, "A"), (66, "F sharp")])
-def test_a_scale_has_its_key(tonic: int, name: str) -> None:
-    major, strength = key_of(played([tonic + step for step in MAJOR_SCALE]))
+def test_scale_has_its_key(tonic: int, name: str) -> None:
+    major, strength = key_of(synthesize([tonic + step for step in MAJOR_SCALE]))
     assert major == f"{name} major"
     assert strength > 0.4
-    minor, _ = key_of(played([tonic + step for step in MINOR_SCALE]))
+    minor, _ = key_of(synthesize([tonic + step for step in MINOR_SCALE]))
     assert minor == f"{name} minor"
 
 
-def test_a_profile_is_its_own_key() -> None:
+def test_key_profile_has_its_own_key() -> None:
     for tonic in range(12):
         assert tonality.estimate_key(np.roll(tonality.KRUMHANSL_MAJOR, tonic)) == (tonic, pytest.approx(1))
         assert tonality.estimate_key(np.roll(tonality.KRUMHANSL_MINOR, tonic)) == (
@@ -47,7 +47,7 @@ def test_a_profile_is_its_own_key() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3])
-def test_all_pitch_classes_alike_are_no_key(level: float) -> None:
+def test_equal_pitch_classes_have_no_key(level: float) -> None:
     assert tonality.estimate_key(np.full(12, level)) == (0, 0.0)
 
 
