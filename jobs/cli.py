@@ -1,4 +1,4 @@
-"""The command line: parse one command, run it, and turn errors into an exit status and one line."""
+"""The command line: parse one command, run it, map errors to an exit status and one line."""
 
 import argparse
 import errno
@@ -26,10 +26,13 @@ from jobs.spark import session
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One `segue` command: its line in `--help`, its module, whether it locks the lake for writing."""
+    """A `segue` command."""
 
+    # Its line in `--help`.
     summary: str
+    # Has `add_arguments(parser)` and `main(arguments) -> StepResult`.
     module: str
+    # Whether it locks the lake for writing.
     writes_lake: bool = False
     # Whether it takes the common addresses: lake, MongoDB, Kafka, MLflow, Spark.
     has_addresses: bool = True
@@ -44,7 +47,7 @@ def _command(module: str, summary: str, *, writes_lake: bool = False, has_addres
     )
 
 
-# What `segue --help` shows, in groups.
+# The groups of `segue --help`.
 GROUPS: dict[str, dict[str, Command]] = {
     "pipeline steps": {
         "run": _command("run", "run every step below over a folder of music; resumes", writes_lake=True),
@@ -58,27 +61,23 @@ GROUPS: dict[str, dict[str, Command]] = {
         "rollback": _command("rollback", "restore the previous champion at once", writes_lake=True),
     },
     "services": {
-        "up": _command(
-            "up", "start player, stream, Airflow, MLflow and the embedded services on this machine"
-        ),
+        "up": _command("up", "start player, stream, Airflow, MLflow, MongoDB and Kafka here"),
         "status": _command("status", "show which services are up, and the latest alerts"),
         "down": _command("down", "stop the services"),
         "serve": _command("serve", "serve the player, its API and the APIs of other players"),
-        "stream": _command("stream", "process play events from Kafka: update profiles and recommendations"),
+        "stream": _command("stream", "process play events: update profiles and recommendations"),
         "user": _command(
             "user", "add, list, change and remove users; create app passwords", has_addresses=False
         ),
-        "upgrade": _command("upgrade", "upgrade a lake that Segue 0.1 wrote"),
     },
     "data": {
-        "import-plays": _command(
-            "import_plays", "import a history of ListenBrainz, Last.fm or Spotify as play events"
-        ),
+        "import-plays": _command("import_plays", "import a history of ListenBrainz, Last.fm or Spotify"),
         "produce": _command("produce", "send play events to Kafka, from a file or of simulated users"),
         "demo": _command("demo", "write the demo library: 60 short pieces of music", has_addresses=False),
         "describe": _command(
             "describe", "show one file's features: a table, JSON or a plot", has_addresses=False
         ),
+        "upgrade": _command("upgrade", "upgrade a lake that Segue 0.1 wrote"),
         "sample": _command(
             "sample", "make a smaller library, stratified by genre, split by artist", has_addresses=False
         ),
@@ -90,31 +89,33 @@ GROUPS: dict[str, dict[str, Command]] = {
 COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
-# What is said of a full disk: by the system, which Spark repeats deep in a page of Java, and by SQLite.
+# Messages for "disk full": from the operating system (also inside Spark's Java traces) and from SQLite.
 _DISK_FULL_MESSAGES = (os.strerror(errno.ENOSPC), "database or disk is full")
 
-# One of our own lines, said on one of Spark's workers.
+# A StepError or InputError that was raised on a Spark worker, as it appears in the Java trace.
 _WORKER_ERROR = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re.MULTILINE)
 
-# Bytes without which whatever fails does so for that reason, whatever it says: a store that is gone, a worker that has ended.
+# With less free space than this, report "disk full" whatever the error is: other failures follow from it,
+# such as a store that closes or a worker that ends.
 _MIN_FREE_BYTES = 1 << 20
+
+_INTERRUPTED_STATUS = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0 done, 1 could not be done, 2 bad input."""
+    """Run one command; return its exit status: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     arguments = parse(argv)
-    logging.basicConfig(
-        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr
-    )
-    logging.getLogger("segue").setLevel(logging.INFO)
-    if (task := settings.airflow_task_pid()) is not None:
-        task_watchdog.end_with_task(task)
+    configure_logging()
+    task_pid = settings.airflow_task_pid()
+    if task_pid is not None:
+        task_watchdog.end_with_task(task_pid)
     try:
         with progress.display():
             result = _run(arguments)
     except KeyboardInterrupt:
-        print(f"segue {arguments.command}: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        message = "interrupted; re-run the same command to resume"
+        print(f"segue {arguments.command}: {message}", file=sys.stderr)
+        return _INTERRUPTED_STATUS
     except Exception as error:
         print(f"segue {arguments.command}: {error_message(error, arguments)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
@@ -125,75 +126,105 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def configure_logging() -> None:
+    """Log to stderr: our own lines from INFO on, the libraries' warnings."""
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", level=logging.WARNING, stream=sys.stderr
+    )
+    logging.getLogger("segue").setLevel(logging.INFO)
+    # kafka-python logs a line for each attempt while the broker is unavailable; we log the outage once.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the arguments of one command."""
+    """Return the arguments of one command. Only its module is imported: importing all takes a second."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(
         prog="segue",
         usage="segue COMMAND [options]",
-        description="A folder of music becomes a streaming service.",
+        description="Turn a folder of music into a private streaming service with recommendations.",
         epilog=_command_list(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
-    argv = sys.argv[1:] if argv is None else list(argv)
     for name, command in COMMANDS.items():
-        subparser = commands.add_parser(name, description=command.summary)
-        if name in argv[:1]:  # importing every command costs a second
+        subparser = commands.add_parser(
+            name, description=f"{command.summary[0].upper()}{command.summary[1:]}."
+        )
+        if arguments[:1] == [name]:
             importlib.import_module(command.module).add_arguments(subparser)
             if command.has_addresses:
                 settings.add_arguments(subparser)
-    return parser.parse_args(argv)
+    return parser.parse_args(arguments)
 
 
 def _command_list() -> str:
-    """Return the commands by group, as the end of `segue --help` shows them."""
-    width = max(map(len, COMMANDS)) + 2
+    """Return the commands by group, for the end of `segue --help`."""
+    width = max(len(name) for name in COMMANDS) + 2
     lines = []
     for title, commands in GROUPS.items():
         lines.append(f"{title}:")
-        lines += [f"  {name:<{width}}{command.summary}" for name, command in commands.items()]
+        for name, command in commands.items():
+            lines.append(f"  {name:<{width}}{command.summary}")
         lines.append("")
-    return "\n".join(lines) + "segue COMMAND --help shows a command's options."
+    lines.append("segue COMMAND --help shows a command's options.")
+    return "\n".join(lines)
 
 
 def error_message(error: Exception, arguments: argparse.Namespace) -> str:
-    """Return the one line that the console gets."""
+    """Return the one line that the console prints for an error."""
     if isinstance(error, InputError):
         return str(error)
+    message = _own_message(error)
     free = _free_bytes(arguments)
-    said = _WORKER_ERROR.findall(str(error)) if not isinstance(error, StepError) else [str(error)]
-    if (
-        any(words in str(error) for words in _DISK_FULL_MESSAGES)
-        or min(free.values(), default=_MIN_FREE_BYTES) < _MIN_FREE_BYTES
-    ):
-        shown = ", ".join(f"{count >> 20} MiB at {place}" for place, count in free.items())
-        also = f" (found first: {said[-1][:200]})" if said else ""
-        return f"expected room on the disk, found it full ({shown}); free some, and the same command goes on{also}"
-    if said:
-        return str(said[-1])
+    if _is_disk_full(error, free):
+        places = ", ".join(f"{count >> 20} MiB at {place}" for place, count in free.items())
+        cause = f" (first error: {message[:200]})" if message else ""
+        return (
+            f"expected room on the disk, found it full ({places}); "
+            f"free some, then re-run the same command to resume{cause}"
+        )
+    if message:
+        return message
     if isinstance(error, OSError):
         return str(error)
-    # A defect of ours, or of Spark's: the console gets a line, a file all of it.
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"unexpected {type(error).__name__}: {first[:200]}; the whole of it: {_save_traceback()}"
+    # A defect of Segue or of Spark: one line on the console, the traceback in a file.
+    lines = str(error).strip().splitlines() or [""]
+    return f"unexpected {type(error).__name__}: {lines[0][:200]}; traceback: {_save_traceback()}"
+
+
+def _own_message(error: Exception) -> str:
+    """Return the message of a StepError, also of one raised on a Spark worker; "" for any other error."""
+    if isinstance(error, StepError):
+        return str(error)
+    worker_messages = _WORKER_ERROR.findall(str(error))
+    return str(worker_messages[-1]) if worker_messages else ""
+
+
+def _is_disk_full(error: Exception, free: dict[str, int]) -> bool:
+    """Return whether a full disk is the cause: the error says so, or hardly any space is left."""
+    if any(message in str(error) for message in _DISK_FULL_MESSAGES):
+        return True
+    return any(count < _MIN_FREE_BYTES for count in free.values())
 
 
 def _free_bytes(arguments: argparse.Namespace) -> dict[str, int]:
-    """Return the bytes that are free where the command writes."""
+    """Return the free bytes of the folders that the command writes to, by their path."""
     free = {}
-    with suppress(OSError):  # the lake is not there yet
+    with suppress(OSError):  # the lake does not exist yet
         if "lake" in arguments:
-            place = str(settings.lake_path(arguments.lake))
-            free[place] = shutil.disk_usage(place).free
-    try:  # Python looks whether it can write there
-        free[tempfile.gettempdir()] = shutil.disk_usage(tempfile.gettempdir()).free
+            lake = str(settings.lake_path(arguments.lake))
+            free[lake] = shutil.disk_usage(lake).free
+    try:
+        temporary = tempfile.gettempdir()  # raises if no such folder can be written
+        free[temporary] = shutil.disk_usage(temporary).free
     except FileNotFoundError:
         free["the folder for temporary files"] = 0
     return free
 
 
 def _save_traceback() -> Path:
-    """Write the traceback of the exception at hand where a bug report can take it from; return the file."""
+    """Write the traceback of the current exception to a file for a bug report; return its path."""
     descriptor, name = tempfile.mkstemp(prefix="segue-error-", suffix=".log")
     with os.fdopen(descriptor, "w") as file:
         traceback.print_exc(file=file)
@@ -201,6 +232,7 @@ def _save_traceback() -> Path:
 
 
 def _run(arguments: argparse.Namespace) -> StepResult:
+    """Run the command's module; lock the lake if the command writes to it."""
     command = COMMANDS[arguments.command]
     module: Any = importlib.import_module(command.module)
     if not command.writes_lake:

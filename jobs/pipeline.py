@@ -15,22 +15,26 @@ class Step:
     summary: str
     # One or two sentences for Airflow's page.
     description: str
-    # Tables and stores; lower case where it is no table of the lake.
+    # Tables of the lake, or one of OTHER_STORES. In Airflow each written one is an asset.
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    # Airflow ends a task that takes longer.
+    # Airflow's time limit for the task.
     max_hours: float = 2
-    # Arguments of Airflow's task, Jinja templates.
+    # Arguments of Airflow's task; Jinja templates over the run's parameters.
     airflow_arguments: tuple[str, ...] = ()
 
+
+# What steps read and write besides tables: the music, metrics and aliases in MLflow, the online store.
+OTHER_STORES = ("MUSIC", "EVALUATION", "CHAMPION", "MONGODB")
 
 STEPS = (
     Step(
         name="compress",
         summary="compress new and changed files with FFmpeg",
-        description="Compress one shard of new and changed files with FFmpeg. Unusable files are recorded in REJECTS.",
-        reads=("music",),
-        writes=("FILES",),
+        description="Compress one shard of new and changed files with FFmpeg. Unusable files are recorded in "
+        "REJECTS.",
+        reads=("MUSIC",),
+        writes=("FILES", "REJECTS"),
         max_hours=24,
         airflow_arguments=(
             "--library={{ params.library }}",
@@ -40,7 +44,7 @@ STEPS = (
     ),
     Step(
         name="catalog",
-        summary="read tags and metadata into TRACKS: ids, titles, artists, genres",
+        summary="read tags and metadata into TRACKS: id, title, artist, genre",
         description="Read the tags of every file into TRACKS; rows of deleted files are removed.",
         reads=("FILES", "FMA_METADATA"),
         writes=("TRACKS",),
@@ -48,7 +52,7 @@ STEPS = (
     Step(
         name="extract",
         summary="compute the audio features of new tracks with librosa",
-        description="Compute the audio features of tracks without any, with librosa on Spark.",
+        description="Compute the audio features of new tracks, as librosa defines them, on Spark.",
         reads=("TRACKS",),
         writes=("FEATURES", "REJECTS"),
         max_hours=48,
@@ -78,8 +82,8 @@ STEPS = (
     ),
     Step(
         name="evaluate",
-        summary="measure the model beside the champion and the baselines, in MLflow",
-        description="Measure the model beside the champion and the baselines; all metrics go to its MLflow run.",
+        summary="measure the model, the champion and the baselines, in MLflow",
+        description="Measure the model, the champion and the baselines; all metrics are in its MLflow run.",
         reads=("FEATURES", "EMBEDDINGS", "PLAYS"),
         writes=("EVALUATION",),
     ),
@@ -100,8 +104,9 @@ STEPS = (
     ),
     Step(
         name="recommend",
-        summary="compute item similarity from plays, and recommendations for every user",
-        description="Compute item similarities from all plays, then recommendations for every user and the default list.",
+        summary="compute item similarity and recommendations from all plays",
+        description="Compute item similarities from all plays, then recommendations for every user and the "
+        "default list.",
         reads=("PLAYS", "EMBEDDINGS"),
         writes=("PLAYS", "ITEM_SIMILARITIES", "RECOMMENDATIONS"),
     ),

@@ -31,11 +31,7 @@ T = TypeVar("T")
 # One slot, because a lake has one writer: tasks of two runs wait here instead of failing at the lake's lock.
 POOL = "lake"
 
-# numpy and numba would each start a thread per core, and Spark already runs one worker per core.
-ENVIRONMENT = {
-    "PYSPARK_PYTHON": sys.executable,
-    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"),
-}
+ENVIRONMENT = {"PYSPARK_PYTHON": sys.executable, **settings.SINGLE_THREAD_ENV}
 
 # For failures that may pass: a lost worker, a full disk, an unavailable database. Bad input is not retried.
 RETRIES: dict[str, Any] = {

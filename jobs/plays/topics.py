@@ -3,7 +3,6 @@
 Names, limits and client options are defined here and nowhere else.
 """
 
-import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -34,9 +33,6 @@ MAX_REJECTED = MAX_MESSAGE - (128 << 10)
 # them.
 RETENTION = timedelta(days=30)
 DEAD_LETTER_RETENTION = timedelta(days=90)
-
-# kafka-python logs a line for each attempt while the broker is unavailable; we log the outage once.
-logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def kafka_python_config(address: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs import settings
 from jobs.runtime import java, py_files
-from jobs.spark import session
 from tests.services.conftest import rows, steps
 from tests.services.test_embedded_mongo import wait_until
 
@@ -78,7 +78,7 @@ def worker_environment(folder: Path) -> dict[str, str]:
     )
     return {
         **os.environ,
-        **session.SINGLE_THREAD_ENV,
+        **settings.SINGLE_THREAD_ENV,
         "JAVA_HOME": str(java.java_home()),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYTHONPATH": str(isolated),
@@ -110,7 +110,7 @@ def submit(lake: Path, commands: list[list[str]], master: str, conf: str, *optio
     """Submit commands of `segue` as the DAGs do."""
     environment = {
         **os.environ,
-        **session.SINGLE_THREAD_ENV,
+        **settings.SINGLE_THREAD_ENV,
         "SEGUE_LAKE": str(lake),
         "PYSPARK_PYTHON": sys.executable,
         "JAVA_HOME": str(java.java_home()),

@@ -1,31 +1,36 @@
-"""What the console is told when a step fails."""
+"""An error is one line on the console, with the exit status of its kind; `--help` fits a terminal."""
 
 import errno
+import importlib
 from types import SimpleNamespace
 
 import pytest
 
-from jobs import cli as command_line
+from jobs import cli
 from jobs.errors import InputError, StepError
 from jobs.steps import embed
 
-SPARK_SAYS = "An error occurred while calling o539.parquet.\n: Job aborted\nCaused by: IOException: No space left on device"
+SPARK_MESSAGE = (
+    "An error occurred while calling o539.parquet.\n: Job aborted\n"
+    "Caused by: IOException: No space left on device"
+)
 
 
-def test_on_a_full_disk_that_is_the_reason_whatever_failed(tmp_path, monkeypatch, capsys):
+def test_full_disk_is_the_reason_whatever_failed(tmp_path, monkeypatch, capsys):
     def fail(_):
         raise StepError("--mongo: expected MongoDB to answer, found: Map null(1) is closed")
 
     monkeypatch.setattr(embed, "main", fail)
-    for free, told in ((4096, "room on the disk, found it full (0 MiB at "), (1 << 30, "MongoDB to answer")):
-        monkeypatch.setattr(
-            command_line.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free)
-        )
-        assert command_line.main(["embed", "--lake", str(tmp_path / "lake")]) == 1
-        assert f"expected {told}" in capsys.readouterr().err
+    for free, expectation in (
+        (4096, "room on the disk, found it full (0 MiB at "),
+        (1 << 30, "MongoDB to answer"),
+    ):
+        monkeypatch.setattr(cli.shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        assert cli.main(["embed", "--lake", str(tmp_path / "lake")]) == 1
+        assert f"expected {expectation}" in capsys.readouterr().err
 
 
-WORKER_SAYS = (
+WORKER_MESSAGE = (
     "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n  File x\n"
     "jobs.errors.StepError: expected MongoDB to answer, found: closed\n\nJVM stacktrace:"
 )
@@ -51,18 +56,31 @@ WORKER_SAYS = (
             1,
             "segue embed: expected room on the disk, found it full (",
         ),
-        (RuntimeError(SPARK_SAYS), 1, "segue embed: expected room on the disk, found it full ("),
-        (RuntimeError(WORKER_SAYS), 1, "segue embed: expected MongoDB to answer, found: closed"),
-        (RuntimeError("odd\nand long"), 1, "segue embed: unexpected RuntimeError: odd; the whole of it: "),
-        (KeyboardInterrupt(), 130, "segue embed: stopped; the same command goes on from here"),
+        (RuntimeError(SPARK_MESSAGE), 1, "segue embed: expected room on the disk, found it full ("),
+        (RuntimeError(WORKER_MESSAGE), 1, "segue embed: expected MongoDB to answer, found: closed"),
+        (RuntimeError("odd\nand long"), 1, "segue embed: unexpected RuntimeError: odd; traceback: "),
+        (KeyboardInterrupt(), 130, "segue embed: interrupted; re-run the same command to resume"),
     ],
 )
-def test_a_failure_is_one_line(tmp_path, monkeypatch, capsys, error, status, line):
+def test_error_is_one_line(tmp_path, monkeypatch, capsys, error, status, line):
     def fail(_):
         raise error
 
     monkeypatch.setattr(embed, "main", fail)
-    monkeypatch.setattr(command_line.tempfile, "tempdir", str(tmp_path))
-    assert command_line.main(["embed", "--lake", str(tmp_path / "lake")]) == status
-    said = capsys.readouterr().err
-    assert said.startswith(line) and said.count("\n") == 1
+    monkeypatch.setattr(cli.tempfile, "tempdir", str(tmp_path))
+    assert cli.main(["embed", "--lake", str(tmp_path / "lake")]) == status
+    output = capsys.readouterr().err
+    assert output.startswith(line) and output.count("\n") == 1
+
+
+def test_help_fits_80_columns(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > len(cli.COMMANDS) and max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_command_has_arguments_and_main(name):
+    module = importlib.import_module(cli.COMMANDS[name].module)
+    assert callable(module.add_arguments) and callable(module.main)
