@@ -1,52 +1,79 @@
-"""What can go wrong, by who can mend it."""
+"""The three kinds of errors: bad input, a failed step, and a file that cannot be used."""
 
 import errno
 import os
 
 from jobs.paths import escape_control_chars, to_path
 
-# What the system says where a disk is full, ill or away, or the machine has no more to give: of no file can that be said.
+# errno values that mean that the machine has failed (disk full, read-only or unavailable, out of memory or
+# descriptors), never that one file is bad.
 _SYSTEM_FAULT_ERRNOS = frozenset(
-    (
-        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
-        *(errno.ENODEV, errno.ENXIO),
-        *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH),
-        *(errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE),
-    )
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
 )
 
 
 class InputError(ValueError):
-    """Bad arguments or configuration: one line saying what was expected, what was found, what to do (exit 2)."""
+    """Bad arguments or configuration.
+
+    One line with what was expected, what was found, what to do (exit 2).
+    """
 
 
 class StepError(RuntimeError):
-    """A step could not do its work though its input was fine: a full disk, a lost server (exit 1)."""
+    """A step that could not do its work though its input was fine, as for a full disk or a lost server (exit
+    1).
+    """
 
 
 class UnusableFile(ValueError):
-    """One file that cannot be used; its message is the reason stored in REJECTS, and the run goes on."""
+    """One file that cannot be used; the message is the reason that REJECTS stores, and the run continues."""
 
 
 def raise_if_system_fault(error: BaseException, path: str) -> None:
-    """Raise StepError where the error, or one that it came from, is no fault of the file at `path` but of disk or machine."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, OSError) and (
-            found.errno in _SYSTEM_FAULT_ERRNOS or (found.errno == errno.EIO and _is_ill(path))
-        ):
+    """Raise StepError if the error, or one that it was caused by, is a fault of disk or machine.
+
+    Args:
+        error: met while working on a file.
+        path: that file, as text of `paths.to_text`.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and _is_system_fault(cause, path):
             raise StepError(
-                f"expected disk and machine to do their work, found at {escape_control_chars(path)}: {found.strerror}; "
-                "see to them, and the same command goes on"
+                f"expected disk and machine to work, found at {escape_control_chars(path)}: "
+                f"{cause.strerror}; "
+                "fix that, then re-run the same command to resume"
             ) from error
-        found = found.__cause__ or found.__context__
+        cause = cause.__cause__ or cause.__context__
 
 
-def _is_ill(path: str) -> bool:
-    """Return whether more than the file at `path` cannot be read: a bad sector costs one file, and must not stop all others."""
+def _is_system_fault(error: OSError, path: str) -> bool:
+    if error.errno in _SYSTEM_FAULT_ERRNOS:
+        return True
+    # A bad sector costs one file and must not stop all others; a dead disk stops the step.
+    return error.errno == errno.EIO and not _is_folder_readable(path)
+
+
+def _is_folder_readable(path: str) -> bool:
+    """Return whether the folder of the file at `path` can be listed."""
     try:
         with os.scandir(os.path.dirname(to_path(path))) as entries:
             next(entries, None)
     except OSError:
-        return True
-    return False
+        return False
+    return True

@@ -55,7 +55,7 @@ def atomic_write(
     mode: int | None = None,
     fsync: bool = True,
 ) -> None:
-    """Write a file whole or not at all: even after a kill or a power cut it has its old content or the new one.
+    """Write a file whole or not at all: after a kill or a power cut it has its old content or the new one.
 
     The data go to a temporary file in the same folder, which is then renamed. After a kill -9 that temporary
     file (`.<8 hex digits>.tmp`) may remain.

@@ -1,4 +1,7 @@
-"""How far a step is: one rich display on a terminal, a log line now and then elsewhere."""
+"""A command's result, and its progress.
+
+A live display on a terminal, a log line every ten seconds elsewhere.
+"""
 
 import json
 import logging
@@ -16,21 +19,27 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
 
 log = logging.getLogger("segue")
 
-# Seconds between two log lines of one step, and between two looks at the counter.
-_LOG_EVERY_S, _LOOK_EVERY_S = 10.0, 0.3
+_LOG_INTERVAL_S = 10.0
+_UPDATE_INTERVAL_S = 0.3
 
+# Module state, because a process has one terminal: the display that is open, None without a terminal or
+# outside `display`.
 _display: Progress | None = None
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a command did: counts for its summary line and for Airflow, and the model version it made or used."""
+    """What a command did.
+
+    Counts for its summary line and for Airflow, and the model version it made or used.
+    """
 
     counts: Mapping[str, Any] = field(default_factory=dict)
     model_version: str | None = None
@@ -46,23 +55,28 @@ class StepResult:
 
 
 def summary(counts: Mapping[str, Any]) -> str:
-    """Return what a step did as one line: a number stands before what it counts, text after its name."""
-    return ", ".join(
-        f"{name} {value}" if isinstance(value, str) else f"{value:,} {name}" for name, value in counts.items()
-    )
+    """Return counts as one line: a number stands before its name, a text after it."""
+    parts = []
+    for name, value in counts.items():
+        parts.append(f"{name} {value}" if isinstance(value, str) else f"{value:,} {name}")
+    return ", ".join(parts)
 
 
 @contextmanager
 def display() -> Iterator[None]:
-    """Show the progress of everything watched inside, on a terminal; do nothing where stderr is none."""
+    """Show the progress of everything watched inside on the terminal; do nothing if stderr is no terminal."""
     global _display
     if not sys.stderr.isatty() or _display is not None:
         yield
         return
-    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description:<10}"), BarColumn(30))
-    with Progress(
-        *columns, MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)
-    ) as _display:
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description:<10}"),
+        BarColumn(30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as _display:
         try:
             yield
         finally:
@@ -70,32 +84,23 @@ def display() -> Iterator[None]:
 
 
 def log_finished(name: str, seconds: float) -> None:
-    """Say that `name` is done, where no display shows it."""
+    """Log that `name` is done, unless the display shows it."""
     if _display is None:
         log.info("%s: done after %.0f s", name, seconds)
 
 
 @contextmanager
 def watch(name: str, total: int, count: Callable[[], int] | None = None) -> Iterator[None]:
-    """Show `name` as under way, with `count()` of `total` done; without `count` it is done when the block ends."""
+    """Show `name` as running while the block runs.
+
+    Args:
+        name: what the display or the log line shows. total: the count at the end. count: returns how much is
+        done so far; it is called every 0.3 s by another thread. None: the block is done
+            at its end.
+    """
     stop = threading.Event()
-    started = time.monotonic()
     task = _display.add_task(name, total=total) if _display is not None else None
-
-    def look() -> None:
-        logged = started
-        while not stop.wait(_LOOK_EVERY_S):
-            done = count() if count is not None else 0
-            if task is not None and _display is not None:
-                _display.update(task, completed=done)
-            elif time.monotonic() - logged >= _LOG_EVERY_S:
-                logged = time.monotonic()
-                rate = done / (logged - started)
-                log.info("%s: %d of %d (%.1f/s)", name, done, total, rate) if count else log.info(
-                    "%s: at work", name
-                )
-
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=_report_until, args=(stop, name, total, count, task), daemon=True)
     thread.start()
     try:
         yield
@@ -104,3 +109,21 @@ def watch(name: str, total: int, count: Callable[[], int] | None = None) -> Iter
     finally:
         stop.set()
         thread.join()
+
+
+def _report_until(
+    stop: threading.Event, name: str, total: int, count: Callable[[], int] | None, task: TaskID | None
+) -> None:
+    """Update the display's task, or log, until `stop` is set."""
+    started = time.monotonic()
+    logged_at = started
+    while not stop.wait(_UPDATE_INTERVAL_S):
+        done = 0 if count is None else count()
+        if task is not None and _display is not None:
+            _display.update(task, completed=done)
+        elif time.monotonic() - logged_at >= _LOG_INTERVAL_S:
+            logged_at = time.monotonic()
+            if count is None:
+                log.info("%s: running", name)
+            else:
+                log.info("%s: %d of %d (%.1f/s)", name, done, total, done / (logged_at - started))

@@ -1,6 +1,6 @@
 """The Spark session.
 
-Settings from `spark_conf/`, Java and Python of this installation, its chatter in a log file.
+Settings from `spark_conf/`, Java and Python of this installation, Spark's output in a log file.
 """
 
 import os
@@ -14,60 +14,68 @@ from pyspark.sql import SparkSession
 
 from jobs.paths import ROOT
 from jobs.runtime import java
+from jobs.settings import SINGLE_THREAD_ENV
 
 CONF_DIR = ROOT / "spark_conf"
 
-# numpy, numba and OpenMP each start a thread per core; Spark already runs one worker per core.
-SINGLE_THREAD_ENV = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
-)
-
-_log: Path | None = None
+# Module state, because a process has one Spark session and one stderr, and the command that knows the log
+# file is not the code that starts the session.
+_log_file: Path | None = None
 
 
 def redirect_stderr_to(path: Path) -> None:
-    """Send what Spark's processes print to a file from now on, instead of this process's stderr."""
-    global _log
-    _log = path
+    """Set the file that Spark's processes write their stderr to, instead of this process's.
+
+    Before `get_session`.
+    """
+    global _log_file
+    _log_file = path
 
 
 def get_session(master: str, *, settings: str | None = None, jars: Sequence[Path] = ()) -> SparkSession:
-    """Return this process's session on `master`, started with the settings of `spark_conf/` at the first
-    call.
+    """Return this process's Spark session on `master`; the first call starts it.
 
-    `settings` names the file, local.conf or cluster.conf where it is None; `jars` come beside Spark's own.
-    Under spark-submit the submitted settings hold and `master` is what they say.
+    Under spark-submit the submitted settings hold, the master included.
+
+    Args:
+        master: Spark master, as in local[*] or spark://host:7077.
+        settings: name of a file in `spark_conf/`; None is local.conf or cluster.conf, by the master.
+        jars: Java archives beside Spark's own.
     """
     if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
-        _prepare(master, settings, jars)
-        with _stderr_to(_log):
+        _prepare_environment(master, settings, jars)
+        with _stderr_to(_log_file):
             SparkSession.builder.appName("segue").getOrCreate()
     session = SparkSession.builder.appName("segue").getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
 
 
-def _prepare(master: str, file: str | None, jars: Sequence[Path]) -> None:
-    local = master.startswith("local")
-    if local:
+def _prepare_environment(master: str, settings: str | None, jars: Sequence[Path]) -> None:
+    """Set the environment variables that PySpark starts Java and its workers with."""
+    is_local = master.startswith("local")
+    if is_local:
         os.environ["JAVA_HOME"] = str(java.java_home())
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    # Workers take whatever python3 the PATH has, unless told.
+    # By default workers run the first python3 of the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for name, value in SINGLE_THREAD_ENV.items():
         os.environ.setdefault(name, value)
-    settings = CONF_DIR / (file or ("local.conf" if local else "cluster.conf"))
-    command = ["--master", master, "--properties-file", str(settings)]
-    command += ["--jars", ",".join(map(str, jars))] if jars else []
-    command += ["pyspark-shell"]
+    settings_file = CONF_DIR / (settings or ("local.conf" if is_local else "cluster.conf"))
+    command = ["--master", master, "--properties-file", str(settings_file)]
+    if jars:
+        command += ["--jars", ",".join(str(jar) for jar in jars)]
+    command.append("pyspark-shell")
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join(command)
 
 
 @contextmanager
 def _stderr_to(path: Path | None) -> Iterator[None]:
-    """Let processes started inside inherit a stderr that goes to `path`.
+    """Let processes that start inside inherit a stderr that is the file `path`; None changes nothing.
 
-    Decoders and the JVM print at will.
+    The JVM, its Python workers and the decoders in them write to file descriptor 2. PySpark has no option for
+    the JVM's stderr, and `contextlib.redirect_stderr` replaces Python's object only, so the descriptor itself
+    is exchanged meanwhile.
     """
     if path is None:
         yield

@@ -24,8 +24,8 @@ from peak_memory import ROLES, Peaks
 from rich.console import Console
 from rich.table import Table as Grid
 
+from jobs import settings
 from jobs.library import scan
-from jobs.spark import session
 
 HERE = Path(__file__).resolve().parent
 STEPS = ("compress", "extract")
@@ -61,7 +61,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Measure and print."""
     arguments = parse(argv)
-    os.environ.update(session.SINGLE_THREAD_ENV)
+    os.environ.update(settings.SINGLE_THREAD_ENV)
     load = os.getloadavg()[0]
     clips = prepare(arguments.library, arguments.tracks)
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:

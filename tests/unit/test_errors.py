@@ -1,4 +1,4 @@
-"""Whose fault it is: the file's, or the disk's and the machine's."""
+"""Faults of the file, and faults of disk or machine."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ import pytest
 from jobs import errors
 
 
-def raised(number):
+def error_caused_by(number):
     try:
         try:
             raise OSError(number, os.strerror(number))
@@ -19,20 +19,20 @@ def raised(number):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENODEV, errno.ESTALE, errno.EMFILE])
-def test_what_a_disk_or_the_machine_lacks_ends_the_step(number, tmp_path):
-    with pytest.raises(errors.StepError, match=f"found at .*song.mp3: {os.strerror(number)}; see to them"):
-        errors.raise_if_system_fault(raised(number), str(tmp_path / "song.mp3"))
+def test_fault_of_disk_or_machine_is_a_step_error(number, tmp_path):
+    with pytest.raises(errors.StepError, match=f"found at .*song.mp3: {os.strerror(number)}; fix that"):
+        errors.raise_if_system_fault(error_caused_by(number), str(tmp_path / "song.mp3"))
 
 
-def test_a_bad_sector_is_its_files_own_while_the_folder_can_be_read(tmp_path, monkeypatch):
+def test_bad_sector_is_no_fault_of_a_readable_disk(tmp_path, monkeypatch):
     path = str(tmp_path / "song.mp3")
-    errors.raise_if_system_fault(raised(errno.EIO), path)
-    errors.raise_if_system_fault(raised(errno.EACCES), path)
+    errors.raise_if_system_fault(error_caused_by(errno.EIO), path)
+    errors.raise_if_system_fault(error_caused_by(errno.EACCES), path)
 
-    def away(_):
+    def fail(_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(os, "scandir", away)
-    errors.raise_if_system_fault(raised(errno.EACCES), path)
+    monkeypatch.setattr(os, "scandir", fail)
+    errors.raise_if_system_fault(error_caused_by(errno.EACCES), path)
     with pytest.raises(errors.StepError, match="Input/output error"):
-        errors.raise_if_system_fault(raised(errno.EIO), path)
+        errors.raise_if_system_fault(error_caused_by(errno.EIO), path)

@@ -7,29 +7,31 @@ from jobs.errors import InputError
 from jobs.settings import lake_path, mlflow_model_url
 
 
-def test_a_lake_is_a_folder():
+def test_lake_path_accepts_folders_only():
     assert lake_path("file:///srv/lake") == Path("/srv/lake")
     assert lake_path("lake") == Path.cwd() / "lake"
     with pytest.raises(InputError, match="--lake: expected a folder on a mounted disk.*found 's3a://b/l'"):
         lake_path("s3a://b/l")
 
 
-def test_the_environment_gives_addresses_and_options_win(monkeypatch):
+def test_options_override_the_environment(monkeypatch):
     monkeypatch.setenv("SEGUE_LAKE", "/a")
-    monkeypatch.setenv("SEGUE_MONGO", "mongodb://there/segue")
+    monkeypatch.setenv("SEGUE_MONGO", "mongodb://host/segue")
     assert parse(["catalog"]).lake == "/a"
-    found = parse(["catalog", "--lake", "/b", "--master", "local[1]"])
-    assert (found.lake, found.mongo, found.master) == ("/b", "mongodb://there/segue", "local[1]")
+    arguments = parse(["catalog", "--lake", "/b", "--master", "local[1]"])
+    assert (arguments.lake, arguments.mongo, arguments.master) == ("/b", "mongodb://host/segue", "local[1]")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(command, capsys):
-    with pytest.raises(SystemExit) as ended:
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as exit_info:
         parse([command, "--help"])
-    assert ended.value.code == 0
-    assert COMMANDS[command].summary in " ".join(capsys.readouterr().out.split())
+    assert exit_info.value.code == 0
+    summary = COMMANDS[command].summary
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{summary[0].upper()}{summary[1:]}." in printed
 
 
-def test_the_models_page_opens_at_training():
+def test_model_url_selects_the_training_view():
     assert mlflow_model_url("http://h:5") == "http://h:5/#/models/segue?workflowType=machine_learning"
     assert mlflow_model_url("http://h:5", "3").startswith("http://h:5/#/models/segue/versions/3?")

@@ -457,7 +457,7 @@ def test_a_full_disk_is_no_fault_of_the_file_and_leaves_nothing(sound, full_disk
     """No row at all: the one of an earlier bit rate stays, and the next run tries again by itself."""
     before = digest(sound("full.flac"))
     with pytest.raises(
-        StepError, match=r"found at .*/full.flac: No space left on device; .* the same command goes on"
+        StepError, match=r"found at .*/full.flac: No space left on device; .* re-run the same command"
     ):
         request.getfixturevalue(where)()
     assert digest(tmp_path / "full.flac") == before and os.listdir(tmp_path) == ["full.flac"]
