@@ -50,7 +50,7 @@ def _command(module: str, summary: str, *, writes_lake: bool = False, has_addres
 # The groups of `segue --help`.
 GROUPS: dict[str, dict[str, Command]] = {
     "pipeline steps": {
-        "run": _command("run", "run every step below over a folder of music; resumes", writes_lake=True),
+        "run": _command("run", "run all of these steps over a folder of music", writes_lake=True),
         **{
             step.name: Command(summary=step.summary, module=f"jobs.steps.{step.name}", writes_lake=True)
             for step in pipeline.STEPS
@@ -61,7 +61,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "rollback": _command("rollback", "restore the previous champion at once", writes_lake=True),
     },
     "services": {
-        "up": _command("up", "start player, stream, Airflow, MLflow, MongoDB and Kafka here"),
+        "up": _command("up", "start the player, Airflow, MLflow, stream and embedded servers"),
         "status": _command("status", "show which services are up, and the latest alerts"),
         "down": _command("down", "stop the services"),
         "serve": _command("serve", "serve the player, its API and the APIs of other players"),
@@ -146,7 +146,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=_command_list(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="segue", help=argparse.SUPPRESS
+    )
     for name, command in COMMANDS.items():
         subparser = commands.add_parser(
             name, description=f"{command.summary[0].upper()}{command.summary[1:]}."

@@ -1,10 +1,11 @@
-"""The whole batch, step after step in one Spark session: each takes up where it was stopped, and does nothing twice."""
+"""Run all steps over a folder of music in one Spark session. Each resumes, and processes only what is new."""
 
 import argparse
 import importlib
 import shlex
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -22,15 +23,24 @@ from jobs.steps import catalog, cluster, compress, embed, evaluate, promote
 _STEP_FUNCTIONS = {
     step.name: importlib.import_module(f"jobs.steps.{step.name}").main for step in pipeline.STEPS
 }
-# A refusal of the gate ends no batch.
+# The pipeline continues after a refusal of the quality gate.
 _STEP_FUNCTIONS["promote"] = promote.promote_as_step
 
-# Rejected files that the summary names; the table has them all.
+# The summary names at most this many rejected files; the table REJECTS has all.
 _MAX_REJECTS_SHOWN = 8
 
 
+@dataclass(frozen=True)
+class _FinishedStep:
+    """A step's result, and how many seconds it took."""
+
+    name: str
+    result: StepResult
+    seconds: float
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the steps that have any."""
+    """Add the steps' own arguments, as far as they make sense for a whole run."""
     compress.add_arguments(parser)
     catalog.add_metadata_arguments(parser)
     embed.add_arguments(parser)
@@ -40,68 +50,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Run every step and print a summary; the counts are in it."""
-    results: dict[str, StepResult] = {}
-    seconds: dict[str, float] = {}
+    """Run every step, then print a summary with their counts."""
+    finished: list[_FinishedStep] = []
     model_version = None
     started = time.monotonic()
     for name, step in _STEP_FUNCTIONS.items():
         step_started = time.monotonic()
-        # `publish` writes all of MongoDB, so `catalog` need not.
+        # `publish` writes all of MongoDB, so that `catalog` need not.
         step_arguments = {**vars(arguments), "model_version": model_version, "no_mongo": True}
-        results[name] = step(argparse.Namespace(**step_arguments))
-        seconds[name] = time.monotonic() - step_started
-        progress.log_finished(name, seconds[name])
-        if name == "cluster":  # the version trained on these tracks, which need not be the newest
-            model_version = results[name].model_version
-    _print(arguments, results, seconds, time.monotonic() - started)
+        result = step(argparse.Namespace(**step_arguments))
+        finished.append(_FinishedStep(name, result, time.monotonic() - step_started))
+        progress.log_finished(name, finished[-1].seconds)
+        if name == "cluster":  # the version trained on these tracks, which may not be the newest
+            model_version = result.model_version
+    console = Console(soft_wrap=True, highlight=False)
+    _print_steps(console, finished, time.monotonic() - started)
+    _print_rejects(console, arguments)
+    _print_next(console, arguments)
     return StepResult()
 
 
-def _print(
-    arguments: argparse.Namespace, results: dict[str, StepResult], seconds: dict[str, float], total: float
-) -> None:
-    console = Console(soft_wrap=True, highlight=False)
+def _print_steps(console: Console, finished: list[_FinishedStep], total_s: float) -> None:
+    """Print a line for each step, and the total time."""
     grid = Grid("step", "seconds", "result", box=None, pad_edge=False, header_style="bold")
     grid.columns[1].justify = "right"
-    for name, result in results.items():
-        grid.add_row(name, f"{seconds[name]:.1f}", result.summary())
-    grid.add_row("total", f"{total:.1f}", "", style="bold")
+    for step in finished:
+        grid.add_row(step.name, f"{step.seconds:.1f}", step.result.summary())
+    grid.add_row("total", f"{total_s:.1f}", "", style="bold")
     console.print(grid)
-    _print_rejects(console, arguments)
-    _print_next(console, arguments)
 
 
 def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
+    """Print the first rejected files of the library with their reasons."""
     lake = open_lake(arguments)
     prefix = scan.path_prefix(Path(arguments.library).expanduser().resolve())
-    rejected = lake.read_arrow(REJECTS).sort_by([("path", "ascending")]).to_pylist()
-    rows = [row for row in rejected if row["path"].startswith(prefix)]
+    rejects = lake.read_arrow(REJECTS).sort_by([("path", "ascending")]).to_pylist()
+    rows = [row for row in rejects if row["path"].startswith(prefix)]
     if not rows:
         return
     console.print(
-        f"\n{len(rows)} rejected (table REJECTS; they are tried again when they change, or with --retry-rejected):"
+        f"\n{len(rows)} rejected (table REJECTS; retried when the file changes, or with --retry-rejected):"
     )
     for row in rows[:_MAX_REJECTS_SHOWN]:
-        console.print(
-            Text(
-                f"  {escape_control_chars(row['path'].removeprefix(prefix))} ({row['step']}): {escape_control_chars(row['error'])}"
-            )
-        )
+        name = escape_control_chars(row["path"].removeprefix(prefix))
+        reason = escape_control_chars(row["error"])
+        console.print(Text(f"  {name} ({row['step']}): {reason}"))
     if len(rows) > _MAX_REJECTS_SHOWN:
         console.print(f"  and {len(rows) - _MAX_REJECTS_SHOWN} more")
 
 
 def _print_next(console: Console, arguments: argparse.Namespace) -> None:
+    """Print where the results are, and how to continue."""
     lake = settings.lake_path(arguments.lake)
-
-    def command(name: str) -> str:
-        words = [name, "--library", arguments.library, "--lake", str(lake)]
-        return f"{Path(sys.executable).parent}/{shlex.join(['segue', *words])}"
-
+    options = shlex.join(["--library", arguments.library, "--lake", str(lake)])
+    segue = Path(sys.executable).parent / "segue"
+    model = arguments.mlflow or f"in MLflow, which starts with the player and Airflow: {segue} up {options}"
     console.print("\nNext:")
     console.print(Text(f"  tables       {to_text(lake)}/*/current, Parquet"))
+    console.print(Text(f"  the model    {model}"))
     console.print(
-        Text(f"  the model    {arguments.mlflow or 'in MLflow, started with Airflow by ' + command('up')}")
+        Text(f"  more music   add files and run again; only new files are processed: {segue} run {options}")
     )
-    console.print(Text(f"  more music   add files and run again, only what is new is done: {command('run')}"))
