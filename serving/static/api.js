@@ -1,4 +1,4 @@
-// The endpoint: requests that say in one line what went wrong, and the stream of what changes.
+// Requests to the HTTP API, the event stream, and the queue of play events in this browser.
 
 export class Problem extends Error {
   constructor(status, detail) {
@@ -13,20 +13,20 @@ async function request(method, path, body) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  let answer;
+  let response;
   try {
-    answer = await fetch(`/api/${path}`, options);
+    response = await fetch(`/api/${path}`, options);
   } catch {
     throw new Problem(0, "Segue does not answer.");
   }
-  const data = answer.status === 204 ? null : await answer.json().catch(() => null);
-  if (!answer.ok) throw new Problem(answer.status, data?.detail ?? `unexpected answer ${answer.status}`);
+  const data = response.status === 204 ? null : await response.json().catch(() => null);
+  if (!response.ok) throw new Problem(response.status, data?.detail ?? `unexpected answer ${response.status}`);
   return data;
 }
 
 export const get = (path, query = {}) => {
-  const words = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value != null));
-  return request("GET", words.size ? `${path}?${words}` : path);
+  const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value != null));
+  return request("GET", parameters.size ? `${path}?${parameters}` : path);
 };
 export const post = (path, body) => request("POST", path, body);
 export const put = (path, body) => request("PUT", path, body);
@@ -35,79 +35,78 @@ export const remove = (path) => request("DELETE", path);
 export const audioUrl = (track) => `/api/tracks/${encodeURIComponent(track.id)}/audio`;
 export const coverUrl = (track, size = 300) => `/api/tracks/${encodeURIComponent(track.id)}/cover?size=${size}`;
 
-// What the server tells by itself. EventSource reconnects with Last-Event-ID; `handlers.link(up)` says whether it holds.
-export function live(handlers) {
+const RECONNECT_MS = 3000;
+
+// Subscribe to the server's event stream. EventSource reconnects with Last-Event-ID; `handlers.link(isConnected)` is called
+// whenever the connection opens or breaks.
+export function subscribe(handlers) {
   const source = new EventSource("/api/live");
-  for (const kind of ["recommendations", "state", "collection"])
-    source.addEventListener(kind, (event) => handlers[kind]?.(JSON.parse(event.data)));
+  for (const type of ["recommendations", "state", "collection"])
+    source.addEventListener(type, (event) => handlers[type]?.(JSON.parse(event.data)));
   source.onopen = () => handlers.link?.(true);
   source.onerror = () => {
     handlers.link?.(false);
-    // After an answer that is no stream (a proxy's error page) a browser gives up; we do not.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => live(handlers), 3000);
+    // After an answer that is no event stream (a proxy's error page) the browser gives up, so we reconnect ourselves.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => subscribe(handlers), RECONNECT_MS);
   };
   return source;
 }
 
-// Play events: kept in this browser until the server has them, sent in order, each with an id and with whose it is; each by a
-// key of its own, for tabs that write one list erase each other's. The order of the keys is that of time.
-const KEY = "segue.event.";
-const LIST = "segue.events"; // of older pages, all in one and nobody's: they are sent for who comes first
-const MOST = 500;
-const unkept = new Map(); // by key, what is not in the storage, or not yet: it lives as long as the page
-let listener = null; // until the server has said who
-let told = 0;
-let sending = false;
+// Play events wait in localStorage until the server has accepted them, and are sent in order. Each has an id, its user, and
+// a key of its own, because tabs that write one common list would overwrite each other's events. Sorted keys are in time order.
+const KEY_PREFIX = "segue.event.";
+const MAX_STORED = 500;
+const RETRY_INTERVAL_MS = 5000;
+const unstored = new Map(); // events by key that are not in localStorage yet; they live as long as the page
+let user = null; // null until the server has answered
+let eventCount = 0;
+let isSending = false;
 
-const keys = () => Object.keys(localStorage).filter((key) => key.startsWith(KEY)).sort();
+const storedKeys = () => Object.keys(localStorage).filter((key) => key.startsWith(KEY_PREFIX)).sort();
 
-function hold(event) {
-  told += 1; // what one millisecond tells keeps its order as well
-  unkept.set(`${KEY}${event.played_at}.${String(told).padStart(6, "0")}.${event.event_id}`, event);
+function enqueue(event) {
+  eventCount += 1; // the counter orders the events of one millisecond
+  unstored.set(`${KEY_PREFIX}${event.played_at}.${String(eventCount).padStart(6, "0")}.${event.event_id}`, event);
 }
 
-function keep() {
-  if (!listener) return;
+// Move the unstored events to localStorage, and delete the oldest above the limit.
+function persist() {
+  if (!user) return;
   try {
-    for (const [key, event] of unkept) {
-      localStorage.setItem(key, JSON.stringify({ ...event, listener }));
-      unkept.delete(key);
+    for (const [key, event] of unstored) {
+      localStorage.setItem(key, JSON.stringify({ ...event, listener: user }));
+      unstored.delete(key);
     }
-    for (const key of keys().slice(0, -MOST)) localStorage.removeItem(key);
+    for (const key of storedKeys().slice(0, -MAX_STORED)) localStorage.removeItem(key);
   } catch {
-    // A full or forbidden storage: it is tried again with the next event.
+    // The storage is full or forbidden: the next event tries again.
   }
 }
 
-// What this listener's pages have told and the server has not, oldest first; another's wait until that one is back.
-function waiting() {
-  let kept = [];
+// Return this user's events that the server has not accepted yet, oldest first. Events of another user wait for that user.
+function pending() {
+  let stored = [];
   try {
-    kept = keys().map((key) => [key, JSON.parse(localStorage.getItem(key))]).filter(([, event]) => event?.listener === listener);
+    stored = storedKeys().map((key) => [key, JSON.parse(localStorage.getItem(key))]).filter(([, event]) => event?.listener === user);
   } catch {
-    // No storage: what this page holds is all.
+    // Without storage only the events of this page exist.
   }
-  return [...unkept, ...kept].sort(([one], [other]) => (one < other ? -1 : 1));
+  return [...unstored, ...stored].sort(([keyA], [keyB]) => (keyA < keyB ? -1 : 1));
 }
 
-function drop(key) {
-  unkept.delete(key);
+function dequeue(key) {
+  unstored.delete(key);
   try {
     localStorage.removeItem(key);
   } catch {
-    // It was not there.
+    // Without storage the key was not stored.
   }
 }
 
-export function listenAs(name) {
-  listener = name;
-  try {
-    for (const event of JSON.parse(localStorage.getItem(LIST)) ?? []) hold(event);
-    localStorage.removeItem(LIST);
-  } catch {
-    // No storage, so no list.
-  }
-  keep();
+// Set the user whose events are sent, and send those that wait.
+export function setUser(name) {
+  user = name;
+  persist();
   send();
 }
 
@@ -125,38 +124,40 @@ const session = (() => {
   }
 })();
 
-export function tell(event, track, position) {
-  hold({
+// Report a play event: "started", "finished" or "skipped" at a position in seconds.
+export function reportEvent(type, track, position) {
+  enqueue({
     event_id: randomId(),
     track_id: track.id,
-    event,
+    event: type,
     position_s: Math.max(0, Math.round((position || 0) * 10) / 10),
     session_id: session,
     played_at: new Date().toISOString(),
   });
-  keep();
+  persist();
   send();
 }
 
+// Send the pending events in order, until one fails.
 export async function send() {
-  if (sending || !listener) return;
-  sending = true;
+  if (isSending || !user) return;
+  isSending = true;
   try {
-    for (let next; (next = waiting()[0]); ) {
+    for (let next = pending()[0]; next; next = pending()[0]) {
       const [key, event] = next;
       try {
-        await post("events", { ...event, listener });
+        await post("events", { ...event, listener: user });
       } catch (problem) {
-        // Somebody else has logged in, in another tab: this page is theirs now.
+        // Another user has logged in, in another tab: reload the page for that user.
         if (problem.status === 409) return location.reload();
-        // What the server will never take must not hold up the rest; all else is tried again.
+        // An event that the server will always refuse is dropped, so that it does not block the others; all else is retried.
         if (![400, 404, 422].includes(problem.status)) break;
       }
-      drop(key);
+      dequeue(key);
     }
   } finally {
-    sending = false;
+    isSending = false;
   }
 }
-setInterval(send, 5000);
+setInterval(send, RETRY_INTERVAL_MS);
 addEventListener("online", send);

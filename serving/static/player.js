@@ -1,68 +1,74 @@
-// What plays: two audio elements in turn (the next track is loaded before this one ends), the queue, and where it goes on.
+// The player: the queue, and two audio elements in turn, so that the next track is loaded before the present one ends.
 
-import { audioUrl, coverUrl, post, tell } from "./api.js";
+import { audioUrl, coverUrl, post, reportEvent } from "./api.js";
 
-const KEY = "segue.player."; // and the listener's name: nobody sees another's queue
+const KEY_PREFIX = "segue.player."; // followed by the user's name: each user has a queue
 const PRELOAD_S = 20;
-const REMEMBERED = 300; // ids of played tracks, which radio and recommendations leave out
+const MAX_PLAYED = 300; // ids of played tracks, which radio and recommendations exclude
+const MAX_FAILURES = 8; // tracks in a row that cannot be played, before the player stops
+const MAX_PAST = 100; // played tracks at the head of the queue; above, only the last KEPT_PAST stay
+const KEPT_PAST = 50;
+const SAVED_PAST = 20; // tracks of the queue that are stored before and after the present one
+const SAVED_UPCOMING = 200;
+const SAVE_INTERVAL_MS = 2000;
 
 export class Player extends EventTarget {
-  #asked = new WeakMap(); // of a radio: its answer that is on the way
+  #radioRequests = new WeakMap(); // by radio: the promise of the request under way
 
   constructor() {
     super();
     this.queue = []; // {track, reason}
-    this.at = -1;
-    this.played = []; // ids, oldest first
+    this.index = -1; // of the present track in the queue
+    this.played = []; // ids of played tracks, oldest first
     this.recommended = []; // {track, reason, score}
     this.radio = null; // {seed, label, salt}
-    this.wish = null; // the radio asked for last, until it is there or something else is chosen
-    this.turn = 0; // raised by every start: who has waited since an earlier one has nothing to start any more
+    this.pendingRadio = null; // the radio requested last, until it plays or the user chooses something else
+    this.startCount = 0; // raised by every start: a request that began before it must not start its own track any more
     this.shuffle = false;
     this.repeat = "off"; // off, all, one
     this.volume = 1;
     this.muted = false;
-    this.restored = 0; // seconds to begin at, after a reload
-    this.listener = null; // until the server has said who
+    this.restoredPosition = 0; // seconds, where the track goes on after a reload
+    this.user = null; // until the server has answered
     this.failures = 0;
-    this.started = false; // whether "started" was told for what plays
-    this.audios = [this.#audio(), this.#audio()];
-    this.#mediaKeys();
+    this.started = false; // whether "started" was reported for the present track
+    this.audios = [this.#createAudio(), this.#createAudio()];
+    this.#registerMediaKeys();
     addEventListener("pagehide", () => this.#save());
-    setInterval(() => this.playing && this.#save(), 2000);
+    setInterval(() => this.playing && this.#save(), SAVE_INTERVAL_MS);
   }
 
   get audio() { return this.audios[0]; }
-  get current() { return this.queue[this.at] ?? null; }
+  get current() { return this.queue[this.index] ?? null; }
   get track() { return this.current?.track ?? null; }
   get playing() { return !this.audio.paused && !this.audio.ended && !this.audio.error; }
-  get position() { return this.audio.src ? this.audio.currentTime || this.restored : this.restored; }
+  get position() { return this.audio.src ? this.audio.currentTime || this.restoredPosition : this.restoredPosition; }
   get duration() {
-    const real = this.audio.duration;
-    return Number.isFinite(real) && real > 0 ? real : this.track?.duration_s ?? 0;
+    const { duration } = this.audio;
+    return Number.isFinite(duration) && duration > 0 ? duration : this.track?.duration_s ?? 0;
   }
-  get ahead() { return this.queue.slice(this.at + 1); }
-  // Recommendations that come when the queue has ended.
+  get upcoming() { return this.queue.slice(this.index + 1); }
+  // Recommendations that play when the queue has ended.
   get suggestions() {
-    const taken = new Set([...this.queue.map((item) => item.track.id), ...this.played.slice(-30)]);
-    return this.recommended.filter((item) => !taken.has(item.track.id));
+    const excluded = new Set([...this.queue.map((item) => item.track.id), ...this.played.slice(-30)]);
+    return this.recommended.filter((item) => !excluded.has(item.track.id));
   }
 
-  #audio() {
+  #createAudio() {
     const audio = new Audio();
     audio.preload = "auto";
-    const mine = (handler) => (event) => audio === this.audio && handler(event);
-    audio.addEventListener("timeupdate", mine(() => this.#tick()));
-    audio.addEventListener("play", mine(() => this.#changed()));
-    audio.addEventListener("pause", mine(() => this.#changed()));
-    audio.addEventListener("durationchange", mine(() => this.#tick()));
-    audio.addEventListener("playing", mine(() => this.#began()));
-    audio.addEventListener("ended", mine(() => this.#ended()));
-    audio.addEventListener("error", mine(() => this.#failed()));
+    const ifPresent = (handler) => (event) => audio === this.audio && handler(event);
+    audio.addEventListener("timeupdate", ifPresent(() => this.#tick()));
+    audio.addEventListener("play", ifPresent(() => this.#notifyChange()));
+    audio.addEventListener("pause", ifPresent(() => this.#notifyChange()));
+    audio.addEventListener("durationchange", ifPresent(() => this.#tick()));
+    audio.addEventListener("playing", ifPresent(() => this.#reportStart()));
+    audio.addEventListener("ended", ifPresent(() => this.#ended()));
+    audio.addEventListener("error", ifPresent(() => this.#failed()));
     return audio;
   }
 
-  #changed() {
+  #notifyChange() {
     if ("mediaSession" in navigator) navigator.mediaSession.playbackState = this.playing ? "playing" : "paused";
     this.dispatchEvent(new Event("change"));
   }
@@ -72,18 +78,18 @@ export class Player extends EventTarget {
     if (this.duration - this.audio.currentTime < PRELOAD_S && this.repeat !== "one") this.#preload();
   }
 
-  #began() {
+  #reportStart() {
     this.failures = 0;
     if (!this.started && this.track) {
       this.started = true;
-      tell("started", this.track, this.audio.currentTime);
+      reportEvent("started", this.track, this.audio.currentTime);
     }
   }
 
   async #preload() {
-    const mine = this.turn;
-    const next = await this.#peek();
-    if (mine !== this.turn || !next || next.track.id === this.track?.id) return;
+    const startCount = this.startCount;
+    const next = await this.#nextItem();
+    if (startCount !== this.startCount || !next || next.track.id === this.track?.id) return;
     const url = new URL(audioUrl(next.track), location).href;
     if (this.audios[1].src !== url) {
       this.audios[1].src = url;
@@ -91,169 +97,175 @@ export class Player extends EventTarget {
     }
   }
 
-  // What would play next; a radio that runs out is asked for more.
-  async #peek() {
-    if (this.at + 1 < this.queue.length) return this.queue[this.at + 1];
-    if (this.radio) await this.#moreRadio();
-    if (this.at + 1 < this.queue.length) return this.queue[this.at + 1];
+  // Return the item that plays next; a radio without upcoming tracks is asked for more.
+  async #nextItem() {
+    if (this.index + 1 < this.queue.length) return this.queue[this.index + 1];
+    if (this.radio) await this.#extendRadio();
+    if (this.index + 1 < this.queue.length) return this.queue[this.index + 1];
     if (this.repeat === "all" && this.queue.length) return this.queue[0];
     return this.suggestions[0] ?? null;
   }
 
-  // Every tick comes here, as does who goes on: all wait for one answer, which is let go where its radio has ended meanwhile.
-  #moreRadio() {
+  // Append tracks to the radio. Preloading and advancing may both ask at once: they share one request.
+  #extendRadio() {
     const { radio } = this;
-    if (!this.#asked.has(radio)) this.#asked.set(radio, this.#lengthen(radio).finally(() => this.#asked.delete(radio)));
-    return this.#asked.get(radio);
+    if (!this.#radioRequests.has(radio))
+      this.#radioRequests.set(radio, this.#appendRadio(radio).finally(() => this.#radioRequests.delete(radio)));
+    return this.#radioRequests.get(radio);
   }
 
-  async #lengthen(radio) {
+  async #appendRadio(radio) {
     const played = [...new Set([...this.played, ...this.queue.map((item) => item.track.id)])];
     try {
-      const more = await this.#askRadio(radio, played);
-      if (this.radio !== radio) return;
-      this.queue.push(...more);
-      this.#changed();
+      const items = await this.#fetchRadio(radio, played);
+      if (this.radio !== radio) return; // it has ended meanwhile
+      this.queue.push(...items);
+      this.#notifyChange();
     } catch {
-      // The server is away: the recommendations that are here go on.
+      // The server does not answer: the recommendations loaded before play instead.
     }
   }
 
-  // A small collection has been heard whole one day: then only the latest are left out, for the radio never ends.
-  async #askRadio({ seed, label, salt }, played) {
-    const ask = (from) => post("radio", { ...seed, played: played.slice(from), count: 10, salt });
-    let more = await ask(-500);
-    if (!more.items.length) more = await ask(-10);
-    return more.items.map((track) => ({ track, reason: label }));
+  // Fetch ten tracks of a radio. If all of a small collection has been played, only the latest tracks are excluded.
+  async #fetchRadio({ seed, label, salt }, played) {
+    const fetchExcluding = (ids) => post("radio", { ...seed, played: ids, count: 10, salt });
+    let list = await fetchExcluding(played.slice(-500));
+    if (!list.items.length) list = await fetchExcluding(played.slice(-10));
+    return list.items.map((track) => ({ track, reason: label }));
   }
 
   #ended() {
-    if (this.track) tell("finished", this.track, this.duration);
+    if (this.track) reportEvent("finished", this.track, this.duration);
     if (this.repeat === "one") {
       this.started = false;
       this.audio.currentTime = 0;
       this.audio.play();
       return;
     }
-    this.#remember();
+    this.#addToPlayed();
     this.#advance();
   }
 
-  // A file that is gone must not end the evening; but a dozen in a row means that the server is.
+  // A missing file is skipped; many in a row mean that the server does not answer.
   #failed() {
     if (!this.track || !this.audio.src) return;
     this.failures += 1;
     this.dispatchEvent(new CustomEvent("problem", { detail: `${this.track.title} cannot be played` }));
-    this.#remember();
-    const mine = this.turn;
-    if (this.failures < 8) setTimeout(() => mine === this.turn && this.#advance(), 300 * this.failures);
-    else this.#changed();
+    this.#addToPlayed();
+    const startCount = this.startCount;
+    if (this.failures < MAX_FAILURES) setTimeout(() => startCount === this.startCount && this.#advance(), 300 * this.failures);
+    else this.#notifyChange();
   }
 
-  #remember() {
-    if (this.track) this.played = [...this.played, this.track.id].slice(-REMEMBERED);
+  #addToPlayed() {
+    if (this.track) this.played = [...this.played, this.track.id].slice(-MAX_PLAYED);
   }
 
   async #advance() {
-    const mine = this.turn;
-    const next = await this.#peek();
-    if (mine !== this.turn) return;
-    if (!next) return this.#changed();
-    if (this.at + 1 < this.queue.length) this.at += 1;
-    else if (this.repeat === "all" && this.queue[0] === next) this.at = 0;
+    const startCount = this.startCount;
+    const next = await this.#nextItem();
+    if (startCount !== this.startCount) return;
+    if (!next) return this.#notifyChange();
+    if (this.index + 1 < this.queue.length) this.index += 1;
+    else if (this.repeat === "all" && this.queue[0] === next) this.index = 0;
     else {
       this.queue.push({ track: next.track, reason: next.reason });
-      this.at = this.queue.length - 1;
+      this.index = this.queue.length - 1;
     }
-    if (this.at > 100) {
-      this.queue.splice(0, this.at - 50);
-      this.at = 50;
+    if (this.index > MAX_PAST) {
+      this.queue.splice(0, this.index - KEPT_PAST);
+      this.index = KEPT_PAST;
     }
     this.#start();
   }
 
-  #start(position = 0, play = true) {
-    this.turn += 1;
+  #start({ position = 0, play = true } = {}) {
+    this.startCount += 1;
     const url = new URL(audioUrl(this.track), location).href;
     if (this.audios[1].src === url) this.audios.reverse();
     this.audios[1].pause();
     this.started = false;
-    this.restored = 0;
+    this.restoredPosition = 0;
     if (this.audio.src !== url || this.audio.error) this.audio.src = url;
     this.audio.currentTime = position;
-    this.#level();
-    if (play) this.audio.play().catch(() => this.#changed());
-    this.#describe();
+    this.#applyVolume();
+    if (play) this.audio.play().catch(() => this.#notifyChange());
+    this.#updateMediaSession();
     this.#save();
     this.dispatchEvent(new Event("track"));
-    this.#changed();
+    this.#notifyChange();
   }
 
-  #skipped() {
+  // Report the present track as skipped if it was playing.
+  #reportSkip() {
     if (this.track && this.started && !this.audio.ended) {
-      tell("skipped", this.track, this.audio.currentTime);
-      this.#remember();
+      reportEvent("skipped", this.track, this.audio.currentTime);
+      this.#addToPlayed();
     }
     this.started = false;
   }
 
-  // --- what the listener does ---
+  // --- actions of the user ---
 
-  play(items, at = 0) {
-    this.#skipped();
-    this.radio = this.wish = null;
+  // Play a list of items from a position on.
+  play(items, index = 0) {
+    this.#reportSkip();
+    this.radio = null;
+    this.pendingRadio = null;
     this.queue = items.map((item) => ({ track: item.track ?? item, reason: item.reason ?? "" }));
-    this.at = at;
+    this.index = index;
     if (this.shuffle) this.#shuffleAhead();
     this.#start();
   }
 
-  // What plays now plays on until the radio is there.
+  // Start a radio; the present track plays on until the first tracks of the radio have arrived.
   async playRadio(seed, label) {
-    const radio = (this.wish = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) });
+    const radio = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) };
+    this.pendingRadio = radio;
     let items;
     try {
-      items = await this.#askRadio(radio, this.played);
+      items = await this.#fetchRadio(radio, this.played);
     } catch (problem) {
       return this.dispatchEvent(new CustomEvent("problem", { detail: problem.message }));
     }
-    if (this.wish !== radio) return;
-    if (!items.length) return this.dispatchEvent(new CustomEvent("problem", { detail: "There is nothing to play from here" }));
-    this.#skipped();
-    Object.assign(this, { radio, wish: null, queue: items, at: 0 });
+    if (this.pendingRadio !== radio) return; // the user has chosen something else meanwhile
+    if (!items.length) return this.dispatchEvent(new CustomEvent("problem", { detail: "No tracks for this radio" }));
+    this.#reportSkip();
+    Object.assign(this, { radio, pendingRadio: null, queue: items, index: 0 });
     this.#start();
   }
 
-  jump(position) {
-    this.#skipped();
-    this.wish = null;
-    this.at = position;
+  jump(index) {
+    this.#reportSkip();
+    this.pendingRadio = null;
+    this.index = index;
     this.#start();
   }
 
   add(track, where = "end") {
     const item = { track, reason: "" };
-    if (where === "next") this.queue.splice(this.at + 1, 0, item);
+    if (where === "next") this.queue.splice(this.index + 1, 0, item);
     else this.queue.push(item);
-    if (this.at < 0) {
-      this.at = 0;
-      this.#start(0, false);
+    if (this.index < 0) {
+      this.index = 0;
+      this.#start({ play: false });
     }
     this.#save();
-    this.#changed();
+    this.#notifyChange();
   }
 
-  drop(position) {
-    this.queue.splice(position, 1);
+  removeAt(index) {
+    this.queue.splice(index, 1);
     this.#save();
-    this.#changed();
+    this.#notifyChange();
   }
 
   clear() {
-    this.queue.splice(this.at + 1);
-    this.radio = this.wish = null;
+    this.queue.splice(this.index + 1);
+    this.radio = null;
+    this.pendingRadio = null;
     this.#save();
-    this.#changed();
+    this.#notifyChange();
   }
 
   toggle() {
@@ -262,22 +274,22 @@ export class Player extends EventTarget {
       return first && this.play([first]);
     }
     if (this.playing) return this.audio.pause();
-    if (!this.audio.src || this.audio.error) return this.#start(this.restored);
+    if (!this.audio.src || this.audio.error) return this.#start({ position: this.restoredPosition });
     this.audio.play().catch(() => {});
   }
 
   pause() { this.audio.pause(); }
 
   async next() {
-    this.#skipped();
+    this.#reportSkip();
     await this.#advance();
   }
 
   previous() {
-    if (this.position > 4 || this.at <= 0) return this.seek(0);
-    this.#skipped();
-    this.wish = null;
-    this.at -= 1;
+    if (this.position > 4 || this.index <= 0) return this.seek(0);
+    this.#reportSkip();
+    this.pendingRadio = null;
+    this.index -= 1;
     this.#start();
   }
 
@@ -285,7 +297,7 @@ export class Player extends EventTarget {
     if (!this.track) return;
     const target = Math.min(Math.max(0, seconds), Math.max(0, this.duration - 0.1));
     if (this.audio.src) this.audio.currentTime = target;
-    else this.restored = target;
+    else this.restoredPosition = target;
     this.dispatchEvent(new Event("tick"));
     this.#save();
   }
@@ -293,30 +305,30 @@ export class Player extends EventTarget {
   setVolume(volume) {
     this.volume = Math.min(1, Math.max(0, volume));
     this.muted = false;
-    this.#level();
+    this.#applyVolume();
   }
 
   mute() {
     this.muted = !this.muted;
-    this.#level();
+    this.#applyVolume();
   }
 
-  #level() {
-    // Loudness goes with the square of the slider, nearer to how it is heard.
+  #applyVolume() {
+    // The square of the slider is nearer to perceived loudness.
     for (const audio of this.audios) audio.volume = this.muted ? 0 : this.volume ** 2;
-    this.#changed();
+    this.#notifyChange();
   }
 
   toggleShuffle() {
     this.shuffle = !this.shuffle;
     if (this.shuffle) this.#shuffleAhead();
     this.#save();
-    this.#changed();
+    this.#notifyChange();
   }
 
   #shuffleAhead() {
-    for (let last = this.queue.length - 1; last > this.at + 1; last -= 1) {
-      const other = this.at + 1 + Math.floor(Math.random() * (last - this.at));
+    for (let last = this.queue.length - 1; last > this.index + 1; last -= 1) {
+      const other = this.index + 1 + Math.floor(Math.random() * (last - this.index));
       [this.queue[last], this.queue[other]] = [this.queue[other], this.queue[last]];
     }
   }
@@ -324,7 +336,7 @@ export class Player extends EventTarget {
   cycleRepeat() {
     this.repeat = { off: "all", all: "one", one: "off" }[this.repeat];
     this.#save();
-    this.#changed();
+    this.#notifyChange();
   }
 
   recommend(items) {
@@ -332,57 +344,58 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("recommended"));
   }
 
-  // Like, dislike and the like: wherever the track is shown, the same is said.
-  rated(track) {
+  // Copy a track's new rating to the queue and the recommendations.
+  updateRating(track) {
     for (const item of [...this.queue, ...this.recommended]) if (item.track.id === track.id) item.track.liked = track.liked;
-    this.#changed();
+    this.#notifyChange();
   }
 
-  // What is not wanted any more leaves what is to come.
-  forget(unwanted) {
-    this.queue = this.queue.filter((item, place) => place <= this.at || !unwanted(item.track));
-    this.recommended = this.recommended.filter((item) => !unwanted(item.track));
-    this.#changed();
+  // Remove unwanted tracks from the upcoming ones.
+  removeUnwanted(isUnwanted) {
+    this.queue = this.queue.filter((item, index) => index <= this.index || !isUnwanted(item.track));
+    this.recommended = this.recommended.filter((item) => !isUnwanted(item.track));
+    this.#notifyChange();
     this.dispatchEvent(new Event("recommended"));
   }
 
-  // --- what is remembered ---
+  // --- storage ---
 
-  listenAs(name) {
-    this.listener = name;
+  setUser(name) {
+    this.user = name;
     this.#restore();
     this.setVolume(this.volume);
     this.dispatchEvent(new Event("track"));
   }
 
   #save() {
-    if (!this.listener) return;
-    const { queue, at, played, radio, shuffle, repeat, volume } = this;
-    const from = Math.max(0, at - 20);
-    const kept = { queue: queue.slice(from, at + 200), at: at - from, played, radio, shuffle, repeat, volume, position: this.position };
+    if (!this.user) return;
+    const { queue, index, played, radio, shuffle, repeat, volume, position } = this;
+    const first = Math.max(0, index - SAVED_PAST);
+    const saved = {
+      queue: queue.slice(first, index + SAVED_UPCOMING), index: index - first, played, radio, shuffle, repeat, volume, position,
+    };
     try {
-      localStorage.setItem(KEY + this.listener, JSON.stringify(kept));
+      localStorage.setItem(KEY_PREFIX + this.user, JSON.stringify(saved));
     } catch {
-      // Nothing is remembered then.
+      // Without storage nothing is restored after a reload.
     }
   }
 
   #restore() {
     try {
-      localStorage.removeItem("segue.player"); // an older page's, and nobody's
-      const kept = JSON.parse(localStorage.getItem(KEY + this.listener));
-      if (!kept) return;
-      const { queue, at, played, radio, shuffle, repeat, volume, position } = kept;
-      Object.assign(this, { queue, at, played, radio, shuffle, repeat, volume, restored: position || 0 });
-      this.#describe();
+      const saved = JSON.parse(localStorage.getItem(KEY_PREFIX + this.user));
+      if (!Number.isInteger(saved?.index)) return;
+      const { queue, index, played, radio, shuffle, repeat, volume, position } = saved;
+      Object.assign(this, { queue, index, played, radio, shuffle, repeat, volume, restoredPosition: position || 0 });
+      this.#updateMediaSession();
     } catch {
-      // An older page's memory, or none: begin anew.
+      // Without a readable saved state the player starts empty.
     }
   }
 
-  // --- the keys of keyboards, headphones and lock screens ---
+  // --- media keys of keyboards, headphones and lock screens ---
 
-  #mediaKeys() {
+  #registerMediaKeys() {
     if (!("mediaSession" in navigator)) return;
     const actions = {
       play: () => this.toggle(),
@@ -393,15 +406,15 @@ export class Player extends EventTarget {
       seekforward: (details) => this.seek(this.position + (details.seekOffset || 10)),
       seekbackward: (details) => this.seek(this.position - (details.seekOffset || 10)),
     };
-    for (const [name, act] of Object.entries(actions))
+    for (const [name, action] of Object.entries(actions))
       try {
-        navigator.mediaSession.setActionHandler(name, act);
+        navigator.mediaSession.setActionHandler(name, action);
       } catch {
-        // This browser has no such key.
+        // This browser does not support the key.
       }
   }
 
-  #describe() {
+  #updateMediaSession() {
     if (!("mediaSession" in navigator) || !this.track) return;
     const { title, artist, album } = this.track;
     const artwork = [96, 300, 600].map((size) => ({ src: coverUrl(this.track, size), sizes: `${size}x${size}`, type: "image/jpeg" }));

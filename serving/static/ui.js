@@ -1,10 +1,11 @@
-// Small pieces of the page: elements, icons, times, menus, words at the foot.
+// User interface elements: DOM elements, icons, buttons, times, menus, messages.
 
 import { coverUrl } from "./api.js";
 
-export function h(name, given = {}, ...children) {
+// Create a DOM element: `on…` attributes are event listeners, false and null attributes and children are omitted.
+export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
-  for (const [key, value] of Object.entries(given)) {
+  for (const [key, value] of Object.entries(attributes)) {
     if (value === false || value == null) continue;
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (key === "class") element.className = value;
@@ -48,14 +49,18 @@ export function icon(name) {
   return svg;
 }
 
-// What stands where there is nothing yet; `words` between backticks are a command.
-export const nothing = (name, words, ...acts) =>
-  h("div", { class: "nothing" }, icon(name), h("p", { class: "empty" }, words.split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part))), ...acts);
+// The placeholder of an empty view; `text` between backticks is shown as a command.
+export const emptyState = (iconName, text, ...actions) =>
+  h("div", { class: "empty-state" },
+    icon(iconName),
+    h("p", { class: "empty" }, text.split("`").map((part, n) => (n % 2 ? h("code", {}, part) : part))),
+    ...actions);
 
-export const button = (name, label, act, given = {}) =>
-  h("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: act, ...given }, icon(name));
+export const button = (iconName, label, action, attributes = {}) =>
+  h("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick: action, ...attributes }, icon(iconName));
 
-export function clock(seconds) {
+// Format seconds as m:ss or h:mm:ss.
+export function formatDuration(seconds) {
   const whole = Math.max(0, Math.floor(seconds || 0));
   const rest = String(whole % 60).padStart(2, "0");
   return whole >= 3600
@@ -63,7 +68,8 @@ export function clock(seconds) {
     : `${Math.floor(whole / 60)}:${rest}`;
 }
 
-export function ago(text) {
+// Format a time (ISO 8601) relative to now, such as "2 hours ago".
+export function formatRelativeTime(text) {
   const seconds = (Date.now() - new Date(text)) / 1000;
   const units = [[86400 * 365, "year"], [86400 * 30, "month"], [86400, "day"], [3600, "hour"], [60, "minute"]];
   const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
@@ -71,51 +77,58 @@ export function ago(text) {
   return "just now";
 }
 
-export const cover = (track, size, given = {}) =>
-  h("img", { class: "cover", src: coverUrl(track, size), alt: "", width: size, height: size, loading: "lazy", decoding: "async", ...given });
+export const cover = (track, size, attributes = {}) =>
+  h("img", { class: "cover", src: coverUrl(track, size), alt: "", width: size, height: size, loading: "lazy", decoding: "async", ...attributes });
 
-let hiding;
+const TOAST_MS = 4000;
+let toastTimer;
+// Show a message for a few seconds.
 export function toast(text) {
-  const place = document.getElementById("toast");
-  place.textContent = text;
-  place.classList.add("shown");
-  clearTimeout(hiding);
-  hiding = setTimeout(() => place.classList.remove("shown"), 4000);
+  const element = document.getElementById("toast");
+  element.textContent = text;
+  element.classList.add("visible");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => element.classList.remove("visible"), TOAST_MS);
 }
 
-export const say = (text) => (document.getElementById("say").textContent = text);
+// Announce a text to screen readers.
+export const announce = (text) => (document.getElementById("announcer").textContent = text);
 
-// A menu of [label, icon, act] beside the button that opens it; arrow keys, Escape, a click elsewhere.
+// Open a menu of [label, icon, action] beside the button `opener`. Arrow keys move; Escape, Tab or a click elsewhere close it.
 export function menu(opener, entries) {
-  const place = document.getElementById("menu");
-  const shut = (focus) => {
-    place.hidden = true;
-    place.replaceChildren();
-    document.removeEventListener("pointerdown", outside, true);
-    if (focus) opener.focus();
+  const element = document.getElementById("menu");
+  const close = ({ restoreFocus }) => {
+    element.hidden = true;
+    element.replaceChildren();
+    document.removeEventListener("pointerdown", closeOutside, true);
+    if (restoreFocus) opener.focus();
   };
-  const outside = (event) => !place.contains(event.target) && shut(false);
-  place.replaceChildren(
-    ...entries.map(([label, name, act]) =>
-      h("button", { type: "button", role: "menuitem", onclick: () => (shut(true), act()) }, icon(name), h("span", {}, label))),
+  const closeOutside = (event) => !element.contains(event.target) && close({ restoreFocus: false });
+  const choose = (action) => {
+    close({ restoreFocus: true });
+    action();
+  };
+  element.replaceChildren(
+    ...entries.map(([label, iconName, action]) =>
+      h("button", { type: "button", role: "menuitem", onclick: () => choose(action) }, icon(iconName), h("span", {}, label))),
   );
-  place.onkeydown = (event) => {
-    const items = [...place.children];
-    const at = items.indexOf(document.activeElement);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 }[event.key];
-    if (event.key === "Escape" || event.key === "Tab") shut(true);
-    else if (to !== undefined) items[(to + items.length) % items.length].focus();
+  element.onkeydown = (event) => {
+    const items = [...element.children];
+    const index = items.indexOf(document.activeElement);
+    const target = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: items.length - 1 }[event.key];
+    if (event.key === "Escape" || event.key === "Tab") close({ restoreFocus: true });
+    else if (target !== undefined) items[(target + items.length) % items.length].focus();
     else return;
     event.preventDefault();
     event.stopPropagation();
   };
-  const host = opener.closest("dialog[open]") ?? document.body;
-  host.append(place);
-  place.hidden = false;
+  const parent = opener.closest("dialog[open]") ?? document.body;
+  parent.append(element);
+  element.hidden = false;
   const box = opener.getBoundingClientRect();
-  const { offsetWidth: width, offsetHeight: height } = place;
-  place.style.left = `${Math.max(8, Math.min(box.right - width, innerWidth - width - 8))}px`;
-  place.style.top = `${box.bottom + height + 8 > innerHeight ? Math.max(8, box.top - height - 6) : box.bottom + 6}px`;
-  document.addEventListener("pointerdown", outside, true);
-  place.firstChild.focus();
+  const { offsetWidth: width, offsetHeight: height } = element;
+  element.style.left = `${Math.max(8, Math.min(box.right - width, innerWidth - width - 8))}px`;
+  element.style.top = `${box.bottom + height + 8 > innerHeight ? Math.max(8, box.top - height - 6) : box.bottom + 6}px`;
+  document.addEventListener("pointerdown", closeOutside, true);
+  element.firstChild.focus();
 }
