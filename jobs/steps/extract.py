@@ -77,9 +77,9 @@ _PRESENT = ("track_id", "content_hash", "feature_version")
 _NEEDED = ("track_id", "path", "audio_path", "content_hash", "duration_s")
 
 
-def extracted_keys(features: pa.Table) -> set[tuple[str, str]]:
+def extracted_keys(feature_rows: pa.Table) -> set[tuple[str, str]]:
     """Return (track_id, content_hash) of the rows of FEATURES that the present code would make the same again."""
-    rows = features.to_pylist()
+    rows = feature_rows.to_pylist()
     return {
         (row["track_id"], row["content_hash"])
         for row in rows
