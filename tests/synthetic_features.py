@@ -1,4 +1,4 @@
-"""A lake without audio: FEATURES with planted genres, so that what is alike is known."""
+"""A lake without audio: TRACKS and FEATURES with planted genres, so that the right neighbours are known."""
 
 from typing import Any
 
@@ -8,22 +8,26 @@ import pyarrow as pa
 from jobs.lake.schemas import FEATURES, TRACKS
 from jobs.lake.storage import Lake
 
-GENRES, EACH = 5, 8
+N_GENRES = 5
+TRACKS_PER_GENRE = 8
+N_TRACKS = N_GENRES * TRACKS_PER_GENRE
 
 
 def rows(seed: int, *, noise: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """TRACKS and FEATURES of planted genres; the more noise, the less the features say of them."""
+    """Return rows of TRACKS and FEATURES; with more noise the features say less about the genres."""
     rng = np.random.default_rng(seed)
-    names = [name for name in FEATURES.names if FEATURES.arrow_schema().field(name).type == pa.float32()]
-    centres = np.random.default_rng(9).standard_normal((GENRES, len(names)))
+    schema = FEATURES.arrow_schema()
+    names = [name for name in FEATURES.names if schema.field(name).type == pa.float32()]
+    centers = np.random.default_rng(9).standard_normal((N_GENRES, len(names)))
     tracks, features = [], []
-    for number in range(GENRES * EACH):
-        own = centres[number % GENRES] + noise * rng.standard_normal(len(names))
-        about = {"track_id": f"{number:03d}", "content_hash": f"{seed}-{number}"}
-        genre, artist = f"genre {number % GENRES}", f"artist {number}"
+    for number in range(N_TRACKS):
+        values = centers[number % N_GENRES] + noise * rng.standard_normal(len(names))
+        key = {"track_id": f"{number:03d}", "content_hash": f"{seed}-{number}"}
+        genre = f"genre {number % N_GENRES}"
+        artist = f"artist {number}"
         tracks.append(
             {
-                **about,
+                **key,
                 "path": f"/music/{number:03d}.mp3",
                 "artist": artist,
                 "title": artist,
@@ -33,18 +37,20 @@ def rows(seed: int, *, noise: float) -> tuple[list[dict[str, Any]], list[dict[st
         )
         features.append(
             {
-                **about,
+                **key,
                 "feature_version": "fma518+1",
                 "sample_rate": 44_100,
-                **dict(zip(names, own.tolist(), strict=True)),
+                **dict(zip(names, values.tolist(), strict=True)),
             }
         )
     return tracks, features
 
 
 def write(lake: Lake, seed: int = 0, *, noise: float = 1.0, audio: Any = None) -> None:
-    """Write both tables; `audio` is every track's file to play."""
-    for table, made in zip((TRACKS, FEATURES), rows(seed, noise=noise), strict=True):
-        for row in made:
+    """Write both tables; `audio` is the file that every track plays."""
+    tables = zip((TRACKS, FEATURES), rows(seed, noise=noise), strict=True)
+    for table, table_rows in tables:
+        for row in table_rows:
             row["audio_path"] = str(audio)
-        lake.commit_arrow(table, pa.Table.from_pylist(made, schema=table.arrow_schema()).to_batches())
+        batches = pa.Table.from_pylist(table_rows, schema=table.arrow_schema()).to_batches()
+        lake.commit_arrow(table, batches)

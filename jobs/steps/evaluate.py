@@ -27,7 +27,6 @@ from jobs.plays.events import PlayEvent
 from jobs.progress import StepResult
 from jobs.recommender import item_catalog, offline_evaluation
 from jobs.recommender.holdout import build_holdout, listener_counts
-from jobs.recommender.holdout import build_holdout, listener_counts
 from jobs.spark import session
 
 # Systems in "<system>/<metric>", the names of metrics in MLflow.

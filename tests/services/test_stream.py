@@ -41,15 +41,15 @@ def embed(lake: Path, version: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     tracks = Lake(lake).read_arrow(TRACKS, "track_id").sort_by("track_id")["track_id"].to_pylist()
     vectors = l2_normalize(
-        np.eye(synthetic_features.GENRES)[np.arange(len(tracks)) % synthetic_features.GENRES]
-        + 0.1 * rng.standard_normal((len(tracks), synthetic_features.GENRES))
+        np.eye(synthetic_features.N_GENRES)[np.arange(len(tracks)) % synthetic_features.N_GENRES]
+        + 0.1 * rng.standard_normal((len(tracks), synthetic_features.N_GENRES))
     )
     rows = [
         {
             "model_version": version,
             "track_id": track_id,
             "embedding": vector.tolist(),
-            "cluster": number % synthetic_features.GENRES,
+            "cluster": number % synthetic_features.N_GENRES,
         }
         for number, (track_id, vector) in enumerate(zip(tracks, vectors, strict=True))
     ]
@@ -179,7 +179,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
     assert (tracks["001"].started, tracks["001"].finished) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
     # Numbers 1, 6, 11 ... are of one planted genre: those not heard yet come first, the disliked one never.
-    assert {int(item["track_id"]) % synthetic_features.GENRES for item in items[:4]} == {1}
+    assert {int(item["track_id"]) % synthetic_features.N_GENRES for item in items[:4]} == {1}
     assert "011" not in {item["track_id"] for item in items} and items[0]["reason"].startswith(
         "sounds like artist "
     )
@@ -216,8 +216,8 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
 def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, streaming, tmp_path):
     """The same messages of the same topic by an undisturbed stream into another lake: the same documents, bit for bit."""
     address, chance = embedded_kafka.find_embedded(lake), random.Random(8)
-    tracks = [f"{number:03d}" for number in range(synthetic_features.GENRES * synthetic_features.EACH)]
-    genres = [number % synthetic_features.GENRES for number in range(len(tracks))]
+    tracks = [f"{number:03d}" for number in range(synthetic_features.N_TRACKS)]
+    genres = [number % synthetic_features.N_GENRES for number in range(len(tracks))]
     made = list(
         simulator.simulate_plays(
             tracks, genres, [30.0] * len(tracks), users=12, events=300 * KILLS, seed=3, begin=BEGIN

@@ -58,4 +58,4 @@ def test_choosing_k_and_listening(tmp_path: Path) -> None:
     found = outputs[-1]["data"][
         "text/plain"
     ]  # the ten nearest of a track: the seven others of its genre come first
-    assert found.count("genre 0") == synthetic_features.EACH - 1
+    assert found.count("genre 0") == synthetic_features.TRACKS_PER_GENRE - 1

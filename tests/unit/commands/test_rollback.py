@@ -1,4 +1,4 @@
-"""Back to the version before, with a registry of the lake's own and MongoDB played by a dict: stopped anywhere, again."""
+"""Rollback with the lake's own registry and MongoDB replaced by a dict: interrupted anywhere, then repeated."""
 
 from contextlib import contextmanager
 
@@ -11,7 +11,7 @@ from jobs.errors import StepError
 from jobs.model import registry
 from jobs.online import mongo
 
-# Whatever changes something, in MLflow and in MongoDB.
+# Every call that changes something, in MLflow and in MongoDB.
 CHANGES = (
     (MlflowClient, "set_registered_model_alias"),
     (MlflowClient, "delete_registered_model_alias"),
@@ -20,84 +20,83 @@ CHANGES = (
 )
 
 
-class Settings(dict):
-    """The collection, documents by id."""
+class FakeState(dict):
+    """The collection `state`: documents by id."""
 
-    def find_one(self, wanted):
-        return self.get(wanted["_id"])
+    def find_one(self, query):
+        return self.get(query["_id"])
 
 
-def pointer(version, **more):
+def champion_document(version, **fields):
     return {
         "_id": "champion",
         "model_version": version,
         "feature_version": "f",
         "tracks": 1,
         "digest": version,
-        **more,
+        **fields,
     }
 
 
 @pytest.fixture
-def settings(models, monkeypatch):
-    """Have version 2 online, and 1 before it."""
+def state(models, monkeypatch):
+    """Put version 2 online, with 1 as the previous champion; return the collection `state`."""
     registry.set_champion("1")
     registry.set_champion("2")
-    settings = Settings(champion=pointer("2", previous=pointer("1")))
+    state = FakeState(champion=champion_document("2", previous=champion_document("1")))
 
     @contextmanager
-    def database(uri):
-        yield {"state": settings}
+    def database(uri, **options):
+        yield {"state": state}
 
     def upsert(collection, documents):
         collection.update({document["_id"]: document for document in documents})
 
     monkeypatch.setattr(mongo, "database", database)
     monkeypatch.setattr(mongo, "upsert", upsert)
-    return settings
+    return state
 
 
-def back(models):
+def roll_back(models):
     return rollback.main(parse(["rollback", "--lake", str(models), "--mongo", "mongodb://127.0.0.1:9"]))
 
 
-@pytest.mark.parametrize("at", range(6))
-def test_stopped_before_any_change_the_same_command_goes_on(models, settings, monkeypatch, at):
-    done = []
+@pytest.mark.parametrize("n_changes", range(6))
+def test_interrupted_rollback_completes_when_repeated(models, state, monkeypatch, n_changes):
+    """The rollback is interrupted after `n_changes` of its six changes."""
+    changes = []
 
-    def counted(change):
-        def changed(*given):
-            if len(done) == at:
+    def interrupt_later(change):
+        def changed(*args):
+            if len(changes) == n_changes:
                 raise KeyboardInterrupt
-            done.append(change)
-            return change(*given)
+            changes.append(change)
+            return change(*args)
 
         return changed
 
     with monkeypatch.context() as patched:
         for owner, name in CHANGES:
-            patched.setattr(owner, name, counted(getattr(owner, name)))
+            patched.setattr(owner, name, interrupt_later(getattr(owner, name)))
         with pytest.raises(KeyboardInterrupt):
-            back(models)
-    found = back(models)
-    assert (found["model version"], found["instead of"]) == ("1", "2")
+            roll_back(models)
+    result = roll_back(models)
+    assert (result.model_version, result.counts["previous"]) == ("1", "2")
     assert registry.aliases() == {"champion": "1", "previous": "2"}
-    assert [each.version for each in registry.versions() if "rolled_back" in each.tags] == [2]
-    assert (
-        settings["champion"]["model_version"] == "1"
-        and settings["champion"]["previous"]["model_version"] == "2"
-    )
+    rolled_back = [version.version for version in registry.versions() if "rolled_back" in version.tags]
+    assert rolled_back == [2]
+    assert state["champion"]["model_version"] == "1"
+    assert state["champion"]["previous"]["model_version"] == "2"
 
 
-def test_a_store_that_is_away_changes_nothing(models, settings, monkeypatch):
-    before = registry.aliases()
+def test_unreachable_store_leaves_the_registry_unchanged(models, state, monkeypatch):
+    aliases = registry.aliases()
 
-    def away(uri):
+    def refuse(uri, **options):
         raise StepError("--mongo: expected MongoDB to answer")
 
-    monkeypatch.setattr(mongo, "database", away)
+    monkeypatch.setattr(mongo, "database", refuse)
     with pytest.raises(StepError, match="--mongo"):
-        back(models)
-    assert registry.aliases() == before and not any(
-        "rolled_back" in each.tags for each in registry.versions()
-    )
+        roll_back(models)
+    assert registry.aliases() == aliases
+    assert not any("rolled_back" in version.tags for version in registry.versions())

@@ -29,9 +29,7 @@ def planted(tracks=240, seed=0):
     informative = 0.8 * np.eye(4)[genres] + 0.1 * rng.standard_normal((tracks, 4))
     vectors = np.hstack([informative, rng.standard_normal((tracks, 12))])
     ids = [f"t{i:03d}" for i in range(tracks)]
-    labels = {
-        ids[i]: TrackLabels(cv_fold(f"artist {i // 3}"), (str(genres[i]),)) for i in range(tracks)
-    }
+    labels = {ids[i]: TrackLabels(cv_fold(f"artist {i // 3}"), (str(genres[i]),)) for i in range(tracks)}
     return vectors, ids, labels, genres
 
 

@@ -1,0 +1,12 @@
+"""Recipes on feature versions with fewer columns."""
+
+from jobs.lake.feature_columns import FEATURE_COLUMNS, MODEL_INPUT_COLUMNS
+from jobs.model import recipes
+
+
+def test_older_feature_version_leaves_groups_out():
+    names = [group.name for group in recipes.recipe_groups("timbre", MODEL_INPUT_COLUMNS["basic-1"])]
+    assert names == ["timbre", "chroma"]
+    assert [group.name for group in recipes.recipe_groups("timbre", FEATURE_COLUMNS)] == [
+        "timbre", "covariance", "delta", "rhythm", "chroma",
+    ]  # fmt: skip
