@@ -1,6 +1,7 @@
-"""How long the page takes to follow the listener: from the end or the skip of a track to other recommendations on the screen.
+"""Latency of live recommendations: from the end or skip of a track to new recommendations on the screen.
 
-All of it is real: Chromium, serving, Kafka, the stream, MongoDB. `python -m tests.bench.bench_player [plays]`
+Measured with Chromium, serving, Kafka, the stream and MongoDB. Run `python -m tests.bench.bench_player
+[plays]`.
 """
 
 import os
@@ -18,30 +19,31 @@ from jobs.steps import recommend
 from tests import browser, synthetic_lake
 from tests.services.player import free_port, healthy, open_page, publish, start, stop, until, wait_for
 
-# Seconds without a change after which the next play is begun: whatever changes then is its doing.
+# Seconds without a change before the next play starts, so that the next change is the effect of that play.
 QUIET_S = 2.5
 
-# In the page: when the last event was told, and when the first list after it that is another one was on the screen.
+# In the page: the times of the last reported event, and of the first different list on the screen after it.
 _WATCH = """
-window.watch = {told: 0, shown: 0, changed: 0, list: ""};
-const ask = window.fetch;
+window.watch = {reported: 0, visible: 0, changed: 0, list: ""};
+const originalFetch = window.fetch;
 window.fetch = (to, options) => {
   const isEnd = String(to).endsWith("/api/events") && /finished|skipped/.test(options?.body);
-  if (isEnd) Object.assign(watch, {told: performance.now(), shown: 0});
-  return ask(to, options);
+  if (isEnd) Object.assign(watch, {reported: performance.now(), visible: 0});
+  return originalFetch(to, options);
 };
 addEventListener("load", () => segue.addEventListener("recommended", () => {
   const list = JSON.stringify(segue.recommended.map((item) => [item.track.id, item.reason]));
   if (list === watch.list) return;
   Object.assign(watch, {list, changed: performance.now()});
-  requestAnimationFrame(() => requestAnimationFrame(() => (watch.shown ||= performance.now())));
+  requestAnimationFrame(() => requestAnimationFrame(() => (watch.visible ||= performance.now())));
 }));
 """
 
 
 def run(plays: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of each track that ended, and of each that was skipped."""
-    ended, skipped = [], []
+    """Return the latencies in seconds after tracks that ended, and after tracks that were skipped."""
+    ended = []
+    skipped = []
     with ExitStack() as stack:
         lake = synthetic_lake.make(
             Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake", seconds=20.0
@@ -52,27 +54,30 @@ def run(plays: int) -> tuple[list[float], list[float]]:
         page.click("#start")
         for number in range(plays):
             until(page, "() => segue.playing && segue.started")
-            until(page, f"() => performance.now() - Math.max(watch.changed, watch.told) > {1000 * QUIET_S}")
+            until(
+                page, f"() => performance.now() - Math.max(watch.changed, watch.reported) > {1000 * QUIET_S}"
+            )
             if number % 2:
                 page.keyboard.press("n")
             else:
                 page.evaluate("segue.seek(segue.duration - 0.2)")
-            until(page, "() => watch.shown > watch.told")
-            (skipped if number % 2 else ended).append(page.evaluate("watch.shown - watch.told") / 1000)
+            until(page, "() => watch.visible > watch.reported")
+            latency_s = page.evaluate("watch.visible - watch.reported") / 1000
+            (skipped if number % 2 else ended).append(latency_s)
         page.close()
     return ended, skipped
 
 
 def serve(stack: ExitStack, lake) -> str:
-    """Start all that `segue up` starts of it; return the player's address."""
+    """Start MongoDB, Kafka, the stream and serving as `segue up` does; return the player's address."""
     uri = stack.enter_context(embedded_mongo.mongo_uri(None, lake.root))
     stack.enter_context(embedded_kafka.kafka_address(None, lake.root))
     with mongo.database(uri) as database:
         publish(database, lake)
     recommend.main(Namespace(lake=str(lake.root), mongo=uri, master="local[1]"))
     port = free_port()
-    for name, *words in (("stream", "stream"), ("serving", "serve", "--port", str(port))):
-        stack.callback(stop, start(lake.root, name, *words))
+    for name, *arguments in (("stream", "stream"), ("serving", "serve", "--port", str(port))):
+        stack.callback(stop, start(lake.root, name, *arguments))
     address = f"http://127.0.0.1:{port}"
     wait_for(lambda: (healthy(address) or {}).get("mongo"))
     wait_for(lambda: stream_status.is_alive(lake.root))
@@ -80,7 +85,7 @@ def serve(stack: ExitStack, lake) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the latencies."""
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
     ended, skipped = run(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
     for name, seconds in (("ended", ended), ("skipped", skipped), ("both", ended + skipped)):

@@ -1,4 +1,4 @@
-"""The page in a real browser over store and broker, no stream: all that it can do, then what it does when parts go away."""
+"""The page in a real browser with MongoDB and Kafka, without the stream: all functions, then outages."""
 
 import http.client
 import json
@@ -32,21 +32,23 @@ from tests.services.player import (
     wait_for,
 )
 
-# Keeps what the page does with the keys of headphones, and how far it has shifted.
+# Records the media key handlers that the page registers, and its cumulative layout shift.
 _WATCH = """
 window.keys = {};
-MediaSession.prototype.setActionHandler = (name, act) => (keys[name] = act);
-window.shifted = 0;
-new PerformanceObserver((list) => list.getEntries().forEach((entry) => (shifted += entry.hadRecentInput ? 0 : entry.value)))
-  .observe({type: "layout-shift", buffered: true});
+MediaSession.prototype.setActionHandler = (name, action) => (keys[name] = action);
+window.layoutShift = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) layoutShift += entry.value;
+}).observe({type: "layout-shift", buffered: true});
 """
 
 
 class Serving:
-    """`segue serve` over the planted lake, on one port whenever it runs; Kafka beside it, MongoDB started by it."""
+    """`segue serve` over the synthetic lake, always on the same port, with embedded Kafka and MongoDB."""
 
     def __init__(self, lake):
-        self.lake, self.port = lake, free_port()
+        self.lake = lake
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.kafka = ExitStack()
         self.start_kafka()
@@ -61,7 +63,7 @@ class Serving:
         topics.ensure_topics(address)
 
     def kill(self, program):
-        """kill -9 of an embedded server."""
+        """Kill an embedded server (kill -9)."""
         os.kill(embedded_server.read_state(program, self.lake.root / program.name)[1], signal.SIGKILL)
 
     def database(self):
@@ -89,8 +91,8 @@ def serving(lake):
 
 @pytest.fixture(scope="module")
 def chromium():
-    with browser.chromium() as found:
-        yield found[1]
+    with browser.chromium() as (_, instance):
+        yield instance
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +101,10 @@ def page(serving, chromium):
 
 
 def play(page, *track_ids):
-    """Play these tracks as a queue, as a click on a list does."""
+    """Play these tracks as a queue, like a click on a list."""
     page.evaluate(
-        "ids => Promise.all(ids.map((id) => fetch(`/api/tracks/${id}`).then((a) => a.json()))).then((t) => segue.play(t))",
+        """(ids) => Promise.all(ids.map((id) => fetch(`/api/tracks/${id}`).then((answer) => answer.json())))
+          .then((tracks) => segue.play(tracks))""",
         list(track_ids),
     )
     playing(page, track_ids[0])
@@ -112,29 +115,32 @@ def playing(page, track_id):
 
 
 def end(page):
-    """Go to just before the track's end."""
+    """Seek to just before the track's end."""
     page.evaluate("segue.seek(segue.duration - 0.3)")
 
 
 def go(page, address, selector):
-    """Open an address of the page and wait for what it shows."""
+    """Open an address of the page and wait until an element of its view is shown."""
     page.evaluate("address => (location.hash = address)", address)
     page.wait_for_selector(selector)
 
 
 @contextmanager
-def held(page, path):
-    """Hold back what the page asks under /api; gives a function that waits for so many questions and returns all so far."""
-    found = []
+def held_requests(page, path):
+    """Hold back the page's requests of an API path.
 
-    def questions(count):
-        # Playwright hears of them while it is asked something itself.
-        wait_for(lambda: page.evaluate("true") and len(found) >= count)
-        return list(found)
+    Yields a function that waits for a number of requests and returns all of them.
+    """
+    routes = []
 
-    page.route(f"**/api/{path}", lambda question: found.append(question))
+    def wait_for_requests(count):
+        # Playwright processes events only during a call of its own_page.
+        wait_for(lambda: page.evaluate("true") and len(routes) >= count)
+        return list(routes)
+
+    page.route(f"**/api/{path}", lambda route: routes.append(route))
     try:
-        yield questions
+        yield wait_for_requests
     finally:
         page.unroute(f"**/api/{path}")
 
@@ -144,25 +150,25 @@ def menu(page, track_id, name):
     page.get_by_role("menuitem", name=name).click()
 
 
-# --- what it can do ---
+# --- functions ---
 
 
-def test_nothing_moves_while_it_loads(page):
+def test_loading_shifts_no_layout(page):
     until(page, "() => [...document.images].every((image) => image.complete || image.loading === 'lazy')")
-    assert page.evaluate("shifted") < 0.02
+    assert page.evaluate("layoutShift") < 0.02
 
 
-def test_it_can_be_installed(page, serving):
+def test_page_can_be_installed(page, serving):
     session = page.context.new_cdp_session(page)
     assert session.send("Page.getAppManifest")["errors"] == []
-    found = [each["errorId"] for each in session.send("Page.getInstallabilityErrors")["installabilityErrors"]]
-    assert set(found) <= {"in-incognito"}  # as every page of a test is
+    errors = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert {error["errorId"] for error in errors} <= {"in-incognito"}  # like every page of a test
     icons = page.evaluate(
         """() => fetch("/static/manifest.webmanifest").then((a) => a.json()).then(async ({icons}) => {
-          const found = {};
+          const headers = {};
           for (const {src, sizes, type} of icons) if (type === "image/png")
-            found[sizes] = [...new Uint8Array(await (await fetch(src)).arrayBuffer()).slice(0, 24)];
-          return found;
+            headers[sizes] = [...new Uint8Array(await (await fetch(src)).arrayBuffer()).slice(0, 24)];
+          return headers;
         })"""
     )
     assert {"192x192", "512x512"} == {
@@ -170,18 +176,18 @@ def test_it_can_be_installed(page, serving):
     }
 
 
-def test_shuffle_mixes_what_is_ahead_and_nothing_else(page):
+def test_shuffle_permutes_only_upcoming_tracks(page):
     ids = [f"t{n}" for n in range(10, 30)]
     play(page, *ids)
     page.click(".bar [aria-label=Shuffle]")
     page.wait_for_selector(".bar [aria-label=Shuffle][aria-pressed=true]")
-    mixed = page.evaluate("segue.queue.map((item) => item.track.id)")
-    assert mixed != ids and sorted(mixed) == ids and mixed[0] == "t10"
+    shuffled = page.evaluate("segue.queue.map((item) => item.track.id)")
+    assert shuffled != ids and sorted(shuffled) == ids and shuffled[0] == "t10"
     page.click(".bar [aria-label=Shuffle]")
     page.wait_for_selector(".bar [aria-label=Shuffle][aria-pressed=false]")
 
 
-def test_repeat_begins_the_track_or_the_queue_again(page):
+def test_repeat_restarts_the_track_or_the_queue(page):
     play(page, "t01", "t02")
     page.click(".bar [aria-label='Repeat: off']")
     page.click(".bar [aria-label='Repeat: the queue']")
@@ -196,7 +202,7 @@ def test_repeat_begins_the_track_or_the_queue_again(page):
     page.evaluate("segue.repeat = 'off'")
 
 
-def test_the_next_track_is_loaded_before_this_one_ends(page):
+def test_next_track_is_preloaded(page):
     play(page, "t03", "t04")
     until(
         page,
@@ -206,7 +212,7 @@ def test_the_next_track_is_loaded_before_this_one_ends(page):
     playing(page, "t04")
 
 
-def test_the_keys_of_headphones_work(page):
+def test_media_keys_control_the_player(page):
     play(page, "t06", "t07")
     assert page.evaluate("navigator.mediaSession.metadata.title") == "Song B of 1"
     assert page.evaluate("navigator.mediaSession.metadata.artwork.length") == 3
@@ -224,10 +230,10 @@ def test_the_keys_of_headphones_work(page):
     playing(page, "t06")
 
 
-def test_every_key_does_its_work(page):
+def test_keyboard_shortcuts_control_the_player(page):
     play(page, "t13", "t14")
     page.evaluate("document.activeElement.blur()")
-    for key, now in (
+    for key, expected in (
         ("s", "segue.shuffle"),
         ("s", "!segue.shuffle"),
         ("r", "segue.repeat === 'all'"),
@@ -242,23 +248,23 @@ def test_every_key_does_its_work(page):
         (" ", "!segue.playing"),
     ):
         page.keyboard.press(key)
-        until(page, f"() => {now}")
+        until(page, f"() => {expected}")
 
 
-def test_the_map_is_walked_by_its_keys(page):
+def test_arrow_keys_move_on_the_map(page):
     go(page, "#/map", ".mapbox canvas")
     page.locator(".mapbox canvas").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_selector(
         ".mapbox .tip:not([hidden]):has-text('Artist 2')"
-    )  # where t13 is, which was played last
+    )  # the artist of t13, the track played last
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     until(page, "() => segue.current.reason === 'from the map' && segue.playing")
 
 
-def test_volume_and_mute_are_heard(page):
+def test_volume_and_mute_change_the_audio(page):
     page.locator(".bar [aria-label=Volume]").evaluate(
         "bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }"
     )
@@ -270,7 +276,7 @@ def test_volume_and_mute_are_heard(page):
     page.evaluate("segue.setVolume(1)")
 
 
-def test_history_says_what_became_of_each(page, serving):
+def test_history_shows_the_outcome_of_each_play(page, serving):
     play(page, "t08", "t09")
     wait_for(lambda: ((get(serving.address, "api/now-playing") or {}).get("track") or {}).get("id") == "t08")
     page.click(".bar [aria-label=Next]")
@@ -289,38 +295,41 @@ def test_history_says_what_became_of_each(page, serving):
     assert "skipped at 0:0" in page.locator("main [data-track=t08]").first.inner_text()
 
 
-def test_what_sounds_like_a_track_is_shown_with_how_much(page):
+def test_similar_tracks_are_shown_with_a_reason(page):
     go(page, "#/search/song a of 5", "main [data-track=t25]")
-    menu(page, "t25", "What sounds like this")
+    menu(page, "t25", "Similar tracks")
     page.wait_for_selector("main h1:has-text('Like Song A of 5')")
-    near = page.locator("main .line").evaluate_all("rows => rows.slice(1, 5).map((row) => row.innerText)")
-    assert all("Artist 5" in row and "sounds very much like Song A of 5" in row for row in near)  # as planted
+    reasons = page.locator("main .line").evaluate_all("rows => rows.slice(1, 5).map((row) => row.innerText)")
+    assert all(
+        "Artist 5" in row and "sounds very much like Song A of 5" in row for row in reasons
+    )  # the planted neighbours
 
 
-def test_an_artist_is_played_no_more_and_then_again(page, serving):
+def test_artist_can_be_blocked_and_unblocked(page, serving):
     play(page, "t31", "t11", "t12")
     go(page, "#/search/song a of 2", "main [data-track=t10]")
     menu(page, "t10", "Don't play Artist 2")
     until(
         page,
-        "() => segue.queue.length === 1 && !segue.suggestions.some((item) => item.track.artist === 'Artist 2')",
+        "() => segue.queue.length === 1"
+        " && !segue.suggestions.some((item) => item.track.artist === 'Artist 2')",
     )
-    assert [each["name"] for each in get(serving.address, "api/blocked")] == ["Artist 2"]
+    assert [artist["name"] for artist in get(serving.address, "api/blocked")] == ["Artist 2"]
     go(page, "#/settings", "[aria-label='Play Artist 2 again']")
     page.click("[aria-label='Play Artist 2 again']")
     wait_for(lambda: not get(serving.address, "api/blocked"))
 
 
-def test_a_radio_by_mood_goes_on_without_a_repeat(page):
+def test_mood_radio_does_not_repeat(page):
     go(page, "#/", "#start")
     page.get_by_role("button", name="Calm").click()
     until(page, "() => segue.radio && segue.playing")
-    heard = []
+    played = []
     for _ in range(15):
-        heard.append(page.evaluate("segue.track.id"))
+        played.append(page.evaluate("segue.track.id"))
         page.evaluate("segue.next()")
-        until(page, "id => segue.track.id !== id && segue.playing", arg=heard[-1])
-    assert len(set(heard)) == 15
+        until(page, "id => segue.track.id !== id && segue.playing", arg=played[-1])
+    assert len(set(played)) == 15
 
 
 def queue(page):
@@ -328,179 +337,175 @@ def queue(page):
 
 
 @contextmanager
-def the_last_track_of_a_radio(page):
-    """Play it, and hold back the question for more."""
+def last_track_of_a_radio(page):
+    """Play the last track of a radio, and hold back the request for more."""
     page.evaluate("segue.playRadio({track_id: 't00'}, 'radio')")
-    with held(page, "radio") as questions:
+    with held_requests(page, "radio") as wait_for_requests:
         page.evaluate("segue.jump(segue.queue.length - 1)")
         until(page, "() => segue.playing && segue.started")
-        yield questions
+        yield wait_for_requests
 
 
-def test_a_radio_that_answers_late_is_asked_once(page):
-    with the_last_track_of_a_radio(page) as questions:
+def test_slow_radio_is_requested_once(page):
+    with last_track_of_a_radio(page) as wait_for_requests:
         until(
             page, "() => segue.position > 1.5"
-        )  # some six ticks, at each of which the next track would be loaded
+        )  # some six ticks, each of which would preload the next track
         length = len(queue(page))
-        for each in questions(1):
-            each.continue_()
+        for request in wait_for_requests(1):
+            request.continue_()
         until(page, "length => segue.queue.length > length", arg=length)
         page.evaluate("segue.next()")
     assert len(queue(page)) == len(set(queue(page)))
 
 
-def test_what_is_chosen_while_a_radio_is_asked_is_what_plays(page):
-    with the_last_track_of_a_radio(page) as questions:
-        page.evaluate("() => { window.going = segue.next(); }")
+def test_choice_during_a_radio_request_plays(page):
+    with last_track_of_a_radio(page) as wait_for_requests:
+        page.evaluate("() => { window.pendingCalls = segue.next(); }")
         play(page, "t20", "t21")
-        for each in questions(1):
-            each.continue_()
-        page.evaluate("going")
+        for request in wait_for_requests(1):
+            request.continue_()
+        page.evaluate("pendingCalls")
     assert (queue(page), page.evaluate("segue.track.id")) == (["t20", "t21"], "t20")
 
 
 @pytest.mark.parametrize(
-    ("then", "radio"),
+    ("action", "radio"),
     [
         ("segue.playRadio({track_id: 't30'}, 'second')", "second"),
         ("segue.jump(1)", None),
         ("segue.clear()", None),
     ],
 )
-def test_the_last_choice_wins_whichever_answers_first(page, then, radio):
+def test_last_choice_wins_in_any_order_of_answers(page, action, radio):
     play(page, "t20", "t21")
-    with held(page, "radio") as questions:
-        page.evaluate(f"() => {{ window.going = [segue.playRadio({{track_id: 't00'}}, 'first'), {then}]; }}")
-        for each in reversed(questions(2 if radio else 1)):
+    with held_requests(page, "radio") as wait_for_requests:
+        page.evaluate(
+            f"() => {{ window.pendingCalls = [segue.playRadio({{track_id: 't00'}}, 'first'), {action}]; }}"
+        )
+        for request in reversed(wait_for_requests(2 if radio else 1)):
             with page.expect_response("**/api/radio"):
-                each.continue_()
-        page.evaluate("Promise.all(going)")
+                request.continue_()
+        page.evaluate("Promise.all(pendingCalls)")
     assert page.evaluate("segue.radio?.label") == radio
 
 
-def test_what_is_chosen_after_a_failure_is_not_skipped(page):
+def test_choice_after_a_failure_is_not_skipped(page):
     play(page, "t20", "t21", "t22")
     page.evaluate("() => { segue.audio.dispatchEvent(new Event('error')); segue.jump(1); }")
-    page.wait_for_timeout(600)  # it would go on after 300 ms
+    page.wait_for_timeout(600)  # without the choice the next track would start after 300 ms
     assert page.evaluate("segue.track.id") == "t21"
 
 
-@pytest.mark.parametrize("words", ["100%", "%41"])
-def test_any_words_can_be_searched(page, words):
-    page.fill("#q", words)
-    page.wait_for_selector(f"main h1:text-is('“{words}”')")
+@pytest.mark.parametrize("query", ["100%", "%41"])
+def test_search_accepts_any_text(page, query):
+    page.fill("#q", query)
+    page.wait_for_selector(f"main h1:text-is('“{query}”')")
 
 
-def test_an_address_that_is_none_is_not_there(page):
-    go(page, "#/search/%", "main h1:has-text('Not there')")
+def test_malformed_address_is_not_found(page):
+    go(page, "#/search/%", "main h1:has-text('Not found')")
     page.get_by_role("button", name="Home").click()
     page.wait_for_selector("#start")
 
 
-def test_dark_and_light_are_chosen_and_kept(page):
-    seen = {}
+def test_theme_survives_a_reload(page):
+    colours = {}
     for name in ("dark", "light"):
         go(page, "#/settings", ".chip")
         page.get_by_role("button", name=name, exact=True).click()
         page.reload()
         page.wait_for_selector("main > *")
-        seen[name] = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert seen == {"dark": "rgb(18, 16, 23)", "light": "rgb(246, 244, 239)"}
+        colours[name] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert colours == {"dark": "rgb(18, 16, 23)", "light": "rgb(246, 244, 239)"}
     page.evaluate("localStorage.removeItem('segue.theme')")
 
 
-def test_an_app_password_is_made_and_taken_back(page, serving):
+def test_app_password_is_created_and_revoked(page, serving):
     go(page, "#/settings", "form.field")
     page.fill("main [aria-label='Name of the client']", "phone")
     page.click("main form.field button")
     secret = page.locator(".secret").inner_text()
     token = {"Authorization": f"Token {secret}"}
     assert get(serving.address, "1/validate-token", headers=token)["valid"]
-    page.click("[aria-label='Take back phone']")
+    page.click("[aria-label='Revoke phone']")
     wait_for(lambda: not get(serving.address, "1/validate-token", headers=token)["valid"])
 
 
-def tell(page, track_id):
-    """Have the page tell that a track has begun."""
-    page.evaluate("id => import('/static/api.js').then((api) => api.tell('started', {id}, 0))", track_id)
+def report_start(page, track_id):
+    """Make the page report that a track has started."""
+    page.evaluate(
+        "id => import('/static/api.js').then((api) => api.reportEvent('started', {id}, 0))", track_id
+    )
 
 
 @pytest.fixture
-def another(chromium):
-    """A browser of its own: pages made of it are its tabs."""
-    context = chromium.new_context()
-    context.set_default_timeout(PATIENCE)
-    yield context
-    context.close()
+def context(chromium):
+    """A browser context of its own, with its own storage and cookies."""
+    created = chromium.new_context()
+    created.set_default_timeout(PATIENCE)
+    yield created
+    created.close()
 
 
-def tab(context, address):
+def new_tab(context, address):
     page = context.new_page()
     page.goto(address)
     page.wait_for_selector("#start")
     return page
 
 
-def sent(context):
-    """What becomes of each play event that these pages send from now on."""
-    found = []
+def record_sent(context):
+    """Return a list that receives (HTTP status, track_id) of each play event sent from now on."""
+    sent = []
 
-    def see(answer):
-        if answer.url.endswith("/api/events"):
-            found.append((answer.status, answer.request.post_data_json["track_id"]))
+    def record(response):
+        if response.url.endswith("/api/events"):
+            sent.append((response.status, response.request.post_data_json["track_id"]))
 
-    context.on("response", see)
-    return found
-
-
-def test_plays_that_tabs_could_not_send_are_sent_by_the_next_in_order(serving, another):
-    """Also those that an older page kept, all in one list."""
-    another.route("**/api/events", lambda route: route.abort())
-    tabs = [tab(another, serving.address) for _ in range(2)]
-    for number, each in enumerate(tabs):
-        tell(each, f"t{number:02d}")
-    old = {
-        "event_id": "of-old",
-        "track_id": "t02",
-        "event": "started",
-        "played_at": "2026-01-01T00:00:00.000Z",
-    }
-    tabs[0].evaluate("old => localStorage.setItem('segue.events', JSON.stringify([old]))", old)
-    for each in tabs:
-        each.close()
-    another.unroute("**/api/events")
-    taken = sent(another)
-    last = tab(another, serving.address)
-    until(last, "() => !Object.keys(localStorage).some((key) => key.startsWith('segue.event'))")
-    assert taken == [(202, "t02"), (202, "t00"), (202, "t01")]
+    context.on("response", record)
+    return sent
 
 
-def test_without_storage_plays_live_as_long_as_the_page(serving, another):
-    another.add_init_script(
+def test_unsent_plays_are_sent_by_the_next_tab(serving, context):
+    context.route("**/api/events", lambda route: route.abort())
+    tabs = [new_tab(context, serving.address) for _ in range(2)]
+    for number, open_tab in enumerate(tabs):
+        report_start(open_tab, f"t{number:02d}")
+    for open_tab in tabs:
+        open_tab.close()
+    context.unroute("**/api/events")
+    sent = record_sent(context)
+    next_tab = new_tab(context, serving.address)
+    until(next_tab, "() => !Object.keys(localStorage).some((key) => key.startsWith('segue.event'))")
+    assert sent == [(202, "t00"), (202, "t01")]
+
+
+def test_plays_are_sent_without_storage(serving, context):
+    context.add_init_script(
         "Object.defineProperty(window, 'localStorage', {get() { throw new Error('forbidden'); }})"
     )
-    another.route("**/api/events", lambda route: route.abort())
-    page = tab(another, serving.address)
+    context.route("**/api/events", lambda route: route.abort())
+    page = new_tab(context, serving.address)
     for track_id in ("t00", "t01"):
-        tell(page, track_id)
-    taken = sent(another)  # before they can get through: the page tries now and then by itself
-    another.unroute("**/api/events")
+        report_start(page, track_id)
+    sent = record_sent(context)  # before the route is opened, because the page retries by itself
+    context.unroute("**/api/events")
     page.evaluate("() => dispatchEvent(new Event('online'))")
-    wait_for(lambda: page.evaluate("true") and len(taken) == 2)
-    assert taken == [(202, "t00"), (202, "t01")]
+    wait_for(lambda: page.evaluate("true") and len(sent) == 2)
+    assert sent == [(202, "t00"), (202, "t01")]
 
 
-def test_of_many_plays_the_newest_are_kept_in_order(serving, another):
-    another.route("**/api/events", lambda route: route.abort())
-    page = tab(another, serving.address)
+def test_storage_keeps_the_newest_500_plays_in_order(serving, context):
+    context.route("**/api/events", lambda route: route.abort())
+    page = new_tab(context, serving.address)
     page.evaluate(
         """import('/static/api.js').then((api) => {
-          for (let n = 0; n < 510; n += 1) api.tell("started", {id: `x${n}`}, 0);
+          for (let n = 0; n < 510; n += 1) api.reportEvent("started", {id: `x${n}`}, 0);
         })"""
     )
-    kept = page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('segue.event.')).sort()")
-    ids = page.evaluate("keys => keys.map((key) => JSON.parse(localStorage[key]).track_id)", kept)
+    keys = page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('segue.event.')).sort()")
+    ids = page.evaluate("keys => keys.map((key) => JSON.parse(localStorage[key]).track_id)", keys)
     assert ids == [f"x{n}" for n in range(10, 510)]
 
 
@@ -513,10 +518,10 @@ def log_in(page, password, name="anna"):
 
 @pytest.fixture
 def users(page, serving):
-    """anna and bert; the page, which would be logged out, is elsewhere meanwhile."""
+    """Add the users anna and bert; meanwhile the shared page, which would be logged out, is left."""
     page.goto("about:blank")
-    with closing(Database(serving.lake.root)) as ledger:  # as `segue user add` does
-        accounts = Accounts(ledger)
+    with closing(Database(serving.lake.root)) as database:  # as `segue user add` does
+        accounts = Accounts(database)
         for name in ("anna", "bert"):
             accounts.add(name, "a good password", restore=True)
         yield
@@ -526,22 +531,22 @@ def users(page, serving):
     page.wait_for_selector("#start")
 
 
-def test_with_users_the_page_asks_who_it_is_and_changes_the_password(serving, users, another):
-    own = another.new_page()
-    own.goto(serving.address)
-    log_in(own, "a bad password")
-    own.wait_for_selector(".login .wrong:has-text('do not go together')")
-    assert not Axe().run(own).response["violations"]
-    log_in(own, "a good password")
-    own.wait_for_selector("#start")
-    go(own, "#/settings", "form [aria-label='New password']")
-    own.fill("[aria-label='Present password']", "a good password")
-    own.fill("[aria-label='New password']", "a better password")
-    own.get_by_role("button", name="Change").click()
-    own.wait_for_selector("#toast.shown:has-text('is changed')")
-    own.get_by_role("button", name="Log out").click()
-    log_in(own, "a better password")
-    own.wait_for_selector("#start, form [aria-label='New password']")
+def test_login_and_change_of_password(serving, users, context):
+    own_page = context.new_page()
+    own_page.goto(serving.address)
+    log_in(own_page, "a bad password")
+    own_page.wait_for_selector(".login .wrong:has-text('Wrong name or password')")
+    assert not Axe().run(own_page).response["violations"]
+    log_in(own_page, "a good password")
+    own_page.wait_for_selector("#start")
+    go(own_page, "#/settings", "form [aria-label='New password']")
+    own_page.fill("[aria-label='Current password']", "a good password")
+    own_page.fill("[aria-label='New password']", "a better password")
+    own_page.get_by_role("button", name="Change").click()
+    own_page.wait_for_selector("#toast.visible:has-text('is changed')")
+    own_page.get_by_role("button", name="Log out").click()
+    log_in(own_page, "a better password")
+    own_page.wait_for_selector("#start, form [aria-label='New password']")
 
 
 def history(page):
@@ -555,70 +560,76 @@ def log_out(page):
     page.reload()
 
 
-def test_plays_wait_for_the_listener_whose_they_are(serving, users, another):
-    own = another.new_page()
-    own.goto(serving.address)
-    log_in(own, "a good password")
-    own.wait_for_selector("#start")
-    left_open = tab(another, serving.address)
-    another.route("**/api/events", lambda route: route.abort())
-    tell(own, "t03")
-    log_out(own)
-    another.unroute("**/api/events")
-    log_in(own, "a good password", "bert")
-    own.wait_for_selector("#start")
-    tell(own, "t04")
-    wait_for(lambda: "t04" in history(own))
-    assert history(own) == ["t04"]
-    left_open.wait_for_selector("#foot :text('bert')")  # anna's page has tried, with bert's cookie
-    log_out(own)
-    log_in(own, "a good password")
-    own.wait_for_selector("#start")
-    wait_for(lambda: history(own) == ["t03"])
+def test_unsent_plays_wait_for_their_user(serving, users, context):
+    own_page = context.new_page()
+    own_page.goto(serving.address)
+    log_in(own_page, "a good password")
+    own_page.wait_for_selector("#start")
+    left_open = new_tab(context, serving.address)
+    context.route("**/api/events", lambda route: route.abort())
+    report_start(own_page, "t03")
+    log_out(own_page)
+    context.unroute("**/api/events")
+    log_in(own_page, "a good password", "bert")
+    own_page.wait_for_selector("#start")
+    report_start(own_page, "t04")
+    wait_for(lambda: "t04" in history(own_page))
+    assert history(own_page) == ["t04"]
+    left_open.wait_for_selector("#foot :text('bert')")  # anna's page has tried to send with bert's cookie
+    log_out(own_page)
+    log_in(own_page, "a good password")
+    own_page.wait_for_selector("#start")
+    wait_for(lambda: history(own_page) == ["t03"])
 
 
 QUEUE = "segue.queue.map((item) => item.track.id)"
 
 
-def test_a_queue_is_its_listeners_alone(serving, users, another):
-    own = another.new_page()
-    own.goto(serving.address)
-    log_in(own, "a good password")
-    own.wait_for_selector("#next .recommended .line")
-    own.evaluate("segue.play(segue.suggestions.slice(0, 2))")
-    queue = own.evaluate(QUEUE)
+def test_each_user_has_a_queue(serving, users, context):
+    own_page = context.new_page()
+    own_page.goto(serving.address)
+    log_in(own_page, "a good password")
+    own_page.wait_for_selector("#next .recommended .line")
+    own_page.evaluate("segue.play(segue.suggestions.slice(0, 2))")
+    queue = own_page.evaluate(QUEUE)
     assert len(queue) == 2
-    log_out(own)
-    own.wait_for_selector(".login form")
-    assert own.evaluate(QUEUE) == [] and own.inner_text("#bar .what").startswith("Nothing playing")
-    log_in(own, "a good password", "bert")
-    own.wait_for_selector("#start")
-    assert own.evaluate(QUEUE) == [] and own.inner_text("#bar .what").startswith("Nothing playing")
-    log_out(own)
-    log_in(own, "a good password")
-    own.wait_for_selector("#start")
-    assert own.evaluate(QUEUE) == queue and not own.inner_text("#bar .what").startswith("Nothing playing")
+    log_out(own_page)
+    own_page.wait_for_selector(".login form")
+    assert own_page.evaluate(QUEUE) == [] and own_page.inner_text("#bar .current").startswith(
+        "Nothing playing"
+    )
+    log_in(own_page, "a good password", "bert")
+    own_page.wait_for_selector("#start")
+    assert own_page.evaluate(QUEUE) == [] and own_page.inner_text("#bar .current").startswith(
+        "Nothing playing"
+    )
+    log_out(own_page)
+    log_in(own_page, "a good password")
+    own_page.wait_for_selector("#start")
+    assert own_page.evaluate(QUEUE) == queue and not own_page.inner_text("#bar .current").startswith(
+        "Nothing playing"
+    )
 
 
-# --- when parts go away ---
+# --- outages ---
 
 
 @contextmanager
-def away(page):
-    """While the test itself has the service away, Chromium says in many ways that it is; none of that is the page's."""
+def expected_network_errors(page):
+    """Drop Chromium's messages about failed requests while the test itself stops the service."""
     before = len(page.said)
     yield
     page.said[before:] = [line for line in page.said[before:] if "net::ERR_" not in line]
 
 
-def test_without_mongodb_the_page_says_so_and_plays_on_from_the_last_copy(page, serving):
+def test_mongodb_outage_is_shown_and_playback_goes_on(page, serving):
     go(page, "#/", "#start")
     before = get(serving.address, "api/recommendations")["items"]
     assert len(before) > 5
     play(page, "t32", "t33")
     with FileLock(
         serving.lake.root / "mongo" / "mongo.lock"
-    ):  # serving would start it again within two seconds
+    ):  # otherwise serving would restart it within two seconds
         serving.kill(embedded_mongo.MONGO)
         page.wait_for_selector("#notice:not([hidden]):has-text('MongoDB')")
         assert (healthy(serving.address)["mongo"], healthy(serving.address)["ok"]) == (False, True)
@@ -627,10 +638,13 @@ def test_without_mongodb_the_page_says_so_and_plays_on_from_the_last_copy(page, 
         page.evaluate("segue.next()")
         until(page, "() => segue.track.id !== 't33' && segue.playing")
         assert get(serving.address, "api/recommendations")["items"] == before
-        assert len(get(serving.address, "api/map")["ids"]) in (0, 40)  # 0 where nobody had looked at it
+        assert len(get(serving.address, "api/map")["ids"]) in (
+            0,
+            40,
+        )  # 0 if the map has not been loaded before
         page.locator(
             "#cards .card [data-heart], .bar [data-heart]"
-        ).first.click()  # a like is kept here, told later
+        ).first.click()  # the like is stored here and sent later
     page.wait_for_selector("#notice", state="hidden")
     assert healthy(serving.address)["mongo"]
     with serving.database() as database:
@@ -644,7 +658,7 @@ def send(serving, number):
     assert get(serving.address, "api/events", body=event)["event_id"] == event["event_id"]
 
 
-def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page, serving):
+def test_kafka_outage_and_kill_keep_plays_in_order(page, serving):
     page.evaluate("segue.pause()")
     wait_for(lambda: healthy(serving.address)["kafka"])
     serving.kill(embedded_kafka.KAFKA)
@@ -652,11 +666,11 @@ def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page,
         send(serving, number)
     health = healthy(serving.address)
     assert (health["kafka"], health["waiting"]) == (False, 20)
-    with away(page):
+    with expected_network_errors(page):
         stop(serving.process, signal.SIGKILL)
         page.wait_for_selector("#notice:not([hidden]):has-text('does not answer')")
         with embedded_mongo.mongo_uri(None, serving.lake.root) as uri, mongo.database(uri) as database:
-            recommend(database, "t30", "t31")  # while nobody listens
+            recommend(database, "t30", "t31")  # while no page is connected
         serving.start()
         page.wait_for_selector("#notice", state="hidden")
     until(page, "() => segue.recommended.map((item) => item.track.id).join() === 't30,t31'")
@@ -672,25 +686,24 @@ def test_without_kafka_plays_are_kept_in_order_even_when_serving_is_killed(page,
         group_id=None,
         consumer_timeout_ms=1000,
     )
-    found = [
-        event for event in map(json.loads, (m.value for m in consumer)) if event["event_id"].startswith("e")
-    ]
+    event_ids = [json.loads(message.value)["event_id"] for message in consumer]
     consumer.close()
-    found = [event["event_id"] for event in found if len(event["event_id"]) == 4]
-    assert list(dict.fromkeys(found)) == [f"e{number:03d}" for number in range(40)]
+    own_ids = [event_id for event_id in event_ids if event_id.startswith("e") and len(event_id) == 4]
+    assert list(dict.fromkeys(own_ids)) == [f"e{number:03d}" for number in range(40)]
 
 
-def listen(serving, last=None):
-    """Connect as EventSource does, and cut the connection after the first list; return its id and tracks, None for no list.
+def first_list(serving, last_id=None):
+    """Connect like an EventSource and return the id and tracks of the first list, None if none comes.
 
-    `state` is always the first message, and a list that the sender has not seen comes at once.
+    `state` is always the first message; a list newer than `last_id` follows at once.
     """
     connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=2)
-    connection.request("GET", "/api/live", headers={"Last-Event-ID": last} if last else {})
-    answer, event = connection.getresponse(), {}
+    connection.request("GET", "/api/live", headers={"Last-Event-ID": last_id} if last_id else {})
+    response = connection.getresponse()
+    event = {}
     try:
         while True:
-            name, _, value = answer.readline().decode().rstrip("\n").partition(": ")
+            name, _, value = response.readline().decode().rstrip("\n").partition(": ")
             event[name] = value
             if not name and event.get("event") == "recommendations":
                 return event["id"], [item["track"]["id"] for item in json.loads(event["data"])["items"]]
@@ -700,15 +713,15 @@ def listen(serving, last=None):
         connection.close()
 
 
-def test_who_reconnects_gets_what_was_missed_and_nothing_twice(serving):
-    first, _ = listen(serving)
-    assert listen(serving, first) is None
+def test_reconnecting_stream_gets_only_missed_lists(serving):
+    first, _ = first_list(serving)
+    assert first_list(serving, first) is None
     with serving.database() as database:
         recommend(database, "t05", "t06", "t07")
-    second, missed = listen(serving, first)
+    second, missed = first_list(serving, first)
     assert missed == ["t05", "t06", "t07"] and second != first
-    assert listen(serving, second) is None
+    assert first_list(serving, second) is None
 
 
-def test_the_console_is_silent(page):
+def test_console_has_no_messages(page):
     assert page.said == []
