@@ -1,7 +1,9 @@
-"""Write docs/data-model.md: the lake's tables from `jobs/lake/schemas.py`, the accounts' tables from SQLite, the rest by hand.
+"""Write docs/data-model.md from `jobs/lake/schemas.py`, the accounts database, and the lists below.
 
 Run `python .ci/data_model.py` after a change of a table; `tests/unit/test_data_model.py` compares.
 """
+
+# ruff: noqa: E501 - rows of Markdown tables
 
 import sqlite3
 import sys
@@ -49,12 +51,11 @@ SQLITE_MEANINGS = {
     "removed": "names of removed users, so that `segue user add --restore` can give one back",
     "sessions": "logins of the page; `token` is a hash",
     "clients": "app passwords of other players",
+    "app_passwords": "app passwords of other players",
     "feedback": "likes and dislikes",
     "blocked": "artists that a user blocked",
     "plays": "play events as the player sent them, for the history",
     "playlists": "playlists",
-    "playlist_tracks": "tracks of the playlists, in order",
-    "entries": "tracks of the playlists, in order",
     "queues": "the play queue that Subsonic clients save",
     "favourites": "albums and artists that a user starred",
     "stars": "ratings of one to five stars",
