@@ -1,4 +1,4 @@
-"""`segue up`, `status` and `down`: healthy, with logins, small; nothing is left, not even by kill -9 of who keeps them."""
+"""`segue up`, `status`, `down`: healthy, with logins, small; nothing is left running, even after kill -9."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from jobs.lake.schemas import EMBEDDINGS
-from jobs.runtime import processes, supervisor
+from jobs.runtime import ports, processes, supervisor
 from serving.db.accounts import Accounts
 from serving.db.database import Database
 from tests.services.conftest import portable, rows, segue, steps
@@ -30,7 +30,7 @@ INGESTED = ("FILES", "TRACKS", "FEATURES", "REJECTS")
 
 @pytest.fixture(scope="module")
 def music(demo_library, tmp_path_factory):
-    """Six pieces, and a file that is none."""
+    """Six tracks, and a file that is not audio."""
     folder = tmp_path_factory.mktemp("music")
     shutil.copytree(demo_library(6), folder, dirs_exist_ok=True)
     (folder / "broken.mp3").write_text("not music")
@@ -39,7 +39,7 @@ def music(demo_library, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory, music):
-    """The services over an empty lake, up."""
+    """The running services over an empty lake."""
     home = supervisor.ServiceHome(tmp_path_factory.mktemp("up") / "lake")
     try:
         segue(home.lake, "up", "--library", str(music))
@@ -66,13 +66,13 @@ def login(home, user):
     return answer["access_token"]
 
 
-def test_status_says_that_all_are_healthy_and_small(home):
-    said = segue(home.lake, "status").stdout
-    assert said.count(" healthy") == 8 and "not healthy" not in said
+def test_services_are_healthy_and_small(home):
+    output = segue(home.lake, "status").stdout
+    assert output.count(" healthy") == 8 and "not healthy" not in output
     assert processes.total_pss(home) < 2 * 2**30
 
 
-def test_secrets_and_what_people_play_are_their_owners_alone(home):
+def test_secrets_and_plays_are_readable_by_their_owner_only(home):
     for name in ("secrets.json", "passwords.json", "state.json"):
         assert stat.S_IMODE((home.folder / name).stat().st_mode) == 0o600
     for name in ("services", "airflow", "accounts", "kafka", "mongo", "spool/plays"):
@@ -81,23 +81,23 @@ def test_secrets_and_what_people_play_are_their_owners_alone(home):
 
 
 def listening(home):
-    """(address, port) of every socket that any process of the services waits at, UDP too."""
-    ours = {process.pid for process in processes.find_processes(home)}
+    """Return (address, port) of every socket that a process of the services listens on, UDP too."""
+    pids = {process.pid for process in processes.find_processes(home)}
     return {
         (c.laddr.ip.removeprefix("::ffff:"), c.laddr.port)
         for c in psutil.net_connections("inet")
-        if c.pid in ours and (c.status == psutil.CONN_LISTEN or (c.type == socket.SOCK_DGRAM and c.laddr))
+        if c.pid in pids and (c.status == psutil.CONN_LISTEN or (c.type == socket.SOCK_DGRAM and c.laddr))
     }
 
 
-def test_only_this_machine_can_reach_them(home):
-    found = listening(home)
-    assert {home.state()[name] for name in ("serving", "airflow", "mlflow")} < {port for _, port in found}
-    assert {address for address, _ in found} == {"127.0.0.1"}
+def test_services_listen_on_this_machine_only(home):
+    sockets = listening(home)
+    assert {home.state()[name] for name in ("serving", "airflow", "mlflow")} < {port for _, port in sockets}
+    assert {address for address, _ in sockets} == {"127.0.0.1"}
 
 
-def told(port, path="/", **headers):
-    """Status and text of what a stranger is told by an HTTP port; 0 where it does not speak HTTP."""
+def get(port, path="/", **headers):
+    """Return status and body of a GET request; (0, "") if the port does not speak HTTP."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
@@ -108,33 +108,33 @@ def told(port, path="/", **headers):
         return 0, ""
 
 
-def test_a_foreign_page_is_told_nothing(home):
-    """Its name may lead to 127.0.0.1 (DNS rebinding), or its script may send without reading (cross-site requests)."""
-    ports = home.state()
-    assert told(ports["serving"], "/api/state")[0] == 200
-    assert told(ports["serving"], "/api/state", Host="evil.example")[0] == 403
+def test_foreign_web_page_is_refused(home):
+    """Its host may resolve to 127.0.0.1 (DNS rebinding), or its script may post across sites."""
+    port_of = home.state()
+    assert get(port_of["serving"], "/api/state")[0] == 200
+    assert get(port_of["serving"], "/api/state", Host="evil.example")[0] == 403
     search = "/api/2.0/mlflow/experiments/search?max_results=1"
-    assert told(ports["mlflow"], search)[0] == 200
-    assert told(ports["mlflow"], search, Host="evil.example")[0] == 403
-    assert told(ports["airflow"], "/api/v2/dags", Host="evil.example")[0] == 401
+    assert get(port_of["mlflow"], search)[0] == 200
+    assert get(port_of["mlflow"], search, Host="evil.example")[0] == 403
+    assert get(port_of["airflow"], "/api/v2/dags", Host="evil.example")[0] == 401
     for name, path in (("serving", "/api/events"), ("mlflow", "/api/2.0/mlflow/experiments/create")):
         body = json.dumps({"name": "stranger", "track_id": "x", "event": "started"}).encode()
         headers = {"Origin": "https://evil.example", "Content-Type": "application/json"}
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(
-                urllib.request.Request(f"http://127.0.0.1:{ports[name]}{path}", body, headers), timeout=10
+                urllib.request.Request(f"http://127.0.0.1:{port_of[name]}{path}", body, headers), timeout=10
             )
 
 
-def test_the_other_ports_speak_no_http(home):
-    """MongoDB, Kafka and Spark: nothing there that a browser could ask, no Spark UI either."""
+def test_other_ports_do_not_speak_http(home):
+    """MongoDB, Kafka and Spark: no browser can use them, and there is no Spark UI."""
     known = {home.state()[name] for name in ("serving", "airflow", "mlflow")}
     others = {port for _, port in listening(home)} - known
     assert len(others) >= 3
-    assert {told(port) for port in others} == {(0, "")}
+    assert {get(port) for port in others} == {(0, "")}
 
 
-def test_nobody_comes_in_without_a_login_and_a_viewer_only_looks(home):
+def test_airflow_needs_a_login_and_a_viewer_is_read_only(home):
     run = {"logical_date": None}
     assert call(home, "/api/v2/dags")[0] == call(home, "/api/v2/dags/ingest/dagRuns", body=run)[0] == 401
     assert call(home, "/auth/token", body={"username": "admin", "password": "admin"})[0] == 401
@@ -143,56 +143,56 @@ def test_nobody_comes_in_without_a_login_and_a_viewer_only_looks(home):
     assert call(home, "/api/v2/dags/ingest/dagRuns", viewer, run)[0] == 403
 
 
-def eventually(question):
-    """Ask until the answer is true, and return it."""
+def eventually(condition):
+    """Call the condition until it returns something true; return that."""
     started = time.monotonic()
-    while not (answer := question()):
+    while not (result := condition()):
         assert time.monotonic() - started < LIMIT_S, "it did not happen in time"
         time.sleep(0.3)
-    return answer
+    return result
 
 
 def running(processes, words):
-    """Those of the processes whose command line has the words; one that ends under the look (a zombie, too) is none."""
-    found = []
+    """Return the living processes whose command line has the words."""
+    matching = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             if words in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+                matching.append(process)
+    return matching
 
 
 def driver(home, step):
-    """The Spark driver of a step, where it runs now and has begun to work."""
+    """Return the Spark driver of a step, or None if it is not at work."""
     return next(
         iter(running(running(processes.find_processes(home), "SparkSubmit"), f"main__.py {step}")), None
     )
 
 
 def workers(home):
-    """The processes in which Airflow's executor waits for tasks and works on them."""
+    """Return the worker processes of Airflow's executor."""
     return running(processes.find_processes(home), "airflow worker -- LocalExecutor")
 
 
 def finished(home, token, dag):
-    """The latest run of a DAG, once it has ended."""
+    """Return the latest run of a DAG if it has ended, else None."""
     runs = call(home, f"/api/v2/dags/{dag}/dagRuns?order_by=-id", token)[1]["dag_runs"]
     return runs[0] if runs and runs[0]["state"] in ("success", "failed") else None
 
 
-def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, music, tmp_path):
-    """By REST, as the UI does it: the admin presses play on `ingest`."""
+def test_run_survives_kills_and_train_follows(home, music, tmp_path):
+    """`ingest` is started by REST, as the page does it; a worker, a driver and the scheduler are killed."""
     admin = login(home, "admin")
     waiting = workers(home)
     assert len(waiting) == 2
-    waiting[0].kill()  # with it goes the lock of the queue, or the slot of a task
+    waiting[0].kill()  # it may hold the lock of the task queue
     eventually(lambda: len(now := workers(home)) == 2 and not {*now} & {*waiting})
     assert call(home, "/api/v2/dags/ingest/dagRuns", admin, {"logical_date": None})[0] == 200
     eventually(lambda: driver(home, "compress")).kill()
     job = eventually(lambda: driver(home, "extract"))
-    kept = psutil.Process(home.state()["supervisord"]).children()
+    services = psutil.Process(home.state()["supervisord"]).children()
     waiting = workers(home)
-    running(kept, "airflow scheduler")[0].kill()
+    running(services, "airflow scheduler")[0].kill()
     eventually(lambda: not running([job, *waiting], ""))
     ingest = eventually(lambda: finished(home, admin, "ingest"))
     assert ingest["state"] == "success"
@@ -210,56 +210,60 @@ def test_a_run_survives_kill_9_of_driver_and_scheduler_and_train_follows(home, m
 
 
 def test_no_secret_is_in_a_log_a_table_or_a_database(home):
-    """After everything has run: passwords, keys and app passwords are in their own files and nowhere else."""
-    ledger = Database(home.lake)
-    accounts = Accounts(ledger)
+    """After all that: passwords, keys and app passwords are only in the files made for them."""
+    database = Database(home.lake)
+    accounts = Accounts(database)
     accounts.add("anna", "anna's own password", admin=True)
     app_password = accounts.add_app_password("anna", "test").secret
-    base = home.state()["serving"]
-    assert told(base, "/api/state", Authorization=f"Bearer {app_password}")[0] == 200
-    assert '"ok"' in told(base, f"/rest/ping?u=anna&p={app_password}&v=1.16.1&c=test&f=json")[1]
+    port = home.state()["serving"]
+    assert get(port, "/api/state", Authorization=f"Bearer {app_password}")[0] == 200
+    assert '"ok"' in get(port, f"/rest/ping?u=anna&p={app_password}&v=1.16.1&c=test&f=json")[1]
     wrong = json.dumps({"name": "anna", "password": "anna's own password, mistyped"}).encode()
     with pytest.raises(urllib.error.HTTPError, match="401"):
         request = urllib.request.Request(
-            f"http://127.0.0.1:{base}/api/login", wrong, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{port}/api/login", wrong, {"Content-Type": "application/json"}
         )
         urllib.request.urlopen(request, timeout=10)
     secrets = {**home.secrets(), "app": app_password, "own": "anna's own password"}
-    own = {home.folder / "secrets.json", home.folder / "passwords.json"}
-    files = [f for f in home.lake.rglob("*") if f.is_file() and f not in own and f.parent.name != "accounts"]
+    secret_files = {home.folder / "secrets.json", home.folder / "passwords.json"}
+    files = [
+        f
+        for f in home.lake.rglob("*")
+        if f.is_file() and f not in secret_files and f.parent.name != "accounts"
+    ]
     assert any(f.name == "serving.log" for f in files) and any(f.suffix == ".parquet" for f in files)
     found = {
-        (name, str(f)) for f in files for name, each in secrets.items() if each.encode() in f.read_bytes()
+        (name, str(f)) for f in files for name, secret in secrets.items() if secret.encode() in f.read_bytes()
     }
     assert found == set()
     accounts.remove("anna")
-    ledger.close()
+    database.close()
 
 
-def test_down_leaves_nothing_even_after_kill_9(home):
-    ports = home.state()
+def test_down_leaves_no_process_even_after_kill_9(home):
+    state = home.state()
     before = processes.find_processes(home)
-    os.kill(ports["supervisord"], signal.SIGKILL)
-    assert "expected supervisord to keep the services" in segue(home.lake, "status", status=1).stderr
+    os.kill(state["supervisord"], signal.SIGKILL)
+    assert "expected supervisord to run, found it ended" in segue(home.lake, "status", status=1).stderr
     assert segue(home.lake, "down").stdout.startswith("down:")
     assert processes.find_processes(home) == []
     assert not [
         process for process in before if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     ]
     for name in ("airflow", "mlflow"):
-        assert supervisor.free_port(ports[name], 0, set()) == ports[name]
+        assert ports.free_port(state[name], 0, taken=()) == state[name]
     assert "start them with `segue up`" in segue(home.lake, "status", status=1).stderr
     segue(home.lake, "down")
 
 
-def test_up_again_takes_the_place_of_what_a_kill_9_left(home, music):
+def test_up_replaces_what_a_kill_9_left(home, music):
     for _ in range(2):
-        said = segue(home.lake, "up").stdout
-        assert "Airflow" in said
+        output = segue(home.lake, "up").stdout
+        assert "Airflow" in output
         (scheduler,) = running(psutil.Process(home.state()["supervisord"]).children(), "airflow scheduler")
         assert scheduler.environ()["SEGUE_LIBRARY"] == str(music)  # the one given the first time
         os.kill(home.state()["supervisord"], signal.SIGKILL)
-    left = processes.find_processes(home)
-    assert left
+    remaining = processes.find_processes(home)
+    assert remaining
     segue(home.lake, "down")
     assert processes.find_processes(home) == []
