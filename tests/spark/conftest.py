@@ -39,7 +39,7 @@ def music(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str, Any]]:
-    """Return a function that runs compress, catalog or extract as the console script does, and returns its counts."""
+    """Return a function that runs compress, catalog or extract like the console script."""
     steps = {"compress": compress.main, "catalog": catalog.main, "extract": extract.main}
 
     def run(name: str, **options: Any) -> dict[str, Any]:
@@ -54,33 +54,24 @@ def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str
         }
         defaults |= {"library": str(music) if name == "compress" else None}
         arguments = {"lake": str(lake.root), "master": MASTER, **defaults, **options}
-        return steps[name](argparse.Namespace(**arguments))
+        return dict(steps[name](argparse.Namespace(**arguments)).counts)
 
     return run
 
 
 @pytest.fixture
 def song(music: Path) -> Callable[..., Path]:
-    """Return a function that writes pink noise, other for each seed, into the library."""
+    """Return a function that writes pink noise, by seed, into the library."""
 
     def write(name: str, *tags: str, seconds: float = 2.0, seed: int = 7) -> Path:
         path = music / name
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = f"anoisesrc=d={seconds}:r=44100:c=pink:a=0.5:seed={seed}"
-        command = [
-            imageio_ffmpeg.get_ffmpeg_exe(),
-            "-v",
-            "error",
-            "-y",
-            "-f",
-            "lavfi",
-            "-i",
-            noise,
-            "-ac",
-            "2",
-        ]
-        metadata = [word for tag in tags for word in ("-metadata", tag)]
-        subprocess.run([*command, "-b:a", "192k", *metadata, f"file:{path}"], check=True)
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y"]
+        command += ["-f", "lavfi", "-i", noise, "-ac", "2", "-b:a", "192k"]
+        for tag in tags:
+            command += ["-metadata", tag]
+        subprocess.run([*command, f"file:{path}"], check=True)
         return path
 
     return write

@@ -17,39 +17,31 @@ def reject(path, step="compress", content_hash="h1", attempts=1):
 
 @pytest.fixture
 def merge(spark):
-    """Merge attempts, a dict of (content_hash, error) by path, into rows of REJECTS; return the rows by (path, step)."""
+    """Return a function that merges attempts (path -> (hash, error)) into REJECTS; rows by (path, step)."""
 
     def merge(old, attempts):
-        known = rejects.by_path(pa.Table.from_pylist(old, schema=REJECTS.arrow_schema()), "compress")
-        tried = [
-            {
-                "path": path,
-                "content_hash": content,
-                "error": error,
-                **rejects.new_attempt(path, known),
-                "tried_at": TUESDAY,
-            }
-            for path, (content, error) in attempts.items()
-        ]
-        frames = (
-            spark.createDataFrame(pa.Table.from_pylist(rows, schema=table.arrow_schema()))
-            for rows, table in ((old, REJECTS), (tried, ATTEMPTED))
-        )
-        before, attempted = frames
+        old_rows = pa.Table.from_pylist(old, schema=REJECTS.arrow_schema())
+        rejected = rejects.by_path(old_rows, "compress")
+        tried = []
+        for path, (content_hash, error) in attempts.items():
+            row = {"path": path, "content_hash": content_hash, "error": error}
+            tried.append({**row, **rejects.new_attempt(path, rejected), "tried_at": TUESDAY})
+        before = spark.createDataFrame(old_rows)
+        attempted = spark.createDataFrame(pa.Table.from_pylist(tried, schema=ATTEMPTED.arrow_schema()))
         once = rejects.merge_attempts(before, attempted, step="compress")
         twice = rejects.merge_attempts(once, attempted, step="compress").toArrow().to_pylist()
-        found = {(row["path"], row["step"]): row for row in once.toArrow().to_pylist()}
-        assert found == {(row["path"], row["step"]): row for row in twice} and len(twice) == len(found)
-        return found
+        merged = {(row["path"], row["step"]): row for row in once.toArrow().to_pylist()}
+        assert merged == {(row["path"], row["step"]): row for row in twice} and len(twice) == len(merged)
+        return merged
 
     return merge
 
 
-def test_what_becomes_of_each_row(merge):
-    """Merging twice, as after a kill, is compared in the fixture."""
+def test_merge_updates_each_row(merge):
+    """The fixture compares with merging twice, as after a kill."""
     old = [
         reject("again", attempts=2),
-        reject("mended"),
+        reject("repaired"),
         reject("changed", attempts=5),
         reject("unreadable", content_hash=None, attempts=1),
         reject("untried", attempts=3),
@@ -57,20 +49,20 @@ def test_what_becomes_of_each_row(merge):
     ]
     attempts = {
         "again": ("h1", "new"),
-        "mended": ("h2", None),
+        "repaired": ("h2", None),
         "changed": ("h2", "new"),
         "unreadable": (None, "new"),
         "first": ("h9", "new"),
-        "fine": ("h8", None),
+        "usable": ("h8", None),
     }
-    found = merge(old, attempts)
+    merged = merge(old, attempts)
     summary = {
         key: (row["content_hash"], row["error"], row["first_seen"].astimezone(UTC), row["attempts"])
-        for key, row in found.items()
+        for key, row in merged.items()
     }
     assert summary == {
         ("again", "compress"): ("h1", "new", MONDAY, 3),
-        ("changed", "compress"): ("h2", "new", TUESDAY, 1),  # another file now
+        ("changed", "compress"): ("h2", "new", TUESDAY, 1),  # its content is new
         ("unreadable", "compress"): (None, "new", MONDAY, 2),
         ("untried", "compress"): ("h1", "old", MONDAY, 3),
         ("again", "extract"): ("h1", "old", MONDAY, 7),
@@ -78,25 +70,22 @@ def test_what_becomes_of_each_row(merge):
     }
 
 
-def test_known_rows_are_those_of_the_step():
+def test_by_path_returns_rows_of_the_step():
     rows = pa.Table.from_pylist([reject("a"), reject("a", step="extract"), reject("b", step="extract")])
     assert list(rejects.by_path(rows, "compress")) == ["a"]
     assert list(rejects.by_path(rows, "extract")) == ["a", "b"]
 
 
-def test_an_attempt_carries_what_is_known():
-    known = {"a": reject("a", attempts=4)}
-    carried = rejects.new_attempt("a", known)
-    assert (carried["rejected_at"], carried["rejected_hash"], carried["rejected_attempts"]) == (
-        MONDAY,
-        "h1",
-        4,
-    )
-    assert set(rejects.new_attempt("b", known)) == {"tried_at"}
+def test_new_attempt_carries_the_rejects_row():
+    rejected = {"a": reject("a", attempts=4)}
+    attempt = rejects.new_attempt("a", rejected)
+    carried = (attempt["rejected_at"], attempt["rejected_hash"], attempt["rejected_attempts"])
+    assert carried == (MONDAY, "h1", 4)
+    assert set(rejects.new_attempt("b", rejected)) == {"tried_at"}
 
 
-def test_the_latest_attempt_of_a_path_counts(spark):
+def test_latest_attempts_returns_one_per_path(spark):
     tried = [("a", "h1", "old", MONDAY), ("a", "h2", None, TUESDAY), ("b", "h3", "new", MONDAY)]
     frame = spark.createDataFrame(tried, "path string, content_hash string, error string, tried_at timestamp")
-    found = rejects.latest_attempts(frame).collect()
-    assert sorted((row.path, row.content_hash) for row in found) == [("a", "h2"), ("b", "h3")]
+    latest = rejects.latest_attempts(frame).collect()
+    assert sorted((row.path, row.content_hash) for row in latest) == [("a", "h2"), ("b", "h3")]
