@@ -1,7 +1,4 @@
-"""How the stream is.
-
-A small file in the lake that it rewrites every two seconds, as lines for people and for Prometheus.
-"""
+"""The status of the stream: a small file in the lake that the stream rewrites every two seconds."""
 
 import json
 import os
@@ -10,67 +7,78 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# Seconds without a word after which the stream is taken for ended; a batch of a backlog may take some.
-_SILENT_S = 120
+from jobs import paths
+
+# A stream that has been silent for this long counts as ended; a batch of a backlog may take a while.
+_MAX_AGE_S = 120
 
 
-def write(lake: Path, figures: dict[str, Any], progress: dict[str, Any] | None) -> None:
-    """Keep the stream's own figures and Spark's.
+def write(lake: Path, stream: dict[str, Any], progress: Any) -> None:
+    """Write the status.
 
-    Rows per second, batch time, and how many messages still wait.
+    Args:
+        lake: the lake's folder.
+        stream: counts and latencies of the batch handler.
+        progress: the last progress report of Spark's query, or None before the first batch.
     """
-    file = lake / "stream" / "status.json"
-    scratch = file.with_suffix(".new")
-    scratch.write_text(json.dumps({"pid": os.getpid(), "at": time.time(), **figures, **_of_spark(progress)}))
-    scratch.replace(file)
+    status = {"pid": os.getpid(), "at": time.time(), **stream, **_query_status(progress)}
+    paths.atomic_write(lake / "stream" / "status.json", json.dumps(status), fsync=False)
 
 
-def _of_spark(progress: Any) -> dict[str, Any]:
+def _query_status(progress: Any) -> dict[str, Any]:
+    """Return the lag (messages left in Kafka), and rate and duration of the last batch."""
     if not progress:
         return {"lag": 0, "events_per_s": 0.0, "batch_ms": 0}
     lag = 0
     for source in progress["sources"]:
-        ends = [_offsets(source.get(name)) for name in ("latestOffset", "endOffset")]
-        lag += sum(max(0, latest - ends[1].get(place, latest)) for place, latest in ends[0].items())
+        latest_offsets = _offsets(source.get("latestOffset"))
+        end_offsets = _offsets(source.get("endOffset"))
+        for partition, latest in latest_offsets.items():
+            lag += max(0, latest - end_offsets.get(partition, latest))
     rate = float(progress["processedRowsPerSecond"] or 0.0) if progress["numInputRows"] else 0.0
     return {"lag": lag, "events_per_s": round(rate, 1), "batch_ms": int(progress["batchDuration"] or 0)}
 
 
-def _offsets(found: Any) -> dict[str, int]:
-    """Return the offsets of {"plays": {"0": 7}}, which Spark gives as text or as it is."""
-    found = (json.loads(found) if isinstance(found, str) else found) or {}
-    return {f"{t}-{p}": int(offset) for t, parts in found.items() for p, offset in parts.items()}
+def _offsets(source_offsets: Any) -> dict[str, int]:
+    """Return {"plays-0": 7} for {"plays": {"0": 7}}, which Spark gives as JSON text or parsed."""
+    parsed = json.loads(source_offsets) if isinstance(source_offsets, str) else source_offsets
+    offsets = {}
+    for topic, partitions in (parsed or {}).items():
+        for partition, offset in partitions.items():
+            offsets[f"{topic}-{partition}"] = int(offset)
+    return offsets
 
 
 def read(lake: Path) -> dict[str, Any] | None:
-    """Return what the stream last said; None where it never ran."""
+    """Return the status, or None if the stream never ran."""
     with suppress(OSError, ValueError):
-        found = dict(json.loads((lake / "stream" / "status.json").read_text()))
-        return found if isinstance(found.get("at"), float) else None  # else of another version of Segue
+        status = dict(json.loads((lake / "stream" / "status.json").read_text()))
+        # Without this field it is of another version of Segue.
+        return status if isinstance(status.get("at"), float) else None
     return None
 
 
 def is_alive(lake: Path) -> bool:
-    """Tell whether the stream runs and has spoken of late."""
-    found = read(lake)
-    # Ahead of now: said before the clock was put back.
-    if found is None or abs(time.time() - found["at"]) > _SILENT_S:
+    """Return whether the process of the stream runs and has written its status recently."""
+    status = read(lake)
+    # The absolute difference: a time ahead of now was written before the clock was set back.
+    if status is None or abs(time.time() - status["at"]) > _MAX_AGE_S:
         return False
     try:
-        os.kill(found["pid"], 0)
+        os.kill(status["pid"], 0)
     except OSError:
         return False
     return True
 
 
 def format_status_line(lake: Path) -> str:
-    """Return one line for `segue status`; empty where the stream never ran."""
-    found = read(lake)
-    if found is None:
+    """Return one line for `segue status`; empty if the stream never ran."""
+    status = read(lake)
+    if status is None:
         return ""
-    latency = found["latency_s"].get("p95")
-    within = f", p95 {latency:.3f} s from broker to list" if latency is not None else ""
-    return f"{found['plays']} heard, {found['rejected']} rejected, {found['lag']} waiting{within}"
+    p95 = status["latency_s"].get("p95")
+    latency = f", p95 {p95:.3f} s from broker to list" if p95 is not None else ""
+    return f"{status['plays']} processed, {status['rejected']} rejected, {status['lag']} waiting{latency}"
 
 
 def prometheus(lake: Path) -> str:

@@ -1,4 +1,4 @@
-"""How the stream is, as it tells people and Prometheus."""
+"""The status of the stream, as `segue status` prints it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.runtime import stream_status
 
 FIGURES = {"plays": 40, "rejected": 2, "repeated": 1, "repaired": 0, "latency_s": {"p50": 0.3, "p95": 0.8}}
-# As Spark tells it: offsets as JSON, of the last batch and of what the broker has.
+# As Spark reports it: offsets as JSON, at the end of the last batch and the broker's latest.
 PROGRESS = {
     "numInputRows": 10,
     "processedRowsPerSecond": 12.34,
@@ -27,20 +27,20 @@ def lake(tmp_path):
     return tmp_path
 
 
-def test_a_stream_that_never_ran_says_nothing(lake):
+def test_stream_that_never_ran_has_no_status(lake):
     assert stream_status.format_status_line(lake) == stream_status.prometheus(lake) == ""
     assert not stream_status.is_alive(lake)
 
 
-def test_what_waits_in_kafka_is_the_sum_over_the_partitions(lake):
+def test_lag_is_summed_over_the_partitions(lake):
     stream_status.write(lake, FIGURES, PROGRESS)
     assert (
         stream_status.format_status_line(lake)
-        == "40 heard, 2 rejected, 5 waiting, p95 0.800 s from broker to list"
+        == "40 processed, 2 rejected, 5 waiting, p95 0.800 s from broker to list"
     )
 
 
-def test_prometheus_reads_it(lake):
+def test_prometheus_parses_the_metrics(lake):
     stream_status.write(lake, FIGURES, PROGRESS)
     families = text_string_to_metric_families(stream_status.prometheus(lake))
     samples = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
@@ -54,13 +54,13 @@ def test_prometheus_reads_it(lake):
 
 
 @pytest.mark.parametrize("change", [{"pid": 0}, {"at": 0.0}])
-def test_a_stream_that_has_ended_or_is_silent_is_not_alive(lake, change):
+def test_ended_or_silent_stream_is_not_alive(lake, change):
     stream_status.write(lake, FIGURES, None)
     assert stream_status.is_alive(lake)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     file = lake / "stream" / "status.json"
-    found = json.loads(file.read_text())
-    assert found["pid"] == os.getpid() and found["at"] <= time.time()
-    file.write_text(json.dumps(found | (change if "at" in change else {"pid": ended.pid})))
+    status = json.loads(file.read_text())
+    assert status["pid"] == os.getpid() and status["at"] <= time.time()
+    file.write_text(json.dumps(status | (change if "at" in change else {"pid": ended.pid})))
     assert not stream_status.is_alive(lake)
