@@ -1,4 +1,7 @@
-"""Batches of plays in the real store: cut and repeated anywhere, and reconciled after the store has lost writes."""
+"""Batches of plays in the real store.
+
+Cut and repeated anywhere, and reconciled after the store has lost writes.
+"""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -36,7 +39,10 @@ def catalog_cache(lake):
 
 
 def make_messages(count, seed=0):
-    """Return plays and ratings of five users on two partitions; every sixth message repeats the one before."""
+    """Return plays and ratings of five users on two partitions.
+
+    Every sixth message repeats the one before.
+    """
     rng = random.Random(seed)
     plays = []
     for number in range(count):
@@ -75,7 +81,10 @@ def contents(database):
 
 @pytest.fixture
 def processed(database, catalog_cache, lake):
-    """Return all messages, and what the store has after they came in one batch; the store is emptied again."""
+    """Return all messages, and what the store has after they came in one batch.
+
+    The store is emptied again.
+    """
     messages = make_messages(120)
     process(database, catalog_cache, lake, messages)
     expected = contents(database)

@@ -1,4 +1,7 @@
-"""`segue recommend` over a small lake with plays that wait: killed after every write, the next one ends at the same."""
+"""`segue recommend` on a small lake with new plays.
+
+Killed after any write, the next run ends in the same state.
+"""
 
 import argparse
 import shutil
@@ -13,17 +16,16 @@ from jobs.online import mongo
 from jobs.orchestration import change_detection
 from jobs.plays import play_log, simulator
 from jobs.plays.events import LoggedPlay
-from jobs.recommender import collaborative, item_catalog, offline_evaluation, profiles
+from jobs.recommender import profiles, tuning
+from jobs.recommender.collaborative import CollaborativeConfig
 from jobs.runtime import embedded_mongo
 from jobs.steps import recommend
 from tests import synthetic_lake
 from tests.spark.conftest import MASTER
 from tests.spark.test_recommend import NOW
 
-CHOICE = offline_evaluation.SelectedWeights(
-    collaborative.CollaborativeConfig(), item_catalog.RankingWeights(4.0, 64.0, 0.0)
-)
-SHOWN = ("profiles", "recommendations", "state")
+SELECTED = tuning.SelectedWeights(CollaborativeConfig(), tuning.DEFAULT_WEIGHTS)
+COLLECTIONS = ("profiles", "recommendations", "state")
 
 
 class Killed(BaseException):
@@ -32,115 +34,121 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory):
-    """A lake with plays that the stream has added, and with a champion, but without a night since; its store runs."""
+    """A lake with a champion and with plays that the stream has appended, before the nightly run.
+
+    Its store runs.
+    """
     lake = synthetic_lake.make(tmp_path_factory.mktemp("recommend") / "lake", seconds=0.05)
-    ids = [f"t{number:02d}" for number in range(40)]
+    track_ids = [f"t{number:02d}" for number in range(40)]
     groups = [number // 5 for number in range(40)]
-    made = simulator.simulate_plays(
-        ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5
+    simulated = simulator.simulate_plays(
+        track_ids, groups, [30.0] * 40, users=6, events=300, seed=1, begin=NOW, days=2.5
     )
-    plays = [LoggedPlay(play, "plays-0@x", offset) for offset, play in enumerate(made)]
-    heard = {logged.play.user_id: profiles.new_profile(logged.play.user_id) for logged in plays}
+    plays = [LoggedPlay(play, "plays-0@x", offset) for offset, play in enumerate(simulated)]
+    by_user = {}
     for logged in plays:
-        profiles.apply(heard[logged.play.user_id], logged.play, logged.origin, logged.offset)
+        user = logged.play.user_id
+        profile = by_user.setdefault(user, profiles.new_profile(user))
+        profiles.apply(profile, logged.play, logged.origin, logged.offset)
     for start in range(0, len(plays), 100):
-        play_log.play_table(lake).append(f"x-0.{start}", play_log.to_arrow(plays[start : start + 100]))
+        rows = play_log.to_arrow(plays[start : start + 100])
+        play_log.play_table(lake).append(f"x-0.{start}", rows)
     with embedded_mongo.embedded_mongo(lake.root.parent / "mongo") as uri, mongo.database(uri) as database:
-        yield lake, uri, database, list(heard.values())
+        yield lake, uri, database, list(by_user.values())
 
 
 @pytest.fixture
-def fresh(before, tmp_path, monkeypatch):
-    """Return a function that brings lake and store back to where they were, and the arguments of a run over them."""
-    lake, uri, database, heard = before
-    monkeypatch.setattr(
-        offline_evaluation, "choose", lambda *_: CHOICE
-    )  # chosen elsewhere; here it would take the time
+def reset(before, tmp_path, monkeypatch):
+    """Return a function that restores lake and store to before the run, and returns the lake and the
+    arguments.
+    """
+    lake, uri, database, stored_profiles = before
+    # Tuning has its own tests, and would take most of the time here.
+    monkeypatch.setattr(tuning, "select_weights", lambda *_: SELECTED)
 
     def reset(name):
         copy = Lake(tmp_path / name)
         shutil.copytree(lake.root, copy.root, dirs_exist_ok=True, symlinks=True)
-        for collection in SHOWN:
+        for collection in COLLECTIONS:
             database[collection].drop()
         champion = {"_id": "champion", "model_version": "1", "digest": "1", "published_at": NOW}
         mongo.upsert(database["state"], [champion])
-        mongo.upsert(database["profiles"], map(profiles.to_document, heard))
+        mongo.upsert(database["profiles"], map(profiles.to_document, stored_profiles))
         return copy, argparse.Namespace(lake=str(copy.root), mongo=uri, master=MASTER)
 
     return reset
 
 
-def state(lake, database):
-    """Everything that a night leaves, but for its own time and the numbers of versions."""
+def contents(lake, database):
+    """Return what a run leaves, except its own time and the numbers of table versions."""
     tables = {
         table.name: lake.read_arrow(table).sort_by(table.key[0]).to_pylist()
         for table in (ITEM_SIMILARITIES, RECOMMENDATIONS)
     }
-    shown = {name: {each["_id"]: each for each in database[name].find()} for name in SHOWN}
-    for each in shown["state"].values():
+    collections = {
+        name: {document["_id"]: document for document in database[name].find()} for name in COLLECTIONS
+    }
+    for document in collections["state"].values():
         for name in ("snapshots", "input_digest"):
-            each.pop(name, None)
-    return {**tables, "plays": play_log.read(lake).to_pylist(), **shown}
+            document.pop(name, None)
+    return {**tables, "plays": play_log.read(lake).to_pylist(), **collections}
 
 
-def test_killed_after_any_write_the_next_run_ends_at_the_same(spark, before, fresh, monkeypatch):
+def test_run_killed_after_any_write_is_repeatable(spark, before, reset, monkeypatch):
     database = before[2]
-    whole, arguments = fresh("whole")
-    assert (
-        change_detection.has_changes(arguments.lake, {})
-        and len(play_log.play_table(whole).pending_files()) == 3
-    )
+    lake, arguments = reset("whole")
+    assert change_detection.has_changes(arguments.lake, {})
+    assert len(play_log.play_table(lake).pending_files()) == 3
     counts = recommend.main(arguments).counts
     assert (counts["plays"], counts["new plays"], counts["lists"]) == (300, 300, 5)
-    assert play_log.play_table(whole).pending_files() == [] and len(list(whole.version(PLAYS).iterdir())) >= 2
-    expected = state(whole, database)
-    pairs = recommend._sample_users(recommend.interactions(whole.read(spark, PLAYS)))
-    monkeypatch.setattr(
-        recommend, "_sample_users", lambda _: pairs
-    )  # the same each time, and most of the time
+    assert play_log.play_table(lake).pending_files() == [] and len(list(lake.version(PLAYS).iterdir())) >= 2
+    expected = contents(lake, database)
+    pairs = recommend._sample_users(recommend.interactions(lake.read(spark, PLAYS)))
+    # They are the same each time, and take most of the time.
+    monkeypatch.setattr(recommend, "_sample_users", lambda _: pairs)
 
     writes = [
         (mongo, "upsert"),
-        (storage, "_point"),
+        (storage, "_switch_pointer"),
         (Lake, "commit_arrow"),
-        (append_table.AppendTable, "commit"),
+        (append_table.AppendTable, "compact"),
     ]
-    left = 0
+    n_writes_left = 0
 
     def killing(write):
-        def killed(*given, **named):
-            nonlocal left
-            found = write(*given, **named)
-            left -= 1
-            if left == 0:
+        def killed(*positional, **keywords):
+            nonlocal n_writes_left
+            result = write(*positional, **keywords)
+            n_writes_left -= 1
+            if n_writes_left == 0:
                 raise Killed
-            return found
+            return result
 
         return killed
 
     for killed_after in range(1, 100):
-        lake, arguments = fresh(f"killed-{killed_after}")
+        lake, arguments = reset(f"killed-{killed_after}")
         with monkeypatch.context() as patched:
             for owner, name in writes:
                 patched.setattr(owner, name, killing(getattr(owner, name)))
-            left = killed_after
+            n_writes_left = killed_after
             try:
                 recommend.main(arguments)
                 break
             except Killed:
                 pass
         recommend.main(arguments)
-        assert state(lake, database) == expected, killed_after
+        assert contents(lake, database) == expected, killed_after
         assert play_log.play_table(lake).pending_files() == []
     assert killed_after > 8
 
 
-def test_the_store_is_brought_back_from_the_lake(spark, before, fresh, monkeypatch):
+def test_store_is_rebuilt_from_the_lake(spark, before, reset, monkeypatch):
     database = before[2]
-    lake, arguments = fresh("lake")
+    lake, arguments = reset("lake")
     recommend.main(arguments)
     rows, version = lake.read_arrow(RECOMMENDATIONS).to_pylist(), lake.version(RECOMMENDATIONS)
-    shown = {each["_id"]: each for each in database["recommendations"].find()}
+    stored = {document["_id"]: document for document in database["recommendations"].find()}
     with monkeypatch.context() as patched:  # nothing new, and no list is written again
         patched.delattr(mongo, "replace_unless_newer")
         assert recommend.main(arguments).counts["lists"] == 5 and lake.version(RECOMMENDATIONS) == version
@@ -148,26 +156,23 @@ def test_the_store_is_brought_back_from_the_lake(spark, before, fresh, monkeypat
         for name in lost:
             database[name].drop()
         assert recommend.main(arguments).counts["lists"] == 5
-        assert {each["_id"]: each for each in database["recommendations"].find()} == shown
+        assert {document["_id"]: document for document in database["recommendations"].find()} == stored
     assert lake.read_arrow(RECOMMENDATIONS).to_pylist() == rows
-    assert {row["user_id"]: row["items"] for row in rows} == {
-        user: each["items"] for user, each in shown.items()
-    }
+    items_of_rows = {row["user_id"]: row["items"] for row in rows}
+    assert items_of_rows == {user: document["items"] for user, document in stored.items()}
 
 
-def test_a_list_that_the_stream_has_written_since_stays(spark, before, fresh):
+def test_newer_list_of_the_stream_stays(spark, before, reset):
     database = before[2]
-    _, arguments = fresh("lake")
+    _, arguments = reset("lake")
     profile = database["profiles"].find_one()
-    user, offsets = profile["_id"], {origin: offset + 1 for origin, offset in profile["offsets"].items()}
-    # Of a play that came late: its time is not the newest.
-    later = {
-        "_id": user,
+    newer = {
+        "_id": profile["_id"],
         "model_version": "1",
-        "as_of": NOW - timedelta(days=90),
-        "offsets": offsets,
+        "as_of": NOW - timedelta(days=90),  # a late play: its time is not the newest
+        "offsets": {origin: offset + 1 for origin, offset in profile["offsets"].items()},
         "items": [],
     }
-    mongo.upsert(database["recommendations"], [later])
+    mongo.upsert(database["recommendations"], [newer])
     recommend.main(arguments)
-    assert database["recommendations"].find_one({"_id": user}) == later
+    assert mongo.get(database["recommendations"], profile["_id"]) == newer
