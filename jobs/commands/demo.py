@@ -1,7 +1,8 @@
-"""The demo library: clips of made-up music in eight styles, for a first run without a collection of one's own.
+"""`segue demo`: write the demo library, synthetic music in eight styles for a first run without a collection.
 
-Everything is played by jobs.studio from fixed seeds: the same files, byte for byte, on every run on one machine. Clips
-that are already there are left alone: a killed run goes on where it stopped, and a second one changes nothing.
+The package jobs.demo synthesizes it from fixed seeds: every run on one machine writes the same files, byte
+for byte. Clips that exist already are not written again, so that a killed run resumes and a second run
+changes nothing.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from jobs.demo import encode, manifest
 from jobs.demo.clips import Clip, clip
 from jobs.demo.styles import STYLES
 from jobs.errors import InputError, StepError
+from jobs.paths import sha256_file
 from jobs.progress import StepResult
 from jobs.runtime.parent_death import kill_on_parent_exit
 
@@ -26,8 +28,14 @@ DEFAULT_TRACKS = 60
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the step's arguments."""
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write the clips to")
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write the clips to; created if missing",
+    )
     parser.add_argument(
         "--tracks",
         type=int,
@@ -38,21 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Write the clips that are not there yet; return the counts of `tracks`, `written` and `kept`."""
+    """Write the missing clips; return the counts of `tracks`, `written` and `unchanged`."""
     if arguments.tracks < 1:
         raise InputError(f"expected --tracks of at least 1, found {arguments.tracks}")
-    out = _folder(arguments.out)
+    out = _create_folder(arguments.out)
     manifest.remove_leftovers(out)
-    book = manifest.Manifest(out)
+    library = manifest.Manifest(out)
     clips = [clip(number) for number in range(arguments.tracks)]
-    missing = [entry for entry in clips if not book.is_current(entry.path)]
+    missing = [entry for entry in clips if not library.is_current(entry.path)]
     if missing:
-        _write_missing(out, missing, book)
-    book.close()
-    return StepResult({"tracks": len(clips), "written": len(missing), "kept": len(clips) - len(missing)})
+        _write_missing(out, missing, library)
+    library.close()
+    n_unchanged = len(clips) - len(missing)
+    return StepResult({"tracks": len(clips), "written": len(missing), "unchanged": n_unchanged})
 
 
-def _folder(out: Path) -> Path:
+def _create_folder(out: Path) -> Path:
     if out.exists() and not out.is_dir():
         raise InputError(f"expected a folder as --out, found a file: {out}")
     try:
@@ -63,26 +72,27 @@ def _folder(out: Path) -> Path:
 
 
 def write_clip(out: Path, entry: Clip) -> str:
-    """Play one clip, put its file in place and return the file's SHA-256 in hex."""
+    """Synthesize one clip, write its file and return the file's SHA-256 in hex."""
     path = out / entry.path
     path.parent.mkdir(parents=True, exist_ok=True)
     stereo = STYLES[entry.style].play(np.random.default_rng(entry.seed), entry.tone)
-    manifest.replace(path, lambda part: encode.encode_clip(stereo, entry, part))
-    return manifest.sha256(path)
+    manifest.write_file(path, lambda part: encode.encode_clip(stereo, entry, part))
+    return sha256_file(path)
 
 
-def _write_missing(out: Path, missing: list[Clip], book: manifest.Manifest) -> None:
-    done = 0
-    with progress.display(), progress.watch("demo", len(missing), lambda: done):
+def _write_missing(out: Path, missing: list[Clip], library: manifest.Manifest) -> None:
+    n_done = 0
+    with progress.display(), progress.watch("demo", len(missing), lambda: n_done):
         for entry, digest in _write_all(out, missing):
-            book.add(entry.path, digest)
-            done += 1
+            library.add(entry.path, digest)
+            n_done += 1
 
 
 def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
-    """Write the clips on every core; yield each with its SHA-256 as it is done."""
-    # "spawn", since the caller may have threads (embedded services, the progress bar) that a fork would cut in
-    # half; not "forkserver", whose workers are children of a server that they keep alive after a killed run.
+    """Write the clips on all cores; yield each with its SHA-256 when it is done."""
+    # "spawn", since the caller may have threads (embedded services, the progress bar) that a fork would cut
+    # in half; not "forkserver", whose workers are children of a server that they keep alive after a killed
+    # run.
     pool = ProcessPoolExecutor(
         min(os.cpu_count() or 1, len(clips)),
         mp_context=get_context("spawn"),
@@ -95,7 +105,7 @@ def _write_all(out: Path, clips: list[Clip]) -> Iterator[tuple[Clip, str]]:
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise StepError(
-            "expected every worker to finish, found one killed; run `segue demo` again to go on"
+            "expected every worker to finish, found one killed; re-run the same command to resume"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,29 +1,31 @@
-"""The albums of the demo library: every name is made up.
+"""The albums of the demo library: every name is invented.
 
-Two dozen are written out, three per style. A larger library gets further ones, put together from words by number, so
-that album 500 is the same whatever the library's size.
+Two dozen albums are listed, three per style. A larger library gets generated ones, composed from words by
+number, so that album 500 is the same for every size of the library.
 """
 
 from dataclasses import dataclass
 
 from jobs.demo.styles import STYLES
 
-# Artists per style in one round, tracks per album.
-ARTISTS, TRACKS = 3, 3
+# Artists per style in one round.
+ARTISTS = 3
+# Tracks per album.
+TRACKS = 3
 
 
 @dataclass(frozen=True)
 class Album:
-    """An artist's album. `form` is the files' extension, or `fma` for MP3 files named as FMA's archive names them."""
+    """An artist's album. `file_format` is an extension, or `fma` for MP3 files named as in FMA's archives."""
 
     artist: str
     title: str
     year: int
-    form: str
+    file_format: str
     tracks: tuple[str, ...]
 
 
-_WRITTEN = {
+_LISTED = {
     "ambient": (
         Album("Harbour of Glass", "Tidewater Letters", 2014, "mp3",
               ("Low Light on the Estuary", "Salt and Silence", "The Lamps Come On")),
@@ -90,7 +92,7 @@ _WRITTEN = {
     ),
 }  # fmt: skip
 
-# Two lists of coprime length: counting through both at once gives 23 * 24 different pairs.
+# Two lists of coprime length: stepping through both at once gives 23 * 24 different pairs.
 _FIRST = [
     "Amber",
     "Autumn",
@@ -152,23 +154,25 @@ _ENDINGS = {
     "dub": ("Dub", "Version"),
     "march": ("March", "Parade"),
 }
-_FORMS = ("mp3", "fma", "mp3", "ogg", "mp3", "fma", "mp3", "flac")
+_FILE_FORMATS = ("mp3", "fma", "mp3", "ogg", "mp3", "fma", "mp3", "flac")
 
 
 def album(style: str, number: int) -> Album:
-    """Return the album of a style by its number, from 0: the written ones first, then ones put together from words."""
-    written = _WRITTEN[style]
-    if number < len(written):
-        return written[number]
-    serial = (number - len(written)) * len(STYLES) + list(STYLES).index(style)
-    ending, other = _ENDINGS[style]
+    """Return the album of a style by its number, from 0: the listed ones first, then generated ones."""
+    listed = _LISTED[style]
+    if number < len(listed):
+        return listed[number]
+    serial = (number - len(listed)) * len(STYLES) + list(STYLES).index(style)
+    ending, second_ending = _ENDINGS[style]
     tracks = (
         f"{_pair(5 * serial + 2)} {ending}",
-        f"{_pair(5 * serial + 11)} {other}",
+        f"{_pair(5 * serial + 11)} {second_ending}",
         f"{_pair(5 * serial + 17)} {ending}",
     )
-    form = _FORMS[(serial + number) % len(_FORMS)]
-    return Album(f"{_pair(serial)} {_BANDS[style]}", _pair(7 * serial + 3), 1970 + serial * 17 % 55, form, tracks)
+    file_format = _FILE_FORMATS[(serial + number) % len(_FILE_FORMATS)]
+    artist = f"{_pair(serial)} {_BANDS[style]}"
+    year = 1970 + serial * 17 % 55
+    return Album(artist, _pair(7 * serial + 3), year, file_format, tracks)
 
 
 _BANDS = {
@@ -184,6 +188,7 @@ _BANDS = {
 
 
 def _pair(number: int) -> str:
-    turn = number // (len(_FIRST) * len(_SECOND))
+    """Return two words; a repeated pair gets a number."""
+    repeat = number // (len(_FIRST) * len(_SECOND))
     words = f"{_FIRST[number % len(_FIRST)]} {_SECOND[number % len(_SECOND)]}"
-    return words if turn == 0 else f"{words} {turn + 1}"
+    return words if repeat == 0 else f"{words} {repeat + 1}"

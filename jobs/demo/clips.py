@@ -1,4 +1,4 @@
-"""The demo library's table of contents: clip number to style, artist, album, title, place and format."""
+"""The demo library's table of contents: clip number to style, artist, album, title, path and format."""
 
 import zlib
 from dataclasses import dataclass
@@ -7,16 +7,20 @@ from pathlib import PurePosixPath
 from jobs.demo.albums import ARTISTS, TRACKS, Album, album
 from jobs.demo.styles import STYLES
 
-# Steps between the numbers of clips in FMA's layout: they spread over several folders, as the archive's do.
+# Distance between the track numbers of clips in FMA's layout, so that they spread over several folders.
 _FMA_STEP = 137
 
-# The MP3 rates of a collection that grew over the years, bits/s.
+# Bit rates of the MP3 clips, bits/s: mixed, as in a collection that has grown over the years.
 _MP3_RATES = (192_000, 256_000, 224_000, 320_000)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One file of the demo library, described down to the seed: `path` below the library, `bit_rate` in bits/s."""
+    """One file of the demo library.
+
+    `path` is below the library, `bit_rate` in bits/s, `tone` the player's character from 0 (dark) to 1
+    (bright).
+    """
 
     path: PurePosixPath
     style: str
@@ -32,23 +36,25 @@ class Clip:
 
     @property
     def seed(self) -> int:
-        """The seed of what is played: the names' checksum, so that no clip depends on how many there are."""
+        """The seed of the music: the names' checksum, so that no clip depends on the number of clips."""
         return zlib.crc32(f"{self.album.artist}/{self.album.title}/{self.title}".encode())
 
 
 def clip(number: int) -> Clip:
-    """Return clip `number`, from 0: the styles take turns, and in each the artists do."""
-    turn, style_number = divmod(number, len(STYLES))
+    """Return clip `number`, from 0: the styles take turns, and within a style its artists do."""
+    round_number, style_number = divmod(number, len(STYLES))
     style = list(STYLES)[style_number]
-    serial, place = divmod(turn, ARTISTS * TRACKS)
-    track, artist = divmod(place, ARTISTS)
-    record = album(style, serial * ARTISTS + artist)
-    rate = _MP3_RATES[(style_number + artist) % len(_MP3_RATES)]
-    return Clip(_path(number, record, track), style, record, track, artist / (ARTISTS - 1), rate)
+    album_round, position = divmod(round_number, ARTISTS * TRACKS)
+    track, artist = divmod(position, ARTISTS)
+    clip_album = album(style, album_round * ARTISTS + artist)
+    bit_rate = _MP3_RATES[(style_number + artist) % len(_MP3_RATES)]
+    tone = artist / (ARTISTS - 1)
+    return Clip(_path(number, clip_album, track), style, clip_album, track, tone, bit_rate)
 
 
-def _path(number: int, record: Album, track: int) -> PurePosixPath:
-    if record.form == "fma":
+def _path(number: int, clip_album: Album, track: int) -> PurePosixPath:
+    if clip_album.file_format == "fma":
         name = f"{101 + _FMA_STEP * number:06d}"
         return PurePosixPath(name[:3], f"{name}.mp3")
-    return PurePosixPath(record.artist, record.title, f"{track + 1:02d} {record.tracks[track]}.{record.form}")
+    name = f"{track + 1:02d} {clip_album.tracks[track]}.{clip_album.file_format}"
+    return PurePosixPath(clip_album.artist, clip_album.title, name)

@@ -1,7 +1,7 @@
-"""Record sleeves: one picture per album, drawn in its style from three colours, with the artist and the title on it.
+"""Album covers: one picture per album, drawn in its style from three colours, with artist and title.
 
-A painter takes a canvas of CANVAS by CANVAS pixels, a palette (ground, figure, accent; RGB, 0 to 255) and a random
-generator, and draws. The canvas is twice the sleeve's size: halving it is what makes the edges smooth.
+A painter draws on a canvas of CANVAS by CANVAS pixels with a palette (ground, figure, accent; RGB, 0 to 255)
+and a random generator. The canvas is twice the cover's size: halving it smooths the edges.
 """
 
 import colorsys
@@ -14,7 +14,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-CANVAS, SIZE = 1000, 500
+CANVAS = 1000
+SIZE = 500
 
 Colour = tuple[int, int, int]
 Palette = tuple[Colour, Colour, Colour]
@@ -29,13 +30,13 @@ def draw_cover(style: str, artist: str, title: str) -> bytes:
     image = Image.new("RGB", (CANVAS, CANVAS), palette[0])
     draw = ImageDraw.Draw(image)
     _PAINTERS[style](draw, palette, rng)
-    _letter(draw, palette, artist, title)
+    _draw_names(draw, palette, artist, title)
     data = io.BytesIO()
     image.resize((SIZE, SIZE), Image.Resampling.LANCZOS).save(data, "JPEG", quality=88)
     return data.getvalue()
 
 
-# Per style: the hue of the ground, of the figure and of the accent, each in turns with saturation and value.
+# Per style: ground, figure and accent as (hue in turns, saturation, value).
 _HUES = {
     "ambient": ((0.60, 0.45, 0.32), (0.55, 0.25, 0.80), (0.09, 0.35, 0.98)),
     "chiptune": ((0.72, 0.60, 0.20), (0.40, 0.75, 0.90), (0.92, 0.70, 1.00)),
@@ -49,7 +50,7 @@ _HUES = {
 
 
 def _palette(style: str, rng: np.random.Generator) -> Palette:
-    """The style's colours, all turned by the same small angle: an album's own, and still of its shelf."""
+    """Return the style's colours, all hues shifted by one small angle that differs from album to album."""
     shift = float(rng.uniform(-0.085, 0.085))
     ground, figure, accent = (
         tuple(round(255 * part) for part in colorsys.hsv_to_rgb((hue + shift) % 1, saturation, value))
@@ -58,23 +59,25 @@ def _palette(style: str, rng: np.random.Generator) -> Palette:
     return ground, figure, accent  # type: ignore[return-value]
 
 
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Return the colour that is `share` (0 to 1) of the way from `one` to `other`."""
-    red, green, blue = (round(a + share * (b - a)) for a, b in zip(one, other, strict=True))
+def _mix(start: Colour, end: Colour, fraction: float) -> Colour:
+    """Interpolate between two colours; `fraction` is 0 at `start` and 1 at `end`."""
+    red, green, blue = (round(a + fraction * (b - a)) for a, b in zip(start, end, strict=True))
     return red, green, blue
 
 
-def _letter(draw: ImageDraw.ImageDraw, palette: Palette, artist: str, title: str) -> None:
-    """Write the names on a band at the foot, as large as fits."""
+def _draw_names(draw: ImageDraw.ImageDraw, palette: Palette, artist: str, title: str) -> None:
+    """Write title and artist on a band at the bottom, as large as they fit."""
     ground, _, accent = palette
-    dark = sum(ground) < 330
-    band, ink = _mix(ground, (0, 0, 0), 0.25) if dark else _mix(ground, (255, 255, 255), 0.35), (24, 22, 28)
+    is_dark = sum(ground) < 330
+    band = _mix(ground, (0, 0, 0), 0.25) if is_dark else _mix(ground, (255, 255, 255), 0.35)
+    ink = (24, 22, 28)
     draw.rectangle((0, 800, CANVAS, CANVAS), fill=band)
-    _fit(draw, title, 824, 76, accent if dark else ink)
-    _fit(draw, artist, 915, 46, (245, 243, 238) if dark else _mix(ink, band, 0.25))
+    _draw_fitted(draw, title, 824, 76, accent if is_dark else ink)
+    _draw_fitted(draw, artist, 915, 46, (245, 243, 238) if is_dark else _mix(ink, band, 0.25))
 
 
-def _fit(draw: ImageDraw.ImageDraw, text: str, top: int, size: int, colour: Colour) -> None:
+def _draw_fitted(draw: ImageDraw.ImageDraw, text: str, top: int, size: int, colour: Colour) -> None:
+    """Write a text in a font size at which it fits into the width."""
     font = ImageFont.load_default(size)
     while draw.textlength(text, font=font) > CANVAS - 120:
         size -= 2
@@ -130,7 +133,8 @@ def _sunset(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generato
             glow = float(rng.random())
             left = x + column * spread
             draw.rectangle(
-                (left, top, left + spread * 0.82, top + 10 + 5 * row), fill=_mix(ground, figure, 0.15 + 0.7 * glow)
+                (left, top, left + spread * 0.82, top + 10 + 5 * row),
+                fill=_mix(ground, figure, 0.15 + 0.7 * glow),
             )
 
 
@@ -154,7 +158,13 @@ def _flower(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generato
         for seed in range(110, 0, -1):
             angle, radius = seed * 2.39996, size * math.sqrt(seed)
             colour = _mix(accent, (250, 220, 140), 1 - seed / 110)
-            _disc(draw, stem[0][0] + radius * math.cos(angle), top + radius * math.sin(angle), 4 + seed / 9, colour)
+            _disc(
+                draw,
+                stem[0][0] + radius * math.cos(angle),
+                top + radius * math.sin(angle),
+                4 + seed / 9,
+                colour,
+            )
 
 
 def _shards(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generator) -> None:
@@ -165,12 +175,12 @@ def _shards(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generato
         near, far, half = rng.uniform(30, 260), rng.uniform(300, 900), rng.uniform(0.01, 0.07)
         corners = [(near, 0.0), (far, -half), (far * 1.15, half * 0.4), (far * 0.9, half)]
         shard = [(float(x + r * np.cos(angle + a)), float(y + r * np.sin(angle + a))) for r, a in corners]
-        share = float(rng.random())
-        draw.polygon(shard, fill=_mix(ground, figure, share) if share < 0.85 else accent)
+        brightness = float(rng.random())
+        draw.polygon(shard, fill=_mix(ground, figure, brightness) if brightness < 0.85 else accent)
 
 
 def _blocks(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generator) -> None:
-    """Swing: cut paper, as on the sleeves of the fifties."""
+    """Swing: cut paper, as on album covers of the fifties."""
     ground, figure, accent = palette
     for row in range(6):
         left = 60
@@ -193,7 +203,13 @@ def _echoes(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generato
     x, y = float(rng.uniform(300, 700)), float(rng.uniform(300, 500))
     for ring in range(14, 0, -1):
         radius = 30 * ring + float(rng.uniform(-6, 6))
-        _disc(draw, x + 4 * ring, y, radius, (24, 22, 28) if ring % 2 else (accent, ground, figure)[ring // 2 % 3])
+        _disc(
+            draw,
+            x + 4 * ring,
+            y,
+            radius,
+            (24, 22, 28) if ring % 2 else (accent, ground, figure)[ring // 2 % 3],
+        )
 
 
 def _rays(draw: ImageDraw.ImageDraw, palette: Palette, rng: np.random.Generator) -> None:

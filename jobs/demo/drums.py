@@ -1,4 +1,5 @@
-"""Drums: each function returns one stroke, float32, mono, shape (n,), -1 to 1, at SAMPLE_RATE; cached, read-only.
+"""Drums: each function returns one stroke, float32, mono, shape (n,), -1 to 1, at SAMPLE_RATE; cached,
+read-only.
 
 `tone` is a kit's character, 0 (dark, loose) to 1 (bright, tight).
 """
@@ -13,7 +14,7 @@ from jobs.demo.synth import SAMPLE_RATE, decay, seconds
 
 
 def stroke(hit: Callable[[float], np.ndarray]) -> Callable[..., np.ndarray]:
-    """Cache a drum's stroke, with its peak brought to 1 and its end faded: a cut-off ring would click."""
+    """Cache a drum's stroke, normalized to a peak of 1 and faded out, because a cut-off ring would click."""
 
     @lru_cache(maxsize=32)
     @wraps(hit)
@@ -29,20 +30,20 @@ def stroke(hit: Callable[[float], np.ndarray]) -> Callable[..., np.ndarray]:
 
 
 def _noise(length: float, low: float, high: float, seed: int) -> np.ndarray:
-    """Noise between two frequencies in hertz, `length` seconds."""
+    """Return noise between two frequencies in hertz, `length` seconds."""
     white = np.random.default_rng(seed).standard_normal(round(length * SAMPLE_RATE))
     return signal.sosfilt(signal.butter(2, (low, high), "bandpass", fs=SAMPLE_RATE, output="sos"), white)
 
 
 def _drop(length: float, start: float, end: float, half_life: float) -> np.ndarray:
-    """A sine that falls from `start` to `end` hertz: the skin of a drum, `length` seconds."""
+    """Return a sine that falls from `start` to `end` hertz, `length` seconds: the skin of a drum."""
     n = round(length * SAMPLE_RATE)
     frequency = end + (start - end) * decay(n, half_life).astype(float)
     return np.sin(2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE)
 
 
 def _metal(length: float, lowest: float) -> np.ndarray:
-    """Six square waves at the uneven ratios of the TR-808's cymbals, above 6 kHz, `length` seconds."""
+    """Return six square waves at the ratios of the TR-808's cymbals, above 6 kHz, `length` seconds."""
     t = seconds(round(length * SAMPLE_RATE))
     ring = sum(np.sign(np.sin(2 * np.pi * lowest * ratio * t)) for ratio in (1, 1.34, 1.47, 1.8, 2.17, 2.69))
     return signal.sosfilt(signal.butter(3, 6000, "highpass", fs=SAMPLE_RATE, output="sos"), ring)
@@ -127,7 +128,7 @@ def crash(tone: float) -> np.ndarray:
 @stroke
 def chip_noise(tone: float) -> np.ndarray:
     """A console's noise channel: random bits held for a few samples each."""
-    held = 3 + round(4 * (1 - tone))
-    bits = np.random.default_rng(9).integers(0, 2, round(0.14 * SAMPLE_RATE) // held + 1) * 2.0 - 1
-    sound = np.repeat(bits, held)
+    hold_samples = 3 + round(4 * (1 - tone))
+    bits = np.random.default_rng(9).integers(0, 2, round(0.14 * SAMPLE_RATE) // hold_samples + 1) * 2.0 - 1
+    sound = np.repeat(bits, hold_samples)
     return sound * decay(len(sound), 0.025)

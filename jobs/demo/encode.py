@@ -1,6 +1,6 @@
-"""A played clip as a file: encoded by FFmpeg, tagged and given its sleeve by mutagen, the same bytes every time.
+"""A clip as a file: encoded by FFmpeg, tagged by mutagen, the same bytes every time.
 
-FFmpeg and the muxers would write dates, versions and random stream numbers; `bitexact` asks them not to.
+FFmpeg and its muxers would write dates, versions and random stream numbers; `bitexact` turns that off.
 """
 
 import base64
@@ -28,9 +28,9 @@ from jobs.demo.synth import SAMPLE_RATE
 from jobs.errors import StepError
 from jobs.runtime.parent_death import kill_on_parent_exit
 
-# By extension: FFmpeg's muxer and its options. A rate that is missing is the clip's own.
+# By extension: FFmpeg's muxer and its options. MP3 gets the clip's own bit rate.
 _FORMATS: dict[str, tuple[str, dict[str, str]]] = {
-    ".mp3": ("mp3", {"c:a": "libmp3lame", "compression_level": "7"}),  # a third faster than LAME's own choice
+    ".mp3": ("mp3", {"c:a": "libmp3lame", "compression_level": "7"}),  # a third faster than LAME's default
     ".ogg": ("ogg", {"c:a": "libvorbis", "q:a": "6"}),
     ".opus": ("opus", {"c:a": "libopus", "b:a": "144k"}),
     ".m4a": ("ipod", {"c:a": "aac", "b:a": "192k"}),
@@ -44,20 +44,26 @@ _FRONT_COVER = 3
 
 
 def encode_clip(stereo: np.ndarray, clip: Clip, target: Path) -> None:
-    """Write samples, float32, shape (2, n), -1 to 1, to `target` in the clip's format with its tags and its sleeve.
+    """Write a clip in its format, with its tags and its cover.
 
-    The format follows the clip's path, not the target's name. Raises StepError where FFmpeg fails.
+    Args:
+        stereo: samples, float32 (2, n), -1 to 1.
+        clip: gives the tags, and by the extension of its path the format.
+        target: the file to write, whatever its name.
+
+    Raises:
+        StepError: FFmpeg fails or takes too long.
     """
     extension = clip.path.suffix
     _encode(stereo, target, extension, clip.bit_rate)
-    picture = draw_cover(clip.style, clip.album.artist, clip.album.title)
+    cover = draw_cover(clip.style, clip.album.artist, clip.album.title)
     if extension in (".mp3", ".wav"):
-        _tag_id3(MP3(target) if extension == ".mp3" else WAVE(target), clip, picture)
+        _tag_id3(MP3(target) if extension == ".mp3" else WAVE(target), clip, cover)
     elif extension == ".m4a":
-        _tag_mp4(MP4(target), clip, picture)
+        _tag_mp4(MP4(target), clip, cover)
     else:
-        kind = {".flac": FLAC, ".ogg": OggVorbis, ".opus": OggOpus}[extension]
-        _tag_vorbis(kind(target), clip, picture)
+        file_type = {".flac": FLAC, ".ogg": OggVorbis, ".opus": OggOpus}[extension]
+        _tag_vorbis(file_type(target), clip, cover)
 
 
 def _encode(stereo: np.ndarray, target: Path, extension: str, bit_rate: int) -> None:
@@ -65,7 +71,9 @@ def _encode(stereo: np.ndarray, target: Path, extension: str, bit_rate: int) -> 
     if extension == ".mp3":
         options = {**options, "b:a": str(bit_rate)}
     source = ffmpeg.input("pipe:0", f="s16le", ar=SAMPLE_RATE, ac=2)
-    output = ffmpeg.output(source, f"file:{target}", f=muxer, **options, **_BITEXACT).global_args("-v", "error")
+    output = ffmpeg.output(source, f"file:{target}", f=muxer, **options, **_BITEXACT).global_args(
+        "-v", "error"
+    )
     command = output.overwrite_output().compile(cmd=decoding.ffmpeg_path())
     samples = np.round(stereo.T * 32767).astype("<i2").tobytes()
     try:
@@ -74,13 +82,15 @@ def _encode(stereo: np.ndarray, target: Path, extension: str, bit_rate: int) -> 
             preexec_fn=functools.partial(kill_on_parent_exit, os.getpid()),
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise StepError(f"expected FFmpeg to be done within {decoding.FFMPEG_LIMIT_S:.0f} s, found it at work") from None
+        raise StepError(
+            f"expected FFmpeg to finish within {decoding.FFMPEG_LIMIT_S:.0f} s, found it still running"
+        ) from None
     except subprocess.CalledProcessError as error:
         lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise StepError(f"expected FFmpeg to write {target}, found: {lines[0]}") from error
 
 
-def _tag_id3(file: MP3 | WAVE, clip: Clip, picture: bytes) -> None:
+def _tag_id3(file: MP3 | WAVE, clip: Clip, cover: bytes) -> None:
     if file.tags is None:
         file.add_tags()
     for frame, value in (
@@ -92,19 +102,22 @@ def _tag_id3(file: MP3 | WAVE, clip: Clip, picture: bytes) -> None:
         (TRCK, f"{clip.track + 1}/{TRACKS}"),
     ):
         file.tags.add(frame(encoding=3, text=value))
-    file.tags.add(APIC(encoding=3, mime="image/jpeg", type=_FRONT_COVER, desc="", data=picture))
+    file.tags.add(APIC(encoding=3, mime="image/jpeg", type=_FRONT_COVER, desc="", data=cover))
     file.save()
 
 
-def _tag_mp4(file: MP4, clip: Clip, picture: bytes) -> None:
-    file["\xa9nam"], file["\xa9ART"], file["\xa9alb"] = clip.title, clip.album.artist, clip.album.title
-    file["\xa9gen"], file["\xa9day"] = STYLES[clip.style].genre, str(clip.album.year)
+def _tag_mp4(file: MP4, clip: Clip, cover: bytes) -> None:
+    file["\xa9nam"] = clip.title
+    file["\xa9ART"] = clip.album.artist
+    file["\xa9alb"] = clip.album.title
+    file["\xa9gen"] = STYLES[clip.style].genre
+    file["\xa9day"] = str(clip.album.year)
     file["trkn"] = [(clip.track + 1, TRACKS)]
-    file["covr"] = [MP4Cover(picture, MP4Cover.FORMAT_JPEG)]
+    file["covr"] = [MP4Cover(cover, MP4Cover.FORMAT_JPEG)]
     file.save()
 
 
-def _tag_vorbis(file: FLAC | OggVorbis | OggOpus, clip: Clip, picture: bytes) -> None:
+def _tag_vorbis(file: FLAC | OggVorbis | OggOpus, clip: Clip, cover: bytes) -> None:
     file.update(
         title=clip.title,
         artist=clip.album.artist,
@@ -113,12 +126,15 @@ def _tag_vorbis(file: FLAC | OggVorbis | OggOpus, clip: Clip, picture: bytes) ->
         date=str(clip.album.year),
         tracknumber=str(clip.track + 1),
     )
-    cover = Picture()
-    cover.data, cover.type, cover.mime = picture, _FRONT_COVER, "image/jpeg"
-    cover.width = cover.height = SIZE
-    cover.depth = 24
+    picture = Picture()
+    picture.data = cover
+    picture.type = _FRONT_COVER
+    picture.mime = "image/jpeg"
+    picture.width = SIZE
+    picture.height = SIZE
+    picture.depth = 24
     if isinstance(file, FLAC):
-        file.add_picture(cover)
-    else:  # Ogg has no place of its own for a picture: it goes into a comment, in base 64
-        file["metadata_block_picture"] = base64.b64encode(cover.write()).decode("ascii")
+        file.add_picture(picture)
+    else:  # Ogg has no picture block: the picture is a comment in base 64
+        file["metadata_block_picture"] = base64.b64encode(picture.write()).decode("ascii")
     file.save()

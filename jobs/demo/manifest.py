@@ -1,7 +1,8 @@
-"""What a folder already holds: the SHA-256 of every clip written there, in a hidden file that `sha256sum -c` reads too.
+"""The manifest of a demo library: the SHA-256 of every clip written, in a hidden file that `sha256sum -c`
+reads too.
 
-A line is appended as each clip is done, so that a killed run is taken up where it stopped; a line cut short by the kill
-only has its clip made again.
+A line is appended when a clip is done, so that a killed run resumes. If the kill cuts a line off, only that
+line's clip is written again.
 """
 
 import hashlib
@@ -12,31 +13,32 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from jobs.audio import decoding
+from jobs.paths import sha256_file
 
 NAME = ".segue-demo.sha256"
 
+_LIBRARIES = ("numpy", "scipy", "pillow", "mutagen")
+
 
 def generator_hash() -> str:
-    """Return what the clips' bytes depend on, as a hash: this package's sources, the libraries, FFmpeg, Python.
+    """Return a hash of everything that the clips' bytes depend on: this package's sources, libraries, FFmpeg,
+    Python.
 
-    The sources, not a number that somebody has to remember to raise.
+    It covers the sources, so that nobody has to remember to raise a version number.
     """
     digest = hashlib.sha256(Path(decoding.ffmpeg_path()).name.encode())
-    digest.update(" ".join([sys.version, *map(version, ("numpy", "scipy", "pillow", "mutagen"))]).encode())
+    digest.update(" ".join([sys.version, *map(version, _LIBRARIES)]).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
 
-def sha256(path: Path) -> str:
-    """Return a file's SHA-256 in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def write_file(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file completely or not at all: `write` fills a temporary file beside it, which is then renamed.
 
-
-def replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Have `write` fill a temporary file beside `path`, then put it in its place in one step, or not at all."""
-    # The process in the name: two runs on one folder never write to the same temporary file.
+    Unlike `paths.atomic_write` it passes a path, because FFmpeg opens the file itself.
+    """
+    # The process id in the name: two runs on one folder never write to the same temporary file.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(part)
@@ -46,16 +48,16 @@ def replace(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of runs that were killed."""
+    """Remove the temporary files of killed runs."""
     for part in folder.rglob(".*.part"):
-        owner = part.name.split(".")[-2]
-        if owner.isdigit() and not _runs(int(owner)):
+        process_id = part.name.split(".")[-2]
+        if process_id.isdigit() and not _is_running(int(process_id)):
             part.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
+def _is_running(process_id: int) -> bool:
     try:
-        os.kill(process, 0)
+        os.kill(process_id, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -64,35 +66,42 @@ def _runs(process: int) -> bool:
 
 
 class Manifest:
-    """The ledger of one folder; what another recipe wrote there counts as not written."""
+    """The manifest of one folder; clips of another version of the generator do not count as written."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.path, self.head = folder, folder / NAME, f"# segue demo {generator_hash()}"
+        self.folder = folder
+        self.path = folder / NAME
+        self.head = f"# segue demo {generator_hash()}"
+        # SHA-256 by the clip's path below the folder.
+        self.entries: dict[str, str] = {}
         lines = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
-        current = lines[:1] == [self.head]
-        pairs = [line.split("  ", 1) for line in lines[1:] if current]
-        self.entries = {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
-        if not current:
+        if lines[:1] != [self.head]:
             self._rewrite()
+            return
+        for line in lines[1:]:
+            digest, separator, name = line.partition("  ")
+            if separator:
+                self.entries[name] = digest
 
     def is_current(self, clip: PurePosixPath) -> bool:
-        """Return whether the clip is there with every byte as it was written."""
+        """Return whether the clip exists and every byte is as it was written."""
         path = self.folder / clip
-        return str(clip) in self.entries and path.is_file() and sha256(path) == self.entries[str(clip)]
+        return str(clip) in self.entries and path.is_file() and sha256_file(path) == self.entries[str(clip)]
 
     def add(self, clip: PurePosixPath, digest: str) -> None:
-        """Note a clip that has just been written."""
+        """Record a clip that has just been written."""
         self.entries[str(clip)] = digest
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{digest}  {clip}\n")
 
     def close(self) -> None:
-        """Put the lines in order: they were appended as the clips happened to be done."""
+        """Sort the lines, which were appended in the order in which clips were finished."""
         if self.path.read_text("utf-8") != self._text():
             self._rewrite()
 
     def _text(self) -> str:
-        return "\n".join([self.head, *(f"{self.entries[name]}  {name}" for name in sorted(self.entries))]) + "\n"
+        lines = [f"{self.entries[name]}  {name}" for name in sorted(self.entries)]
+        return "\n".join([self.head, *lines]) + "\n"
 
     def _rewrite(self) -> None:
         text = self._text().encode()
@@ -100,4 +109,4 @@ class Manifest:
         def write(part: Path) -> None:
             part.write_bytes(text)
 
-        replace(self.path, write)
+        write_file(self.path, write)

@@ -1,4 +1,4 @@
-"""The styles by name, in the order in which the demo library takes them in turn."""
+"""The styles by name, in the order in which the demo library rotates through them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from jobs.demo import acoustic, electronic
 
 @dataclass(frozen=True)
 class Style:
-    """A genre as its tag says it, and the function (generator, tone) that plays it: stereo float32, shape (2, n)."""
+    """A genre as written in the tag, and a function (generator, tone) that plays it: float32, (2, n)."""
 
     genre: str
     play: Callable[[np.random.Generator, float], np.ndarray]

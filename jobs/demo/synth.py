@@ -1,8 +1,9 @@
-"""Instruments: a MIDI note and a length go in, samples come out.
+"""Instruments: from a MIDI note and a length to samples.
 
-Conventions: pitch as a MIDI number (69 is A4, 440 Hz; fractions allowed), lengths in seconds, samples float32, mono,
-shape (n,), -1 to 1, at SAMPLE_RATE. `tone` is a player's character, 0 (dark, soft) to 1 (bright). Every function is
-pure, and notes are cached, since a song repeats them; the arrays are read-only for that reason.
+Conventions: pitch as a MIDI number (69 is A4, 440 Hz; fractions allowed), lengths in seconds, samples
+float32, mono, shape (n,), -1 to 1, at SAMPLE_RATE. `tone` is a player's character, 0 (dark, soft) to 1
+(bright). Every function is pure. Notes are cached because a song repeats them, and their arrays are therefore
+read-only.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,12 @@ from scipy import signal
 
 SAMPLE_RATE = 44_100
 
-# Samples of one stored cycle: so many that the nearest one will do (78 dB below the note), without interpolation.
-_CYCLE = 2**14
+# Samples of one stored cycle: enough to take the nearest one (error 78 dB below the note) without
+# interpolation.
+_CYCLE_SAMPLES = 2**14
 
-# Hertz above which no partial is written: it would fold back as a tone that is out of tune.
-_HIGHEST = 16_000.0
+# Hertz above which no partial is synthesized: it would alias to a tone that is out of tune.
+_MAX_PARTIAL_HZ = 16_000.0
 
 
 def midi_to_hz(midi: float) -> float:
@@ -31,24 +33,25 @@ def seconds(count: int) -> np.ndarray:
 
 
 def adsr(count: int, attack: float, decay: float, sustain: float, release: float) -> np.ndarray:
-    """Return an envelope of `count` samples, 0 to 1, shape (count,): times in seconds, `sustain` a level.
+    """Return an envelope of `count` samples, 0 to 1, shape (count,); times in seconds, `sustain` a level.
 
-    The release ends with the last sample. Where the note is too short for its envelope, every time shrinks alike.
+    The release ends with the last sample. If the note is too short for its envelope, all times shrink in
+    proportion.
     """
     total = count / SAMPLE_RATE
-    shrink = min(1.0, total / (attack + decay + release))
-    points = [0.0, attack * shrink, (attack + decay) * shrink, total - release * shrink, total]
+    scale = min(1.0, total / (attack + decay + release))
+    points = [0.0, attack * scale, (attack + decay) * scale, total - release * scale, total]
     return np.interp(seconds(count), points, [0.0, 1.0, sustain, sustain, 0.0]).astype(np.float32)
 
 
 def decay(count: int, half_life: float) -> np.ndarray:
-    """Return an exponential that halves every `half_life` seconds, from 1, shape (count,)."""
+    """Return an exponential decay from 1 that halves every `half_life` seconds, shape (count,)."""
     return np.exp2(-seconds(count) / half_life).astype(np.float32)
 
 
 @lru_cache(maxsize=512)
 def _cycle(shape: str, partials: int) -> np.ndarray:
-    """One cycle of a sum of sines, peak 1, shape (_CYCLE,)."""
+    """Return one cycle of a sum of sines, peak 1, shape (_CYCLE_SAMPLES,)."""
     h = np.arange(1, partials + 1)
     levels = {
         "sine": (h == 1) * 1.0,
@@ -59,8 +62,8 @@ def _cycle(shape: str, partials: int) -> np.ndarray:
         "reed": np.where(h % 2, 1.0, 0.35) / h**1.4,
         "organ": np.isin(h, (1, 2, 3, 4, 6, 8)) / np.sqrt(h),
     }[shape]
-    spectrum = np.zeros(_CYCLE // 2 + 1, dtype=complex)
-    spectrum[1 : partials + 1] = -0.5j * _CYCLE * levels
+    spectrum = np.zeros(_CYCLE_SAMPLES // 2 + 1, dtype=complex)
+    spectrum[1 : partials + 1] = -0.5j * _CYCLE_SAMPLES * levels
     cycle = np.fft.irfft(spectrum)
     return (cycle / np.abs(cycle).max()).astype(np.float32)
 
@@ -68,17 +71,17 @@ def _cycle(shape: str, partials: int) -> np.ndarray:
 def wave(shape: str, frequency: float | np.ndarray, count: int, *, partials: int = 40) -> np.ndarray:
     """Return `count` samples of a band-limited wave, peak 1, shape (count,).
 
-    `shape` is sine, triangle, square, pulse, saw, reed or organ; `frequency` in hertz, one number or one per sample;
-    `partials` caps the number of harmonics, which makes the wave duller.
+    `shape` is sine, triangle, square, pulse, saw, reed or organ; `frequency` in hertz, one number or one per
+    sample; `partials` limits the number of harmonics: the fewer, the duller.
     """
     top = float(np.max(frequency))
-    cycle = _cycle(shape, max(1, min(partials, int(_HIGHEST / top))))
+    cycle = _cycle(shape, max(1, min(partials, int(_MAX_PARTIAL_HZ / top))))
     turns = np.cumsum(np.broadcast_to(frequency, count)) / SAMPLE_RATE - frequency / SAMPLE_RATE
-    return cycle[(turns * _CYCLE).astype(np.int64) & (_CYCLE - 1)]
+    return cycle[(turns * _CYCLE_SAMPLES).astype(np.int64) & (_CYCLE_SAMPLES - 1)]
 
 
 def note(play: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Cache an instrument's notes: lengths are rounded to a millisecond, so that equal notes are found equal."""
+    """Cache an instrument's notes; lengths are rounded to milliseconds, so that more notes are equal."""
 
     @lru_cache(maxsize=32)
     def cached(midi: float, milliseconds: int, tone: float) -> np.ndarray:
@@ -98,9 +101,11 @@ def _count(length: float, release: float = 0.0) -> int:
 
 
 def _vibrato(midi: float, count: int, *, depth: float, rate: float = 5.2, delay: float = 0.25) -> np.ndarray:
-    """Return a frequency in hertz per sample, swinging `depth` semitones once `delay` seconds have gone by."""
+    """Return the frequency per sample in hertz, with a vibrato of `depth` semitones after `delay` seconds."""
     t = seconds(count)
-    return midi_to_hz(midi) * np.exp2(depth / 12 * np.clip((t - delay) * 4, 0, 1) * np.sin(2 * np.pi * rate * t))
+    return midi_to_hz(midi) * np.exp2(
+        depth / 12 * np.clip((t - delay) * 4, 0, 1) * np.sin(2 * np.pi * rate * t)
+    )
 
 
 @note
@@ -119,7 +124,9 @@ def bell(midi: float, length: float, tone: float) -> np.ndarray:
     t, f = seconds(n), midi_to_hz(midi)
     index = (0.8 + 1.6 * tone) * decay(n, 0.35)
     return (
-        np.sin(2 * np.pi * f * t + index * np.sin(2 * np.pi * 3.5 * f * t)) * decay(n, 0.5) * adsr(n, 0.004, 0, 1, 0.3)
+        np.sin(2 * np.pi * f * t + index * np.sin(2 * np.pi * 3.5 * f * t))
+        * decay(n, 0.5)
+        * adsr(n, 0.004, 0, 1, 0.3)
     )
 
 
@@ -128,7 +135,9 @@ def chip(midi: float, length: float, tone: float) -> np.ndarray:
     """A console's pulse voice: hard attack, stepped decay, vibrato on long notes."""
     n = _count(length)
     shape = "pulse" if tone > 0.4 else "square"
-    steps = np.round(15 * adsr(n, 0.002, 0.12, 0.6, 0.03)) / 15  # four bits of volume, as the real one has
+    steps = (
+        np.round(15 * adsr(n, 0.002, 0.12, 0.6, 0.03)) / 15
+    )  # four bits of volume, as in the real consoles
     return 0.8 * wave(shape, _vibrato(midi, n, depth=0.25, rate=7), n, partials=60) * steps
 
 
@@ -138,7 +147,7 @@ def electric_piano(midi: float, length: float, tone: float) -> np.ndarray:
     n = _count(length, 0.25)
     t, f = seconds(n), 2 * np.pi * midi_to_hz(midi)
     body = np.sin(f * t + (0.5 + 1.2 * tone) * decay(n, 0.3) * np.sin(f * t))
-    tine = 0.14 * np.sin(14 * f * t) * decay(n, 0.04) if midi_to_hz(midi) * 14 < _HIGHEST else 0.0
+    tine = 0.14 * np.sin(14 * f * t) * decay(n, 0.04) if midi_to_hz(midi) * 14 < _MAX_PARTIAL_HZ else 0.0
     return (0.85 * body + tine) * decay(n, 0.6) * adsr(n, 0.004, 0.05, 0.9, 0.2)
 
 
@@ -153,7 +162,7 @@ def stab(midi: float, length: float, tone: float) -> np.ndarray:
 
 @note
 def synth_bass(midi: float, length: float, tone: float) -> np.ndarray:
-    """An analogue bass: a bright saw that falls to its lowest partials, a sine an octave of weight below it."""
+    """An analogue bass: a bright saw that falls to its lowest partials, over its two lowest partials."""
     n = _count(length, 0.03)
     f = midi_to_hz(midi)
     bright = wave("saw", f, n, partials=10 + round(20 * tone)) * decay(n, 0.07)
@@ -164,16 +173,20 @@ def synth_bass(midi: float, length: float, tone: float) -> np.ndarray:
 def reese(midi: float, length: float, tone: float) -> np.ndarray:
     """A drum'n'bass bass: saws beating against each other over a clean sine."""
     n = _count(length, 0.05)
-    beating = wave("saw", midi_to_hz(midi + 0.18), n, partials=14) - wave("saw", midi_to_hz(midi - 0.18), n, partials=14)
+    beating = wave("saw", midi_to_hz(midi + 0.18), n, partials=14) - wave(
+        "saw", midi_to_hz(midi - 0.18), n, partials=14
+    )
     sweep = 0.65 + 0.35 * np.sin(2 * np.pi * (0.5 + tone) * seconds(n))
     return (0.38 * beating * sweep + 0.5 * wave("sine", midi_to_hz(midi), n)) * adsr(n, 0.01, 0.1, 0.9, 0.06)
 
 
 @note
 def deep_bass(midi: float, length: float, tone: float) -> np.ndarray:
-    """A dub bass: nearly a sine, felt more than heard."""
+    """A dub bass: nearly a sine, more felt than audible."""
     n = _count(length, 0.04)
-    return wave("triangle", midi_to_hz(midi), n, partials=3 + round(2 * tone)) * adsr(n, 0.012, 0.2, 0.8, 0.06)
+    return wave("triangle", midi_to_hz(midi), n, partials=3 + round(2 * tone)) * adsr(
+        n, 0.012, 0.2, 0.8, 0.06
+    )
 
 
 @note
@@ -185,14 +198,16 @@ def skank(midi: float, length: float, tone: float) -> np.ndarray:
 
 @note
 def pluck(midi: float, length: float, tone: float) -> np.ndarray:
-    """A plucked string by Karplus and Strong (1983): a burst of noise goes round a delay line that averages it.
+    """A plucked string by Karplus and Strong (1983): a burst of noise circulates in a delay line that
+    averages it.
 
-    `tone` is the plectrum's hardness. The whole number of samples in the line is put into tune by resampling.
+    `tone` is the plectrum's hardness. Resampling tunes the string, because the line has a whole number of
+    samples.
     """
     n = _count(length, 0.5)
     period = max(8, int(SAMPLE_RATE / midi_to_hz(midi)) - 1)
     line = np.random.default_rng(round(midi * 64)).uniform(-1, 1, period)
-    for _ in range(3 - round(2 * tone)):  # a softer plectrum: noise with its top averaged away
+    for _ in range(3 - round(2 * tone)):  # a softer plectrum: noise with its high frequencies averaged away
         line = (line + np.roll(line, 1)) / 2
     line -= line.mean()
     damping = 0.5 * 0.9985 ** (440 / midi_to_hz(midi)) * 0.9995
@@ -219,20 +234,22 @@ def upright(midi: float, length: float, tone: float) -> np.ndarray:
 
 @note
 def reed(midi: float, length: float, tone: float) -> np.ndarray:
-    """A saxophone of sorts: a reed's partials, a scoop into the note, breath, late vibrato."""
+    """A kind of saxophone: a reed's partials, a scoop into the note, breath, late vibrato."""
     n = _count(length, 0.05)
     f = _vibrato(midi, n, depth=0.22, delay=0.2) * np.exp2(-0.6 / 12 * decay(n, 0.02))
     swell = adsr(n, 0.035, 0.1, 0.8, 0.07)
     breath = np.random.default_rng(7).standard_normal(n) * 0.012
-    dull, bright = wave("reed", f, n, partials=5), wave("reed", f, n, partials=14 + round(10 * tone))
+    dull = wave("reed", f, n, partials=5)
+    bright = wave("reed", f, n, partials=14 + round(10 * tone))
     return 0.8 * swell * (dull * (1 - 0.6 * swell) + bright * 0.6 * swell + breath)
 
 
 @note
 def brass(midi: float, length: float, tone: float) -> np.ndarray:
-    """A horn: the louder it gets the brighter it gets, which is what the ear knows brass by."""
+    """A horn: the louder the brighter, by which the ear recognizes brass."""
     n = _count(length, 0.06)
     f = _vibrato(midi, n, depth=0.12, delay=0.35) * np.exp2(-0.35 / 12 * decay(n, 0.015))
     swell = adsr(n, 0.045, 0.09, 0.72, 0.08)
-    dull, bright = wave("saw", f, n, partials=4), wave("saw", f, n, partials=12 + round(12 * tone))
+    dull = wave("saw", f, n, partials=4)
+    bright = wave("saw", f, n, partials=12 + round(12 * tone))
     return 0.8 * swell * (dull * (1 - swell) + bright * swell)

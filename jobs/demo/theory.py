@@ -1,4 +1,7 @@
-"""Keys, chords and melodies, as whole numbers: a degree is a step of the scale (0 is the tonic, 7 the octave above)."""
+"""Keys, chords and melodies as whole numbers.
+
+A degree is a step of the scale: 0 is the tonic, 7 the octave above it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ MODES = {
     "harmonic": (0, 2, 3, 5, 7, 8, 11),
 }
 
-# Where a melody goes from one note to the next, in steps: mostly to the neighbour, seldom further.
+# Steps from one note of a melody to the next, drawn at random: mostly to a neighbour, seldom further.
 _STEPS = (-2, -1, -1, -1, 1, 1, 1, 2, 3)
 
 # The bars of a phrase: question, answer, the question again, the close.
@@ -39,7 +42,7 @@ class Key:
     mode: str
 
     def note(self, degree: int, low: int) -> int:
-        """Return the MIDI number of a degree, where degree 0 lies in the octave from `low` up."""
+        """Return the MIDI number of a degree; degree 0 is in the octave from `low` up."""
         octave, step = divmod(degree, 7)
         return low + (self.tonic - low) % 12 + 12 * octave + MODES[self.mode][step]
 
@@ -48,9 +51,10 @@ class Key:
         return low + (self.note(degree, low) - low) % 12
 
     def chord(self, root: int, low: int, size: int = 3) -> list[int]:
-        """Return the MIDI numbers of the chord of `size` thirds on `root`, each folded into the octave from `low` up.
+        """Return the MIDI numbers of the chord of `size` thirds on `root`, folded into the octave from `low`
+        up.
 
-        Folding keeps every voice near where it was in the chord before, as a pianist's hand does.
+        Folding keeps every voice near its note in the previous chord, like a pianist's hand.
         """
         return sorted(self.note_in_octave(root + 2 * third, low) for third in range(size))
 
@@ -58,23 +62,31 @@ class Key:
 def melody(
     rng: np.random.Generator, key: Key, roots: Sequence[int], rhythms: Sequence[Sequence[float]], low: int
 ) -> list[Note]:
-    """Return a tune over one chord root per bar.
+    """Return a melody over one chord root per bar.
 
-    `rhythms` are bars as lengths in beats, a rest below zero; the last of them closes a phrase. A phrase is four bars,
-    a b a c: the same rhythm and contour come back, so that the ear has something to remember. Each bar begins on a note
-    of its chord, and the fourth ends on its root. The tune's octave and a half rises from the MIDI number `low`.
+    A phrase has four bars, a b a c: rhythm and contour come back, so that the ear has something to remember.
+    Each bar begins on a note of its chord, and the fourth ends on its root.
+
+    Args:
+        rng: decides rhythms and contours.
+        key: the key.
+        roots: degree of the chord root of each bar.
+        rhythms: bars as lengths in beats, negative for a rest; the last one closes a phrase.
+        low: lowest MIDI number of the octave and a half that the melody uses.
     """
     bar_beats = sum(abs(length) for length in rhythms[0])
     rhythm = {letter: rhythms[int(rng.integers(len(rhythms) - 1))] for letter in "ab"} | {"c": rhythms[-1]}
     contour = {letter: rng.choice(_STEPS, 16) for letter in "abc"}
-    degree, notes = int(rng.integers(2, 6)), []
+    degree = int(rng.integers(2, 6))
+    notes: list[Note] = []
     for bar, root in enumerate(roots):
         letter = _FORM[bar % 4]
-        beat, degree = bar * bar_beats, _nearest(degree, root)
+        beat = bar * bar_beats
+        degree = _nearest(degree, root)
         for position, length in enumerate(rhythm[letter]):
             if length > 0:
-                last = letter == "c" and position == len(rhythm[letter]) - 1
-                pitch = _nearest(degree, root, (0,)) if last else degree
+                is_last = letter == "c" and position == len(rhythm[letter]) - 1
+                pitch = _nearest(degree, root, (0,)) if is_last else degree
                 notes.append(Note(beat, length, key.note(pitch, low)))
                 degree = _inside(degree + int(contour[letter][position]))
             beat += abs(length)
@@ -87,5 +99,5 @@ def _nearest(degree: int, root: int, thirds: Sequence[int] = (0, 2, 4)) -> int:
 
 
 def _inside(degree: int) -> int:
-    """Turn a melody back that leaves its octave and a half."""
+    """Return the degree, moved back by five steps if it is outside the octave and a half."""
     return degree - 5 if degree > 10 else degree + 5 if degree < -1 else degree

@@ -16,11 +16,12 @@ from PIL import Image
 
 from jobs.audio import decoding
 from jobs.commands import demo
-from jobs.demo import encode, manifest
+from jobs.demo import encode
 from jobs.demo.albums import album
 from jobs.demo.clips import clip
 from jobs.demo.covers import SIZE, draw_cover
 from jobs.errors import InputError
+from jobs.paths import sha256_file
 
 TRACKS = 6
 
@@ -31,9 +32,7 @@ def run(out: Path, tracks: int = TRACKS) -> dict[str, int]:
 
 def state(out: Path) -> dict[str, tuple[str, int]]:
     return {
-        str(p.relative_to(out)): (manifest.sha256(p), p.stat().st_mtime_ns)
-        for p in out.rglob("*")
-        if p.is_file()
+        str(p.relative_to(out)): (sha256_file(p), p.stat().st_mtime_ns) for p in out.rglob("*") if p.is_file()
     }
 
 
@@ -42,47 +41,47 @@ def hashes(out: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("demo")
-    assert run(out) == {"tracks": TRACKS, "written": TRACKS, "kept": 0}
+    assert run(out) == {"tracks": TRACKS, "written": TRACKS, "unchanged": 0}
     return out
 
 
-def test_the_arguments() -> None:
+def test_default_arguments() -> None:
     parser = argparse.ArgumentParser()
     demo.add_arguments(parser)
     assert vars(parser.parse_args(["--out", "x"])) == {"out": Path("x"), "tracks": 60}
 
 
-def test_a_second_library_has_the_same_bytes(made: Path, tmp_path: Path) -> None:
+def test_second_library_has_the_same_bytes(library: Path, tmp_path: Path) -> None:
     run(tmp_path)
-    assert hashes(tmp_path) == hashes(made)
+    assert hashes(tmp_path) == hashes(library)
 
 
-def test_a_second_run_changes_nothing(made: Path) -> None:
-    before = state(made)
-    assert run(made) == {"tracks": TRACKS, "written": 0, "kept": TRACKS}
-    assert state(made) == before
+def test_second_run_changes_nothing(library: Path) -> None:
+    before = state(library)
+    assert run(library) == {"tracks": TRACKS, "written": 0, "unchanged": TRACKS}
+    assert state(library) == before
 
 
-def test_what_is_lost_or_damaged_is_made_again(made: Path) -> None:
-    before = hashes(made)
-    lost, damaged = (made / clip(number).path for number in (0, 1))
+def test_lost_and_damaged_clips_are_written_again(library: Path) -> None:
+    before = hashes(library)
+    lost, damaged = (library / clip(number).path for number in (0, 1))
     lost.unlink()
     damaged.write_bytes(damaged.read_bytes()[:-1000])
-    stale = damaged.with_name(f".{damaged.name}.999999999.part")  # above the highest process number of Linux
+    stale = damaged.with_name(f".{damaged.name}.999999999.part")  # above the largest process id of Linux
     stale.write_bytes(b"left by a killed run")
-    assert run(made) == {"tracks": TRACKS, "written": 2, "kept": TRACKS - 2}
-    assert hashes(made) == before
+    assert run(library) == {"tracks": TRACKS, "written": 2, "unchanged": TRACKS - 2}
+    assert hashes(library) == before
 
 
-def test_a_smaller_library_is_the_beginning_of_a_larger_one(made: Path) -> None:
-    before = state(made)
-    assert run(made, 2) == {"tracks": 2, "written": 0, "kept": 2}
-    assert state(made) == before
+def test_smaller_library_is_the_start_of_a_larger_one(library: Path) -> None:
+    before = state(library)
+    assert run(library, 2) == {"tracks": 2, "written": 0, "unchanged": 2}
+    assert state(library) == before
 
 
-def test_a_failed_clip_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_clip_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(stereo: np.ndarray, entry: object, target: Path) -> None:
         target.write_bytes(b"half a file")
         raise OSError("no space")
@@ -93,18 +92,18 @@ def test_a_failed_clip_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def one_of(extension: str) -> int:
+def first_number_of(extension: str) -> int:
     return next(number for number in range(60) if clip(number).path.suffix == extension)
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".ogg", ".opus", ".flac", ".m4a", ".wav"])
-def test_tags_cover_and_sound_of_each_format(extension: str, tmp_path: Path) -> None:
-    entry, target = clip(one_of(extension)), tmp_path / f"clip{extension}"
+def test_each_format_has_tags_cover_and_sound(extension: str, tmp_path: Path) -> None:
+    entry, target = clip(first_number_of(extension)), tmp_path / f"clip{extension}"
     hum = np.sin(np.arange(2 * 44_100) * 0.06).astype(np.float32) * 0.5
     digests = set()
     for _ in range(2):
         encode.encode_clip(np.stack([hum, hum]), entry, target)
-        digests.add(manifest.sha256(target))
+        digests.add(sha256_file(target))
     assert len(digests) == 1
     assert easy_tags(target) == [entry.title, entry.album.artist, entry.album.title, str(entry.album.year)]
     picture = cover(target)
@@ -143,7 +142,7 @@ def test_sixty_clips_are_a_mixed_collection() -> None:
     assert str(clip(0).path) == "Harbour of Glass/Tidewater Letters/01 Low Light on the Estuary.mp3"
 
 
-def test_a_thousand_clips_have_a_thousand_names_and_seeds() -> None:
+def test_thousand_clips_have_distinct_names_and_seeds() -> None:
     clips = [clip(number) for number in range(1000)]
     assert len({str(entry.path).lower() for entry in clips}) == 1000
     assert len({entry.seed for entry in clips}) == 1000
@@ -152,14 +151,14 @@ def test_a_thousand_clips_have_a_thousand_names_and_seeds() -> None:
     )
 
 
-def test_sleeves_differ() -> None:
+def test_covers_of_albums_differ() -> None:
     covers = {
         draw_cover("swing", (record := album("swing", number)).artist, record.title) for number in range(4)
     }
     assert len(covers) == 4
 
 
-def test_bad_input(tmp_path: Path) -> None:
+def test_bad_input_is_refused(tmp_path: Path) -> None:
     (file := tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="expected a folder as --out, found a file: .*/file"):
         run(file)
