@@ -1,18 +1,17 @@
-"""The application: parts together, errors as problem+json, the page."""
+"""The web application: routes, middleware, errors as problem+json, the page."""
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -24,6 +23,7 @@ from serving import api, catalog, listenbrainz
 from serving.app_state import AppState
 from serving.db.database import Database
 from serving.middleware import SecurityMiddleware
+from serving.problems import problem_response
 from serving.subsonic import router as subsonic
 
 log = logging.getLogger("segue")
@@ -32,58 +32,58 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
-    """Return the ASGI application over a lake; MongoDB and Kafka at these addresses, embedded ones for None."""
+    """Return the ASGI application over a lake.
+
+    Args:
+        lake: the lake's folder.
+        mongo: address of MongoDB; None for the embedded server.
+        kafka: address of Kafka; None for the embedded broker.
+    """
     root = Lake(lake)
-    # The embedded broker may come later than we do, and elsewhere than before.
+    # The embedded broker may start later than this server, and on another port than before.
     address = kafka or partial(embedded_kafka.find_embedded, lake)
-    at = AppState(root, Database(lake), Producer(address, spool.spool_dir(lake)), catalog.load(root))
+    state = AppState(root, Database(lake), Producer(address, spool.spool_dir(lake)), catalog.load(root))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        at.open(mongo, asyncio.get_running_loop())
-        await asyncio.to_thread(at.online_store.wait_connected, 10.0)
+        state.open(mongo, asyncio.get_running_loop())
+        await asyncio.to_thread(state.online_store.wait_connected, 10.0)
         yield
-        await asyncio.to_thread(at.close)
+        await asyncio.to_thread(state.close)
 
     app = FastAPI(
         title="Segue",
         summary="Plays a folder of music and always knows a good next track.",
-        version="0.1",
+        version="0.2",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
     )
-    app.state.app_state = at
+    app.state.app_state = state
     for each in (api, subsonic, listenbrainz):
         app.include_router(each.router)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(sqlite3.OperationalError, _full)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(sqlite3.OperationalError, _disk_full)
+    app.add_exception_handler(Exception, _unexpected_error)
     app.get("/", include_in_schema=False)(_page)
     app.mount("/static", _Modules(directory=STATIC), name="static")
     return SecurityMiddleware(
         app,
-        anyone=at.accounts.has_users,
-        refuse=lambda refused: problem_response(
+        has_users=state.accounts.has_users,
+        error_response=lambda refused: problem_response(
             refused.status_code, str(refused), dict(refused.headers or {})
         ),
-        seen=at.record_request,
+        record_request=state.metrics.count_request,
     )
 
 
-def problem_response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """Return an error as RFC 9457 has it."""
-    content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
-    return JSONResponse(content, status, headers, "application/problem+json")
-
-
 class _Modules(StaticFiles):
-    """The page's modules, asked about each time (304 where nothing is new): after an upgrade old ones do not fit the others."""
+    """The page's modules, revalidated at each load: after an upgrade old and new ones must not mix."""
 
-    def file_response(self, *given: Any, **named: Any) -> Response:
-        response = super().file_response(*given, **named)
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
         response.headers["Cache-Control"] = "no-cache"
         return response
 
@@ -92,7 +92,7 @@ def _page() -> Response:
     return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-def _invalid(_: Request, error: Exception) -> Response:
+def _invalid_request(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
@@ -102,20 +102,15 @@ def _invalid(_: Request, error: Exception) -> Response:
     return problem_response(422, f"{where}: expected {expected}, found {ascii(first.get('input'))[:80]}")
 
 
-def _http(_: Request, error: Exception) -> Response:
+def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem_response(error.status_code, str(error.detail), dict(error.headers or {}))
 
 
-def _full(_: Request, error: Exception) -> Response:
-    log.error("the accounts' file could not be written: %s", error)
-    return problem_response(
-        507, "expected room on the disk of the lake, found that a change could not be kept"
-    )
+def _disk_full(_: Request, error: Exception) -> Response:
+    log.error("the accounts database could not be written: %s", error)
+    return problem_response(507, "expected space on the lake's disk, found that a change could not be saved")
 
 
-def _unexpected(_: Request, error: Exception) -> Response:
-    return problem_response(500, "a defect of Segue's; its log has the rest")
-
-
-Application = Callable[..., Any]
+def _unexpected_error(_: Request, error: Exception) -> Response:
+    return problem_response(500, "an unexpected error; the server's log has the details")

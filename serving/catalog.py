@@ -1,14 +1,15 @@
-"""The collection as serving holds it in memory: every track, artist, album and genre, and the index to search them.
+"""The collection in memory: tracks, albums, artists, genres, and the search index.
 
-Read from the lake's TRACKS, which is the truth, and not from MongoDB: the embedded server would bring every document with
-its features to its heap, and the page is to play on while MongoDB is away.
+It is read from TRACKS in the lake, not from MongoDB: the embedded server would load every document with its features into its
+heap, and the player has to work while MongoDB is unavailable.
 """
 
 import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,14 @@ from jobs.paths import to_path
 from serving.search_index import PrefixIndex, normalize_text
 
 _COLUMNS = (
-    *(
-        "track_id",
-        "title",
-        "artist",
-        "album",
-        "track_no",
-        "year",
-        "genre",
-        "genres",
-        "duration_s",
-        "bit_rate",
-    ),
-    *("audio_path", "recording_id"),
+    *("track_id", "title", "artist", "album", "track_no", "year", "genre", "genres"),
+    *("duration_s", "bit_rate", "audio_path", "recording_id"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One track that can be played: TRACKS' columns, empty text where nothing is known."""
+    """One track that can be played: columns of TRACKS, with "" for unknown text."""
 
     track_id: str
     title: str
@@ -52,19 +42,19 @@ class Track:
     bit_rate: int
     audio_path: str
     recording_id: str
-    # Under which artist and album are found; a track without album has one to itself, as clients expect.
+    # Ids made of names; a track without an album has an album of its own, as clients expect.
     artist_id: str
     album_id: str
 
 
 def stable_id(kind: str, *names: str) -> str:
-    """Return an id made of names: stable over restarts and rebuilds, whatever is added."""
+    """Return an id made of names: stable over restarts, rebuilds and additions."""
     return f"{kind}-{hashlib.sha256(chr(0).join(map(normalize_text, names)).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
 class Album:
-    """Tracks of one artist that name the same album, in order."""
+    """Tracks of one artist with the same album name, in order."""
 
     album_id: str
     name: str
@@ -75,38 +65,63 @@ class Album:
 
 @dataclass(frozen=True)
 class Catalog:
-    """One version of the collection; never changed, only replaced."""
+    """One version of the collection; immutable, replaced by `load` when the lake has a newer one."""
 
     version: str
     tracks: tuple[Track, ...]
+    # Folders that audio may be read from.
     roots: tuple[Path, ...]
-    by_id: dict[str, Track] = field(init=False)
-    albums: dict[str, Album] = field(init=False)
-    artists: dict[str, tuple[Album, ...]] = field(init=False)
-    genres: list[tuple[str, int]] = field(init=False)
-    index: PrefixIndex = field(init=False)
 
-    def __post_init__(self) -> None:
-        put = object.__setattr__  # frozen, and made of itself
-        put(self, "by_id", {track.track_id: track for track in self.tracks})
-        put(self, "albums", _albums(self.tracks))
+    @cached_property
+    def by_id(self) -> dict[str, Track]:
+        """Tracks by id."""
+        return {track.track_id: track for track in self.tracks}
+
+    @cached_property
+    def albums(self) -> dict[str, Album]:
+        """Albums by id."""
+        return _albums(self.tracks)
+
+    @cached_property
+    def artists(self) -> dict[str, tuple[Album, ...]]:
+        """Albums by artist id."""
         grouped: dict[str, list[Album]] = {}
         for album in self.albums.values():
             grouped.setdefault(album.artist_id, []).append(album)
-        put(self, "artists", {name: tuple(albums) for name, albums in grouped.items()})
-        put(self, "genres", Counter(track.genre for track in self.tracks if track.genre).most_common())
-        put(self, "index", _index(self.tracks))
+        return {artist_id: tuple(albums) for artist_id, albums in grouped.items()}
+
+    @cached_property
+    def genres(self) -> list[tuple[str, int]]:
+        """Top genres with their numbers of tracks, the largest first."""
+        return Counter(track.genre for track in self.tracks if track.genre).most_common()
+
+    @cached_property
+    def index(self) -> PrefixIndex:
+        """The search index over titles, artists, albums and genres."""
+        return _index(self.tracks)
+
+    @cached_property
+    def _genre_tracks(self) -> dict[str, list[Track]]:
+        grouped: dict[str, list[Track]] = {}
+        for track in self.tracks:
+            for name in {normalize_text(name) for name in (track.genre, *track.genres)}:
+                grouped.setdefault(name, []).append(track)
+        return grouped
+
+    def by_genre(self, name: str) -> list[Track]:
+        """Return the tracks of a genre, in the catalog's order; case and accents do not matter."""
+        return self._genre_tracks.get(normalize_text(name), [])
 
     def search(self, query: str) -> list[Track]:
-        """Return the tracks that a query finds in title, artist, album and genres, best first; all for an empty one."""
+        """Return the tracks that match a query in title, artist, album or genres, best first; all for ""."""
         return [self.tracks[number] for number in self.index.search(query)]
 
     def by_ids(self, ids: Iterable[str]) -> list[Track]:
-        """Return the tracks of those ids that can be played, in order."""
+        """Return the known tracks of these ids, in their order."""
         return [self.by_id[each] for each in ids if each in self.by_id]
 
     def audio_file(self, track: Track) -> Path | None:
-        """Return the track's file; None where it is gone, or not below the lake or a folder of music of the batch."""
+        """Return the track's file, or None if it is missing or lies outside the lake and the folders of music."""
         path = Path(track.audio_path)
         try:
             real = path.resolve(strict=True)
@@ -116,13 +131,13 @@ class Catalog:
 
 
 def lake_version(lake: Lake) -> str:
-    """Return what changes when TRACKS does, the name of its version's folder; empty before the first."""
+    """Return the name of TRACKS' current version; "" before the first."""
     folder = lake.version(TRACKS)
     return folder.name if folder else ""
 
 
 def load(lake: Lake) -> Catalog:
-    """Read the collection, without the tracks that have no audio."""
+    """Read the collection from the lake, without tracks that have no audio."""
     found = lake_version(lake)
     columns = lake.read_arrow(TRACKS, *_COLUMNS).to_pydict()
     rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
@@ -139,7 +154,10 @@ def load(lake: Lake) -> Catalog:
             t.track_id,
         ),
     )
-    return Catalog(found, tuple(ordered), tuple(root.resolve() for root in roots))
+    catalog = Catalog(found, tuple(ordered), tuple(root.resolve() for root in roots))
+    # Built now, so that no request waits for them.
+    _ = (catalog.by_id, catalog.artists, catalog.genres, catalog.index, catalog.by_genre(""))
+    return catalog
 
 
 def _track(row: tuple[Any, ...]) -> Track:
@@ -184,7 +202,7 @@ def _index(tracks: tuple[Track, ...]) -> PrefixIndex:
 
 
 def one_per_artist(tracks: Iterable[Track], count: int) -> list[Track]:
-    """Return `count` tracks, one of each artist before a second of any; the same for the same tracks."""
+    """Return `count` tracks, one of each artist before a second of any; deterministic."""
     order = np.random.default_rng(0)
     grouped: dict[str, list[Track]] = {}
     for track in tracks:

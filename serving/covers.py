@@ -18,7 +18,7 @@ from serving.catalog import Track
 SIZES = (96, 300, 600, 1200)
 
 # Bytes of pictures kept.
-_KEPT = 32 * 2**20
+_MAX_CACHE_BYTES = 32 * 2**20
 
 # A picture of more points than this is not decoded: a small file can claim a large one.
 _MAX_POINTS = 40_000_000
@@ -31,7 +31,7 @@ class Covers:
     """Pictures as JPEG, by track and size; the latest kept in memory."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -40,18 +40,18 @@ class Covers:
         points = next((each for each in SIZES if each >= size), SIZES[-1])
         key = (track.track_id, points)
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
         picture = (embedded_cover(file) if file else None) or generated_cover(track)
         out = io.BytesIO()
         picture.resize((points, points), Image.Resampling.LANCZOS).save(out, "JPEG", quality=82)
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = out.getvalue()
-                self._bytes += len(self._kept[key])
-            while self._bytes > _KEPT:
-                self._bytes -= len(self._kept.popitem(last=False)[1])
+            if key not in self._cache:
+                self._cache[key] = out.getvalue()
+                self._bytes += len(self._cache[key])
+            while self._bytes > _MAX_CACHE_BYTES:
+                self._bytes -= len(self._cache.popitem(last=False)[1])
         return out.getvalue()
 
 
@@ -108,23 +108,23 @@ def _rgb(hue: float, saturation: float, lightness: float) -> np.ndarray:
 
 def _write_initials(picture: Image.Image, track: Track) -> None:
     words = [word for word in (track.album or track.title).split() if word[:1].isalnum()]
-    initials = "".join(_plain(word[0]) for word in words[:2]).upper() or "♪"
+    initials = "".join(_without_accent(word[0]) for word in words[:2]).upper() or "♪"
     # Pillow's own font has the letters of English; the other one most alphabets, and the note for the rest.
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont = ImageFont.load_default(size=190)
     if not initials.isascii():
-        font = ImageFont.truetype(_other_font(), 170)
+        font = ImageFont.truetype(_fallback_font(), 170)
         if any(_is_missing(font, letter) for letter in initials):
             initials = "♪"
     draw = ImageDraw.Draw(picture, "RGBA")
     draw.text((48, picture.height - 44), initials, font=font, fill=(255, 255, 255, 225), anchor="ls")
 
 
-def _plain(letter: str) -> str:
+def _without_accent(letter: str) -> str:
     """Return a letter without its accent."""
     return unicodedata.normalize("NFKD", letter)[0]
 
 
-def _other_font() -> str:
+def _fallback_font() -> str:
     """Return DejaVu Sans, which comes with matplotlib; not imported for it, which would cost a second and 30 MB."""
     found = importlib.util.find_spec("matplotlib")
     assert found is not None and found.origin is not None  # in setup.cfg

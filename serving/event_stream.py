@@ -9,7 +9,7 @@ from typing import Any
 _HEARTBEAT_S = 15.0
 
 # Messages a slow reader may be behind before the oldest are left out: each says all, so the latest is enough.
-_BEHIND = 8
+_MAX_QUEUED = 8
 
 
 # The event's id, None for one that may come again, and the event as it goes over the wire.
@@ -22,7 +22,7 @@ class EventHub:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._streams: dict[str, set[asyncio.Queue[_Message | None]]] = {}
-        self.open = 0
+        self.open_streams = 0
 
     def publish(self, user_id: str | None, kind: str, data: Any, event_id: str | None = None) -> None:
         """Send a message to one listener's streams, or (None) to all; from any thread."""
@@ -31,12 +31,12 @@ class EventHub:
                 self._publish, user_id, (event_id, sse_event(kind, data, event_id))
             )
 
-    def _publish(self, user_id: str | None, told: _Message) -> None:
+    def _publish(self, user_id: str | None, message: _Message) -> None:
         everyone = self._streams.values() if user_id is None else [self._streams.get(user_id, set())]
         for queue in [queue for queues in everyone for queue in queues]:
             if queue.full():
                 queue.get_nowait()
-            queue.put_nowait(told)
+            queue.put_nowait(message)
 
     def close(self) -> None:
         """End every stream: the server is going."""
@@ -48,40 +48,40 @@ class EventHub:
     async def stream(
         self,
         user_id: str,
-        first: list[bytes],
+        first_messages: list[bytes],
         *,
-        seen: str | None = None,
-        allowed: Callable[[], bool] = lambda: True,
-        opened: Callable[[], None],
-        closed: Callable[[], None],
+        last_event_id: str | None = None,
+        is_allowed: Callable[[], bool] = lambda: True,
+        on_open: Callable[[], None],
+        on_close: Callable[[], None],
     ) -> AsyncIterator[bytes]:
         """Yield `first`, then what is told to the listener, until the reader goes or is `allowed` no more.
 
         Not again the event of the id `seen`. Who is still allowed is asked with each heartbeat.
         """
-        queue: asyncio.Queue[_Message | None] = asyncio.Queue(_BEHIND)
+        queue: asyncio.Queue[_Message | None] = asyncio.Queue(_MAX_QUEUED)
         self._streams.setdefault(user_id, set()).add(queue)
-        self.open += 1
-        opened()
+        self.open_streams += 1
+        on_open()
         try:
             yield b"retry: 1500\n\n"
-            for text in first:
+            for text in first_messages:
                 yield text
             while True:
                 try:
                     told = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
                 except TimeoutError:
-                    if not allowed():
+                    if not is_allowed():
                         return
                     told = (None, b": still here\n\n")
                 if told is None:
                     return
-                if told[0] is None or told[0] != seen:
-                    seen = told[0] or seen
+                if told[0] is None or told[0] != last_event_id:
+                    last_event_id = told[0] or last_event_id
                     yield told[1]
         finally:
-            closed()
-            self.open -= 1
+            on_close()
+            self.open_streams -= 1
             self._streams[user_id].discard(queue)
             if not self._streams[user_id]:
                 del self._streams[user_id]

@@ -1,6 +1,6 @@
-"""The sockets: what a client may take of time and memory before its request is whole, and while it takes the answer.
+"""The HTTP server: uvicorn, with limits on the time and memory a client may take.
 
-uvicorn waits for ever for the rest of a request, and for a reader that has stopped reading.
+uvicorn itself waits for ever for the rest of a request, and for a client that has stopped reading.
 """
 
 import asyncio
@@ -13,36 +13,41 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Seconds for a whole request, its body included: 2 MiB of listens over a slow line.
+from serving.problems import MEDIA_TYPE, problem
+
+# Time limit of a whole request, its body included: 2 MiB of listens over a slow line.
 REQUEST_TIMEOUT_S = 60.0
 
-# Seconds that a client may leave unread what it was sent. A browser that pauses asks for the rest again, by Range.
+# Time limit for reading what was sent. A browser that pauses requests the rest again, by Range.
 IDLE_TIMEOUT_S = 120.0
 
-# Bytes of a request's line and headers; a playlist of 1,000 tracks comes in the line.
+# Limit of a request's line and headers; a playlist of 1,000 tracks is sent in the line.
 MAX_HEADER_BYTES = 64 * 1024
 
-# Seconds that open streams get to end when the server is told to.
+# Seconds that open streams get to end at shutdown.
 _GRACE_S = 2
 
 
-# Files that may be open at once, where the machine lets us: with the usual 1,024 the thousandth stream would find none left.
-_FILES = 65_536
+# Open files, if the machine allows: with the usual 1,024 the thousandth event stream would fail.
+_MAX_OPEN_FILES = 65_536
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; OSError where the address is taken or none. What it accepts inherits its limits."""
+    """Return a listening socket, whose limits accepted connections inherit.
+
+    Raises OSError for an address that is in use or invalid.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    limit = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
     listening = socket.create_server((host, port), backlog=2048)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; the kernel ends what is not read in time
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: the kernel closes connections not read in time
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(IDLE_TIMEOUT_S * 1000))
     return listening
 
 
 def build_server(application: Any, *, behind_tls: bool = False) -> uvicorn.Server:
-    """Return a server of the application; `behind_tls` believes a proxy on this machine who asks, and how."""
+    """Return a server of the application; `behind_tls` trusts the X-Forwarded headers of a local proxy."""
     return uvicorn.Server(
         uvicorn.Config(
             application,
@@ -59,23 +64,27 @@ def build_server(application: Any, *, behind_tls: bool = False) -> uvicorn.Serve
 
 
 class TimeoutProtocol(HttpToolsProtocol):
-    """uvicorn's connection, which is closed when a request takes longer than REQUEST_S or has a head over MOST_HEAD."""
+    """uvicorn's connection, closed if a request exceeds REQUEST_TIMEOUT_S or its head MAX_HEADER_BYTES.
+
+    Reads the private attributes `cycle` and `pipeline` of uvicorn's class; tests/unit/serving/test_http_server.py
+    fails if an upgrade removes them.
+    """
 
     _timer: asyncio.TimerHandle | None = None
     _in_head, _head = True, 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to count the time."""
+        """Start the timer of the first request."""
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop counting."""
-        self._stop()
+        """Stop the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; a head that never ends is cut off."""
+        """Process received bytes; refuse a head that is too long."""
         super().data_received(data)
         if self._in_head:
             self._head += len(data)
@@ -83,46 +92,44 @@ class TimeoutProtocol(HttpToolsProtocol):
                 self._refuse(431, f"expected at most {MAX_HEADER_BYTES} bytes before the body, found more")
 
     def on_message_begin(self) -> None:
-        """Begin to count time and bytes of another request."""
+        """Start the timer and the byte count of another request."""
         super().on_message_begin()
         self._in_head, self._head = True, 0
-        self._wait()
+        self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """The head is whole; the body has its own limit in guard.py."""
+        """The head is complete; the body has its own limit in middleware.py."""
         self._in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request is whole: the answer may take as long as it likes."""
-        self._stop()
+        """The request is complete: the answer has no time limit."""
+        self._stop_timer()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Turn away what is no HTTP."""
+        """Refuse what is not HTTP."""
         self._refuse(400, "expected an HTTP request, found something else")
 
-    def _wait(self) -> None:
-        self._stop()
+    def _start_timer(self) -> None:
+        self._stop_timer()
         self._timer = self.loop.call_later(
             REQUEST_TIMEOUT_S, self._refuse, 408, f"expected a request within {REQUEST_TIMEOUT_S:g} s"
         )
 
-    def _stop(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Say why, unless an answer is on its way already, and close."""
+        """Send a problem, unless an answer has been started, and close the connection."""
         if self.transport.is_closing():
             return
         answered = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         if not answered and not self.pipeline:
-            phrase = HTTPStatus(status).phrase
-            problem = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
-            body = json.dumps(problem).encode()
-            head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\n"
+            body = json.dumps(problem(status, detail)).encode()
+            head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             head += (
                 f"content-length: {len(body)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
             )

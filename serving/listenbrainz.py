@@ -19,7 +19,7 @@ from jobs.plays.track_matching import TrackMatcher
 from serving.app_state import AppState
 from serving.catalog import Catalog, Track
 from serving.db.accounts import User
-from serving.middleware import RequestError
+from serving.problems import RequestError
 
 # The event of each listen type.
 _EVENTS = {"single": "finished", "import": "finished", "playing_now": "started"}
@@ -82,7 +82,7 @@ def _accept(request: Request, user: User, body: Any) -> tuple[int, int]:
         if track_id is not None:
             events.append(_event_fields(user, listen_type, catalog.by_id[track_id], listen))
     for event in events:
-        state.accept_play(user, event, count=False)
+        state.accept_play(user, event, is_limited=False)
     return len(events), len(listens) - len(events)
 
 

@@ -4,7 +4,7 @@ from fastapi.responses import FileResponse
 
 from serving.app_state import AppState
 from serving.catalog import Track
-from serving.middleware import RequestError
+from serving.problems import RequestError
 
 _TYPES = {
     ".mp3": "audio/mpeg",
@@ -24,9 +24,9 @@ def content_type(suffix: str) -> str:
     return _TYPES.get(suffix.lower(), "application/octet-stream")
 
 
-def file_response(house: AppState, track: Track) -> FileResponse:
+def file_response(state: AppState, track: Track) -> FileResponse:
     """Return the track's file, or the Range of it that is asked for; Refused (404) where it is gone."""
-    file = house.catalog.audio_file(track)
+    file = state.catalog.audio_file(track)
     if file is None:
         raise RequestError(404, f"expected the file of {track.title!r}, found it gone")
     headers = {"Cache-Control": "private, max-age=3600"}

@@ -1,15 +1,16 @@
-"""What every request passes before anything looks at it: where it comes from, how large it is, how often; and the headers of
-every answer. Plain ASGI, since anything that buffers would hold back streams.
+"""Checks on every request (host, origin, size) and security headers on every answer.
+
+Plain ASGI: Starlette's BaseHTTPMiddleware buffers, which would hold back event streams.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+
+from serving.problems import RequestError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -19,7 +20,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("127.0.0.1", "::1", "testclient")
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "testserver")
 
-# Bytes of a body; ListenBrainz's clients send up to 1,000 listens at once.
+# Limits of a body; ListenBrainz clients send up to 1,000 listens at once.
 _MAX_BODY_BYTES, _MAX_IMPORT_BYTES = 64 * 1024, 2 * 1024 * 1024
 _IMPORT = "/1/submit-listens"
 
@@ -45,10 +46,10 @@ _HEADERS = [
 ]
 
 
-# Other players' APIs take no cookie, only what a client was given for itself: their web pages may ask, and show covers.
+# The APIs of other clients accept app passwords only, no cookie: their web pages may call them and show covers.
 _CLIENTS = ("/rest/", "/1/")
 _CLIENT_HEADERS = [
-    *(each for each in _HEADERS if each[0] != b"cross-origin-resource-policy"),
+    *(header for header in _HEADERS if header[0] != b"cross-origin-resource-policy"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-headers", b"*, Authorization"),
@@ -56,85 +57,70 @@ _CLIENT_HEADERS = [
 ]
 
 
-class RequestError(HTTPException):
-    """A request that is turned away: status, and the line that says why."""
-
-    def __init__(self, status: int, expected: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(status, expected, headers)
-
-    def __str__(self) -> str:
-        return str(self.detail)
-
-
-class TokenBucketLimiter:
-    """At most `burst` at once and `rate` a second for each key; the keys that were idle longest are forgotten."""
-
-    def __init__(self, rate: float, burst: int, keys: int = 20_000) -> None:
-        self.rate, self.burst, self._keys = rate, burst, keys
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def consume(self, key: str, count: int = 1) -> None:
-        """Count a request; Refused (429) where there were too many."""
-        now = time.monotonic()
-        level, at = self._levels.get(key, (float(self.burst), now))
-        level = min(self.burst, level + (now - at) * self.rate)
-        self._levels[key] = (level - count if level >= count else level, now)
-        self._levels.move_to_end(key)
-        if len(self._levels) > self._keys:
-            self._levels.popitem(last=False)
-        if level < count:
-            wait = max(1, round((count - level) / self.rate))
-            raise RequestError(
-                429,
-                f"expected fewer requests, found too many; try again in {wait} s",
-                {"Retry-After": str(wait)},
-            )
-
-
 class SecurityMiddleware:
-    """The outermost layer."""
+    """The outermost layer of the application."""
 
     def __init__(
-        self, app: Any, *, anyone: Callable[[], bool], refuse: Callable[[RequestError], Any], seen: Any
+        self,
+        app: Any,
+        *,
+        has_users: Callable[[], bool],
+        error_response: Callable[[RequestError], Any],
+        record_request: Any,
     ) -> None:
-        """`anyone` tells whether there are users, `refuse` makes the answer to a Refused, `seen(status, seconds)` counts."""
-        self.app, self.anyone, self.refuse, self.seen = app, anyone, refuse, seen
+        """Wrap `app`.
+
+        Args:
+            app: the ASGI application.
+            has_users: whether there are users.
+            error_response: returns the ASGI response to a RequestError.
+            record_request: called with status and seconds after each request.
+        """
+        self.app, self.has_users, self.error_response, self.record_request = (
+            app,
+            has_users,
+            error_response,
+            record_request,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through or turn it away."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
-        begun, status = time.monotonic(), 0
+        started, status = time.monotonic(), 0
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = {name for name, _ in message["headers"]}
-                ours = _CLIENT_HEADERS if scope["path"].startswith(_CLIENTS) else _HEADERS
-                message["headers"] = [*message["headers"], *(each for each in ours if each[0] not in given)]
+                present = {name for name, _ in message["headers"]}
+                added = _CLIENT_HEADERS if scope["path"].startswith(_CLIENTS) else _HEADERS
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in added if header[0] not in present),
+                ]
             await send(message)
 
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            if not self.anyone():
+            if not self.has_users():
                 _check_local(scope, headers)
             _check_origin(scope, headers)
-            limited = _limited(scope, headers, receive)
-            await self.app(scope, limited, answer)
+            body_limited = _limit_body(scope, headers, receive)
+            await self.app(scope, body_limited, answer)
         except RequestError as refused:
             if status == 0:
-                await self.refuse(refused)(scope, receive, answer)
+                await self.error_response(refused)(scope, receive, answer)
         except ClientDisconnect:
-            pass  # gone before the body was whole: nobody is left to be told
+            pass  # the client left before its body was complete
         finally:
-            self.seen(status, time.monotonic() - begun)
+            self.record_request(status, time.monotonic() - started)
 
 
 def _check_local(scope: Scope, headers: dict[str, str]) -> None:
-    """Without users only this machine is served, and only by its own names: a foreign page's name may lead here as well."""
+    """Without users, serve this machine only, and only under its own names (DNS rebinding)."""
     client = scope.get("client")
     host = urlsplit("//" + headers.get("host", "")).hostname if _is_host(headers.get("host", "")) else None
     if (
@@ -144,7 +130,7 @@ def _check_local(scope: Scope, headers: dict[str, str]) -> None:
     ):
         raise RequestError(
             403,
-            "expected a user to have been added (`segue user add NAME`) before others than this machine are served",
+            "expected a request from this machine: without users (`segue user add NAME`) no other is served",
         )
 
 
@@ -156,7 +142,7 @@ def _is_host(text: str) -> bool:
 
 
 def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
-    """A change that a browser asks for must come from our own page. Clients that are no browser send neither header."""
+    """Refuse changes that a browser requests from another site. Other clients send neither header."""
     if scope["method"] in _SAFE or scope["path"].startswith(_CLIENTS):
         return
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
@@ -166,15 +152,15 @@ def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
         raise RequestError(403, "expected a request from Segue's own page, found one from another site")
 
 
-def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
-    """Return `receive`, but Refused (413) as soon as a body is larger than any request's has to be."""
-    most = _MAX_IMPORT_BYTES if scope["path"] == _IMPORT else _MAX_BODY_BYTES
+def _limit_body(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
+    """Return `receive` with a size limit: it raises RequestError (413) for a body that is too large."""
+    limit = _MAX_IMPORT_BYTES if scope["path"] == _IMPORT else _MAX_BODY_BYTES
     length = headers.get("content-length", "0")
     if not length.isdecimal():
         raise RequestError(400, "expected a Content-Length that is a number")
-    if int(length) > most:
+    if int(length) > limit:
         raise RequestError(
-            413, f"expected at most {most} bytes, found {length[:20]}", {"Connection": "close"}
+            413, f"expected at most {limit} bytes, found {length[:20]}", {"Connection": "close"}
         )
     read = 0
 
@@ -182,8 +168,8 @@ def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > most:
-            raise RequestError(413, f"expected at most {most} bytes, found more", {"Connection": "close"})
+        if read > limit:
+            raise RequestError(413, f"expected at most {limit} bytes, found more", {"Connection": "close"})
         return message
 
     return limited

@@ -26,13 +26,13 @@ log = logging.getLogger("segue")
 _FRESH_S = {"recommendations": 1.0, "state": 2.0, "similar": 60.0, "map": 600.0}
 
 # Documents kept; a list of recommendations is some 4 KB.
-_KEPT = 5_000
+_CACHE_SIZE = 5_000
 
 # Seconds between two looks: at who has just played something, at everyone who listens, at MongoDB itself.
 _ACTIVE_POLL_S, _IDLE_POLL_S, _RETRY_S = 0.25, 3.0, 1.0
 
 # Seconds after an event of a listener in which the recommendations are expected to change.
-_HOT_FOR_S = 30.0
+_ACTIVE_FOR_S = 30.0
 
 _TIMEOUT_S = 2.0
 
@@ -52,21 +52,21 @@ class OnlineStore:
     ) -> None:
         """Connect in the background. `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB."""
         self.online = False
-        self._uri, self._lake, self._feedback, self._changed = uri, lake, listeners, changed
+        self._uri, self._lake, self._feedback, self._on_change = uri, lake, listeners, changed
         self._database: mongo.Database | None = None
         self._cache: OrderedDict[tuple[str, str], tuple[float, Document | None]] = OrderedDict()
         self._lock = threading.Lock()
         self._subscribers: dict[str, int] = {}
-        self._hot: dict[str, float] = {}
-        self._seen: dict[str, Any] = {}
-        self._ended = threading.Event()
+        self._active_until: dict[str, float] = {}
+        self._last_revisions: dict[str, Any] = {}
+        self._closed = threading.Event()
         self._first = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="mongo", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="mongo", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Let go of MongoDB."""
-        self._ended.set()
+        self._closed.set()
         self._thread.join(15)
 
     def wait_connected(self, seconds: float) -> bool:
@@ -100,7 +100,7 @@ class OnlineStore:
         with self._lock:
             self._cache[collection, document_id] = (time.monotonic(), document)
             self._cache.move_to_end((collection, document_id))
-            while len(self._cache) > _KEPT:
+            while len(self._cache) > _CACHE_SIZE:
                 self._cache.popitem(last=False)
 
     def champion(self) -> str | None:
@@ -120,7 +120,7 @@ class OnlineStore:
         """Look for changes of this listener's recommendations from now on; `seen` is the mark of those that are shown."""
         with self._lock:
             if seen is not None:
-                self._seen.setdefault(user_id, seen)
+                self._last_revisions.setdefault(user_id, seen)
             self._subscribers[user_id] = self._subscribers.get(user_id, 0) + 1
 
     def unsubscribe(self, user_id: str) -> None:
@@ -129,56 +129,58 @@ class OnlineStore:
             self._subscribers[user_id] = self._subscribers.get(user_id, 1) - 1
             if self._subscribers[user_id] <= 0:
                 del self._subscribers[user_id]
-                self._seen.pop(user_id, None)
+                self._last_revisions.pop(user_id, None)
 
     def poll_soon(self, user_id: str) -> None:
         """Look more often for a while: the listener has just done something."""
         with self._lock:
-            self._hot[user_id] = time.monotonic() + _HOT_FOR_S
+            self._active_until[user_id] = time.monotonic() + _ACTIVE_FOR_S
 
     # --- the thread ---
 
-    def _keep(self) -> None:
-        while not self._ended.is_set():
+    def _run(self) -> None:
+        while not self._closed.is_set():
             try:
                 with mongo.connect(self._uri, self._lake, timeout_s=_TIMEOUT_S) as database:
                     self._database = database
-                    self._tell_state(True)
+                    self._set_online(True)
                     self._watch(database)
             except (StepError, InputError, mongo.StoreError, OSError, sqlite3.Error) as error:
                 if self.online or not self._first.is_set():
                     log.warning("MongoDB is away, what was read before is served: %s", str(error)[:200])
             finally:
                 self._database = None
-            self._tell_state(False)
+            self._set_online(False)
             self._first.set()
-            self._ended.wait(_RETRY_S)
+            self._closed.wait(_RETRY_S)
 
-    def _tell_state(self, online: bool) -> None:
+    def _set_online(self, online: bool) -> None:
         changed, self.online = self.online != online, online
         if online:
             self._first.set()
-        if changed and not self._ended.is_set():
-            self._changed(None, {"mongo": online})
+        if changed and not self._closed.is_set():
+            self._on_change(None, {"mongo": online})
 
     def _watch(self, database: mongo.Database) -> None:
         everyone_at, likes_there, in_spell = 0.0, False, False
-        while not self._ended.wait(_ACTIVE_POLL_S):
+        while not self._closed.wait(_ACTIVE_POLL_S):
             now = time.monotonic()
             with self._lock:
                 listeners = set(self._subscribers)
-                self._hot = {name: until for name, until in self._hot.items() if until > now}
-                hot = listeners & set(self._hot)
+                self._active_until = {
+                    name: until for name, until in self._active_until.items() if until > now
+                }
+                hot = listeners & set(self._active_until)
             if now - everyone_at > _IDLE_POLL_S:
                 everyone_at, hot = now, listeners
                 mongo.ping(database)
             try:
                 if hot:
-                    self._look(database, hot)
+                    self._poll_users(database, hot)
                 if not likes_there:
-                    self._project_all(database)
+                    self._resync_feedback_if_empty(database)
                     likes_there = True
-                self._project(database)
+                self._sync_feedback(database)
                 in_spell = False
             except sqlite3.Error as error:  # a full or locked file: no reason to let go of MongoDB
                 if not in_spell:
@@ -187,24 +189,24 @@ class OnlineStore:
                     )
                 in_spell = True
 
-    def _look(self, database: mongo.Database, names: Iterable[str]) -> None:
+    def _poll_users(self, database: mongo.Database, names: Iterable[str]) -> None:
         wanted = list(names)
         found = mongo.find(database["recommendations"], wanted, "as_of", "model_version", "offsets")
         marks = {document["_id"]: revision(document) for document in found}
-        changed = [name for name, value in marks.items() if self._seen.get(name) != value]
+        changed = [name for name, value in marks.items() if self._last_revisions.get(name) != value]
         for name in changed:
             document = mongo.get(database["recommendations"], name)
             self._keep_copy("recommendations", name, document)
             if document:
-                self._changed(name, document)
-            self._seen[name] = marks[name]  # last: what could not be told is told at the next look
+                self._on_change(name, document)
+            self._last_revisions[name] = marks[name]  # last: what could not be told is told at the next look
 
-    def _project(self, database: mongo.Database) -> None:
+    def _sync_feedback(self, database: mongo.Database) -> None:
         while waiting := self._feedback.pending():
             mongo.upsert(database["feedback"], waiting)
             self._feedback.mark_synced(waiting)
 
-    def _project_all(self, database: mongo.Database) -> None:
+    def _resync_feedback_if_empty(self, database: mongo.Database) -> None:
         """A store that was rebuilt from nothing has lost the likes."""
         with suppress(mongo.StoreError):
             if not mongo.count(database["feedback"]):

@@ -1,12 +1,13 @@
-"""Radio: from a track, an artist, a genre or a mood, on and on without a repeat; the shared ranking, for a made-up listener.
+"""Radio from a track, an artist, a genre or a mood, without repeats: the shared ranking with a synthetic profile.
 
-The listener likes what the radio starts from and has just heard what it has played: so it stays near its start and drifts with
-what was played, and keeps the rules that everyone's recommendations keep.
+The profile likes the seeds and has just finished the latest tracks of the radio: so the radio stays near its seeds, drifts with
+what was played, and follows the same rules as everybody's recommendations.
 """
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -19,49 +20,64 @@ from jobs.recommender import item_catalog, profiles, ranking
 from jobs.recommender.item_catalog import ItemCatalog
 from serving.catalog import Catalog, Track
 
-# A mood is a sixth of the collection: those for which the sum of these, as ranks, is largest.
+# A mood is a sixth of the collection: the tracks with the largest weighted sum of these features' ranks.
 MOODS: dict[str, dict[str, float]] = {
     "calm": {"rmse_mean_01": -1, "zcr_mean_01": -1, "onset_density": -1},
     "energetic": {"rmse_mean_01": 1, "onset_density": 1, "spectral_rolloff_mean_01": 0.5},
     "bright": {"spectral_centroid_mean_01": 1, "spectral_rolloff_mean_01": 1},
     "dark": {"spectral_centroid_mean_01": -1, "spectral_rolloff_mean_01": -1},
 }
-_MOOD_SHARE = 6
+_MOOD_FRACTION = 6
 
-# Of what a radio starts from so many are asked about, drawn by its salt; and so many of what it has played last.
-_MAX_SEEDS, _LATEST = 8, 4
+# Seeds in the synthetic profile, drawn by the salt; and the latest tracks of the radio in it.
+_MAX_SEEDS, _N_RECENT = 8, 4
 
-# One in so many tracks is left out by chance: the same radio is another each time.
-_LEFT_OUT = 3
+# One in so many candidates is skipped at random, so that a radio differs each time.
+_SKIP_ONE_IN = 3
 
-# An artist just heard has to wait for so many tracks, as long as there are others.
+# Tracks before an artist comes again, while there are others.
 _ARTIST_GAP = 5
 
-# Taken at a time of so many that the ranking gives: what follows is asked for by who has heard these. A list of ten or more
-# would hold one from elsewhere, to see whether it is liked, which is not what a radio is for.
-_BATCH, _ASKED_FOR = 3, 9
+# Tracks taken per ranking, since the next ones depend on them; candidates per ranking. A list of ten or more would hold an
+# exploration item, which a radio should not.
+_BATCH, _N_CANDIDATES = 3, 9
 
-# No clock: a radio's made-up listener began then, long before the first track, so that no start counts as just heard.
-_BEGAN, _HEARD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 3, 1, tzinfo=UTC)
+# Fixed times, long before the first track, so that no seed counts as just played and results do not depend on the clock.
+_SEEDS_PLAYED_AT, _RADIO_PLAYED_AT = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 3, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadioQuery:
+    """What a radio is asked for."""
+
+    # Tracks it starts from.
+    seeds: Sequence[Track]
+    # Track ids, oldest first.
+    played: Sequence[str] = ()
+    # Track ids that never come.
+    excluded: Set[str] = frozenset()
+    count: int = 10
+    # Another salt gives another radio from the same seeds.
+    salt: int = 0
 
 
 class Radio:
-    """The champion's catalogue for ranking, read when first asked for and anew when it changes."""
+    """Ranks over the champion's item catalog, which is loaded on first use and again when it changes."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._lock = threading.Lock()
-        self._catalogue: tuple[str, ItemCatalog] | None = None
+        self._item_catalog: tuple[str, ItemCatalog] | None = None
         self._moods: tuple[str, dict[str, list[str]]] | None = None
 
     def item_catalog(self, catalog: Catalog, champion: str | None) -> ItemCatalog:
-        """Return what can be played by the version `champion`, by the newest there is for None."""
+        """Return the item catalog of the version `champion`, or of the newest version for None."""
         tables = [self._lake.version(table) for table in (EMBEDDINGS, ITEM_SIMILARITIES)]
-        mark = f"{[table and table.name for table in tables]} {catalog.version} {champion}"
+        revision = f"{[table and table.name for table in tables]} {catalog.version} {champion}"
         with self._lock:
-            if self._catalogue is None or self._catalogue[0] != mark:
-                self._catalogue = (mark, self._load(catalog, champion))
-            return self._catalogue[1]
+            if self._item_catalog is None or self._item_catalog[0] != revision:
+                self._item_catalog = (revision, self._load(catalog, champion))
+            return self._item_catalog[1]
 
     def _load(self, catalog: Catalog, champion: str | None) -> ItemCatalog:
         """Return the item catalog of the tracks in memory; without tracks if the lake has no model version yet."""
@@ -77,12 +93,12 @@ class Radio:
             return item_catalog.empty(version)
 
     def mood_tracks(self, name: str) -> list[str]:
-        """Return the ids of the tracks of a mood of MOODS, the most so first."""
+        """Return the track ids of a mood of MOODS, the strongest first."""
         table = self._lake.version(FEATURES)
-        mark = str(table)
+        revision = str(table)
         with self._lock:
-            if self._moods is None or self._moods[0] != mark:
-                self._moods = (mark, self._load_moods())
+            if self._moods is None or self._moods[0] != revision:
+                self._moods = (revision, self._load_moods())
             return self._moods[1][name]
 
     def _load_moods(self) -> dict[str, list[str]]:
@@ -96,87 +112,78 @@ class Radio:
         found = {}
         for name, weights in MOODS.items():
             scores = sum(weight * ranks[column] for column, weight in weights.items())
-            order = np.argsort(-np.asarray(scores), kind="stable")[: max(1, len(ids) // _MOOD_SHARE)]
+            order = np.argsort(-np.asarray(scores), kind="stable")[: max(1, len(ids) // _MOOD_FRACTION)]
             found[name] = [ids[row] for row in order] if ids else []
         return found
 
-    def next_tracks(
-        self,
-        catalog: Catalog,
-        champion: str | None,
-        seeds: Sequence[Track],
-        played: Sequence[str],
-        never: set[str],
-        count: int,
-        *,
-        salt: int = 0,
-    ) -> list[Track]:
-        """Return the next `count` tracks after `played` (oldest first): near the seeds, drifting with what was played.
+    def next_tracks(self, catalog: Catalog, champion: str | None, query: RadioQuery) -> list[Track]:
+        """Return the next `query.count` tracks: near the seeds, drifting with what was played.
 
-        Never one of `played` or `never` (track ids), never one recording twice; fewer where the collection has no more.
-        The same arguments give the same tracks.
+        No recording comes twice; there are fewer tracks if the collection has no more. The same arguments give the
+        same tracks.
         """
-        catalogue = self.item_catalog(catalog, champion)
-        known = sorted(
-            (t for t in seeds if t.track_id in catalogue.index_of), key=lambda t: _chance(salt, t.track_id)
-        )
-        gone = {*played, *never}
-        if not known:
-            return [track for track in catalog.tracks if track.track_id not in gone][:count]
+        items = self.item_catalog(catalog, champion)
+        seeds = [track for track in query.seeds if track.track_id in items.index_of]
+        seeds.sort(key=lambda track: _random_key(query.salt, track.track_id))
+        gone = {*query.played, *query.excluded}
+        if not seeds:
+            return [track for track in catalog.tracks if track.track_id not in gone][: query.count]
         chosen: list[Track] = []
-        if len(known) == 1 and not played and known[0].track_id not in gone:
-            chosen = known[:count]  # a radio from a track begins with the track
-        while len(chosen) < count:
-            heard = [*played, *(track.track_id for track in chosen)]
-            wanted = min(_BATCH, count - len(chosen))
-            found = self._rank_next(catalog, catalogue, known[:_MAX_SEEDS], heard, never, wanted, salt)
-            if not found:
+        if len(seeds) == 1 and not query.played and seeds[0].track_id not in gone:
+            chosen = seeds[: query.count]  # a radio from a track starts with that track
+        while len(chosen) < query.count:
+            continued = replace(
+                query,
+                seeds=seeds[:_MAX_SEEDS],
+                played=[*query.played, *(track.track_id for track in chosen)],
+                count=min(_BATCH, query.count - len(chosen)),
+            )
+            batch = self._rank_next(catalog, items, continued)
+            if not batch:
                 break
-            chosen += found
+            chosen += batch
         return chosen
 
-    def _rank_next(
-        self,
-        catalog: Catalog,
-        catalogue: ItemCatalog,
-        seeds: Iterable[Track],
-        heard: Sequence[str],
-        never: set[str],
-        count: int,
-        salt: int,
-    ) -> list[Track]:
-        """Return at most `count` of the nearest, by different artists; one just heard only where nobody else is left."""
-        profile = _synthetic_profile(seeds, heard, salt)
-        gone = {*heard, *never}
-        artists = {track.artist_id for track in catalog.by_ids(heard[-_ARTIST_GAP:])}
-        waiting = {
-            track.track_id for each in artists for album in catalog.artists[each] for track in album.tracks
-        }
+    def _rank_next(self, catalog: Catalog, items: ItemCatalog, query: RadioQuery) -> list[Track]:
+        """Return at most `query.count` of the nearest tracks, by different artists.
+
+        Artists of the last _ARTIST_GAP tracks come only if no others are left.
+        """
+        profile = _synthetic_profile(query.seeds, query.played, query.salt)
+        gone = {*query.played, *query.excluded}
+        recent_artists = {track.artist_id for track in catalog.by_ids(query.played[-_ARTIST_GAP:])}
+        waiting = set()
+        for artist_id in recent_artists:
+            for album in catalog.artists[artist_id]:
+                waiting |= {track.track_id for track in album.tracks}
         for exclude in (gone | waiting, gone):
-            items = ranking.recommend(catalogue, profile, count=_ASKED_FOR, exclude=exclude)
-            if not items:
-                forbidden = {catalogue.index_of[each] for each in exclude if each in catalogue.index_of}
-                items = ranking.default_list(catalogue, _ASKED_FOR, forbidden)
-            found = catalog.by_ids(item.track_id for item in items)
-            kept = [track for track in found if _chance(salt, track.track_id) % _LEFT_OUT] or found
-            by_artist = {track.artist_id: track for track in reversed(kept)}
+            ranked = ranking.recommend(items, profile, count=_N_CANDIDATES, exclude=exclude)
+            if not ranked:
+                forbidden = {items.index_of[track_id] for track_id in exclude if track_id in items.index_of}
+                ranked = ranking.default_list(items, _N_CANDIDATES, forbidden)
+            candidates = catalog.by_ids(item.track_id for item in ranked)
+            varied = [t for t in candidates if _random_key(query.salt, t.track_id) % _SKIP_ONE_IN]
+            # Backwards, so that each artist keeps the best track.
+            by_artist: dict[str, Track] = {}
+            for track in reversed(varied or candidates):
+                by_artist[track.artist_id] = track
             if by_artist:
-                return list(reversed(by_artist.values()))[:count]
+                return list(reversed(by_artist.values()))[: query.count]
         return []
 
     def path_between(
         self, catalog: Catalog, champion: str | None, start: Track, end: Track, count: int
     ) -> list[tuple[Track, float]]:
         """Return at most `count` tracks from `start` to `end`, each with its cosine to the one before."""
-        catalogue = self.item_catalog(catalog, champion)
-        vectors, places = catalogue.vectors, catalogue.index_of
+        items = self.item_catalog(catalog, champion)
+        vectors, places = items.vectors, items.index_of
         if start.track_id not in places or end.track_id not in places or count < 2:
             return []
         first, last = (vectors[places[track.track_id]] for track in (start, end))
         chosen, taken = [start], {start.track_id, end.track_id}
         for part in np.linspace(0, 1, count)[1:-1]:
             order = np.argsort(-(vectors @ ((1 - part) * first + part * last)), kind="stable")
-            track_id = next((each for each in catalogue.ids[order].tolist() if each not in taken), None)
+            track_id = next((each for each in items.ids[order].tolist() if each not in taken), None)
             if track_id is not None:
                 taken.add(track_id)
                 chosen.append(catalog.by_id[track_id])
@@ -185,13 +192,15 @@ class Radio:
         return list(zip((*chosen, end), cosines, strict=True))
 
 
-def _synthetic_profile(seeds: Iterable[Track], heard: Sequence[str], salt: int) -> profiles.Profile:
-    """Return the profile of somebody who likes the seeds, and has heard the latest of `heard` to the end."""
+def _synthetic_profile(seeds: Iterable[Track], played: Sequence[str], salt: int) -> profiles.Profile:
+    """Return a profile that likes the seeds and has finished the latest of `played`."""
     profile = profiles.new_profile(f"radio {salt}")
     for track in seeds:
-        profiles.add_play(profile, _event(track.track_id, "liked", _BEGAN))
-    for number, track_id in enumerate(heard[-_LATEST:]):
-        profiles.add_play(profile, _event(track_id, "finished", _HEARD + timedelta(minutes=3 * number)))
+        profiles.add_play(profile, _event(track.track_id, "liked", _SEEDS_PLAYED_AT))
+    for number, track_id in enumerate(played[-_N_RECENT:]):
+        profiles.add_play(
+            profile, _event(track_id, "finished", _RADIO_PLAYED_AT + timedelta(minutes=3 * number))
+        )
     return profile
 
 
@@ -199,6 +208,6 @@ def _event(track_id: str, event: EventType, at: datetime) -> PlayEvent:
     return PlayEvent(event_id="radio", user_id="radio", track_id=track_id, event=event, played_at=at)
 
 
-def _chance(salt: int, track_id: str) -> int:
-    """Return a number that looks like chance and is the same for the same salt and track."""
+def _random_key(salt: int, track_id: str) -> int:
+    """Return a pseudo-random number that depends on salt and track alone."""
     return int.from_bytes(hashlib.blake2b(f"{salt} {track_id}".encode(), digest_size=4).digest())

@@ -1,19 +1,21 @@
-"""What the endpoint takes and gives, as its OpenAPI shows it. Durations and positions in seconds, times ISO 8601 in UTC."""
+"""Request and response models. Durations and positions are in seconds, times ISO 8601 in UTC."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from jobs.plays.events import EventType
-from serving.radio import MOODS
 
-# No control characters, no lone surrogates: ids are keys of MongoDB and of Kafka.
+# Names of serving.radio.MOODS.
+Mood = Literal["calm", "energetic", "bright", "dark"]
+
+# No control characters and no lone surrogates: ids are keys in MongoDB and Kafka.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 
 
-def _whole(value: object) -> object:
-    """JSON knows one kind of number: 3.0 is an integer there."""
+def _to_whole_number(value: object) -> object:
+    """Return 3 for 3.0: JSON has one kind of number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -21,7 +23,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
 class Problem(BaseModel):
-    """An error (RFC 9457, application/problem+json): `detail` says what was expected and what was found."""
+    """An error (RFC 9457); `detail` says what was expected and what was found."""
 
     type: str = "about:blank"
     title: str
@@ -30,7 +32,7 @@ class Problem(BaseModel):
 
 
 class StrictModel(BaseModel):
-    """What is sent to us: an unknown field is a mistake of the sender, and is said to be."""
+    """A request body; unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -47,7 +49,7 @@ class TrackOut(BaseModel):
     year: int | None
     genre: str
     duration_s: float
-    liked: bool | None = Field(None, description="by this listener; null where neither liked nor disliked")
+    liked: bool | None = Field(None, description="by this user; null if neither liked nor disliked")
 
 
 class Tracks(BaseModel):
@@ -58,7 +60,7 @@ class Tracks(BaseModel):
 
 
 class RecommendedTrack(BaseModel):
-    """One recommended track: score and the reason in words."""
+    """One recommended track with its score and the reason in words."""
 
     rank: int
     score: float | None
@@ -67,7 +69,7 @@ class RecommendedTrack(BaseModel):
 
 
 class Recommendations(BaseModel):
-    """A list of recommendations; `personal` is false where it is the curated start list."""
+    """A list of recommendations; `personal` is false for the default list."""
 
     personal: bool
     model_version: str | None
@@ -76,7 +78,7 @@ class Recommendations(BaseModel):
 
 
 class Artist(BaseModel):
-    """An artist and the tracks there are."""
+    """An artist with all tracks."""
 
     id: str
     name: str
@@ -95,41 +97,43 @@ class AlbumOut(BaseModel):
 
 
 class PlayEvent(StrictModel):
-    """What a player has to say; the listener is who is logged in, and the time is now unless it is given."""
+    """A play event of the logged-in user; the time is now unless given."""
 
     track_id: Id
     event: EventType
-    event_id: Id | None = Field(None, description="of the player, so that sending it twice counts once")
+    event_id: Id | None = Field(
+        None, description="chosen by the player, so that sending it twice counts once"
+    )
     position_s: Seconds | None = None
     session_id: Id | None = None
     played_at: Annotated[str, StringConstraints(max_length=40)] | None = Field(
         None, description="ISO 8601 with zone"
     )
     listener: Id | None = Field(
-        None, description="whom the player took for its listener; 409 for another than asks"
+        None, description="the user the player believes to be logged in; 409 if it is another"
     )
 
 
 class EventAccepted(BaseModel):
-    """The event is kept, and will reach Kafka."""
+    """The event is on disk and will reach Kafka."""
 
     event_id: str
 
 
 class Rating(StrictModel):
-    """True likes, false dislikes, null takes either back."""
+    """True: like; false: dislike; null: neither."""
 
     liked: bool | None
 
 
 class BlockRequest(StrictModel):
-    """True: never play this artist to me."""
+    """True: block the artist; false: unblock."""
 
     blocked: bool
 
 
 class RadioRequest(StrictModel):
-    """Where a radio starts (one of the first four), and what it has played already, oldest first."""
+    """A radio: one seed (track, artist, genre or mood), and what it has played, oldest first."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -143,14 +147,14 @@ class RadioRequest(StrictModel):
     track_id: Id | None = None
     artist_id: Id | None = None
     genre: Text | None = None
-    mood: Literal[tuple(MOODS)] | None = None  # type: ignore[valid-type]
+    mood: Mood | None = None
     played: Annotated[list[Id], Field(max_length=500)] = []
-    count: Annotated[int, Field(ge=1, le=50), BeforeValidator(_whole)] = 10
-    salt: Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_whole)] = 0
+    count: Annotated[int, Field(ge=1, le=50), BeforeValidator(_to_whole_number)] = 10
+    salt: Annotated[int, Field(ge=0, le=2**31), BeforeValidator(_to_whole_number)] = 0
 
 
 class HistoryItem(BaseModel):
-    """One line of the listening history."""
+    """One row of the play history."""
 
     track: TrackOut
     event: str
@@ -173,13 +177,13 @@ class ArtistName(BaseModel):
 
 
 class State(BaseModel):
-    """What a page has to know at its start."""
+    """What the page needs at its start."""
 
     user: str
     admin: bool
     users: bool = Field(description="whether there are users, and so a login")
     mongo: bool
-    waiting: int = Field(description="play events that are kept, and not yet in Kafka")
+    waiting: int = Field(description="play events not yet in Kafka")
     tracks: int
     model_version: str | None
     genres: list[NamedCount]
@@ -187,7 +191,7 @@ class State(BaseModel):
 
 
 class CollectionMap(BaseModel):
-    """The collection in two dimensions, -1 to 1; near is alike. All lists are as long as `ids`."""
+    """The collection in two dimensions, -1 to 1, similar tracks near each other. All lists are as long as `ids`."""
 
     model_version: str | None
     ids: list[str]
@@ -204,14 +208,14 @@ class Login(StrictModel):
 
 
 class NewPassword(StrictModel):
-    """A listener's own password: the present one, and what it is to be."""
+    """The current password and the new one."""
 
     old: Text
     new: Text
 
 
 class NewUser(StrictModel):
-    """A user to be added."""
+    """A user to add."""
 
     name: Text
     password: Text
@@ -226,13 +230,13 @@ class UserOut(BaseModel):
 
 
 class NewAppPassword(StrictModel):
-    """Which client an app password is for."""
+    """The client that an app password is for."""
 
     label: Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class AppPasswordOut(BaseModel):
-    """An app password; `secret` is shown once, when it is made."""
+    """An app password; `secret` is returned once, on creation."""
 
     id: str
     label: str
@@ -241,7 +245,7 @@ class AppPasswordOut(BaseModel):
 
 
 class Health(BaseModel):
-    """`ok` while tracks can be played; what is away is named."""
+    """`ok` while tracks can be played; and which parts are available."""
 
     ok: bool
     tracks: int

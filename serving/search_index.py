@@ -47,11 +47,11 @@ class PrefixIndex:
             return np.arange(self.size) if not query.strip() else np.zeros(0, np.int64)
         scores = np.ones(self.size, np.float32)
         for word in words:
-            scores *= self._one(word)
+            scores *= self._word_scores(word)
         found = np.flatnonzero(scores)
         return found[np.argsort(-scores[found], kind="stable")]
 
-    def _one(self, word: str) -> np.ndarray:
+    def _word_scores(self, word: str) -> np.ndarray:
         first = bisect_left(self._words, word)
         last = bisect_left(self._words, word + "\U0010ffff")
         start, middle, end = (int(self._starts[n]) for n in (first, min(first + 1, last), last))

@@ -7,7 +7,7 @@ from fastapi import Cookie, Depends, Header, Path, Query, Request
 from serving import schemas as m
 from serving.app_state import AppState
 from serving.db.accounts import User
-from serving.middleware import RequestError
+from serving.problems import RequestError
 
 COOKIE = "segue_session"
 

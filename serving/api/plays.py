@@ -1,4 +1,4 @@
-"""What a listener does: plays, likes, artists not to play, history."""
+"""Plays, likes, blocked artists and history of a user."""
 
 from typing import Annotated
 
@@ -6,78 +6,82 @@ from fastapi import APIRouter, Query
 
 from serving import schemas as m
 from serving.api.dependencies import CurrentUser, Limit, State, TrackId
-from serving.middleware import RequestError
+from serving.problems import RequestError
+from serving.recommendations import tracks_out
 
 router = APIRouter()
 
 
 @router.post("/events", status_code=202)
-def submit_event(at: State, me: CurrentUser, given: m.PlayEvent) -> m.EventAccepted:
-    """Take a play event: it is on the disk when this answers, and in Kafka as soon as Kafka is there."""
-    if given.listener not in (None, me.name):
+def submit_event(state: State, user: CurrentUser, body: m.PlayEvent) -> m.EventAccepted:
+    """Accept a play event: it is on disk when this answers, and reaches Kafka once that is available."""
+    if body.listener not in (None, user.name):
         raise RequestError(
             409,
-            f"expected an event of {me.name}, who is logged in, found one of {ascii(given.listener)[:80]}",
+            f"expected an event of {user.name}, the logged-in user, found one of {ascii(body.listener)[:80]}",
         )
-    return m.EventAccepted(event_id=at.accept_play(me, given.model_dump(exclude={"listener"})))
+    return m.EventAccepted(event_id=state.accept_play(user, body.model_dump(exclude={"listener"})))
 
 
 @router.put("/tracks/{track_id}/rating")
-def set_rating(at: State, me: CurrentUser, track_id: TrackId, rating: m.Rating) -> m.TrackOut:
-    """Like or dislike a track, or take it back."""
-    found = at.track(track_id)
-    at.set_rating(me, track_id, rating.liked)
-    return at.to_track_out([found], at.feedback.ratings(me.name))[0]
+def set_rating(state: State, user: CurrentUser, track_id: TrackId, rating: m.Rating) -> m.TrackOut:
+    """Like or dislike a track; null takes either back."""
+    found = state.track(track_id)
+    state.set_rating(user, track_id, rating.liked)
+    return tracks_out([found], state.feedback.ratings(user.name))[0]
 
 
 @router.get("/liked")
-def liked(at: State, me: CurrentUser) -> m.Tracks:
-    """What the listener likes, the latest first."""
-    ratings = at.feedback.ratings(me.name)
-    found = at.catalog.by_ids(each for each, good in ratings.items() if good)
-    return m.Tracks(total=len(found), items=at.to_track_out(found, ratings))
+def liked(state: State, user: CurrentUser) -> m.Tracks:
+    """Liked tracks, the latest first."""
+    ratings = state.feedback.ratings(user.name)
+    found = state.catalog.by_ids(each for each, good in ratings.items() if good)
+    return m.Tracks(total=len(found), items=tracks_out(found, ratings))
 
 
 @router.put("/artists/{artist_id}/blocked")
-def set_blocked(at: State, me: CurrentUser, artist_id: m.Id, blocking: m.BlockRequest) -> m.ArtistName:
-    """Never play an artist to me, or do so again."""
-    albums = at.catalog.artists.get(artist_id)
+def set_blocked(state: State, user: CurrentUser, artist_id: m.Id, blocking: m.BlockRequest) -> m.ArtistName:
+    """Block an artist, or unblock it."""
+    albums = state.catalog.artists.get(artist_id)
     if albums is None:
         raise RequestError(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
-    at.feedback.block(me.name, albums[0].artist, blocking.blocked)
+    change = state.feedback.block if blocking.blocked else state.feedback.unblock
+    change(user.name, albums[0].artist)
     return m.ArtistName(id=artist_id, name=albums[0].artist)
 
 
 @router.get("/blocked")
-def blocked(at: State, me: CurrentUser) -> list[m.ArtistName]:
-    """The artists that are never played to me."""
-    names = set(at.feedback.blocked(me.name))
-    found = {albums[0].artist: key for key, albums in at.catalog.artists.items() if albums[0].artist in names}
+def blocked(state: State, user: CurrentUser) -> list[m.ArtistName]:
+    """The artists that I have blocked."""
+    names = set(state.feedback.blocked(user.name))
+    found = {
+        albums[0].artist: key for key, albums in state.catalog.artists.items() if albums[0].artist in names
+    }
     return [m.ArtistName(id=key, name=name) for name, key in sorted(found.items())]
 
 
 @router.get("/history")
 def history(
-    at: State,
-    me: CurrentUser,
+    state: State,
+    user: CurrentUser,
     limit: Limit = 50,
     before: Annotated[m.Text | None, Query(description="`at` of the last row")] = None,
 ) -> list[m.HistoryItem]:
-    """What the listener has played, the latest first."""
-    ratings = at.feedback.ratings(me.name)
-    rows = at.feedback.history(me.name, most=limit, before=before)
+    """My play history, the latest first."""
+    ratings = state.feedback.ratings(user.name)
+    rows = state.feedback.history(user.name, limit=limit, before=before)
     return [
         m.HistoryItem(
-            track=at.to_track_out([at.catalog.by_id[row["track_id"]]], ratings)[0],
+            track=tracks_out([state.catalog.by_id[row["track_id"]]], ratings)[0],
             **{name: row[name] for name in ("event", "position_s", "at")},
         )
         for row in rows
-        if row["track_id"] in at.catalog.by_id
+        if row["track_id"] in state.catalog.by_id
     ]
 
 
 @router.get("/now-playing")
-def now_playing(at: State, me: CurrentUser) -> m.HistoryItem | None:
-    """What the listener's player has started last and not yet ended; null for nothing."""
-    rows = history(at, me, limit=1)
+def now_playing(state: State, user: CurrentUser) -> m.HistoryItem | None:
+    """The track that my player has started last and not ended; null if there is none."""
+    rows = history(state, user, limit=1)
     return rows[0] if rows and rows[0].event == "started" else None

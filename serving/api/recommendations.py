@@ -1,4 +1,4 @@
-"""What comes next: recommendations, also as they change, the curated list, radio."""
+"""Recommendations, also as server-sent events; the default list; radio."""
 
 from typing import Annotated
 
@@ -8,92 +8,109 @@ from fastapi.responses import StreamingResponse
 
 from serving import schemas as m
 from serving.api.dependencies import COOKIE, CurrentUser, State
-from serving.catalog import normalize_text
+from serving.app_state import AppState
+from serving.catalog import Track
 from serving.event_stream import sse_event
-from serving.middleware import RequestError
 from serving.online_store import revision
+from serving.problems import RequestError
+from serving.radio import RadioQuery
+from serving.recommendations import (
+    default_list,
+    exclusions,
+    recommendations_of,
+    to_recommendations,
+    tracks_out,
+)
 
 router = APIRouter()
 
 
 @router.get("/recommendations", response_model=m.Recommendations)
-async def recommendations(at: State, me: CurrentUser) -> Response:
-    """What to play next, each with its reason; the curated list for who has not played anything."""
-    fresh, _ = at.online_store.cached("recommendations", me.name)
-    found = at.recommendations(me.name) if fresh else await run_sync(at.recommendations, me.name)
+async def recommendations(state: State, user: CurrentUser) -> Response:
+    """What to play next, with reasons; the default list for a user without plays."""
+    is_fresh, _ = state.online_store.cached("recommendations", user.name)
+    if is_fresh:
+        found = recommendations_of(state, user.name)
+    else:
+        found = await run_sync(recommendations_of, state, user.name)
     return Response(found.model_dump_json(), media_type="application/json")
 
 
-@router.get("/curated")
-def default_list(at: State, me: CurrentUser) -> m.Recommendations:
-    """The list that greets everyone."""
-    return at.default_list(me.name)
+@router.get("/recommendations/default")
+def get_default_list(state: State, user: CurrentUser) -> m.Recommendations:
+    """The list for a user without plays."""
+    return default_list(state, user.name)
 
 
 @router.post("/radio")
-def radio(at: State, me: CurrentUser, wanted: m.RadioRequest) -> m.Tracks:
-    """The next tracks of a radio. Nothing is kept here: send what has been played, and it goes on without a repeat."""
-    catalog = at.catalog
-    seeds = [s for s in (wanted.track_id, wanted.artist_id, wanted.genre, wanted.mood) if s is not None]
-    if len(seeds) != 1:
-        raise RequestError(422, f"expected one of track_id, artist_id, genre, mood, found {len(seeds)}")
-    if wanted.track_id is not None:
-        start = [at.track(wanted.track_id)]
-    elif wanted.artist_id is not None:
-        start = [t for each in catalog.artists.get(wanted.artist_id, ()) for t in each.tracks]
-    elif wanted.genre is not None:
-        start = [
-            t
-            for t in catalog.tracks
-            if normalize_text(wanted.genre) in (normalize_text(name) for name in (t.genre, *t.genres))
-        ]
-    else:
-        start = catalog.by_ids(at.radio.mood_tracks(wanted.mood or ""))
-    if not start:
-        raise RequestError(404, "expected something to start from, found no such track")
-    ratings = at.feedback.ratings(me.name)
-    disliked, artists = at.exclusions(me.name, ratings)
-    never = disliked | {t.track_id for t in catalog.tracks if t.artist in artists} if artists else disliked
-    champion = at.online_store.champion()
-    found = at.radio.next_tracks(
-        catalog, champion, start, wanted.played, never, wanted.count, salt=wanted.salt
+def radio(state: State, user: CurrentUser, body: m.RadioRequest) -> m.Tracks:
+    """The next tracks of a radio. Stateless: send what has been played, and nothing repeats."""
+    catalog = state.catalog
+    seeds = _resolve_seeds(state, body)
+    ratings = state.feedback.ratings(user.name)
+    disliked, blocked_artists = exclusions(state, user.name, ratings)
+    blocked = {track.track_id for track in catalog.tracks if track.artist in blocked_artists}
+    query = RadioQuery(
+        seeds=seeds, played=body.played, excluded=disliked | blocked, count=body.count, salt=body.salt
     )
-    return m.Tracks(total=len(found), items=at.to_track_out(found, ratings))
+    tracks = state.radio.next_tracks(catalog, state.online_store.champion(), query)
+    return m.Tracks(total=len(tracks), items=tracks_out(tracks, ratings))
+
+
+def _resolve_seeds(state: AppState, body: m.RadioRequest) -> list[Track]:
+    """Return the tracks a radio starts from. Raises RequestError 404 for none, 422 for several kinds of seed."""
+    catalog = state.catalog
+    given = [name for name in ("track_id", "artist_id", "genre", "mood") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise RequestError(422, f"expected one of track_id, artist_id, genre, mood, found {len(given)}")
+    if body.track_id is not None:
+        return [state.track(body.track_id)]
+    if body.artist_id is not None:
+        seeds = [track for album in catalog.artists.get(body.artist_id, ()) for track in album.tracks]
+    elif body.genre is not None:
+        seeds = catalog.by_genre(body.genre)
+    else:
+        seeds = catalog.by_ids(state.radio.mood_tracks(body.mood or ""))
+    if not seeds:
+        raise RequestError(404, f"expected a seed with tracks, found none of that {given[0]}")
+    return seeds
 
 
 @router.get(
-    "/live", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}}
+    "/events/stream",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def event_stream(
     request: Request,
-    at: State,
-    me: CurrentUser,
+    state: State,
+    user: CurrentUser,
     last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> StreamingResponse:
-    """Server-sent events: `recommendations` when they change, `state` when MongoDB comes or goes, `collection`."""
-    assert at.hub is not None
-    first = [sse_event("state", {"mongo": at.online_store.online})]
-    document = await run_sync(at.online_store.read, "recommendations", me.name)
-    seen = revision(document) if document else None
-    if document and seen != last_event_id:
-        first.append(
-            sse_event("recommendations", at.to_recommendations(me.name, document).model_dump(), seen)
+    """Server-sent events: `recommendations` and `collection` when they change, `state` of MongoDB."""
+    assert state.event_hub is not None
+    first_messages = [sse_event("state", {"mongo": state.online_store.online})]
+    document = await run_sync(state.online_store.read, "recommendations", user.name)
+    current = revision(document) if document else None
+    if document and current != last_event_id:
+        first_messages.append(
+            sse_event("recommendations", to_recommendations(state, user.name, document).model_dump(), current)
         )
 
-    def allowed() -> bool:
+    def is_allowed() -> bool:
         try:
             cookie, authorization = request.cookies.get(COOKIE), request.headers.get("authorization")
-            return at.authenticate(cookie=cookie, authorization=authorization) == me
+            return state.authenticate(cookie=cookie, authorization=authorization) == user
         except RequestError:
             return False
 
-    stream = at.hub.stream(
-        me.name,
-        first,
-        seen=seen,
-        allowed=allowed,
-        opened=lambda: at.online_store.subscribe(me.name, seen),
-        closed=lambda: at.online_store.unsubscribe(me.name),
+    stream = state.event_hub.stream(
+        user.name,
+        first_messages,
+        last_event_id=current,
+        is_allowed=is_allowed,
+        on_open=lambda: state.online_store.subscribe(user.name, current),
+        on_close=lambda: state.online_store.unsubscribe(user.name),
     )
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)

@@ -1,4 +1,6 @@
-"""How it is: for the page at its start, for who watches, for Prometheus."""
+"""State for the page, health, Prometheus metrics."""
+
+from typing import get_args
 
 from fastapi import APIRouter, Request, Response
 
@@ -6,43 +8,43 @@ from serving import schemas as m
 from serving.api.dependencies import CurrentUser, State
 from serving.app_state import AppState
 from serving.db.accounts import LOCAL_USER
-from serving.middleware import RequestError
+from serving.problems import RequestError
 
 router = APIRouter()
 
 
 @router.get("/state")
-def state(at: State, me: CurrentUser) -> m.State:
-    """Who is listening, and what there is."""
+def get_state(state: State, user: CurrentUser) -> m.State:
+    """The user, and a summary of the collection."""
     return m.State(
-        user=me.name,
-        admin=me.admin,
-        users=me.name != LOCAL_USER,
-        mongo=at.online_store.online,
-        waiting=at.producer.pending,
-        tracks=len(at.catalog.tracks),
-        model_version=at.online_store.champion(),
-        genres=[m.NamedCount(name=name, tracks=count) for name, count in at.catalog.genres[:60]],
-        moods=list(m.MOODS),
+        user=user.name,
+        admin=user.admin,
+        users=user.name != LOCAL_USER,
+        mongo=state.online_store.online,
+        waiting=state.producer.pending,
+        tracks=len(state.catalog.tracks),
+        model_version=state.online_store.champion(),
+        genres=[m.NamedCount(name=name, tracks=count) for name, count in state.catalog.genres[:60]],
+        moods=list(get_args(m.Mood)),
     )
 
 
 @router.get("/health")
 def health(request: Request) -> m.Health:
-    """Whether tracks can be played, and what is away; needs no login."""
-    at: AppState = request.app.state.app_state
+    """Whether tracks can be played, and which parts are available; needs no login."""
+    state: AppState = request.app.state.app_state
     return m.Health(
-        ok=bool(at.catalog.tracks),
-        tracks=len(at.catalog.tracks),
-        mongo=at.online_store.online,
-        kafka=not at.producer.pending,
-        waiting=at.producer.pending,
+        ok=bool(state.catalog.tracks),
+        tracks=len(state.catalog.tracks),
+        mongo=state.online_store.online,
+        kafka=not state.producer.pending,
+        waiting=state.producer.pending,
     )
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(at: State, me: CurrentUser) -> Response:
-    """Counts in Prometheus' format; for admins, and for who sits at this machine where there are no users."""
-    if not me.admin and me.name != LOCAL_USER:
+def metrics(state: State, user: CurrentUser) -> Response:
+    """Prometheus metrics; for admins, and for this machine as long as there are no users."""
+    if not user.admin and user.name != LOCAL_USER:
         raise RequestError(403, "expected an admin")
-    return Response(at.metrics(), media_type="text/plain; version=0.0.4")
+    return Response(state.metrics.exposition(), media_type="text/plain; version=0.0.4")

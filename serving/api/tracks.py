@@ -10,51 +10,51 @@ from serving.api.dependencies import CurrentUser, Limit, Offset, State, TrackId
 from serving.catalog import normalize_text
 from serving.covers import SIZES
 from serving.media import file_response
-from serving.middleware import RequestError
+from serving.problems import RequestError
+from serving.recommendations import to_recommendations, tracks_out
 
 router = APIRouter()
 
 
 @router.get("/tracks")
 def tracks(
-    at: State,
-    me: CurrentUser,
+    state: State,
+    user: CurrentUser,
     q: Annotated[m.Text, Query(description="beginnings of words of title, artist, album, genre")] = "",
     genre: Annotated[m.Text, Query(description="only of this genre")] = "",
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> m.Tracks:
     """Search the collection; all of it without a query."""
-    catalog, wanted = at.catalog, normalize_text(genre)
-    if wanted:
-        found = [
-            t for t in catalog.search(q) if wanted in (normalize_text(name) for name in (t.genre, *t.genres))
-        ]
+    catalog = state.catalog
+    if normalize_text(genre):
+        of_genre = {track.track_id for track in catalog.by_genre(genre)}
+        found = [track for track in catalog.search(q) if track.track_id in of_genre]
         page, total = found[offset : offset + limit], len(found)
     else:
         numbers = catalog.index.search(q)
         page, total = [catalog.tracks[n] for n in numbers[offset : offset + limit]], len(numbers)
-    return m.Tracks(total=total, items=at.to_track_out(page, at.feedback.ratings(me.name)))
+    return m.Tracks(total=total, items=tracks_out(page, state.feedback.ratings(user.name)))
 
 
 @router.get("/tracks/{track_id}")
-def track(at: State, me: CurrentUser, track_id: TrackId) -> m.TrackOut:
+def track(state: State, user: CurrentUser, track_id: TrackId) -> m.TrackOut:
     """One track."""
-    return at.to_track_out([at.track(track_id)], at.feedback.ratings(me.name))[0]
+    return tracks_out([state.track(track_id)], state.feedback.ratings(user.name))[0]
 
 
 @router.get("/tracks/{track_id}/similar")
 def similar(
-    at: State, me: CurrentUser, track_id: TrackId, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    state: State, user: CurrentUser, track_id: TrackId, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> m.Recommendations:
     """What sounds like a track, nearest first, each with how much."""
-    seed = at.track(track_id)
+    seed = state.track(track_id)
     items = [
         {**item, "reason": _similarity_reason(seed.title, item["score"])}
-        for item in at.online_store.similar(track_id)
+        for item in state.online_store.similar(track_id)
     ]
-    found = at.to_recommendations(
-        me.name, {"items": items, "model_version": at.online_store.champion()}, personal=False
+    found = to_recommendations(
+        state, user.name, {"items": items, "model_version": state.online_store.champion()}, personal=False
     )
     found.items = found.items[:limit]
     return found
@@ -75,9 +75,9 @@ def _similarity_reason(title: str, score: float) -> str:
         416: {},
     },
 )
-def audio(at: State, _: CurrentUser, track_id: TrackId) -> FileResponse:
+def audio(state: State, _: CurrentUser, track_id: TrackId) -> FileResponse:
     """The track's file; a Range is answered by 206."""
-    return file_response(at, at.track(track_id))
+    return file_response(state, state.track(track_id))
 
 
 @router.get(
@@ -86,58 +86,60 @@ def audio(at: State, _: CurrentUser, track_id: TrackId) -> FileResponse:
     responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "as the sender has it"}},
 )
 def cover(
-    at: State,
+    state: State,
     _: CurrentUser,
     track_id: TrackId,
     size: Annotated[int, Query(ge=1, le=SIZES[-1])] = 300,
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """The cover in the file, else a drawn one; JPEG, square."""
-    found = at.track(track_id)
-    tag = f'"{at.catalog.version}-{size}"'
+    found = state.track(track_id)
+    tag = f'"{state.catalog.version}-{size}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
     return Response(
-        at.covers.jpeg(found, at.catalog.audio_file(found), size), media_type="image/jpeg", headers=headers
+        state.covers.jpeg(found, state.catalog.audio_file(found), size),
+        media_type="image/jpeg",
+        headers=headers,
     )
 
 
 @router.get("/artists/{artist_id}")
-def artist(at: State, me: CurrentUser, artist_id: m.Id) -> m.Artist:
+def artist(state: State, user: CurrentUser, artist_id: m.Id) -> m.Artist:
     """An artist's tracks."""
-    albums = at.catalog.artists.get(artist_id)
+    albums = state.catalog.artists.get(artist_id)
     if albums is None:
         raise RequestError(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
-    ratings = at.feedback.ratings(me.name)
+    ratings = state.feedback.ratings(user.name)
     return m.Artist(
         id=artist_id,
         name=albums[0].artist,
-        blocked=albums[0].artist in at.feedback.blocked(me.name),
-        tracks=[shown for album in albums for shown in at.to_track_out(list(album.tracks), ratings)],
+        blocked=albums[0].artist in state.feedback.blocked(user.name),
+        tracks=[shown for album in albums for shown in tracks_out(list(album.tracks), ratings)],
     )
 
 
 @router.get("/albums/{album_id}")
-def album(at: State, me: CurrentUser, album_id: m.Id) -> m.AlbumOut:
+def album(state: State, user: CurrentUser, album_id: m.Id) -> m.AlbumOut:
     """An album's tracks."""
-    found = at.catalog.albums.get(album_id)
+    found = state.catalog.albums.get(album_id)
     if found is None:
         raise RequestError(404, f"expected the id of an album, found {ascii(album_id)[:80]}")
-    shown = at.to_track_out(list(found.tracks), at.feedback.ratings(me.name))
+    shown = tracks_out(list(found.tracks), state.feedback.ratings(user.name))
     return m.AlbumOut(
         id=album_id, name=found.name, artist=found.artist, artist_id=found.artist_id, tracks=shown
     )
 
 
 @router.get("/map")
-def collection_map(at: State, _: CurrentUser) -> m.CollectionMap:
+def collection_map(state: State, _: CurrentUser) -> m.CollectionMap:
     """The collection in two dimensions."""
-    version, known = at.online_store.champion(), at.catalog.by_id
+    version, known = state.online_store.champion(), state.catalog.by_id
     found = m.CollectionMap(model_version=version, ids=[], x=[], y=[], clusters=[])
-    about = at.online_store.read("state", "map") or {}
+    about = state.online_store.read("state", "map") or {}
     for number in range(about.get("parts", 0)):
-        part = at.online_store.read("map", f"{about['model_version']}:{number}")
+        part = state.online_store.read("map", f"{about['model_version']}:{number}")
         for track_id, x, y, cluster in (
             zip(*(part[n] for n in ("ids", "x", "y", "clusters")), strict=True) if part else ()
         ):

@@ -1,7 +1,7 @@
-"""The file of what no run can compute again: who listens, and what each has said, kept and played.
+"""The accounts database: what no run can compute again: users, sessions, app passwords, likes, playlists, history.
 
 One SQLite file in the lake, `<lake>/accounts/accounts.db`, readable by its owner alone. Every change is one transaction:
-kill -9 leaves it whole.
+kill -9 leaves it whole. `PRAGMA user_version` counts the migrations that have been applied.
 """
 
 import os
@@ -13,25 +13,75 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from jobs.errors import InputError
+from jobs.paths import make_private_dir
+
+# Each is applied once, in order, in one transaction. Append to this list; never change an entry.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    # 1: the tables of Segue 0.1, whose files have user_version 0: there they exist already.
+    (
+        "CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL,"
+        " admin INTEGER NOT NULL, created TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS removed (name TEXT PRIMARY KEY, at TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, name TEXT NOT NULL, expires TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS clients (id TEXT PRIMARY KEY, name TEXT NOT NULL, label TEXT NOT NULL,"
+        " secret TEXT NOT NULL UNIQUE, created TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS feedback (name TEXT, track_id TEXT, liked INTEGER, at TEXT NOT NULL,"
+        " pending INTEGER NOT NULL, PRIMARY KEY (name, track_id))",
+        "CREATE INDEX IF NOT EXISTS feedback_pending ON feedback (pending) WHERE pending",
+        "CREATE TABLE IF NOT EXISTS blocked (name TEXT, artist TEXT, at TEXT NOT NULL, PRIMARY KEY (name, artist))",
+        "CREATE TABLE IF NOT EXISTS plays (event_id TEXT PRIMARY KEY, name TEXT NOT NULL, track_id TEXT NOT NULL,"
+        " event TEXT NOT NULL, position_s REAL, at TEXT NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS plays_of ON plays (name, at)",
+        "CREATE TABLE IF NOT EXISTS playlists (id TEXT PRIMARY KEY, name TEXT NOT NULL, title TEXT NOT NULL,"
+        " comment TEXT NOT NULL, tracks TEXT NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL)",
+        "CREATE INDEX IF NOT EXISTS playlists_of ON playlists (name)",
+        "CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY, tracks TEXT NOT NULL, current TEXT,"
+        " position_ms INTEGER NOT NULL, client TEXT NOT NULL, changed TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS favourites (name TEXT, id TEXT, at TEXT NOT NULL, PRIMARY KEY (name, id))",
+        "CREATE TABLE IF NOT EXISTS stars (name TEXT, track_id TEXT, stars INTEGER NOT NULL,"
+        " PRIMARY KEY (name, track_id))",
+    ),
+    # 2: one word for one thing.
+    ("ALTER TABLE clients RENAME TO app_passwords", "ALTER TABLE queues RENAME TO play_queues"),
+)
+
 
 class Database:
-    """The open file; every method is safe to call from any thread."""
+    """The open file; every method is safe to call from any thread.
+
+    Raises InputError for a file that a newer version of Segue has written.
+    """
 
     def __init__(self, lake: Path) -> None:
-        folder = lake / "accounts"
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        file = folder / "accounts.db"
+        file = make_private_dir(lake / "accounts") / "accounts.db"
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None, timeout=10)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self._migrate(file)
+        except BaseException:
+            self._connection.close()
+            raise
 
-    def create_tables(self, schema: str) -> None:
-        """Make the tables of a script that are not there yet."""
-        with self._lock:
-            self._connection.executescript(schema)
+    def _migrate(self, file: Path) -> None:
+        while self._version() != len(MIGRATIONS):
+            with self.transaction() as connection:
+                version = self._version()  # again, now that no other process can change it
+                if version > len(MIGRATIONS):
+                    raise InputError(
+                        f"expected an accounts database of version {len(MIGRATIONS)} or older, found version "
+                        f"{version} in {file}; it was written by a newer Segue: install that version"
+                    )
+                if version < len(MIGRATIONS):
+                    for statement in MIGRATIONS[version]:
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {version + 1}")
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""
@@ -39,24 +89,24 @@ class Database:
             self._connection.close()
 
     def fetch_all(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Return what a statement finds."""
+        """Return all rows of a query."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one transaction: all of what is done with it, or nothing."""
+        """Yield the connection for one transaction: all of its changes are committed, or none."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
             except BaseException:
-                if self._connection.in_transaction:  # a full disk has taken all of it back already
+                if self._connection.in_transaction:  # SQLite has rolled back itself if the disk is full
                     self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
 
 
 def utc_now() -> str:
-    """Return the time as the file has it: ISO 8601, UTC."""
+    """Return the current time in the file's form: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat()

@@ -1,4 +1,4 @@
-"""What other players keep here: playlists, favourite albums and artists, stars, and the queue to go on with elsewhere."""
+"""What clients store: playlists, favourite albums and artists, stars, and the play queue."""
 
 import json
 import secrets
@@ -8,23 +8,13 @@ from dataclasses import dataclass
 from jobs.errors import InputError
 from serving.db.database import Database, utc_now
 
-# Of each listener; a playlist is written anew with each change.
+# Limits per user; a playlist is rewritten with each change.
 _MAX_PLAYLISTS, _MAX_TRACKS, _MAX_TEXT = 500, 5_000, 500
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS playlists (id TEXT PRIMARY KEY, name TEXT NOT NULL, title TEXT NOT NULL, comment TEXT NOT NULL,
-    tracks TEXT NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS playlists_of ON playlists (name);
-CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY, tracks TEXT NOT NULL, current TEXT, position_ms INTEGER NOT NULL,
-    client TEXT NOT NULL, changed TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS favourites (name TEXT, id TEXT, at TEXT NOT NULL, PRIMARY KEY (name, id));
-CREATE TABLE IF NOT EXISTS stars (name TEXT, track_id TEXT, stars INTEGER NOT NULL, PRIMARY KEY (name, track_id));
-"""
 
 
 @dataclass(frozen=True)
 class Playlist:
-    """A listener's playlist; `tracks` are track ids, `created` and `changed` ISO 8601."""
+    """A user's playlist; `tracks` are track ids, `created` and `changed` ISO 8601."""
 
     playlist_id: str
     title: str
@@ -36,7 +26,7 @@ class Playlist:
 
 @dataclass(frozen=True)
 class PlayQueue:
-    """What a player was about to play: track ids, the current one of them and how far, who has said so and when."""
+    """A saved play queue: track ids, the current one and its position, the client that saved it, and when."""
 
     tracks: tuple[str, ...]
     current: str | None
@@ -46,19 +36,18 @@ class PlayQueue:
 
 
 class Playlists:
-    """The tables of the ledger about what clients keep; every method is safe to call from any thread."""
+    """The tables of playlists, play queues, favourites and stars; every method is safe to call from any thread."""
 
-    def __init__(self, ledger: Database) -> None:
-        self._database = ledger
-        ledger.create_tables(_SCHEMA)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def list_playlists(self, name: str) -> list[Playlist]:
-        """Return a listener's playlists, the oldest first."""
+        """Return a user's playlists, the oldest first."""
         statement = "SELECT id, title, comment, tracks, created, changed FROM playlists WHERE name = ? ORDER BY created"
         return [_playlist(row) for row in self._database.fetch_all(statement, name)]
 
     def get(self, name: str, playlist_id: str) -> Playlist | None:
-        """Return a playlist of a listener's; None where the listener has no such one."""
+        """Return a playlist of a user, or None."""
         statement = (
             "SELECT id, title, comment, tracks, created, changed FROM playlists WHERE name = ? AND id = ?"
         )
@@ -66,12 +55,12 @@ class Playlists:
         return _playlist(rows[0]) if rows else None
 
     def create(self, name: str, title: str, tracks: Sequence[str]) -> Playlist:
-        """Make a playlist; InputError for one that is too long, or one too many."""
+        """Create a playlist. Raises InputError for one that is too long, or one too many."""
         if len(self.list_playlists(name)) >= _MAX_PLAYLISTS:
             raise InputError(f"expected at most {_MAX_PLAYLISTS} playlists; delete one first")
-        made = Playlist(f"pl-{secrets.token_hex(8)}", title, "", tuple(tracks), utc_now(), utc_now())
-        self._write(name, made)
-        return made
+        playlist = Playlist(f"pl-{secrets.token_hex(8)}", title, "", tuple(tracks), utc_now(), utc_now())
+        self._write(name, playlist)
+        return playlist
 
     def update(
         self,
@@ -82,7 +71,7 @@ class Playlists:
         comment: str | None = None,
         tracks: Sequence[str] | None = None,
     ) -> Playlist:
-        """Give a playlist another title, comment or tracks; InputError where these are too long."""
+        """Change a playlist's title, comment or tracks. Raises InputError if they are too long."""
         changed = Playlist(
             old.playlist_id,
             old.title if title is None else title,
@@ -109,47 +98,47 @@ class Playlists:
             )
 
     def delete(self, name: str, playlist_id: str) -> bool:
-        """Delete a playlist; False where the listener has no such one."""
+        """Delete a playlist; return whether the user had it."""
         with self._database.transaction() as change:
-            done = change.execute("DELETE FROM playlists WHERE name = ? AND id = ?", (name, playlist_id))
-        return bool(done.rowcount)
+            result = change.execute("DELETE FROM playlists WHERE name = ? AND id = ?", (name, playlist_id))
+        return bool(result.rowcount)
 
-    # --- the queue ---
+    # --- the play queue ---
 
     def save_queue(
         self, name: str, tracks: Sequence[str], current: str | None, position_ms: int, client: str
     ) -> None:
-        """Keep what a player is about to play."""
+        """Save a user's play queue."""
         row = (name, json.dumps(tracks[:_MAX_TRACKS]), current, position_ms, client, utc_now())
         with self._database.transaction() as change:
-            change.execute("INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?)", row)
+            change.execute("INSERT OR REPLACE INTO play_queues VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def load_queue(self, name: str) -> PlayQueue | None:
-        """Return what a player of the listener's was about to play last; None for nothing."""
-        statement = "SELECT tracks, current, position_ms, client, changed FROM queues WHERE name = ?"
+        """Return a user's saved play queue, or None."""
+        statement = "SELECT tracks, current, position_ms, client, changed FROM play_queues WHERE name = ?"
         rows = self._database.fetch_all(statement, name)
         return PlayQueue(tuple(json.loads(rows[0][0])), *rows[0][1:]) if rows else None
 
     # --- favourites and stars ---
 
-    def favour(self, name: str, kept_id: str, favourite: bool) -> None:
-        """Keep that an album or an artist is a favourite, or (False) no more: it says nothing of each of its tracks."""
+    def add_favourite(self, name: str, item_id: str) -> None:
+        """Star an album or an artist; that rates none of its tracks."""
         with self._database.transaction() as change:
-            if favourite:
-                change.execute(
-                    "INSERT OR IGNORE INTO favourites VALUES (?, ?, ?)", (name, kept_id, utc_now())
-                )
-            else:
-                change.execute("DELETE FROM favourites WHERE name = ? AND id = ?", (name, kept_id))
+            change.execute("INSERT OR IGNORE INTO favourites VALUES (?, ?, ?)", (name, item_id, utc_now()))
+
+    def remove_favourite(self, name: str, item_id: str) -> None:
+        """Undo `add_favourite`."""
+        with self._database.transaction() as change:
+            change.execute("DELETE FROM favourites WHERE name = ? AND id = ?", (name, item_id))
 
     def favourites(self, name: str) -> dict[str, str]:
-        """Return the ids of favourite albums and artists with the time, the latest first."""
+        """Return the ids of starred albums and artists with the time, the latest first."""
         return dict(
             self._database.fetch_all("SELECT id, at FROM favourites WHERE name = ? ORDER BY at DESC", name)
         )
 
     def set_stars(self, name: str, track_id: str, stars: int) -> None:
-        """Keep a track's 1 to 5 stars; 0 takes them back."""
+        """Set a track's 1 to 5 stars; 0 removes them."""
         with self._database.transaction() as change:
             if stars:
                 change.execute("INSERT OR REPLACE INTO stars VALUES (?, ?, ?)", (name, track_id, stars))
@@ -157,7 +146,7 @@ class Playlists:
                 change.execute("DELETE FROM stars WHERE name = ? AND track_id = ?", (name, track_id))
 
     def stars(self, name: str) -> dict[str, int]:
-        """Return the stars of each track that has some."""
+        """Return the stars of every track that has any."""
         return dict(self._database.fetch_all("SELECT track_id, stars FROM stars WHERE name = ?", name))
 
 

@@ -40,7 +40,7 @@ const RECONNECT_MS = 3000;
 // Subscribe to the server's event stream. EventSource reconnects with Last-Event-ID; `handlers.link(isConnected)` is called
 // whenever the connection opens or breaks.
 export function subscribe(handlers) {
-  const source = new EventSource("/api/live");
+  const source = new EventSource("/api/events/stream");
   for (const type of ["recommendations", "state", "collection"])
     source.addEventListener(type, (event) => handlers[type]?.(JSON.parse(event.data)));
   source.onopen = () => handlers.link?.(true);

@@ -21,8 +21,8 @@ export function makeSettings(session) {
     const label = h("input", { "aria-label": "Name of the client", placeholder: "Feishin on my phone", maxlength: 80, required: true });
     const list = h("ul", { class: "rows" });
     const revoke = async (appPassword) => {
-      await remove(`clients/${appPassword.id}`);
-      show(await get("clients"));
+      await remove(`app-passwords/${appPassword.id}`);
+      show(await get("app-passwords"));
     };
     const show = (current) => list.replaceChildren(...current.map((appPassword) =>
       h("li", {}, h("span", {}, appPassword.label, " ", h("span", { class: "soft" }, formatRelativeTime(appPassword.created))),
@@ -30,10 +30,10 @@ export function makeSettings(session) {
     const create = async (event) => {
       event.preventDefault();
       try {
-        const created = await post("clients", { label: label.value });
+        const created = await post("app-passwords", { label: label.value });
         newSecret.replaceChildren(h("p", { class: "secret", tabindex: 0, "aria-label": "App password" }, created.secret), h("p", { class: "soft" }, "Copy it now: it is shown only once."));
         label.value = "";
-        show(await get("clients"));
+        show(await get("app-passwords"));
       } catch (problem) {
         toast(problem.message);
       }
@@ -75,7 +75,7 @@ export function makeSettings(session) {
   }
 
   return async () => {
-    const [appPasswords, blocked] = await Promise.all([get("clients"), get("blocked")]);
+    const [appPasswords, blocked] = await Promise.all([get("app-passwords"), get("blocked")]);
     return [h("div", { class: "top" }, h("h1", {}, "Settings")), appearance(), otherPlayers(appPasswords),
       blocked.length ? blockedArtists(blocked) : null, session.users ? account() : null];
   };

@@ -10,16 +10,16 @@ from serving.db.accounts import User
 from serving.subsonic.protocol import CONFLICTING, INVALID_API_KEY, WRONG_CREDENTIALS, Query, SubsonicError
 
 
-def authenticate(house: AppState, query: Query, request: Request) -> User:
+def authenticate(state: AppState, query: Query, request: Request) -> User:
     """Return whose app password the call carries; failed calls are counted against guessing."""
     client = request.client.host if request.client else ""
     key = query.text("apiKey", "")
     if key:
         if query.text("u", ""):
             raise SubsonicError(CONFLICTING, "expected an API key without a user name, found both")
-        user = house.accounts.user_by_app_password(key)
+        user = state.accounts.user_by_app_password(key)
         if user is None:
-            house.login_limit.consume(f"from {client}")
+            state.login_limit.consume(f"from {client}")
             raise SubsonicError(INVALID_API_KEY, "expected an API key that Segue has made, found another")
         return user
     name = query.text("u")
@@ -29,16 +29,16 @@ def authenticate(house: AppState, query: Query, request: Request) -> User:
             password = bytes.fromhex(password[4:]).decode()
         except ValueError:
             password = ""
-    for each in house.accounts.app_passwords(name):
+    for each in state.accounts.app_passwords(name):
         expected = hashlib.md5(
             (each.secret + salt).encode("utf-8", "replace"), usedforsecurity=False
         ).hexdigest()
         given, right = (token.lower(), expected) if token else (password, each.secret)
         if hmac.compare_digest(given.encode("utf-8", "replace"), right.encode()):
-            found = house.accounts.user_by_app_password(each.secret)
+            found = state.accounts.user_by_app_password(each.secret)
             if found is not None:
                 return found
-    house.login_limit.consume(f"from {client}")
+    state.login_limit.consume(f"from {client}")
     raise SubsonicError(
         WRONG_CREDENTIALS,
         "expected a user's name and an app password of the user's (made on the page, in Settings)",

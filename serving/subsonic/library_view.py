@@ -9,17 +9,17 @@ from serving.app_state import AppState
 from serving.catalog import Album, Track, normalize_text
 from serving.db.accounts import User
 from serving.media import content_type
-from serving.middleware import RequestError
+from serving.problems import RequestError
 
 # Subsonic wants to know when an album was added; the lake does not say.
-_CREATED = "2000-01-01T00:00:00Z"
+_UNKNOWN_DATE = "2000-01-01T00:00:00Z"
 
 
 class LibraryView:
     """The collection for one listener."""
 
-    def __init__(self, house: AppState, user: User) -> None:
-        self._state, self._catalog, self._user = house, house.catalog, user
+    def __init__(self, state: AppState, user: User) -> None:
+        self._state, self._catalog, self._user = state, state.catalog, user
 
     def song(self, track: Track) -> dict[str, Any]:
         """Return a track as Subsonic's Child."""
@@ -48,7 +48,7 @@ class LibraryView:
             "path": "/".join(
                 _part(name) for name in (track.artist, track.album, f"{track.title}{path.suffix}") if name
             ),
-            "created": _CREATED,
+            "created": _UNKNOWN_DATE,
             "type": "music",
             "mediaType": "song",
             "isVideo": False,
@@ -56,7 +56,7 @@ class LibraryView:
             "artistId": track.artist_id,
             "starred": self._liked.get(track.track_id),
             "userRating": self._stars.get(track.track_id),
-            "playCount": self._plays.get(track.track_id),
+            "playCount": self._play_counts.get(track.track_id),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -69,7 +69,7 @@ class LibraryView:
         return self._state.playlists.stars(self._user.name)
 
     @cached_property
-    def _plays(self) -> dict[str, int]:
+    def _play_counts(self) -> dict[str, int]:
         return self._state.feedback.play_counts(self._user.name)
 
     @cached_property
@@ -90,7 +90,7 @@ class LibraryView:
             "coverArt": album.album_id,
             "songCount": len(album.tracks),
             "duration": round(sum(track.duration_s for track in album.tracks)),
-            "created": _CREATED,
+            "created": _UNKNOWN_DATE,
             "year": first.year,
             "genre": first.genre or None,
             "starred": self._favourites.get(album.album_id),
@@ -155,9 +155,9 @@ class LibraryView:
         if kind == "starred":
             return [self._catalog.albums[each] for each in self._favourites if each in self._catalog.albums]
         if kind == "frequent":
-            weights: dict[str, float] = dict(self._plays)
+            weights: dict[str, float] = dict(self._play_counts)
         elif kind == "recent":
-            rows = self._state.feedback.history(self._user.name, most=500)
+            rows = self._state.feedback.history(self._user.name, limit=500)
             weights = {row["track_id"]: float(len(rows) - n) for n, row in reversed(list(enumerate(rows)))}
         else:
             weights = {

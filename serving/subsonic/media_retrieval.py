@@ -40,7 +40,7 @@ def _scrobble(call: SubsonicRequest) -> Answer:
     limit = call.state.event_limit
     limit.consume(call.user.name, min(len(events), limit.burst))
     for event in events:
-        call.state.accept_play(call.user, event, count=False)
+        call.state.accept_play(call.user, event, is_limited=False)
     return {}
 
 
@@ -64,7 +64,7 @@ def _event(call: SubsonicRequest, kind: str, track_id: str, time: str | None) ->
 
 @method("getNowPlaying")
 def _now_playing(call: SubsonicRequest) -> Answer:
-    rows = call.state.feedback.history(call.user.name, most=1)
+    rows = call.state.feedback.history(call.user.name, limit=1)
     if not rows or rows[0]["event"] != "started" or rows[0]["track_id"] not in call.state.catalog.by_id:
         return {"nowPlaying": {"entry": []}}
     minutes = int((datetime.now(UTC) - datetime.fromisoformat(rows[0]["at"])).total_seconds() // 60)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from serving.db.playlists import Playlist
-from serving.middleware import RequestError
+from serving.problems import RequestError
+from serving.recommendations import recommendations_of
 from serving.subsonic.protocol import (
     FORBIDDEN,
     GENERIC,
@@ -122,7 +123,7 @@ def _playlist_answer(call: SubsonicRequest, playlist: Playlist, entries: bool = 
 
 
 def _recommended(call: SubsonicRequest, entries: bool = False) -> dict[str, Any]:
-    found = call.state.recommendations(call.user.name)
+    found = recommendations_of(call.state, call.user.name)
     now = found.as_of or datetime.now(UTC).isoformat()
     tracks = tuple(item.track.id for item in found.items)
     playlist = Playlist(

@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from jobs.errors import InputError
-from serving.middleware import RequestError
+from serving.problems import RequestError
 from serving.subsonic import album_lists, browsing, media_retrieval, playlists, system
 from serving.subsonic.authentication import authenticate
 from serving.subsonic.protocol import (

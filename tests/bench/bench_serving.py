@@ -210,7 +210,7 @@ async def event_streams(
     async def stream(number: int) -> None:
         begun = time.perf_counter()
         with suppress(aiohttp.ClientError, asyncio.CancelledError):
-            async with session.get("/api/live", headers=bearer[number % len(bearer)]) as answer:
+            async with session.get("/api/events/stream", headers=bearer[number % len(bearer)]) as answer:
                 async for line in answer.content:
                     if line.startswith(b"event: recommendations"):
                         opened.append(time.perf_counter() - begun)

@@ -49,7 +49,7 @@ def sent(lake):
 
 @pytest.fixture(scope="module")
 def secret(services):
-    return get(services, "api/clients", body={"label": "py-sonic"})["secret"]
+    return get(services, "api/app-passwords", body={"label": "py-sonic"})["secret"]
 
 
 @pytest.fixture(scope="module")

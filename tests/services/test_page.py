@@ -134,7 +134,7 @@ def held_requests(page, path):
     routes = []
 
     def wait_for_requests(count):
-        # Playwright processes events only during a call of its own_page.
+        # Playwright processes events only during one of its own calls.
         wait_for(lambda: page.evaluate("true") and len(routes) >= count)
         return list(routes)
 
@@ -698,7 +698,7 @@ def first_list(serving, last_id=None):
     `state` is always the first message; a list newer than `last_id` follows at once.
     """
     connection = http.client.HTTPConnection("127.0.0.1", serving.port, timeout=2)
-    connection.request("GET", "/api/live", headers={"Last-Event-ID": last_id} if last_id else {})
+    connection.request("GET", "/api/events/stream", headers={"Last-Event-ID": last_id} if last_id else {})
     response = connection.getresponse()
     event = {}
     try:

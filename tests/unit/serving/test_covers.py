@@ -35,4 +35,4 @@ def test_initials(track, album, initials, monkeypatch):
 
 
 def test_the_note_itself_can_be_drawn():
-    assert not covers._is_missing(covers.ImageFont.truetype(covers._other_font(), 170), "♪")
+    assert not covers._is_missing(covers.ImageFont.truetype(covers._fallback_font(), 170), "♪")

@@ -37,7 +37,7 @@ def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
         assert await waiting == sse_event("state", {"mongo": True})
         await anna.aclose()
         await bert.aclose()
-        assert hub.open == 0 and not hub._streams
+        assert hub.open_streams == 0 and not hub._streams
 
     asyncio.run(run())
 
@@ -45,7 +45,7 @@ def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
 def test_what_was_seen_before_the_connection_was_cut_does_not_come_again():
     async def run():
         hub = EventHub(asyncio.get_running_loop())
-        stream = hub.stream("anna", [], seen="id-1", opened=lambda: None, closed=lambda: None)
+        stream = hub.stream("anna", [], last_event_id="id-1", on_open=lambda: None, on_close=lambda: None)
         await anext(stream)
         following = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
@@ -63,10 +63,10 @@ def test_who_is_logged_out_hears_no_more(monkeypatch):
     async def run():
         hub, allowed = EventHub(asyncio.get_running_loop()), [True, False]
         stream = hub.stream(
-            "anna", [], allowed=lambda: allowed.pop(0), opened=lambda: None, closed=lambda: None
+            "anna", [], is_allowed=lambda: allowed.pop(0), on_open=lambda: None, on_close=lambda: None
         )
         assert [text async for text in stream] == [b"retry: 1500\n\n", b": still here\n\n"]
-        assert hub.open == 0
+        assert hub.open_streams == 0
 
     asyncio.run(run())
 
@@ -74,7 +74,7 @@ def test_who_is_logged_out_hears_no_more(monkeypatch):
 def test_a_slow_reader_misses_the_oldest_only():
     async def run():
         hub = EventHub(asyncio.get_running_loop())
-        stream = hub.stream("anna", [], opened=lambda: None, closed=lambda: None)
+        stream = hub.stream("anna", [], on_open=lambda: None, on_close=lambda: None)
         await anext(stream)
         first = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)

@@ -151,7 +151,7 @@ def test_who_leaves_in_the_middle_is_not_missed(at):
         "POST /rest/ping HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nu=",
         f"POST /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}Content-Length: 50\r\n\r\n{{",
         "GET /api/tracks/t00/audio HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-        "GET /api/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        "GET /api/events/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ):
         with connect(at) as client:
             client.sendall(begun.encode())

@@ -24,35 +24,35 @@ def client(tmp_path_factory):
     with TestClient(
         app.create_app(folder, mongo=AWAY, kafka="127.0.0.1:9"), base_url="http://127.0.0.1"
     ) as client:
-        client.house = client.app.app.state.app_state
+        client.state = client.app.app.state.app_state
         yield client
 
 
 @pytest.fixture
 def anna(client):
     """A user, so that a login is needed; and nobody afterwards."""
-    accounts = client.house.accounts
+    accounts = client.state.accounts
     accounts.add("anna", "a good password", admin=True, restore=True)
     yield accounts.add_app_password("anna", "test").secret
     for name, _ in accounts.list_users():
         accounts.remove(name)
     client.cookies.clear()
-    client.house.login_limit._levels.clear()
+    client.state.login_limit._levels.clear()
 
 
 @pytest.fixture
 def sent(client, monkeypatch):
     """The events that were taken, in their order; the limit of them as new."""
     sent = []
-    monkeypatch.setattr(client.house.producer, "send", sent.append)
+    monkeypatch.setattr(client.state.producer, "send", sent.append)
     yield sent
-    client.house.event_limit._levels.clear()
+    client.state.event_limit._levels.clear()
 
 
 @pytest.fixture
 def subsonic(client):
     """Return a function that calls a method of Subsonic's."""
-    secret = client.house.accounts.add_app_password("local", "subsonic").secret
+    secret = client.state.accounts.add_app_password("local", "subsonic").secret
 
     def call(method, **values):
         answer = client.post(f"/rest/{method}", data={"apiKey": secret, "f": "json", **values})
@@ -63,7 +63,7 @@ def subsonic(client):
 
 def session(client, name):
     """The page's login, as a browser sends it."""
-    return {"Cookie": f"segue_session={client.house.accounts.login(name, 'a good password')}"}
+    return {"Cookie": f"segue_session={client.state.accounts.login(name, 'a good password')}"}
 
 
 def problem(answer, status):
@@ -77,7 +77,7 @@ def problem(answer, status):
 def test_everything_plays_while_mongodb_is_away(client):
     state = client.get("/api/state").json()
     assert (state["mongo"], state["tracks"], state["user"]) == (False, 40, "local")
-    curated = client.get("/api/curated").json()["items"]
+    curated = client.get("/api/recommendations/default").json()["items"]
     assert len({item["track"]["artist"] for item in curated[:8]}) == 8 and all(
         item["reason"] for item in curated
     )
@@ -90,7 +90,7 @@ def test_everything_plays_while_mongodb_is_away(client):
 def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monkeypatch):
     event = {"track_id": "t00", "event": "started"}
     with monkeypatch.context() as patched:
-        patched.setattr(client.house.producer, "send", raising(StepError("no room")))
+        patched.setattr(client.state.producer, "send", raising(StepError("no room")))
         said = problem(client.post("/api/events", json=event), 507)
         assert said == "expected room on the disk of the lake, found it full"
     assert client.post("/api/events", json=event).status_code == 202
@@ -98,20 +98,20 @@ def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monk
 
 def test_an_event_that_is_taken_is_not_asked_for_again_and_reaches_the_history_later(client, monkeypatch):
     """Where only the page's history has no room: sent again it would count twice."""
-    sent, house = [], client.house
-    monkeypatch.setattr(house.producer, "send", sent.append)
+    sent, state = [], client.state
+    monkeypatch.setattr(state.producer, "send", sent.append)
     with monkeypatch.context() as patched:
-        patched.setattr(house.listeners, "played", raising(sqlite3.OperationalError("disk is full")))
+        patched.setattr(state.feedback, "record_play", raising(sqlite3.OperationalError("disk is full")))
         for number, kind in enumerate(("started", "liked", "disliked")):
             given = {"event_id": f"full-{number}", "track_id": "t07", "event": kind}
             assert client.post("/api/events", json=given).status_code == 202
-    assert len(sent) == 3 and "t07" not in house.listeners.ratings("local")
+    assert len(sent) == 3 and "t07" not in state.feedback.ratings("local")
     assert client.post("/api/events", json={"track_id": "t08", "event": "started"}).status_code == 202
-    assert house.listeners.ratings("local")["t07"] is False
+    assert state.feedback.ratings("local")["t07"] is False
     assert [row["track"]["id"] for row in client.get("/api/history").json()][:2] == ["t08", "t07"]
     for _ in range(2):  # what is taken back, the profile must hear of; once
         assert client.put("/api/tracks/t07/rating", json={"liked": None}).status_code == 200
-    assert [event.event for event in sent[4:]] == ["unrated"] and "t07" not in house.listeners.ratings(
+    assert [event.event for event in sent[4:]] == ["unrated"] and "t07" not in state.feedback.ratings(
         "local"
     )
 
@@ -127,7 +127,7 @@ def test_a_full_disk_is_said_of_every_other_change_too(client, monkeypatch):
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(client.house.listeners, "block", full)
+    monkeypatch.setattr(client.state.feedback, "block", full)
     artist = client.get("/api/tracks/t00").json()["artist_id"]
     assert "room" in problem(client.put(f"/api/artists/{artist}/blocked", json={"blocked": True}), 507)
 
@@ -154,7 +154,7 @@ def test_audio_comes_whole_or_in_parts(client):
 
 
 def test_a_file_that_is_gone_is_404_and_the_rest_plays(client):
-    file = client.house.catalog.audio_file(client.house.catalog.by_id["t05"])
+    file = client.state.catalog.audio_file(client.state.catalog.by_id["t05"])
     held = file.read_bytes()
     file.unlink()
     assert "gone" in problem(client.get("/api/tracks/t05/audio"), 404)
@@ -166,7 +166,7 @@ def test_a_file_that_is_gone_is_404_and_the_rest_plays(client):
 def test_a_cover_is_drawn_the_same_each_time(client):
     first = client.get("/api/tracks/t00/cover", params={"size": 96})
     assert first.headers["content-type"] == "image/jpeg" and first.content[:2] == b"\xff\xd8"
-    client.house.covers._kept.clear()
+    client.state.covers._cache.clear()
     assert client.get("/api/tracks/t00/cover", params={"size": 96}).content == first.content
     again = client.get(
         "/api/tracks/t00/cover", params={"size": 96}, headers={"If-None-Match": first.headers["etag"]}
@@ -175,12 +175,12 @@ def test_a_cover_is_drawn_the_same_each_time(client):
 
 
 def test_an_event_is_on_the_disk_before_it_is_accepted(client):
-    waiting = client.house.producer.pending
+    waiting = client.state.producer.pending
     sent = {"track_id": "t00", "event": "started", "event_id": "e1", "position_s": 0.5}
     answer = client.post("/api/events", json=sent)
     assert (answer.status_code, answer.json()) == (202, {"event_id": "e1"})
-    assert client.house.producer.pending == waiting + 1
-    spool = client.house.lake.root / "spool" / "plays"
+    assert client.state.producer.pending == waiting + 1
+    spool = client.state.lake.root / "spool" / "plays"
     lines = [json.loads(line) for file in spool.rglob("*.jsonl") for line in file.read_bytes().splitlines()]
     (found,) = [line for line in lines if line["event_id"] == "e1"]
     assert (found["user_id"], found["track_id"], found["position_s"]) == ("local", "t00", 0.5)
@@ -221,9 +221,9 @@ def test_what_is_no_event_is_turned_away(client, sent, status, said):
 
 
 def test_likes_act_at_once_and_can_be_taken_back(client):
-    first = client.get("/api/curated").json()["items"][0]["track"]["id"]
+    first = client.get("/api/recommendations/default").json()["items"][0]["track"]["id"]
     assert client.put(f"/api/tracks/{first}/rating", json={"liked": False}).json()["liked"] is False
-    assert first not in [item["track"]["id"] for item in client.get("/api/curated").json()["items"]]
+    assert first not in [item["track"]["id"] for item in client.get("/api/recommendations/default").json()["items"]]
     assert client.put(f"/api/tracks/{first}/rating", json={"liked": True}).json()["liked"] is True
     assert [track["id"] for track in client.get("/api/liked").json()["items"]] == [first]
     assert client.put(f"/api/tracks/{first}/rating", json={"liked": None}).json()["liked"] is None
@@ -235,7 +235,7 @@ def test_a_blocked_artist_is_in_no_list_and_no_radio(client):
     client.put(f"/api/artists/{artist}/blocked", json={"blocked": True})
     try:
         assert [each["name"] for each in client.get("/api/blocked").json()] == ["Artist 0"]
-        lists = client.get("/api/curated").json()["items"]
+        lists = client.get("/api/recommendations/default").json()["items"]
         assert all(item["track"]["artist"] != "Artist 0" for item in lists)
         radio = client.post("/api/radio", json={"track_id": "t05", "count": 50}).json()["items"]
         assert len(radio) == 35 and all(track["artist"] != "Artist 0" for track in radio)
@@ -270,9 +270,9 @@ def test_a_radio_needs_one_place_to_start(client, seed, status):
 def test_a_mood_is_what_it_says(client):
     found = client.post("/api/radio", json={"mood": "energetic", "count": 3}).json()["items"]
     assert (
-        len(found) == 3 and client.house.radio.mood_tracks("energetic")[0] == "t39"
+        len(found) == 3 and client.state.radio.mood_tracks("energetic")[0] == "t39"
     )  # the loudest, as planted
-    assert client.house.radio.mood_tracks("calm")[0] == "t00"
+    assert client.state.radio.mood_tracks("calm")[0] == "t00"
 
 
 def test_bodies_are_limited(client):
@@ -390,7 +390,7 @@ def test_a_proxy_is_believed_only_where_it_is_meant_to_be_there(client, anna, be
         headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.5"},
     )
     assert answer.status_code == 200 and ("secure" in answer.headers["set-cookie"].lower()) == secure
-    assert ("from 203.0.113.5" in client.house.login_limit._levels) == secure
+    assert ("from 203.0.113.5" in client.state.login_limit._levels) == secure
 
 
 def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):
@@ -405,7 +405,7 @@ def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):
     )
     client.put("/api/password", json={"old": "a good password", "new": "a better one"})
     assert client.get("/api/state").json()["user"] == "anna"  # this page stays logged in, any other is not
-    assert client.house.accounts.user_by_session(before) is None
+    assert client.state.accounts.user_by_session(before) is None
     client.cookies.clear()
     assert client.post("/api/login", json={"name": "anna", "password": "a better one"}).status_code == 200
 
@@ -421,12 +421,12 @@ def test_passwords_cannot_be_guessed_for_long(client, anna):
         client.post("/api/login", json={"name": "anna", "password": f"guess {n:08d}"}).status_code
         for n in range(12)
     ]
-    client.house.login_limit._levels.clear()
+    client.state.login_limit._levels.clear()
     assert statuses[0] == 401 and statuses[-1] == 429
 
 
 def test_listeners_see_and_change_only_their_own(client, anna):
-    accounts = client.house.accounts
+    accounts = client.state.accounts
     accounts.add("bert", "a good password")
     mine, bert = session(client, "anna"), session(client, "bert")
     client.put("/api/tracks/t07/rating", json={"liked": True}, headers=mine)
@@ -434,8 +434,8 @@ def test_listeners_see_and_change_only_their_own(client, anna):
     assert [track["id"] for track in client.get("/api/liked", headers=mine).json()["items"]] == ["t07"]
     for path in ("liked", "history"):
         assert not any("t07" in str(row) for row in client.get(f"/api/{path}", headers=bert).json())
-    (client_id,) = [each["id"] for each in client.get("/api/clients", headers=mine).json()]
-    problem(client.delete(f"/api/clients/{client_id}", headers=bert), 404)
+    (client_id,) = [each["id"] for each in client.get("/api/app-passwords", headers=mine).json()]
+    problem(client.delete(f"/api/app-passwords/{client_id}", headers=bert), 404)
     for method, path in (("GET", "users"), ("POST", "users"), ("DELETE", "users/anna"), ("GET", "metrics")):
         body = {"name": "carl", "password": "a good password"} if method == "POST" else None
         problem(client.request(method, f"/api/{path}", headers=bert, json=body), 403)
@@ -450,15 +450,15 @@ def test_listeners_see_and_change_only_their_own(client, anna):
 
 def test_an_app_password_opens_no_account(client, anna):
     """It stands in the addresses of Subsonic's calls: an admin's must not make another admin of whoever reads these."""
-    accounts = client.house.accounts
+    accounts = client.state.accounts
     (kept,) = accounts.app_passwords("anna")
     for method, path, body in (
         ("GET", "users", None),
         ("POST", "users", {"name": "dora", "password": "a good password", "admin": True}),
         ("DELETE", "users/dora", None),
-        ("GET", "clients", None),
-        ("POST", "clients", {"label": "another"}),
-        ("DELETE", f"clients/{kept.client_id}", None),
+        ("GET", "app-passwords", None),
+        ("POST", "app-passwords", {"label": "another"}),
+        ("DELETE", f"app-passwords/{kept.password_id}", None),
         ("PUT", "password", {"old": "a good password", "new": "a better one"}),
     ):
         answer = client.request(
@@ -473,18 +473,18 @@ def test_an_app_password_opens_no_account(client, anna):
 
 def test_a_listener_cannot_flood_the_stream(client, monkeypatch):
     monkeypatch.setattr(
-        client.house.event_limit, "rate", 0.1
+        client.state.event_limit, "rate", 0.1
     )  # the true one refills it as fast as a busy machine asks
     statuses = {
         client.post("/api/events", json={"track_id": "t01", "event": "started"}).status_code
         for _ in range(260)
     }
-    client.house.event_limit._levels.clear()
+    client.state.event_limit._levels.clear()
     assert statuses == {202, 429}
 
 
 def test_listenbrainz_clients_are_understood(client):
-    secret = client.house.accounts.add_app_password("local", "scrobbler").secret
+    secret = client.state.accounts.add_app_password("local", "scrobbler").secret
     token = {"Authorization": f"Token {secret}"}
     assert client.get("/1/validate-token", headers=token).json()["user_name"] == "local"
     assert client.get("/1/validate-token", headers={"Authorization": "Token no"}).json()["valid"] is False
@@ -519,7 +519,7 @@ def test_listenbrainz_clients_are_understood(client):
     ],  # a listen without names; no time; the year 3000
 )
 def test_of_listens_with_a_wrong_one_none_is_taken(client, sent, wrong):
-    secret = client.house.accounts.add_app_password("local", "scrobbler").secret
+    secret = client.state.accounts.add_app_password("local", "scrobbler").secret
     names = {"track_metadata": {"artist_name": "Artist 1", "track_name": "Song C of 1"}}
     good = {"listened_at": int(time.time()), **names}
     listens = [good, {**names, **wrong} if "listened_at" in wrong else wrong, good]
@@ -534,7 +534,7 @@ def test_more_scrobbles_than_come_at_once_arrive_and_count_once(client, subsonic
     given = {"id": ["t10", "t11"] * 125, "time": [now - 1000 * (number // 2) for number in range(250)]}
     for _ in range(2):
         assert subsonic("scrobble", **given)["status"] == "ok"
-        client.house.event_limit._levels.clear()
+        client.state.event_limit._levels.clear()
     assert len(sent) == 500 and len({event.event_id for event in sent}) == 250
     subsonic("scrobble", id="t10", time=now, submission="false")
     assert sent[-1].event_id not in {event.event_id for event in sent[:-1]}
@@ -563,10 +563,10 @@ def test_a_call_of_too_many_parameters_is_malformed(client):
 def test_a_client_removes_the_song_that_it_sees(client, subsonic, monkeypatch):
     """Also where another of the playlist has left the collection, which stays until it is back."""
     made = subsonic("createPlaylist", name="Evening", songId=["t01", "t02", "t03", "t04"])["playlist"]["id"]
-    whole = client.house.catalog
+    whole = client.state.catalog
     with monkeypatch.context() as patched:
         without = tuple(track for track in whole.tracks if track.track_id != "t02")
-        patched.setattr(client.house, "catalog", dataclasses.replace(whole, tracks=without))
+        patched.setattr(client.state, "catalog", dataclasses.replace(whole, tracks=without))
         assert (
             "0 to 2" in subsonic("updatePlaylist", playlistId=made, songIndexToRemove="3")["error"]["message"]
         )
@@ -576,9 +576,9 @@ def test_a_client_removes_the_song_that_it_sees(client, subsonic, monkeypatch):
 
 
 def test_counts_are_there_for_prometheus_the_streams_too(client):
-    (client.house.lake.root / "stream").mkdir()
+    (client.state.lake.root / "stream").mkdir()
     stream_status.write(
-        client.house.lake.root,
+        client.state.lake.root,
         {"plays": 7, **dict.fromkeys(("rejected", "repeated", "repaired"), 0), "latency_s": {}},
         None,
     )
