@@ -27,7 +27,7 @@ TRACKS = 6
 
 
 def run(out: Path, tracks: int = TRACKS) -> dict[str, int]:
-    return demo.main(argparse.Namespace(out=out, tracks=tracks))
+    return dict(demo.main(argparse.Namespace(out=out, tracks=tracks)).counts)
 
 
 def state(out: Path) -> dict[str, tuple[str, int]]:
