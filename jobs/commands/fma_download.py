@@ -59,7 +59,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
 
 
 def _download_and_verify(wanted: Archive, out: Path, base_url: str) -> Path:
-    """Download one archive, or verify the one that is there already; return its path."""
+    """Download one archive, or verify an existing file; return its path."""
     path = out / wanted.file
     if path.exists():
         if sha1_file(path) != wanted.sha1:

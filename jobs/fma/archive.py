@@ -42,11 +42,11 @@ def open_checked(path: Path) -> Iterator[zipfile.ZipFile]:
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
-        shown_name = escape_control_chars(member.filename)
+        printable_name = escape_control_chars(member.filename)
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
-            raise InputError(f"{path}: expected files below one folder, found the path {shown_name!r}")
+            raise InputError(f"{path}: expected files below one folder, found the path {printable_name!r}")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise InputError(f"{path}: expected files only, found the link {shown_name!r}")
+            raise InputError(f"{path}: expected files only, found the link {printable_name!r}")
     unpacked_bytes = sum(member.file_size for member in members)
     packed_bytes = path.stat().st_size
     if unpacked_bytes > max(_MAX_COMPRESSION_RATIO * packed_bytes, _HARMLESS_BYTES):

@@ -1,6 +1,6 @@
 """Known faults of FMA's archives, found by comparing files and metadata: mdeff/fma issues 8, 27, 44 and 49.
 
-Some clips were cut beyond the end of their track, because the archive's own catalogue had a wrong length:
+Some clips were cut beyond the end of their track, because the archive's own database had a wrong length:
 they are short or hold no audio at all. Some records give bit rates that no MP3 has.
 """
 

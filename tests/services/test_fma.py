@@ -1,4 +1,4 @@
-"""The catalogue of FMA as a user makes it, from nothing: TRACKS and MongoDB; then a model beside tracks without one."""
+"""FMA from an empty lake: TRACKS and MongoDB, then a model of some tracks beside tracks without one."""
 
 import shutil
 
@@ -19,7 +19,7 @@ REAL = {
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory, recordings):
-    """A lake after the one command, as the README has it."""
+    """A lake after one `segue catalog`."""
     folder = tmp_path_factory.mktemp("fma") / "lake"
     done = segue(
         folder,
@@ -33,34 +33,36 @@ def lake(tmp_path_factory, recordings):
     return folder
 
 
-def test_one_command_puts_the_tracks_everywhere(lake):
+def test_catalog_writes_tracks_and_mongodb(lake):
     tracks = {row["track_id"]: (row["title"], row["artist"], row["genre"]) for row in rows(lake)["TRACKS"]}
-    shown = documents(lake)["tracks"]
+    documents_by_id = documents(lake)["tracks"]
     assert tracks == REAL
-    assert {key: (row["title"], row["artist"], row["genre"]) for key, row in shown.items()} == REAL
-    assert shown["2"]["listens"] == 1293 and shown["193"]["licence"].startswith("Attribution")
+    assert {key: (row["title"], row["artist"], row["genre"]) for key, row in documents_by_id.items()} == REAL
+    assert documents_by_id["2"]["listens"] == 1293 and documents_by_id["193"]["licence"].startswith(
+        "Attribution"
+    )
 
 
-def test_a_lost_mongo_is_filled_again_and_a_full_one_left_alone(lake):
-    shown = documents(lake)
+def test_lost_mongodb_is_refilled_and_a_full_one_is_not(lake):
+    documents_by_id = documents(lake)
     assert segue(lake, "catalog").stdout.endswith("0 new in MongoDB\n")
     shutil.rmtree(lake / "mongo")
     assert segue(lake, "catalog").stdout.endswith("4 new in MongoDB\n")
-    assert documents(lake) == shown
+    assert documents(lake) == documents_by_id
 
 
-def test_broken_metadata_changes_nothing(lake, recordings, tmp_path):
+def test_truncated_metadata_changes_nothing(lake, recordings, tmp_path):
     shutil.copy(recordings / "fma_metadata" / "tracks.truncated.csv", tmp_path / "tracks.csv")
     shutil.copy(recordings / "fma_metadata" / "genres.csv", tmp_path)
     before = rows(lake)
-    said = segue(lake, "catalog", "--metadata", str(tmp_path), status=2).stderr
-    assert said.startswith(f"segue catalog: {tmp_path}/tracks.csv line 2107: expected the quoted field")
-    assert said.count("\n") == 1
+    stderr = segue(lake, "catalog", "--metadata", str(tmp_path), status=2).stderr
+    assert stderr.startswith(f"segue catalog: {tmp_path}/tracks.csv line 2107: expected the quoted field")
+    assert stderr.count("\n") == 1
     assert rows(lake) == before
 
 
-def test_tracks_without_a_model_stay_beside_those_with_one(lake, tmp_path):
-    """Imported features make a model of some tracks; publish shows these and keeps the others' documents."""
+def test_publish_keeps_tracks_without_a_model(lake, tmp_path):
+    """Imported features give a model of some tracks; publish keeps the documents of the others."""
     numbers = {
         key: ",".join(str((int(key) * (i + 3)) % 17) for i in range(518))
         for key in ("2", "3", "5", "10", "20")
@@ -76,16 +78,16 @@ def test_tracks_without_a_model_stay_beside_those_with_one(lake, tmp_path):
         ["cluster", "--k", "2"],
         ["publish"],
     )
-    shown = documents(lake)["tracks"]
+    documents_by_id = documents(lake)["tracks"]
     assert {row["track_id"] for row in Lake(lake).read_arrow(EMBEDDINGS, "track_id").to_pylist()} == set(
         numbers
     )
-    assert {key for key, document in shown.items() if "model_version" in document} == set(numbers)
+    assert {key for key, document in documents_by_id.items() if "model_version" in document} == set(numbers)
     assert (
-        set(shown)
+        set(documents_by_id)
         == {*REAL, *numbers}
         == {row["track_id"] for row in Lake(lake).read_arrow(TRACKS, "track_id").to_pylist()}
     )
-    assert (shown["20"]["title"], shown["20"]["path"]) == ("Spiritual Level", None)
-    assert len(shown["20"]["features"]["mfcc"]["mean"]) == 20
+    assert (documents_by_id["20"]["title"], documents_by_id["20"]["path"]) == ("Spiritual Level", None)
+    assert len(documents_by_id["20"]["features"]["mfcc"]["mean"]) == 20
     assert segue(lake, "catalog").stdout.endswith("0 new in MongoDB\n")
