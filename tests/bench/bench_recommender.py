@@ -73,7 +73,7 @@ def main() -> None:
             for system, figures in offline_evaluation.evaluate_systems(
                 catalogue, before, question, spark
             ).items():
-                found[system].append((figures["plays_recall_at_10"], figures["plays_ndcg_at_10"]))
+                found[system].append((figures["next_play_recall_at_10"], figures["next_play_ndcg_at_10"]))
         means = (
             f"{system} {r:.3f} {n:.3f}"
             for system, (r, n) in ((s, np.mean(f, axis=0)) for s, f in found.items())

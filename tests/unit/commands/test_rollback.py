@@ -1,4 +1,7 @@
-"""Rollback with the lake's own registry and MongoDB replaced by a dict: interrupted anywhere, then repeated."""
+"""Rollback with the lake's own registry and MongoDB replaced by a dict.
+
+Interrupted anywhere, then repeated.
+"""
 
 from contextlib import contextmanager
 

@@ -42,7 +42,8 @@ def test_centering_reduces_hubness():
     embedder, report = fit_embedder(values, COLUMNS, recipe="timbre", dimensions=96)
     vectors = embedder.apply(values)
     assert report.hubness_after_centering == pytest.approx(k_occurrence_skew(vectors), abs=1e-3)
-    # Tracks that spread by different amounts around one direction: those near it are neighbours of all others.
+    # Tracks that spread by different amounts around one direction: those near it are neighbours of all
+    # others.
     rng = np.random.default_rng(3)
     offset = rng.standard_normal((300, 30)) * rng.uniform(0.2, 2, (300, 1)) + 1.0
     hubness_before = k_occurrence_skew(l2_normalize(offset))

@@ -1,4 +1,7 @@
-"""A server that is gone or silent is one line; the lake's own store is complete or absent; killed runs end."""
+"""A server that is gone or silent is one line; the lake's own store is complete or absent.
+
+Killed runs end.
+"""
 
 import os
 import socket
