@@ -5,6 +5,7 @@ Only this file reads them from the environment; a command line option overrides 
 
 import argparse
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.errors import InputError
@@ -123,37 +124,50 @@ def mlflow_model_url(server: str, version: str | None = None) -> str:
     return f"{server}{path}?workflowType=machine_learning"
 
 
-def kafka_security() -> dict[str, str]:
-    """Return the security settings of Kafka clients from SEGUE_KAFKA_<NAME>, each "" if it is not set.
+@dataclass(frozen=True, kw_only=True)
+class KafkaSecurity:
+    """How Kafka clients connect; a value is "" if it is not set.
 
-    protocol: one of `KAFKA_PROTOCOLS`, default PLAINTEXT. ca: PEM file of trusted certificates. mechanism:
-    one of `KAFKA_MECHANISMS`. user, password: required with SASL, as is the mechanism.
+    protocol: one of `KAFKA_PROTOCOLS`. ca: PEM file of trusted certificates. mechanism: one of
+    `KAFKA_MECHANISMS`. user, password: required with SASL, as is the mechanism.
+    """
+
+    protocol: str
+    ca: str
+    mechanism: str
+    user: str
+    password: str = field(repr=False)
+
+
+def kafka_security() -> KafkaSecurity:
+    """Return the security settings of Kafka clients, from SEGUE_KAFKA_PROTOCOL (default PLAINTEXT) and so on.
 
     Raises InputError for an invalid or missing value.
     """
-    names = ("PROTOCOL", "CA", "MECHANISM", "USER", "PASSWORD")
-    security = {name.lower(): os.environ.get(f"SEGUE_KAFKA_{name}", "") for name in names}
-    security["protocol"] = security["protocol"] or "PLAINTEXT"
-    _check_kafka_value(security, "protocol", KAFKA_PROTOCOLS)
-    if security["protocol"].startswith("SASL_"):
-        _check_kafka_value(security, "mechanism", KAFKA_MECHANISMS)
-        _check_kafka_value(security, "user")
-        _check_kafka_value(security, "password")
-    if security["ca"] and not os.access(security["ca"], os.R_OK):
-        raise InputError(
-            f"SEGUE_KAFKA_CA: expected a readable PEM file of certificates, found {security['ca']}"
-        )
+    security = KafkaSecurity(
+        protocol=os.environ.get("SEGUE_KAFKA_PROTOCOL") or "PLAINTEXT",
+        ca=os.environ.get("SEGUE_KAFKA_CA", ""),
+        mechanism=os.environ.get("SEGUE_KAFKA_MECHANISM", ""),
+        user=os.environ.get("SEGUE_KAFKA_USER", ""),
+        password=os.environ.get("SEGUE_KAFKA_PASSWORD", ""),
+    )
+    _check_kafka_value("PROTOCOL", security.protocol, KAFKA_PROTOCOLS)
+    if security.protocol.startswith("SASL_"):
+        _check_kafka_value("MECHANISM", security.mechanism, KAFKA_MECHANISMS)
+        _check_kafka_value("USER", security.user)
+        _check_kafka_value("PASSWORD", security.password)
+    if security.ca and not os.access(security.ca, os.R_OK):
+        raise InputError(f"SEGUE_KAFKA_CA: expected a readable PEM file of certificates, found {security.ca}")
     return security
 
 
-def _check_kafka_value(security: dict[str, str], name: str, allowed: tuple[str, ...] = ()) -> None:
+def _check_kafka_value(name: str, value: str, allowed: tuple[str, ...] = ()) -> None:
     """Raise InputError if a value is missing or not in `allowed` (empty: any value).
 
-    It is not printed, as a secret.
+    The error does not contain the value, which may be a secret.
     """
-    value = security[name]
     if value and (not allowed or value in allowed):
         return
     expected = " or ".join(allowed) or "a value"
     found = "another one" if value else "none"
-    raise InputError(f"SEGUE_KAFKA_{name.upper()}: expected {expected}, found {found}")
+    raise InputError(f"SEGUE_KAFKA_{name}: expected {expected}, found {found}")

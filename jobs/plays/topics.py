@@ -39,11 +39,11 @@ def kafka_python_config(address: str) -> dict[str, Any]:
     """Return kafka-python's options to connect: address, TLS, SASL."""
     security = settings.kafka_security()
     options = {
-        "security_protocol": security["protocol"],
-        "ssl_cafile": security["ca"],
-        "sasl_mechanism": security["mechanism"],
-        "sasl_plain_username": security["user"],
-        "sasl_plain_password": security["password"],
+        "security_protocol": security.protocol,
+        "ssl_cafile": security.ca,
+        "sasl_mechanism": security.mechanism,
+        "sasl_plain_username": security.user,
+        "sasl_plain_password": security.password,
     }
     set_options = {name: value for name, value in options.items() if value}
     return {"bootstrap_servers": address.split(","), **set_options}
@@ -54,17 +54,17 @@ def spark_kafka_options(address: str) -> dict[str, str]:
     security = settings.kafka_security()
     options = {
         "kafka.bootstrap.servers": address,
-        "kafka.security.protocol": security["protocol"],
-        "kafka.sasl.mechanism": security["mechanism"],
+        "kafka.security.protocol": security.protocol,
+        "kafka.sasl.mechanism": security.mechanism,
     }
-    if security["ca"]:
+    if security.ca:
         options["kafka.ssl.truststore.type"] = "PEM"
-        options["kafka.ssl.truststore.location"] = security["ca"]
-    if security["user"]:
-        is_plain = security["mechanism"] == "PLAIN"
+        options["kafka.ssl.truststore.location"] = security.ca
+    if security.user:
+        is_plain = security.mechanism == "PLAIN"
         module = "plain.PlainLoginModule" if is_plain else "scram.ScramLoginModule"
-        user = _jaas_escape(security["user"])
-        password = _jaas_escape(security["password"])
+        user = _jaas_escape(security.user)
+        password = _jaas_escape(security.password)
         options["kafka.sasl.jaas.config"] = (
             f'org.apache.kafka.common.security.{module} required username="{user}" password="{password}";'
         )
@@ -96,9 +96,9 @@ def admin(address: str, *, timeout_s: float = 30) -> Iterator[KafkaAdminClient]:
 def _refusal_reason(address: str) -> str | None:
     """Return why a running broker refuses us, or None: its clients report nothing but a timeout."""
     security = settings.kafka_security()
-    expects_tls = security["protocol"].endswith("SSL")
+    expects_tls = security.protocol.endswith("SSL")
     host, _, port = address.split(",")[0].rpartition(":")
-    context = ssl.create_default_context(cafile=security["ca"] or None)
+    context = ssl.create_default_context(cafile=security.ca or None)
     if not expects_tls:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -113,11 +113,11 @@ def _refusal_reason(address: str) -> str | None:
         return f"a certificate that SEGUE_KAFKA_CA does not verify ({error.verify_message})"
     except OSError:  # includes SSLError
         if expects_tls:
-            return f"a broker that does not speak TLS; SEGUE_KAFKA_PROTOCOL is {security['protocol']}"
+            return f"a broker that does not speak TLS; SEGUE_KAFKA_PROTOCOL is {security.protocol}"
     else:
         if not expects_tls:
-            return f"a broker that requires TLS; SEGUE_KAFKA_PROTOCOL is {security['protocol']}"
-    if security["protocol"].startswith("SASL"):
+            return f"a broker that requires TLS; SEGUE_KAFKA_PROTOCOL is {security.protocol}"
+    if security.protocol.startswith("SASL"):
         return (
             "a broker that refuses these credentials; check SEGUE_KAFKA_MECHANISM, SEGUE_KAFKA_USER and "
             "SEGUE_KAFKA_PASSWORD"

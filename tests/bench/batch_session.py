@@ -39,14 +39,14 @@ class Clocked:
     def __init__(self, function: file_tasks.FileFunction, add: Callable[[float], Any]) -> None:
         self.function, self.add = function, add
 
-    def __call__(self, row: file_tasks.FileRow) -> file_tasks.FileRow:
+    def __call__(self, row: file_tasks.TaskRow) -> file_tasks.TaskRow:
         begun = time.perf_counter()
         result = self.function(row)
         self.add(time.perf_counter() - begun)
         return result
 
 
-def both(row: file_tasks.FileRow, scratch: str) -> file_tasks.FileRow:
+def both(row: file_tasks.TaskRow, scratch: str) -> file_tasks.TaskRow:
     """Compress and extract one file, to nobody's use: after it a process has imported and compiled what it needs."""
     root = tempfile.mkdtemp(dir=scratch)
     source = {"path": row["path"], "size": os.path.getsize(row["path"])}
@@ -59,14 +59,14 @@ def both(row: file_tasks.FileRow, scratch: str) -> file_tasks.FileRow:
 class Pool:
     """The bare functions in plain processes, one per core; ready (imported, compiled) once it is made."""
 
-    def __init__(self, cores: int, row: file_tasks.FileRow, scratch: str) -> None:
+    def __init__(self, cores: int, row: file_tasks.TaskRow, scratch: str) -> None:
         context = multiprocessing.get_context("spawn")
         ready = context.Barrier(cores + 1)
         self._pool = context.Pool(cores, _prepare, (row, scratch, ready))
         ready.wait()
 
     def run(
-        self, function: file_tasks.FileFunction, rows: list[file_tasks.FileRow], sizes: list[int]
+        self, function: file_tasks.FileFunction, rows: list[file_tasks.TaskRow], sizes: list[int]
     ) -> dict[str, float]:
         """Run the function on every row, largest first; return the seconds it took, and the calls' own in all."""
         order = sorted(range(len(rows)), key=lambda i: -sizes[i])
@@ -80,12 +80,12 @@ class Pool:
         self._pool.join()
 
 
-def _prepare(row: file_tasks.FileRow, scratch: str, ready: Any) -> None:
+def _prepare(row: file_tasks.TaskRow, scratch: str, ready: Any) -> None:
     both(row, scratch)
     ready.wait()
 
 
-def _seconds(function: file_tasks.FileFunction, row: file_tasks.FileRow) -> float:
+def _seconds(function: file_tasks.FileFunction, row: file_tasks.TaskRow) -> float:
     took: list[float] = []
     result = Clocked(function, took.append)(row)
     if result.get("error"):
@@ -98,7 +98,7 @@ def _seconds(function: file_tasks.FileFunction, row: file_tasks.FileRow) -> floa
 class Spark:
     """The steps themselves, in this process, on one session."""
 
-    def __init__(self, master: str, rows: list[file_tasks.FileRow], scratch: str) -> None:
+    def __init__(self, master: str, rows: list[file_tasks.TaskRow], scratch: str) -> None:
         self.master, self._rows, self._scratch = master, rows, scratch
 
     def warm_up(self) -> None:
