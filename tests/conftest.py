@@ -1,4 +1,4 @@
-"""What all tests share: where the real recordings are, small signals as files, and no silent skips in CI."""
+"""Shared by all tests: the real recordings, small signals as files, the demo library; no skips in CI."""
 
 import os
 from collections.abc import Callable
@@ -11,22 +11,22 @@ import soundfile
 from jobs.cli import parse
 from jobs.commands import demo
 
-# Java's second compiler pays for itself after minutes of work; with tables of a dozen rows it is a quarter of what a small
-# step costs. For every Java that a test starts, unless who runs the tests says otherwise.
+# Java's second compiler pays off after minutes; with tables of a dozen rows it takes a quarter of a small
+# step's time. This holds for every Java that a test starts, unless the variable is set already.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slow folders first: side by side, files are handed out in this order, and the last ones should be short."""
+    """Run the slow folders first: with parallel workers the last files should be short."""
     order = {"dags": 0, "services": 1, "spark": 2, "unit": 3}
     items.sort(key=lambda item: order.get(item.path.parent.name, 4))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # noqa: ANN201
-    """Turn a skip into a failure where CI is set: a test that does not run shows nothing."""
+    """Turn a skip into a failure if CI is set: a test that does not run proves nothing."""
     report = yield
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
@@ -36,7 +36,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
 
 @pytest.fixture(scope="session")
 def recordings() -> Path:
-    """The folder of real recordings beside the project."""
+    """Return the folder of real recordings beside the project."""
     if not SHARED.is_dir():
         pytest.skip(f"the real recordings are not at {SHARED}")
     return SHARED
@@ -44,7 +44,7 @@ def recordings() -> Path:
 
 @pytest.fixture
 def tone(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes a stereo tone with a beat, as a file of the name's format."""
+    """Return a function that writes a stereo tone with a beat; the extension is the format."""
 
     def write(name: str, *, seconds: float = 3.0, frequency: float = 440.0, rate: int = 44_100) -> Path:
         time = np.arange(int(seconds * rate)) / rate
@@ -62,13 +62,13 @@ def tone(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def demo_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Return a function that makes the demo library's first so many clips, once for all tests."""
-    made: dict[int, Path] = {}
+    """Return a function that writes the first clips of the demo library, once for all tests."""
+    folders: dict[int, Path] = {}
 
     def make(count: int) -> Path:
-        if count not in made:
-            made[count] = tmp_path_factory.mktemp("demo") / "library"
-            demo.main(parse(["demo", "--out", str(made[count]), "--tracks", str(count)]))
-        return made[count]
+        if count not in folders:
+            folders[count] = tmp_path_factory.mktemp("demo") / "library"
+            demo.main(parse(["demo", "--out", str(folders[count]), "--tracks", str(count)]))
+        return folders[count]
 
     return make

@@ -79,31 +79,3 @@ def format_status_line(lake: Path) -> str:
     p95 = status["latency_s"].get("p95")
     latency = f", p95 {p95:.3f} s from broker to list" if p95 is not None else ""
     return f"{status['plays']} processed, {status['rejected']} rejected, {status['lag']} waiting{latency}"
-
-
-def prometheus(lake: Path) -> str:
-    """Return the figures in Prometheus' text format; empty where the stream never ran."""
-    found = read(lake)
-    if found is None:
-        return ""
-    of = {
-        "segue_stream_plays_total": ("counter", "plays heard since the stream's start", found["plays"]),
-        "segue_stream_rejected_total": ("counter", "messages that were no plays", found["rejected"]),
-        "segue_stream_repeated_total": ("counter", "plays that came twice", found["repeated"]),
-        "segue_stream_repaired_total": ("counter", "profiles made again from PLAYS", found["repaired"]),
-        "segue_stream_lag": ("gauge", "messages waiting in Kafka", found["lag"]),
-        "segue_stream_events_per_second": (
-            "gauge",
-            "plays of the last batch per second",
-            found["events_per_s"],
-        ),
-        "segue_stream_batch_seconds": ("gauge", "duration of the last batch", found["batch_ms"] / 1000),
-        "segue_stream_up": ("gauge", "1 while the stream runs", int(is_alive(lake))),
-    }
-    lines = []
-    for name, (kind, meaning, value) in of.items():
-        lines += [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}", f"{name} {value}"]
-    name = "segue_stream_latency_seconds"
-    lines += [f"# HELP {name} from the broker to the lists in the store", f"# TYPE {name} gauge"]
-    lines += [f'{name}{{quantile="0.{q[1:]}"}} {value}' for q, value in found["latency_s"].items()]
-    return "\n".join(lines) + "\n"

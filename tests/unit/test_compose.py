@@ -1,4 +1,4 @@
-"""docker-compose.yml as far as a machine without an engine can tell: the specification, names that match, commands that parse.
+"""docker-compose.yml without a container engine: it is valid, its names match, its commands parse.
 
 `data/compose-spec.json` is the specification's schema as docker-compose 1.29.2 ships it (Apache-2.0).
 """
@@ -20,7 +20,7 @@ SERVICES = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def test_it_is_what_the_specification_says():
+def test_file_is_valid_against_the_specification():
     schema = json.loads((Path(__file__).parent / "data" / "compose-spec.json").read_text())
     jsonschema.Draft201909Validator(schema).validate(COMPOSE)
     with pytest.raises(jsonschema.ValidationError):
@@ -28,7 +28,7 @@ def test_it_is_what_the_specification_says():
         jsonschema.Draft201909Validator(schema).validate(broken)
 
 
-def test_every_secret_comes_from_env_and_has_no_default():
+def test_secrets_come_from_env_without_default():
     used = set(re.findall(r"(?<!\$)\$\{(\w+)", TEXT))
     lines = [
         line for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
@@ -41,13 +41,13 @@ def test_every_secret_comes_from_env_and_has_no_default():
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_pinned_bounded_and_watched(name):
+def test_service_has_version_memory_limit_and_health_check(name):
     service = SERVICES[name]
     assert re.search(r":\d+\.\d+", service["image"]) and service["mem_limit"]
     assert ("healthcheck" in service) == (name != "airflow-init")
-    for other, how in service.get("depends_on", {}).items():
-        done = "service_completed_successfully" if other == "airflow-init" else "service_healthy"
-        assert how["condition"] == done and other in SERVICES
+    for dependency, options in service.get("depends_on", {}).items():
+        done = "service_completed_successfully" if dependency == "airflow-init" else "service_healthy"
+        assert options["condition"] == done and dependency in SERVICES
     for port in service.get("ports", []):
         assert port.startswith("127.0.0.1:")
     for volume in service.get("volumes", []):
@@ -55,7 +55,7 @@ def test_every_service_is_pinned_bounded_and_watched(name):
         assert source in COMPOSE["volumes"] or volume.startswith("${SEGUE_MUSIC")
 
 
-def test_nothing_but_volumes_is_written_to_and_every_path_is_in_the_image():
+def test_paths_of_commands_are_in_the_image():
     assert {
         name for service in SERVICES.values() for name in re.findall(r"/opt/segue/[\w./-]+", str(service))
     } == {
@@ -69,11 +69,11 @@ def test_nothing_but_volumes_is_written_to_and_every_path_is_in_the_image():
         assert (ROOT / path).exists() and f"!{path}" in listed
 
 
-def test_music_tables_and_secrets_never_reach_the_builder_of_the_image():
+def test_builder_gets_no_music_tables_or_secrets():
     listed = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert listed[0] == "*"
-    own = {".env", "lake", "demo", ".git", ".venv", ".ci", "notebooks", "tests"}
-    assert not own & {line.removeprefix("!").strip("/") for line in listed[1:]}
+    excluded = {".env", "lake", "demo", ".git", ".venv", ".ci", "notebooks", "tests"}
+    assert not excluded & {line.removeprefix("!").strip("/") for line in listed[1:]}
     assert all(line == "**/__pycache__" or (ROOT / line.removeprefix("!")).exists() for line in listed[1:])
 
 
@@ -82,7 +82,7 @@ def test_hosts_are_services():
     assert hosts <= set(SERVICES) and {"spark-master", "mlflow", "postgres", "mongo", "airflow-api"} <= hosts
 
 
-def test_the_environment_is_known_to_who_reads_it():
+def test_environment_variables_are_read_by_someone():
     from airflow.configuration import conf
 
     settings = (ROOT / "jobs" / "settings.py").read_text()
@@ -97,12 +97,12 @@ def test_the_environment_is_known_to_who_reads_it():
     assert connection == {"conn_type": "spark", "host": "spark://spark-master:7077"}
 
 
-def test_the_dags_are_told_all_that_they_ask_for():
-    asked = {f"SEGUE_{name.upper()}" for name in dag_settings()}
-    assert asked <= set(SERVICES["airflow-scheduler"]["environment"])
+def test_scheduler_has_the_variables_of_the_dags():
+    variables = {f"SEGUE_{name.upper()}" for name in dag_settings()}
+    assert variables <= set(SERVICES["airflow-scheduler"]["environment"])
 
 
-def test_airflows_commands_parse():
+def test_airflow_commands_parse():
     from airflow.cli.cli_parser import get_parser
 
     commands = [service["command"] for name, service in SERVICES.items() if re.match("airflow-[^i]", name)]
@@ -121,7 +121,7 @@ def test_airflows_commands_parse():
         get_parser().parse_args([*words[1:], *(["what"] if words[1] == "pools" else [])])
 
 
-def test_mlflows_command_parses():
+def test_mlflow_command_parses():
     from mlflow.cli import cli
 
     words = SERVICES["mlflow"]["command"]

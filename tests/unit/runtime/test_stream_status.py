@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.runtime import stream_status
 
@@ -28,7 +27,7 @@ def lake(tmp_path):
 
 
 def test_stream_that_never_ran_has_no_status(lake):
-    assert stream_status.format_status_line(lake) == stream_status.prometheus(lake) == ""
+    assert stream_status.format_status_line(lake) == ""
     assert not stream_status.is_alive(lake)
 
 
@@ -38,19 +37,6 @@ def test_lag_is_summed_over_the_partitions(lake):
         stream_status.format_status_line(lake)
         == "40 processed, 2 rejected, 5 waiting, p95 0.800 s from broker to list"
     )
-
-
-def test_prometheus_parses_the_metrics(lake):
-    stream_status.write(lake, FIGURES, PROGRESS)
-    families = text_string_to_metric_families(stream_status.prometheus(lake))
-    samples = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
-    assert samples["segue_stream_plays_total",] == 40 and samples["segue_stream_lag",] == 5
-    assert (
-        samples["segue_stream_events_per_second",] == 12.3 and samples["segue_stream_batch_seconds",] == 0.25
-    )
-    assert samples["segue_stream_up",] == 1
-    assert samples["segue_stream_latency_seconds", "0.50"] == 0.3
-    assert samples["segue_stream_latency_seconds", "0.95"] == 0.8
 
 
 @pytest.mark.parametrize("change", [{"pid": 0}, {"at": 0.0}])
