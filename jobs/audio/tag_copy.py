@@ -1,7 +1,7 @@
-"""Every tag and picture of one file brought over to another, between ID3, MP4 and Vorbis comments.
+"""Copy every tag and picture from one file to another, between ID3, MP4 and Vorbis comments.
 
-FFmpeg would carry over less: it joins or drops repeated values, knows few of ID3's frames, takes an Ogg's comments for the
-stream's and not the file's, and gives up on the whole file where an embedded picture is broken.
+FFmpeg would copy less: it joins or drops repeated values, knows few of ID3's frames, takes an Ogg's comments
+for the stream's and not the file's, and gives up on the whole file if an embedded picture is broken.
 """
 
 import base64
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+# Private, but the one class that all Vorbis comments share; tests/unit/audio/test_tag_copy.py checks that it
+# stays so.
 from mutagen._vorbis import VCommentDict
 from mutagen.flac import Picture
 from mutagen.id3 import APIC, ID3, Frames
@@ -21,86 +23,104 @@ _VORBIS_PICTURE = "metadata_block_picture"
 _MP4_FORMATS = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_PNG}
 
 
-def copy_tags(old: Any, new: Any) -> None:
-    """Bring the tags of mutagen's file `old` (None where it has none) to `new`, which FFmpeg has tagged already."""
-    if old is None or old.tags is None:
+def copy_tags(source: Any, target: Any) -> None:
+    """Copy the tags of mutagen's file `source` to `target`, which FFmpeg has tagged already.
+
+    `source` is None for a file that mutagen does not understand: nothing is copied then.
+    """
+    if source is None or source.tags is None:
         return
-    kind = next((kind for kind in (ID3, MP4Tags, VCommentDict) if isinstance(old.tags, kind)), None)
-    if kind is not None and isinstance(new.tags, kind):
-        _COPIES[kind](old.tags, new.tags)
+    for tag_type, copy in _COPY_FUNCTIONS.items():
+        if isinstance(source.tags, tag_type) and isinstance(target.tags, tag_type):
+            copy(source.tags, target.tags)
+            break
     else:
-        _translate(old.tags, new.tags)
-    if not pictures(new):
-        _add_pictures(new.tags, pictures(old))
+        _translate(source.tags, target.tags)
+    if not pictures(target):
+        _add_pictures(target.tags, pictures(source))
 
 
-def _copy_id3(old: Any, new: Any) -> None:
-    new.clear()
-    for frame in old.values():
-        new.add(frame)
+def _copy_id3(source_tags: Any, target_tags: Any) -> None:
+    target_tags.clear()
+    for frame in source_tags.values():
+        target_tags.add(frame)
 
 
-def _copy_items(old: Any, new: Any) -> None:
-    for key in old.keys():  # noqa: SIM118 - a Vorbis comment iterates over pairs
-        new[key] = old[key]
+def _copy_items(source_tags: Any, target_tags: Any) -> None:
+    for key in source_tags.keys():  # noqa: SIM118 - a Vorbis comment iterates over pairs
+        target_tags[key] = source_tags[key]
 
 
-_COPIES: dict[type, Callable[[Any, Any], None]] = {
+_COPY_FUNCTIONS: dict[type, Callable[[Any, Any], None]] = {
     ID3: _copy_id3,
     MP4Tags: _copy_items,
     VCommentDict: _copy_items,
 }
 
 
-def _translate(old: Any, new: Any) -> None:
-    """Set title, artist, album, number, year and genres with all their values; the rest is what FFmpeg made of it."""
+def _translate(source_tags: Any, target_tags: Any) -> None:
+    """Set title, artist, album, number, year and genres with all their values.
+
+    Other tags stay as FFmpeg has translated them.
+    """
     for names in tags.TAG_NAMES.values():
-        id3, mp4, vorbis = names
-        found = tags.values(old, names)
-        if not found:
+        id3_name, mp4_name, vorbis_name = names
+        texts = tags.values(source_tags, names)
+        if not texts:
             continue
-        if isinstance(new, ID3):
-            new.setall(id3, [Frames[id3](encoding=3, text=found)])
-        elif not isinstance(new, MP4Tags):
-            new[vorbis] = found
-        elif mp4 != "trkn":  # a pair of numbers, which FFmpeg gets right
-            new[mp4] = found
+        if isinstance(target_tags, ID3):
+            target_tags.setall(id3_name, [Frames[id3_name](encoding=3, text=texts)])
+        elif not isinstance(target_tags, MP4Tags):
+            target_tags[vorbis_name] = texts
+        elif mp4_name != "trkn":  # a pair of numbers, which FFmpeg translates correctly
+            target_tags[mp4_name] = texts
 
 
-def pictures(tagged: Any) -> list[Picture]:
-    """Return the pictures in a file's tags, whatever their kind; broken ones are left out."""
-    found = list(getattr(tagged, "pictures", []))
-    if isinstance(tagged.tags, ID3):
-        found += [_picture(p.data, p.mime, int(p.type), p.desc) for p in tagged.tags.getall("APIC")]
-    elif isinstance(tagged.tags, MP4Tags):
-        mimes = {number: mime for mime, number in _MP4_FORMATS.items()}
-        found += [
-            _picture(bytes(c), mimes.get(c.imageformat, "image/jpeg")) for c in tagged.tags.get("covr", [])
-        ]
-    elif isinstance(tagged.tags, VCommentDict):
-        for text in tagged.tags.get(_VORBIS_PICTURE) or []:
-            with suppress(Exception):  # mutagen lets struct.error and others through
+def pictures(tagged_file: Any) -> list[Picture]:
+    """Return the pictures in a file's tags, of any format; broken ones are left out."""
+    found = list(getattr(tagged_file, "pictures", []))
+    tag_block = tagged_file.tags
+    if isinstance(tag_block, ID3):
+        for frame in tag_block.getall("APIC"):
+            found.append(_picture(frame.data, frame.mime, int(frame.type), frame.desc))
+    elif isinstance(tag_block, MP4Tags):
+        mime_types = {image_format: mime for mime, image_format in _MP4_FORMATS.items()}
+        for cover in tag_block.get("covr", []):
+            found.append(_picture(bytes(cover), mime_types.get(cover.imageformat, "image/jpeg")))
+    elif isinstance(tag_block, VCommentDict):
+        for text in tag_block.get(_VORBIS_PICTURE) or []:
+            with suppress(Exception):  # on a broken picture mutagen raises struct.error and others
                 found.append(Picture(base64.b64decode(text)))
     return found
 
 
-def _picture(data: bytes, mime: str, kind: int = _FRONT_COVER, description: str = "") -> Picture:
+def _picture(data: bytes, mime: str, picture_type: int = _FRONT_COVER, description: str = "") -> Picture:
     picture = Picture()
-    picture.data, picture.mime, picture.type, picture.desc = data, mime, kind, description
+    picture.data = data
+    picture.mime = mime
+    picture.type = picture_type
+    picture.desc = description
     return picture
 
 
-def _add_pictures(new: Any, found: list[Picture]) -> None:
-    if isinstance(new, ID3):
-        for picture in found:
-            while f"APIC:{picture.desc}" in new:  # ID3 tells pictures apart by their description
+def _add_pictures(target_tags: Any, new_pictures: list[Picture]) -> None:
+    if isinstance(target_tags, ID3):
+        for picture in new_pictures:
+            while f"APIC:{picture.desc}" in target_tags:  # ID3 identifies a picture by its description
                 picture.desc += " "
-            new.add(
-                APIC(encoding=3, mime=picture.mime, type=picture.type, desc=picture.desc, data=picture.data)
+            frame = APIC(
+                encoding=3, mime=picture.mime, type=picture.type, desc=picture.desc, data=picture.data
             )
-    elif isinstance(new, MP4Tags):
-        covers = [MP4Cover(p.data, _MP4_FORMATS[p.mime]) for p in found if p.mime in _MP4_FORMATS]
+            target_tags.add(frame)
+    elif isinstance(target_tags, MP4Tags):
+        covers = [
+            MP4Cover(picture.data, _MP4_FORMATS[picture.mime])
+            for picture in new_pictures
+            if picture.mime in _MP4_FORMATS
+        ]
         if covers:
-            new["covr"] = covers
-    elif found:
-        new[_VORBIS_PICTURE] = [base64.b64encode(picture.write()).decode() for picture in found]
+            target_tags["covr"] = covers
+    elif new_pictures:
+        target_tags[_VORBIS_PICTURE] = [
+            base64.b64encode(picture.write()).decode() for picture in new_pictures
+        ]

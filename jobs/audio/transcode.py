@@ -1,8 +1,9 @@
-"""One file to a lower bit rate with FFmpeg: tags and cover art kept, the result checked by decoding all of it.
+"""Encode one file at a lower bit rate with FFmpeg, copy its tags and pictures, and verify the result by
+decoding it.
 
-The format stays (mp3, ogg, opus, m4a), so that a library's names stay; lossless wav and flac become mp3, and bare aac,
-which holds no tags, becomes m4a. Every result is marked with the SHA-256 of its source: a file compressed in place keeps
-its identity, and is never compressed twice, whatever happens to the tables.
+The format stays (mp3, ogg, opus, m4a), so that file names stay; lossless wav and flac become mp3, and bare
+aac, which holds no tags, becomes m4a. Every result has a tag with the SHA-256 of its source: so a file that
+is compressed in place keeps its identity, and is not compressed twice even if the tables are lost.
 """
 
 import errno
@@ -18,10 +19,10 @@ from mutagen.id3 import ID3, TXXX
 from mutagen.mp4 import MP4
 
 from jobs.audio import decoding, tag_copy
-from jobs.errors import UnusableFile
+from jobs.errors import InputError, UnusableFile
 from jobs.runtime.parent_death import kill_on_parent_exit
 
-# By extension of the source: the result's extension, FFmpeg's encoder and muxer.
+# By extension of the source: extension of the result, FFmpeg's encoder, FFmpeg's muxer.
 FORMATS = {
     ".mp3": (".mp3", "libmp3lame", "mp3"),
     ".wav": (".mp3", "libmp3lame", "mp3"),
@@ -32,43 +33,74 @@ FORMATS = {
     ".aac": (".m4a", "aac", "ipod"),
 }
 
-# Codecs pad their first and last frames: the result may differ by this much from what was encoded.
-_PADDING_S = 0.2
+# Codecs pad their first and last frames: the result's duration may differ by this much from the encoded
+# duration.
+_MAX_PADDING_S = 0.2
 
-# To estimate how long a file may play where its header does not say: 64 kbit/s.
-_LEAST_BYTES_PER_S = 8_000
+# Lowest expected rate (64 kbit/s), to estimate the duration of a file whose header states none.
+_MIN_BYTES_PER_S = 8_000
 
-_MARK = "SEGUE_SOURCE"
-_MP4_MARK = f"----:org.segue:{_MARK}"
+# Range of --bitrate, bits per second.
+_MIN_BIT_RATE = 8_000
+_MAX_BIT_RATE = 512_000
+
+_TAG_NAME = "SEGUE_SOURCE"
+_MP4_TAG_NAME = f"----:org.segue:{_TAG_NAME}"
 
 
 @dataclass(frozen=True)
 class EncoderTag:
-    """What a compressed file says of its source: the SHA-256 in hex, and the bit rate it was brought to, bits/s."""
+    """The tag that a compressed file has."""
 
-    content_hash: str
-    target_bit_rate: int
+    content_hash: str  # SHA-256 of the source file, hex
+    target_bit_rate: int  # bits per second
+
+
+def parse_bit_rate(text: str) -> int:
+    """Return a bit rate in bits per second, as 64000 for "64k" or "64000".
+
+    Raises InputError outside 8k to 512k.
+    """
+    lowered = text.lower()
+    digits = lowered.removesuffix("k")
+    bit_rate = int(digits) if digits.isdecimal() else 0
+    if lowered.endswith("k"):
+        bit_rate *= 1000
+    if not _MIN_BIT_RATE <= bit_rate <= _MAX_BIT_RATE:
+        raise InputError(f"--bitrate: expected 8k to 512k, found {text!r}")
+    return bit_rate
 
 
 def result_extension(path: str) -> str:
-    """Return the extension, dot included, of what `path` is compressed to."""
+    """Return the extension, dot included, that the compressed form of `path` has."""
     return FORMATS[os.path.splitext(path)[1].lower()][0]
 
 
-def transcode(
-    source: str, target: str, *, bit_rate: int, content_hash: str, promised_s: float | None
-) -> float:
-    """Encode `source` to the file `target` at `bit_rate` bits/s and return its duration in seconds, decoded.
+def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, header_s: float | None) -> float:
+    """Encode `source` to the file `target` at `bit_rate` bits/s; return the duration in seconds that decodes
+    from it.
 
-    Raises BadFile, and leaves no target, where FFmpeg fails or hangs, where less is decoded than `promised_s` (the
-    source's header), or where the result does not decode to what was encoded; OSError where there is no room.
+    Args:
+        source: file to read.
+        target: file to write, with the extension `result_extension(source)`.
+        bit_rate: bits per second.
+        content_hash: SHA-256 of the source, for the EncoderTag of the target.
+        header_s: duration in the source's header in seconds, or None.
+
+    Raises:
+        UnusableFile: FFmpeg fails or hangs, less audio decodes than `header_s`, or the result does not decode
+        to
+            what was encoded.
+        OSError: the disk is full.
+
+    No target remains after an error.
     """
     try:
-        encoded_s = _encode(source, target, bit_rate, promised_s)
-        decoding.check_duration(promised_s, encoded_s)
-        _tag(source, target, EncoderTag(content_hash, bit_rate))
+        encoded_s = _encode(source, target, bit_rate, header_s)
+        decoding.check_duration(header_s, encoded_s)
+        _write_tags(source, target, EncoderTag(content_hash, bit_rate))
         decoded_s = decoding.decoded_duration(target)
-        if abs(decoded_s - encoded_s) > _PADDING_S:
+        if abs(decoded_s - encoded_s) > _MAX_PADDING_S:
             raise UnusableFile(
                 f"expected {encoded_s:.2f} s of audio after compression, found {decoded_s:.2f} s"
             )
@@ -79,32 +111,33 @@ def transcode(
     return decoded_s
 
 
-def _encode(source: str, target: str, bit_rate: int, promised_s: float | None) -> float:
-    """Run FFmpeg; return the seconds it wrote."""
+def _encode(source: str, target: str, bit_rate: int, header_s: float | None) -> float:
+    """Encode with FFmpeg; return the duration in seconds that it reports to have written."""
     _, encoder, muxer = FORMATS[os.path.splitext(source)[1].lower()]
-    done = _ffmpeg(source, target, promised_s, {"c:a": encoder, "b:a": bit_rate, "f": muxer})
-    if done.returncode and encoder == "libvorbis" and b"encoder setup failed" in done.stderr:
-        # It takes 64k for 44.1 kHz stereo, and not for 8 kHz mono, 96 kHz or six channels; this quality it takes for all,
-        # and it is 64k for 44.1 kHz stereo.
-        done = _ffmpeg(source, target, promised_s, {"c:a": encoder, "q:a": 0, "f": muxer})
-    times = [line[12:] for line in done.stdout.decode().splitlines() if line.startswith("out_time_us=")]
-    if done.returncode or not times or times[-1] == "N/A":
-        raise _complaint(done.stderr)
+    completed = _run_ffmpeg(source, target, header_s, {"c:a": encoder, "b:a": bit_rate, "f": muxer})
+    if completed.returncode and encoder == "libvorbis" and b"encoder setup failed" in completed.stderr:
+        # libvorbis accepts 64k for 44.1 kHz stereo, but not for 8 kHz mono, 96 kHz or six channels. It
+        # accepts quality 0 for all of them, which is 64k for 44.1 kHz stereo.
+        completed = _run_ffmpeg(source, target, header_s, {"c:a": encoder, "q:a": 0, "f": muxer})
+    prefix = "out_time_us="
+    lines = completed.stdout.decode().splitlines()
+    times = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+    if completed.returncode or not times or times[-1] == "N/A":
+        raise _ffmpeg_error(completed.stderr)
     return int(times[-1]) / 1e6
 
 
-def _ffmpeg(
-    source: str, target: str, promised_s: float | None, options: dict[str, Any]
+def _run_ffmpeg(
+    source: str, target: str, header_s: float | None, options: dict[str, Any]
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Encode the first audio stream of `source`; pictures are tags, and brought over as such."""
-    # ffmpeg-python hashes its arguments as UTF-8, which a file's name need not be: the names come in afterwards.
+    """Encode the first audio stream of `source`, without pictures: `tag_copy` copies them as tags."""
+    # ffmpeg-python hashes its arguments as UTF-8, which a file name need not be: insert the names afterwards.
     names = {"SOURCE": f"file:{source}", "TARGET": f"file:{target}"}
     output = ffmpeg.output(ffmpeg.input("SOURCE")["a:0"], "TARGET", threads=1, **options).overwrite_output()
-    words = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1").compile(
-        cmd=decoding.ffmpeg_path()
-    )
-    command = [names.get(word, word) for word in words]
-    limit = decoding.FFMPEG_LIMIT_S + (promised_s or os.path.getsize(source) / _LEAST_BYTES_PER_S) / 10
+    output = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1")
+    command = [names.get(word, word) for word in output.compile(cmd=decoding.ffmpeg_path())]
+    expected_s = header_s or os.path.getsize(source) / _MIN_BYTES_PER_S
+    limit = decoding.FFMPEG_LIMIT_S + expected_s / 10
     try:
         return subprocess.run(
             command,
@@ -118,50 +151,52 @@ def _ffmpeg(
         ) from None
 
 
-def _complaint(stderr: bytes) -> Exception:
-    """Return what FFmpeg says went wrong: OSError where the disk is full, else BadFile.
+def _ffmpeg_error(stderr: bytes) -> Exception:
+    """Return an exception with FFmpeg's reason: OSError if the disk is full, else UnusableFile.
 
-    Its first line says why, the last is "Conversion failed!".
+    FFmpeg's first line has the reason, its last is "Conversion failed!".
     """
     lines = [line.split("] ")[-1] for line in stderr.decode(errors="replace").splitlines() if line.strip()]
-    for full in (errno.ENOSPC, errno.EDQUOT):
-        if any(line.rstrip(")").endswith(os.strerror(full)) for line in lines):
-            return OSError(full, os.strerror(full))
+    for disk_full in (errno.ENOSPC, errno.EDQUOT):
+        message = os.strerror(disk_full)
+        if any(line.rstrip(")").endswith(message) for line in lines):
+            return OSError(disk_full, message)
     return UnusableFile(
         f"expected audio that FFmpeg can read, found: {lines[0] if lines else 'nothing in it'}"
     )
 
 
-def _tag(source: str, target: str, mark: EncoderTag) -> None:
-    """Bring over every tag and picture, and mark the result."""
-    tagged = mutagen.File(target)
-    if tagged.tags is None:
-        tagged.add_tags()
-    tag_copy.copy_tags(decoding.open_tags(source), tagged)
-    value = f"{mark.content_hash} {mark.target_bit_rate}"
-    if isinstance(tagged.tags, ID3):
-        tagged.tags.add(TXXX(encoding=3, desc=_MARK, text=value))
-    elif isinstance(tagged, MP4):
-        tagged[_MP4_MARK] = value.encode()
+def _write_tags(source: str, target: str, encoder_tag: EncoderTag) -> None:
+    """Copy every tag and picture of the source to the target, and add the encoder tag."""
+    tagged_file = mutagen.File(target)
+    if tagged_file.tags is None:
+        tagged_file.add_tags()
+    tag_copy.copy_tags(decoding.open_tags(source), tagged_file)
+    value = f"{encoder_tag.content_hash} {encoder_tag.target_bit_rate}"
+    if isinstance(tagged_file.tags, ID3):
+        tagged_file.tags.add(TXXX(encoding=3, desc=_TAG_NAME, text=value))
+    elif isinstance(tagged_file, MP4):
+        tagged_file[_MP4_TAG_NAME] = value.encode()
     else:
-        tagged[_MARK] = value
-    tagged.save()
+        tagged_file[_TAG_NAME] = value
+    tagged_file.save()
 
 
 def read_encoder_tag(path: str) -> EncoderTag | None:
-    """Return the mark of a file that Segue compressed, None for any other file."""
-    tagged = decoding.open_tags(path)
-    value = _mark_value(tagged) if tagged is not None and tagged.tags is not None else None
-    if value is None:
+    """Return the encoder tag of a file that Segue has compressed, or None for any other file."""
+    tagged_file = decoding.open_tags(path)
+    if tagged_file is None or tagged_file.tags is None:
         return None
-    content_hash, _, target = value.partition(" ")
-    return EncoderTag(content_hash, int(target)) if len(content_hash) == 64 and target.isdigit() else None
+    content_hash, _, bit_rate = (_encoder_tag_text(tagged_file) or "").partition(" ")
+    if len(content_hash) != 64 or not bit_rate.isdigit():
+        return None
+    return EncoderTag(content_hash, int(bit_rate))
 
 
-def _mark_value(tagged: Any) -> str | None:
-    if isinstance(tagged.tags, ID3):
-        frame = tagged.tags.get(f"TXXX:{_MARK}")
+def _encoder_tag_text(tagged_file: Any) -> str | None:
+    if isinstance(tagged_file.tags, ID3):
+        frame = tagged_file.tags.get(f"TXXX:{_TAG_NAME}")
         return str(frame) if frame else None
-    if isinstance(tagged, MP4):
-        return bytes(tagged[_MP4_MARK][0]).decode() if _MP4_MARK in tagged else None
-    return str(tagged[_MARK][0]) if _MARK in tagged else None
+    if isinstance(tagged_file, MP4):
+        return bytes(tagged_file[_MP4_TAG_NAME][0]).decode() if _MP4_TAG_NAME in tagged_file else None
+    return str(tagged_file[_TAG_NAME][0]) if _TAG_NAME in tagged_file else None

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from jobs.audio import features_of_file
 from jobs.dsp import tonality
 from jobs.errors import InputError, UnusableFile
 from jobs.lake.feature_columns import (
@@ -24,7 +25,6 @@ from jobs.lake.feature_columns import (
 )
 from jobs.paths import escape_control_chars, to_text
 from jobs.progress import StepResult
-from jobs.steps import extract
 
 IMAGE_EXTENSIONS = (".png", ".svg", ".pdf")
 
@@ -52,7 +52,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
         raise InputError(f"expected an audio file, found nothing at {escape_control_chars(to_text(path))}")
     plot_path = _check_plot_path(arguments.plot, path) if arguments.plot else None
     try:
-        values, duration, sample_rate = extract.extract_file_features(path)
+        values, duration, sample_rate = features_of_file.extract_file_features(path)
         nested = to_nested(values)
         if plot_path is not None:
             from jobs.commands import describe_plot  # importing matplotlib takes a second

@@ -1,4 +1,4 @@
-"""FILES of a library that nothing has been compressed of yet: each file is used as it is."""
+"""FILES of a library that is not compressed: every file is used as it is."""
 
 import argparse
 
@@ -8,56 +8,62 @@ from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
 from jobs.lake.storage import Lake
 from jobs.library import files_table, scan
+from jobs.library.scan import FileRow, ScannedFile
 from jobs.paths import to_path, to_text
 from jobs.spark import file_tasks
 
-# Reading a header and the bytes takes milliseconds.
+# Files per Spark task: reading a header and hashing the bytes takes milliseconds.
 _TASK_FILES = 64
 
 
 def update_files_table(arguments: argparse.Namespace, lake: Lake) -> None:
-    """Bring FILES up to date with the library as far as can be told without compressing it."""
-    found = scan.scan(arguments.library, lake.root)
-    known = {
-        row["path"]: row
-        for row in lake.read_arrow(FILES).to_pylist() + lake.read_staged_arrow(FILES).to_pylist()
-    }
-    rejected = rejects.by_path(lake.read_arrow(REJECTS), "catalog")
-    todo = [
-        {
-            **file,
-            "outcome": "rejected",
-            **rejects.new_attempt(file["path"], rejected),
-        }  # all there is of one that crashes
-        for file in found.files
-        if not is_listed(file, known.get(file["path"]), arguments.retry_rejected)
-    ]
-    sizes = [row["size"] for row in todo]
+    """Update FILES and REJECTS from the library, as far as this is possible without compressing a file."""
+    library = scan.scan(arguments.library, lake.root)
+    todo = _plan_listing(lake, library, retry=arguments.retry_rejected)
     file_tasks.map_files(
         arguments.master,
         lake,
         todo,
-        sizes,
+        [row["size"] for row in todo],
         name="list",
         function=list_file,
         table=FILES,
         results=files_table.RESULT_TABLE,
         task_files=_TASK_FILES,
     )
-    files_table.commit_files(arguments.master, lake, found, step="catalog")
+    files_table.commit_files(arguments.master, lake, library, step="catalog")
 
 
-def is_listed(file: file_tasks.FileRow, row: file_tasks.FileRow | None, retry: bool) -> bool:
-    """Tell whether FILES' `row` of a file (None if it has none) still holds; what compress rejected, only it tries again."""
+def _plan_listing(lake: Lake, library: scan.ScanResult, *, retry: bool) -> list[file_tasks.TaskRow]:
+    """Return the files to list, with the columns of a new attempt."""
+    known = files_table.read_known_files(lake)
+    rejected = rejects.by_path(lake.read_arrow(REJECTS), "catalog")
+    todo = []
+    for file in library.files:
+        if is_listed(file, known.get(file["path"]), retry=retry):
+            continue
+        attempt = rejects.new_attempt(file["path"], rejected)
+        # "rejected" already now: the row of a file that crashes its worker is this one.
+        todo.append({**file, "outcome": "rejected", **attempt})
+    return todo
+
+
+def is_listed(file: ScannedFile, row: FileRow | None, *, retry: bool) -> bool:
+    """Return whether FILES' `row` of a file (None if it has none) is up to date.
+
+    With `retry`, files that were rejected here are listed again, but not those that compress has rejected:
+    only compress attempts them again.
+    """
     if row is None or not scan.is_unchanged(file, row):
         return False
-    return not (retry and row["outcome"] == "rejected" and row["target_bit_rate"] is None)
+    is_rejected_here = row["outcome"] == "rejected" and row["target_bit_rate"] is None
+    return not (retry and is_rejected_here)
 
 
-def list_file(row: file_tasks.FileRow) -> file_tasks.FileRow | None:
-    """Return a file's row of FILES as it is before anything is compressed; its error where it cannot be used.
+def list_file(row: file_tasks.TaskRow) -> file_tasks.TaskRow | None:
+    """Return a file's row of FILES as it is without compression, with `error` set if it cannot be used.
 
-    None where it is gone meanwhile, StepError where disk or machine failed.
+    Returns None if the file is gone meanwhile. Raises StepError if the disk or the machine fails.
     """
     row = {**row, "outcome": "rejected"}
     path = to_path(row["path"])
@@ -65,16 +71,15 @@ def list_file(row: file_tasks.FileRow) -> file_tasks.FileRow | None:
         decoding.check_file(path)
         header = decoding.read_header(path)
         row = {**row, **scan.file_stat(path), "content_hash": files_table.source_hash(path)}
-        duration = header.duration_s or decoding.decoded_duration(path)
-        if not duration:
+        duration_s = header.duration_s or decoding.decoded_duration(path)
+        if not duration_s:
             raise UnusableFile("expected audio, found a header and nothing that decodes")
-        rate = header.bit_rate or int(row["size"] * 8 / duration)
         return {
             **row,
             "audio_path": to_text(path),
-            "duration_s": duration,
-            "bit_rate": rate,
+            "duration_s": duration_s,
+            "bit_rate": header.bit_rate or int(row["size"] * 8 / duration_s),
             "outcome": "not_tried",
         }
-    except Exception as error:  # whatever one file does, it is that file's row
+    except Exception as error:  # any error is this file's, and must not end the run
         return file_tasks.reject_row(row, error, path)

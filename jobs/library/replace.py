@@ -1,6 +1,7 @@
-"""How a finished file takes another's name: nothing is ever overwritten but what it was made from.
+"""Replace a file by its compressed form, so that no file is ever overwritten except by its own result.
 
-It is written under a name of its own (a part) beside the name it is to have, and renamed when it is whole and checked.
+The result is written to a temporary file in the folder of the original, and renamed once it is complete and
+verified.
 """
 
 import os
@@ -16,60 +17,82 @@ from jobs.paths import to_text
 
 
 def create_temp(folder: str | Path) -> str:
-    """Make an empty file of a name that no other process has: one that outlives a killed run must not meet the next."""
-    descriptor, part = tempfile.mkstemp(prefix=scan.PART_PREFIX, suffix=scan.PART_SUFFIX, dir=folder)
+    """Create an empty temporary file with a name that no other process uses, a killed one's included.
+
+    Return its path.
+    """
+    descriptor, temp_path = tempfile.mkstemp(prefix=scan.PART_PREFIX, suffix=scan.PART_SUFFIX, dir=folder)
     os.close(descriptor)
-    return part
+    return temp_path
 
 
-def remove_temp(part: str) -> None:
-    """Remove a part unless it has its new name already."""
+def remove_temp(temp_path: str) -> None:
+    """Remove a temporary file unless it was renamed already."""
     with suppress(FileNotFoundError):
-        os.unlink(part)
+        os.unlink(temp_path)
 
 
 def check_unchanged(path: str, row: dict[str, Any]) -> None:
-    """Raise BadFile where the file's size or time is no longer that of its row."""
-    now = scan.file_stat(path)  # its ctime also moves when another hard link to the file is replaced
-    if (now["size"], now["mtime_ns"]) != (row["size"], row["mtime_ns"]):
+    """Raise UnusableFile if the file's size or modification time is no longer that of its row.
+
+    The ctime is not compared: it also changes when another hard link to the file is replaced.
+    """
+    stat = scan.file_stat(path)
+    if (stat["size"], stat["mtime_ns"]) != (row["size"], row["mtime_ns"]):
         raise UnusableFile(
             "expected the file to stay as it is while it is compressed, found it changed meanwhile"
         )
 
 
-def rename_into_place(part: str, path: str, content_hash: str) -> str:
-    """Give `part` the name of `path`, or a free one beside it where the format changes; return that name."""
-    names = _result_names(path)
-    if names == [path]:
-        os.replace(part, path)
+def rename_into_place(temp_path: str, path: str, content_hash: str) -> str:
+    """Rename the temporary file to `path`, or to a free name beside it if the format changes; return the new
+    path.
+
+    Raises UnusableFile if no name is free.
+    """
+    candidates = _result_paths(path)
+    if candidates == [path]:
+        os.replace(temp_path, path)
         return path
-    for name in names:
-        mark = transcode.read_encoder_tag(name) if os.path.lexists(name) else None
-        if mark is not None and mark.content_hash == content_hash:  # left by a kill before the original went
-            os.replace(part, name)
-            return name
+    for candidate in candidates:
+        if _is_result_of(candidate, content_hash):  # a kill has left it before the original was removed
+            os.replace(temp_path, candidate)
+            return candidate
+        # Unlike a rename, a link never overwrites: song.flac and song.wav may both become song.mp3 at the
+        # same time.
         with suppress(FileExistsError):
-            os.link(
-                part, name
-            )  # unlike a rename, never over another file: song.flac and song.wav run at once
-            return name
-    raise UnusableFile(
-        f"expected a free name for the compressed file, found {' and '.join(map(to_text, names))} taken"
-    )
+            os.link(temp_path, candidate)
+            return candidate
+    taken = " and ".join(map(to_text, candidates))
+    raise UnusableFile(f"expected a free name for the compressed file, found {taken} taken")
+
+
+def _is_result_of(path: str, content_hash: str) -> bool:
+    """Return whether `path` is the compressed form of the source with this hash."""
+    encoder_tag = transcode.read_encoder_tag(path) if os.path.lexists(path) else None
+    return encoder_tag is not None and encoder_tag.content_hash == content_hash
 
 
 def find_replaced(path: str) -> str:
-    """Return where the file of a task that is run again has gone: after a crash its swap may be done already."""
+    """Return `path`, or if it is gone the compressed file that has replaced it.
+
+    A task that is run again after a crash may have replaced its file already.
+    """
     if os.path.lexists(path):
         return path
-    marked = [
-        name for name in _result_names(path) if os.path.lexists(name) and transcode.read_encoder_tag(name)
-    ]
-    return marked[0] if marked else path
+    for candidate in _result_paths(path):
+        if os.path.lexists(candidate) and transcode.read_encoder_tag(candidate):
+            return candidate
+    return path
 
 
-def _result_names(path: str) -> list[str]:
-    """Return the names that the result may have in place: the same, or the first free one with the new extension."""
+def _result_paths(path: str) -> list[str]:
+    """Return the paths that the result may take.
+
+    `path` itself, or the candidates with the new extension in order.
+    """
     base, extension = os.path.splitext(path)
-    new = transcode.result_extension(path)
-    return [path] if new == extension.lower() else [base + new, path + new]
+    new_extension = transcode.result_extension(path)
+    if new_extension == extension.lower():
+        return [path]
+    return [base + new_extension, path + new_extension]

@@ -1,114 +1,152 @@
-"""What is in a folder of music: the walk over it, and what of it counts as audio."""
+"""Walk a folder of music and list its audio files."""
 
 import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from jobs.audio.decoding import EXTENSIONS
 from jobs.errors import InputError, raise_if_system_fault
 from jobs.paths import to_text
 
-# What an in-place compression writes before it takes the original's name is called so.
-PART_PREFIX, PART_SUFFIX = ".segue-", ".part"
+# Name of the temporary file that an in-place compression writes before it takes the original's name.
+PART_PREFIX = ".segue-"
+PART_SUFFIX = ".part"
 
-# Columns of FILES that tell whether a file has changed.
+# Columns of FILES by which a changed file is recognized.
 FILE_STAT_COLUMNS = ("size", "mtime_ns", "ctime_ns")
+
+
+class FileStat(TypedDict):
+    """The values of FILE_STAT_COLUMNS: while they stay the same, a file counts as unchanged."""
+
+    size: int  # bytes
+    mtime_ns: int
+    ctime_ns: int
+
+
+class ScannedFile(FileStat):
+    """One file of a library, with the columns of FILES that a scan knows."""
+
+    path: str  # as text, see jobs.paths
+    library: str
+
+
+class FileRow(ScannedFile, total=False):
+    """One row of FILES."""
+
+    audio_path: str | None
+    content_hash: str | None
+    duration_s: float | None
+    bit_rate: int | None
+    target_bit_rate: int | None
+    outcome: str
 
 
 @dataclass
 class ScanResult:
-    """The files found below a folder; `left_alone` counts the others by extension, links and hidden ones included."""
+    """The audio files below a folder, and counts of all other entries."""
 
     root: Path
-    files: list[dict[str, Any]] = field(default_factory=list)  # path, library, size and times as in FILES
-    skipped: Counter[str] = field(default_factory=Counter)
-    stale_parts: list[str] = field(default_factory=list)  # paths of what killed in-place compressions left
+    files: list[ScannedFile] = field(default_factory=list)  # sorted by path
+    skipped: Counter[str] = field(default_factory=Counter)  # by extension; also "link" and "hidden"
+    stale_parts: list[str] = field(default_factory=list)  # temporary files of killed in-place compressions
 
 
 def scan(folder: str, lake: Path) -> ScanResult:
-    """List the audio files below `folder`, by extension, sorted by name; the lake is skipped where it lies inside.
+    """List the audio files below `folder` by their extension, except those inside the lake.
 
-    Links are not followed: what they lead to is either found anyway or outside the library. A directory with an audio
-    file's name is listed too (it ends in REJECTS) and walked like any other. InputError for a missing or empty folder,
-    StepError where a disk fails.
+    Links are not followed: their targets are either found anyway or outside the library. A directory with an
+    audio file's name is walked like any other and listed too, so that it gets a row in REJECTS.
+
+    Raises:
+        InputError: the folder is missing, or has no audio file.
+        StepError: a disk fails.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():
-        raise InputError(
-            f"--library: expected a folder of music, found {'a file' if root.exists() else 'nothing'} at {folder}"
-        )
-    library = ScanResult(root.resolve())
-    pending, lake = [str(library.root)], lake.resolve()
+        found = "a file" if root.exists() else "nothing"
+        raise InputError(f"--library: expected a folder of music, found {found} at {folder}")
+    result = ScanResult(root.resolve())
+    lake = lake.resolve()
+    pending = [str(result.root)]
     while pending:
         current = pending.pop()
         try:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
-            raise_if_system_fault(error, to_text(os.path.join(current, "")))  # of the folder itself
+            raise_if_system_fault(
+                error, to_text(os.path.join(current, ""))
+            )  # with "/": test the folder itself
             if os.path.splitext(current)[1].lower() not in EXTENSIONS:  # else it is listed already
-                _add(library, current)  # compress says why it cannot be read
+                _add_file(result, current)  # compress records in REJECTS why it cannot be read
             continue
         for entry in entries:
-            _sort_in(library, entry, pending, lake)
-    if not library.files:
-        others = ", ".join(f"{count} {kind}" for kind, count in library.skipped.most_common(5)) or "nothing"
+            _add_entry(result, entry, pending, lake)
+    if not result.files:
+        skipped = ", ".join(f"{count} {kind}" for kind, count in result.skipped.most_common(5))
+        extensions = " ".join(sorted(EXTENSIONS))
         raise InputError(
-            f"--library: expected audio ({' '.join(sorted(EXTENSIONS))}) below {folder}, found {others}"
+            f"--library: expected audio ({extensions}) below {folder}, found {skipped or 'nothing'}"
         )
-    library.files.sort(key=lambda file: file["path"])
-    return library
+    result.files.sort(key=lambda file: file["path"])
+    return result
 
 
-def _sort_in(library: ScanResult, entry: "os.DirEntry[str]", pending: list[str], lake: Path) -> None:
+def _add_entry(result: ScanResult, entry: "os.DirEntry[str]", pending: list[str], lake: Path) -> None:
+    """Add one entry of a folder to the result, or to the folders that are pending."""
     extension = os.path.splitext(entry.name)[1].lower()
     if entry.is_symlink():
-        library.skipped["link"] += 1
+        result.skipped["link"] += 1
     elif entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX):
-        library.stale_parts.append(entry.path)
+        result.stale_parts.append(entry.path)
     elif entry.name.startswith("."):
-        library.skipped["hidden"] += 1
+        result.skipped["hidden"] += 1
     elif entry.is_dir(follow_symlinks=False):
         if Path(entry.path) != lake:
             pending.append(entry.path)
             if extension in EXTENSIONS:
-                _add(library, entry.path)
+                _add_file(result, entry.path)
     elif extension in EXTENSIONS:
-        _add(library, entry.path)
+        _add_file(result, entry.path)
     else:
-        library.skipped[to_text(extension) or "without extension"] += 1
+        result.skipped[to_text(extension) or "without extension"] += 1
 
 
-def _add(library: ScanResult, path: str) -> None:
+def _add_file(result: ScanResult, path: str) -> None:
     try:
-        seen = file_stat(path)
+        stat = file_stat(path)
     except FileNotFoundError:  # gone since its folder was listed
         return
-    except PermissionError:  # its folder can be listed and not entered: compress says so
-        seen = dict.fromkeys(FILE_STAT_COLUMNS, 0)
-    library.files.append({"path": to_text(path), "library": to_text(library.root), **seen})
+    except PermissionError:  # its folder can be listed but not entered: compress rejects the file
+        stat = FileStat(size=0, mtime_ns=0, ctime_ns=0)
+    result.files.append({"path": to_text(path), "library": to_text(result.root), **stat})
 
 
-def file_stat(path: str) -> dict[str, int]:
-    """Return size and times (of FILES): while they stay, the file is taken to be the same."""
+def file_stat(path: str) -> FileStat:
+    """Return a file's size and times as in FILES, without following a link."""
     status = os.lstat(path)
-    return dict(zip(FILE_STAT_COLUMNS, (status.st_size, status.st_mtime_ns, status.st_ctime_ns), strict=True))
+    return FileStat(size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
 
 
 def exists(path: str) -> bool:
-    """Tell whether a file that was found is there still; StepError where its disk does not say."""
+    """Return whether a file that was listed still exists; raise StepError if its disk fails."""
     try:
         os.lstat(path)
     except OSError as error:
         raise_if_system_fault(error, to_text(path))
-        return isinstance(error, PermissionError)  # its folder can be listed and not entered
+        return isinstance(error, PermissionError)  # its folder can be listed but not entered
     return True
 
 
-def is_unchanged(file: dict[str, Any], row: dict[str, Any]) -> bool:
-    """Tell whether a file that was found is taken to be the one of a row of FILES."""
-    return all(file[name] == row[name] for name in FILE_STAT_COLUMNS)
+def is_unchanged(file: FileStat, row: FileStat) -> bool:
+    """Return whether a scanned file has the size and times of a row of FILES."""
+    return (
+        file["size"] == row["size"]
+        and file["mtime_ns"] == row["mtime_ns"]
+        and file["ctime_ns"] == row["ctime_ns"]
+    )
 
 
 def path_prefix(root: Path) -> str:

@@ -1,5 +1,10 @@
-"""TRACKS' rows: one per content of FILES, with its id and tags, what FMA says of it, and whether it is a duplicate."""
+"""TRACKS.
 
+One row per content in FILES, with its id, tags, FMA's metadata, and the recording that it belongs to.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -28,126 +33,196 @@ _RESULTS = TRACKS.with_columns(
     Column("library", "string", "folder that the path is below"), *rejects.ATTEMPT_COLUMNS
 )
 
-# Reading tags takes a millisecond: larger tasks than for audio.
+# Files per Spark task: reading tags takes a millisecond.
 _TASK_FILES = 256
 
-# What FILES and TRACKS both hold: while it is the same, so are the tags.
-_SHARED = ["path", "audio_path", "content_hash", "duration_s", "bit_rate", "mtime_ns"]
+# Columns that FILES and TRACKS share. While they are the same, the file's tags are the same.
+_SHARED_COLUMNS = ["path", "audio_path", "content_hash", "duration_s", "bit_rate", "mtime_ns"]
 
-# What a file and its tags say; the other columns of TRACKS follow from it.
-_OF_THE_FILE = [*_SHARED, *track_metadata.SHARED_COLUMNS, "recording_mbid", "source"]
+# Columns of TRACKS that come from the file and its tags; the others are derived from them.
+_FILE_COLUMNS = [*_SHARED_COLUMNS, *track_metadata.SHARED_COLUMNS, "recording_mbid", "source"]
+
+
+@dataclass(frozen=True)
+class TracksPlan:
+    """What an update of TRACKS has to do."""
+
+    current: list[file_tasks.TaskRow]  # rows of TRACKS that are still valid
+    todo: list[file_tasks.TaskRow]  # files whose tags have to be read
+    is_dirty: bool  # whether TRACKS has to be written
 
 
 def update_tracks(master: str, lake: Lake) -> tuple[int, int]:
-    """Read the tags of new files and write TRACKS anew where anything has changed; return the files, the new among them."""
-    files = usable_files(lake)
-    there = {_key(row) for row in files}
-    known = set(lake.read_arrow(FMA_METADATA, "track_id")["track_id"].to_pylist())
-    old = lake.read_arrow(TRACKS, *_SHARED, "track_id", "source").to_pylist()
-    # What the metadata said of a track, and says no more, is to be read from its tags again.
-    alive = [
-        row for row in old if _key(row) in there and (row["source"] != "fma" or row["track_id"] in known)
-    ]
-    if lake.missing_columns(TRACKS) & set(_OF_THE_FILE):  # written before tags were asked for it
-        alive = []
-    contents = {row["content_hash"] for row in alive}
-    staged = {_key(row) for row in lake.read_staged_arrow(TRACKS, *_SHARED).to_pylist()}
-    # A second file with the same content is no track of its own, as long as the first is there.
-    todo = [row for row in files if row["content_hash"] not in contents and _key(row) not in staged]
+    """Update TRACKS: read the tags of new files, and write the table if anything has changed.
+
+    Returns the number of usable files, and how many of them were read.
+    """
+    files = find_usable_files(lake)
+    # A TRACKS without some of the columns is from an older version: read all tags again.
+    is_outdated = bool(lake.missing_columns(TRACKS) & set(_FILE_COLUMNS))
+    plan = plan_tracks(
+        files,
+        lake.read_arrow(TRACKS, *_SHARED_COLUMNS, "track_id", "source").to_pylist(),
+        lake.read_staged_arrow(TRACKS, *_SHARED_COLUMNS).to_pylist(),
+        metadata_ids=set(lake.read_arrow(FMA_METADATA, "track_id")["track_id"].to_pylist()),
+        imported_ids=imported_track_ids(lake),
+        reread_all=is_outdated,
+        has_newer_input=any(
+            lake.is_newer(table, TRACKS) for table in (FMA_METADATA, FMA_GENRES, DUPLICATE_PAIRS)
+        ),
+    )
     file_tasks.map_files(
         master,
         lake,
-        todo,
-        [0] * len(todo),
+        plan.todo,
+        [0] * len(plan.todo),
         name="catalog",
         function=read_track_row,
         table=TRACKS,
         results=_RESULTS,
         task_files=_TASK_FILES,
     )
-    heard = sum(row["path"] is not None for row in old)
-    newer = any(lake.is_newer(table, TRACKS) for table in (FMA_METADATA, FMA_GENRES, DUPLICATE_PAIRS))
-    if todo or staged or len(alive) != heard or newer or _silent(lake, old):
-        spark = session.get_session(master)
-        present = spark.createDataFrame(_table(files, FILES.select(*_SHARED)))
-        kept = spark.createDataFrame(_table(alive, TRACKS.select("track_id")))
-        before = lake.read(spark, TRACKS)
-        usable = before.join(kept, "track_id", "left_semi").select(_OF_THE_FILE)
-        described = lake.staged(spark, TRACKS).select(_OF_THE_FILE).unionByName(usable)
-        described = described.join(present, _SHARED, "left_semi").dropDuplicates(["path"])
-        lake.commit(TRACKS, build_tracks(spark, lake, assign_track_ids(described, before)))
-    return len(files), len(todo)
+    if plan.is_dirty:
+        _commit(session.get_session(master), lake, files, plan)
+    return len(files), len(plan.todo)
 
 
-def _table(rows: list[file_tasks.FileRow], table: Table) -> pa.Table:
+def plan_tracks(
+    files: list[file_tasks.TaskRow],
+    old: list[file_tasks.TaskRow],
+    staged: list[file_tasks.TaskRow],
+    *,
+    metadata_ids: set[str],
+    imported_ids: Iterable[str] = (),
+    reread_all: bool = False,
+    has_newer_input: bool = False,
+) -> TracksPlan:
+    """Return what an update of TRACKS has to do.
+
+    Args:
+        files: usable rows of FILES.
+        old: rows of TRACKS.
+        staged: rows that a killed run has staged for TRACKS.
+        metadata_ids: track_ids that FMA_METADATA has.
+        imported_ids: tracks with imported features, with or without audio.
+        reread_all: read the tags of all files, whatever TRACKS has.
+        has_newer_input: whether metadata or duplicates have changed since TRACKS was written.
+    """
+    existing_keys = {_file_key(row) for row in files}
+    current = []
+    for row in old:
+        # A track that FMA's metadata no longer has is described by its tags again.
+        is_described = row["source"] != "fma" or row["track_id"] in metadata_ids
+        if not reread_all and is_described and _file_key(row) in existing_keys:
+            current.append(row)
+    current_hashes = {row["content_hash"] for row in current}
+    staged_keys = {_file_key(row) for row in staged}
+    # A second file with the same content is no track of its own as long as the first exists.
+    todo = [
+        row
+        for row in files
+        if row["content_hash"] not in current_hashes and _file_key(row) not in staged_keys
+    ]
+    with_audio = {row["track_id"] for row in old if row["path"] is not None}
+    without_audio = {row["track_id"] for row in old if row["path"] is None}
+    is_dirty = (
+        bool(todo)
+        or bool(staged)
+        or len(current) != len(with_audio)
+        or has_newer_input
+        or set(imported_ids) - with_audio != without_audio
+    )
+    return TracksPlan(current, todo, is_dirty)
+
+
+def _commit(spark: SparkSession, lake: Lake, files: list[file_tasks.TaskRow], plan: TracksPlan) -> None:
+    """Commit TRACKS: the rows that are still valid, and the staged ones of files that still exist."""
+    existing = spark.createDataFrame(_to_arrow(files, FILES.select(*_SHARED_COLUMNS)))
+    current_ids = spark.createDataFrame(_to_arrow(plan.current, TRACKS.select("track_id")))
+    old = lake.read(spark, TRACKS)
+    current = old.join(current_ids, "track_id", "left_semi").select(_FILE_COLUMNS)
+    described = lake.staged(spark, TRACKS).select(_FILE_COLUMNS).unionByName(current)
+    described = described.join(existing, _SHARED_COLUMNS, "left_semi").dropDuplicates(["path"])
+    lake.commit(TRACKS, build_tracks(spark, lake, assign_track_ids(described, old)))
+
+
+def _to_arrow(rows: list[file_tasks.TaskRow], table: Table) -> pa.Table:
     return pa.Table.from_pylist(
         [{name: row[name] for name in table.names} for row in rows], schema=table.arrow_schema()
     )
 
 
-def _key(row: file_tasks.FileRow) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _SHARED)
-
-
-def _silent(lake: Lake, old: list[file_tasks.FileRow]) -> bool:
-    """Tell whether the tracks of which there are features and no audio are others than those in TRACKS."""
-    imported = set(imported_track_ids(lake))
-    heard = {row["track_id"] for row in old if row["path"] is not None}
-    return imported - heard != {row["track_id"] for row in old if row["path"] is None}
+def _file_key(row: file_tasks.TaskRow) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _SHARED_COLUMNS)
 
 
 def imported_track_ids(lake: Lake) -> list[str]:
-    """Return the tracks of which FEATURES has rows that came without audio."""
+    """Return the tracks whose features were imported from FMA, without audio."""
     rows = lake.read_arrow(FEATURES, "track_id", "feature_version").to_pylist()
     return sorted({row["track_id"] for row in rows if row["feature_version"].startswith("fma-")})
 
 
 def no_audio_hash(track_id: str) -> str:
-    """Return what stands as the content_hash of a track without audio."""
+    """Return the content_hash of a track without audio."""
     return f"fma:{track_id}"
 
 
-def read_track_row(row: file_tasks.FileRow) -> file_tasks.FileRow:
-    """Return a file's row of TRACKS, without its id; a file that is gone meanwhile is described by its name."""
+def read_track_row(row: file_tasks.TaskRow) -> file_tasks.TaskRow:
+    """Return a file's row of TRACKS without its id.
+
+    If the file is gone meanwhile, described by its path alone.
+    """
     return {**row, **tags.read_tags(to_path(row["path"]), to_path(row["library"])), "source": "tags"}
 
 
 def assign_track_ids(files: DataFrame, old: DataFrame) -> DataFrame:
-    """Return the described files (_OF_THE_FILE), one row per content_hash, each with its track_id.
+    """Return the described files (_FILE_COLUMNS), one row per content_hash, with their track_id.
 
-    The id is the number in the file's name without leading zeros, else 16 hex digits of the content hash; where two
-    files with different contents have the same number, only one can be called by it. A track keeps the path and the
-    number it had in `old`; among new ones a path with a number wins, then the first by name.
+    The id is the number in the file's name without leading zeros, or else 16 hex digits of the content hash.
+    If two files with different contents have the same number, only one gets it as its id. A track keeps the
+    path and the number that it has in `old`; among new ones a path with a number wins, then the first by
+    name.
     """
-    had = old.select("path", "content_hash", F.col("track_id").alias("old_id"))
+    old_ids = old.select("path", "content_hash", F.col("track_id").alias("old_id"))
     number = F.regexp_extract(F.col("path"), errata.TRACK_FILE_PATTERN, 1)
-    once = Window.partitionBy("content_hash").orderBy(
+    same_content = Window.partitionBy("content_hash").orderBy(
         F.col("old_id").isNull(), F.col("number").isNull(), "path"
     )
-    one = (
-        files.join(had, ["path", "content_hash"], "left")
+    unique = (
+        files.join(old_ids, ["path", "content_hash"], "left")
         .withColumn("number", F.when(number != "", number))
-        .withColumn("nth", F.row_number().over(once))
+        .withColumn("nth", F.row_number().over(same_content))
         .where("nth = 1")
     )
     same_number = Window.partitionBy("number").orderBy(
         F.col("old_id").eqNullSafe(F.col("number")).desc(), "path"
     )
-    owner = F.col("number").isNotNull() & (F.row_number().over(same_number) == 1)
-    return one.withColumn(
-        "track_id", F.when(owner, F.col("number")).otherwise(F.substring("content_hash", 1, 16))
-    ).select("track_id", *_OF_THE_FILE)
+    owns_number = F.col("number").isNotNull() & (F.row_number().over(same_number) == 1)
+    hash_id = F.substring("content_hash", 1, 16)
+    with_ids = unique.withColumn("track_id", F.when(owns_number, F.col("number")).otherwise(hash_id))
+    return with_ids.select("track_id", *_FILE_COLUMNS)
 
 
-def build_tracks(spark: SparkSession, lake: Lake, heard: DataFrame) -> DataFrame:
-    """Return TRACKS of the files' tracks and of those that have imported features only, with all that FMA says of them."""
+def build_tracks(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> DataFrame:
+    """Return TRACKS.
+
+    The files' tracks and those that have imported features only, with metadata and recording_id.
+    """
+    tracks = with_audio.unionByName(_tracks_without_audio(spark, lake, with_audio))
+    genres = lake.read_arrow(FMA_GENRES).to_pylist()
+    metadata = track_metadata.metadata_columns(lake.read(spark, FMA_METADATA), genres)
+    tracks = track_metadata.apply_metadata(tracks, metadata)
+    groups = duplicates.recording_groups(lake.read_arrow(DUPLICATE_PAIRS))
+    return duplicates.add_recording_id(tracks, groups).select(TRACKS.names)
+
+
+def _tracks_without_audio(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> DataFrame:
+    """Return the tracks that have imported features and no audio, with the columns of `with_audio`."""
     ids = [{"track_id": track_id} for track_id in imported_track_ids(lake)]
-    imported = spark.createDataFrame(_table(ids, TRACKS.select("track_id")))
-    silent = imported.join(heard, "track_id", "left_anti").select(
-        "track_id",
-        *(F.lit(None).cast(heard.schema[name].dataType).alias(name) for name in _OF_THE_FILE),
-    )
-    silent = silent.withColumns(
+    imported = spark.createDataFrame(_to_arrow(ids, TRACKS.select("track_id")))
+    nulls = [F.lit(None).cast(with_audio.schema[name].dataType).alias(name) for name in _FILE_COLUMNS]
+    without_audio = imported.join(with_audio, "track_id", "left_anti").select("track_id", *nulls)
+    return without_audio.withColumns(
         {
             "content_hash": F.concat(F.lit(no_audio_hash("")), "track_id"),
             "title": F.col("track_id"),
@@ -155,28 +230,18 @@ def build_tracks(spark: SparkSession, lake: Lake, heard: DataFrame) -> DataFrame
             "genres": F.array().cast("array<string>"),
         }
     )
-    said = track_metadata.metadata_columns(
-        lake.read(spark, FMA_METADATA), lake.read_arrow(FMA_GENRES).to_pylist()
-    )
-    described = track_metadata.apply_metadata(heard.unionByName(silent), said)
-    return duplicates.add_recording_id(
-        described, duplicates.recording_groups(lake.read_arrow(DUPLICATE_PAIRS))
-    ).select(TRACKS.names)
 
 
-def usable_files(lake: Lake) -> list[file_tasks.FileRow]:
-    """Return FILES' rows to make tracks of; FMA's known faults are not among them but in REJECTS."""
-    names = [*_SHARED, "library", "outcome"]
-    rows = lake.read_arrow(FILES, *names).to_pylist()
+def find_usable_files(lake: Lake) -> list[file_tasks.TaskRow]:
+    """Return the rows of FILES that become tracks; record FMA's known faults, which do not, in REJECTS."""
+    rows = lake.read_arrow(FILES, *_SHARED_COLUMNS, "library", "outcome").to_pylist()
     files = [row for row in rows if row["outcome"] != "rejected"]
+    rejected_paths = {row["path"] for row in rows if row["outcome"] == "rejected"}
     columns = ("track_id", "line", "track_duration", "track_bit_rate")
-    known = {row["track_id"]: row for row in lake.read_arrow(FMA_METADATA, *columns).to_pylist()}
-    short = errata.short_clips(files, known)
-    unusable = {row["path"] for row in rows if row["outcome"] == "rejected"}
+    metadata = {row["track_id"]: row for row in lake.read_arrow(FMA_METADATA, *columns).to_pylist()}
+    short_clips = errata.short_clips(files, metadata)
+    errors = errata.wrong_bit_rates(files, metadata) | short_clips
     hashes = {row["path"]: row["content_hash"] for row in files}
-    faults = {
-        path: (hashes[path], error)
-        for path, error in {**errata.wrong_bit_rates(files, known), **short}.items()
-    }
-    rejects.replace_faults(lake, faults, step="catalog", untouched=unusable)
-    return [row for row in files if row["path"] not in short]
+    faults = {path: (hashes[path], error) for path, error in errors.items()}
+    rejects.replace_faults(lake, faults, step="catalog", untouched=rejected_paths)
+    return [row for row in files if row["path"] not in short_clips]

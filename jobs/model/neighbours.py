@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.library.duplicates import first_track_id
 from jobs.model.ivf_index import clusters_to_search, exact_nearest
 
 N_NEIGHBOURS = 50
@@ -54,9 +55,7 @@ def add_recording_column(embeddings: DataFrame, tracks: DataFrame) -> DataFrame:
     The first track_id, of those embedded, with the same recording_id.
     """
     joined = embeddings.join(tracks.select("track_id", "recording_id"), "track_id", "left")
-    duplicates = Window.partitionBy(F.coalesce("recording_id", "track_id"))
-    duplicates = duplicates.orderBy(F.length("track_id"), "track_id")
-    return joined.withColumn("recording", F.first("track_id").over(duplicates)).drop("recording_id")
+    return joined.withColumn("recording", first_track_id("recording_id")).drop("recording_id")
 
 
 def similar_document(row: Any) -> dict[str, Any]:

@@ -2,17 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jobs import paths, settings
+from jobs.audio.transcode import parse_bit_rate
 from jobs.errors import InputError
 from jobs.lake import schemas
 from jobs.lake.storage import Lake
-from jobs.library import scan
+from jobs.library import files_table, scan
 from jobs.paths import PACKAGE
 from jobs.plays import play_log
-from jobs.steps.compress import is_done, parse_bit_rate
 
 # Files of one shard: about 20 minutes of compression on one machine; a retry repeats no more than one shard.
 _MAX_SHARD_FILES = 5_000
@@ -32,7 +33,11 @@ def shards(lake_uri: str, params: dict[str, Any]) -> list[str]:
     in_place = bool(params["in_place"])
     known = {row["path"]: row for row in lake.read_arrow(schemas.FILES).to_pylist()}
     files = _scan(params, lake).files
-    n_new = sum(not is_done(file, known.get(file["path"]), bit_rate, in_place, False) for file in files)
+    n_new = 0
+    for file in files:
+        row = known.get(file["path"])
+        if not files_table.is_up_to_date(file, row, bit_rate=bit_rate, in_place=in_place, retry=False):
+            n_new += 1
     n_shards = max(1, -(-n_new // _MAX_SHARD_FILES))
     print(f"{len(files)} files, {n_new} new or changed: {n_shards} shard{'s' if n_shards > 1 else ''}")
     return [f"{number}/{n_shards}" for number in range(1, n_shards + 1)]
@@ -67,7 +72,7 @@ def record_state(lake_uri: str, params: dict[str, Any]) -> None:
     paths.atomic_write(lake.root / _STATE_FILE, json.dumps(_state(lake, params, rows)))
 
 
-def _state(lake: Lake, params: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, str]:
+def _state(lake: Lake, params: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return what a nightly run depends on: files, parameters, each table's version, Segue's code."""
     file_stats = sorted([row[name] for name in ("path", *scan.FILE_STAT_COLUMNS)] for row in rows)
     run_params = {name: params[name] for name in ("library", "bitrate", "in_place")}

@@ -35,8 +35,8 @@ from jobs.spark import session
 
 log = logging.getLogger("segue")
 
-FileRow = dict[str, Any]
-FileFunction = Callable[[FileRow], FileRow | None]
+TaskRow = dict[str, Any]
+FileFunction = Callable[[TaskRow], TaskRow | None]
 
 # A task: small enough that the last one to end does not leave the other cores idle, large enough (about a
 # second of decoding) that Spark's 10 to 30 ms per task do not count.
@@ -129,7 +129,7 @@ class FileTask:
 def map_files(
     master: str,
     lake: Lake,
-    rows: list[FileRow],
+    rows: list[TaskRow],
     sizes: list[int],
     *,
     name: str,
@@ -178,7 +178,7 @@ def map_files(
                 raise StepError(file_task.fault.value)
 
 
-def _job_frame(master: str, rows: list[FileRow], tasks: list[int], results: Table) -> DataFrame:
+def _job_frame(master: str, rows: list[TaskRow], tasks: list[int], results: Table) -> DataFrame:
     """Return the rows of one job, one partition per task."""
     schema = results.arrow_schema().append(pa.field("task", pa.int32()))
     rows_with_task = [{**row, "task": task} for row, task in zip(rows, tasks, strict=True)]
@@ -232,7 +232,7 @@ def batch_mapper(
     return map_batches
 
 
-def run_isolated(function: FileFunction, row: FileRow) -> FileRow | None:
+def run_isolated(function: FileFunction, row: TaskRow) -> TaskRow | None:
     """Return `function(row)`, computed in a process of its own; a crash or a hang becomes the row's `error`.
 
     Raises StepError if the function does.
@@ -244,7 +244,7 @@ def run_isolated(function: FileFunction, row: FileRow) -> FileRow | None:
     sender.close()
     try:
         if receiver.poll(ISOLATED_LIMIT_S):
-            result: FileRow | None | StepError = receiver.recv()
+            result: TaskRow | None | StepError = receiver.recv()
             if isinstance(result, StepError):
                 raise result
             return result
@@ -258,14 +258,14 @@ def run_isolated(function: FileFunction, row: FileRow) -> FileRow | None:
     return {**row, "error": error}
 
 
-def _send_result(function: FileFunction, row: FileRow, sender: Connection) -> None:
+def _send_result(function: FileFunction, row: TaskRow, sender: Connection) -> None:
     try:
         sender.send(function(row))
     except StepError as error:
         sender.send(error)
 
 
-def reject_row(row: FileRow, error: Exception, path: str) -> FileRow | None:
+def reject_row(row: TaskRow, error: Exception, path: str) -> TaskRow | None:
     """Return the row of the file at `path` with the reason why it cannot be used, None if the file is gone.
 
     Raises StepError if disk or machine failed. A decoder takes a disk that fails amid a file for the file's

@@ -1,6 +1,10 @@
-"""TRACKS from FILES: one track per content, its id, its tags, and what FMA's metadata says of it; also in MongoDB."""
+"""TRACKS from FILES: one track per content, with its id, its tags and FMA's metadata.
+
+New tracks also in MongoDB.
+"""
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from jobs.fma import metadata_tables
@@ -17,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--library",
         metavar="DIR",
-        help="list the folder's audio first; what is not compressed yet stays where it is",
+        help="folder of music whose files are listed first; those not compressed are used as they are",
     )
     add_metadata_arguments(parser)
     parser.add_argument(
-        "--no-mongo", action="store_true", help="leave MongoDB as it is; publish brings it up to date"
+        "--no-mongo", action="store_true", help="do not write to MongoDB; the publish step updates it"
     )
     rejects.add_arguments(parser)
 
@@ -31,43 +35,41 @@ def add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--metadata",
         metavar="DIR",
-        help="FMA's fma_metadata, unpacked or as .zip; the lake keeps what it says",
+        help="folder or .zip of FMA's fma_metadata; its content is stored in the lake",
     )
     parser.add_argument(
         "--skip-invalid",
         action="store_true",
-        help="skip and count invalid records of the metadata instead of stopping",
+        help="skip and count invalid metadata records instead of stopping at the first",
     )
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring TRACKS up to date with FILES, FMA_METADATA and FMA_GENRES, then MongoDB with TRACKS; return the counts."""
+    """Update TRACKS from FILES, FMA_METADATA and FMA_GENRES, then MongoDB from TRACKS; return the counts."""
     lake = open_lake(arguments)
-    read = (
-        metadata_tables.load_metadata(arguments.metadata, lake, skip_invalid=arguments.skip_invalid)
-        if arguments.metadata
-        else {}
-    )
+    metadata_counts: Mapping[str, int] = {}
+    if arguments.metadata:
+        metadata_counts = metadata_tables.load_metadata(
+            arguments.metadata, lake, skip_invalid=arguments.skip_invalid
+        )
     if arguments.library:
         listing.update_files_table(arguments, lake)
-    files, new = tracks_table.update_tracks(arguments.master, lake)
-    counts = _counts(lake, new, files, read)
+    n_files, n_new = tracks_table.update_tracks(arguments.master, lake)
+    counts = _counts(lake, n_files=n_files, n_new=n_new, metadata_counts=metadata_counts)
     if not arguments.no_mongo:
         with mongo.connect(arguments.mongo, lake.root) as database:
             counts["new in MongoDB"] = track_documents.update_track_documents(database, lake)
     return StepResult(counts)
 
 
-def _counts(lake: Lake, new: int, files: int, read: dict[str, int]) -> dict[str, Any]:
+def _counts(lake: Lake, *, n_files: int, n_new: int, metadata_counts: Mapping[str, int]) -> dict[str, Any]:
     rows = lake.read_arrow(TRACKS, "path", "source").to_pylist()
-    heard = [row for row in rows if row["path"] is not None]
-    counts = {"tracks": len(rows), "new": new, "duplicates": files - len(heard)}
-    records = lake.count_rows(FMA_METADATA)
-    if records:
-        known = sum(row["source"] == "fma" for row in heard)
-        counts |= {
-            **read,
-            "metadata without audio": records - known,
-            "audio without metadata": len(heard) - known,
-        }
+    with_audio = [row for row in rows if row["path"] is not None]
+    counts = {"tracks": len(rows), "new": n_new, "duplicates": n_files - len(with_audio)}
+    n_records = lake.count_rows(FMA_METADATA)
+    if n_records:
+        with_metadata = sum(row["source"] == "fma" for row in with_audio)
+        counts |= metadata_counts
+        counts["metadata without audio"] = n_records - with_metadata
+        counts["audio without metadata"] = len(with_audio) - with_metadata
     return counts

@@ -1,4 +1,7 @@
-"""Compress a library with FFmpeg to a lower bit rate: `lake/audio` beside it, or in place by a crash-safe swap."""
+"""Compress a library with FFmpeg to a lower bit rate.
+
+Into `lake/audio`, or in place by a crash-safe replacement.
+"""
 
 import argparse
 import functools
@@ -16,7 +19,7 @@ from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
 from jobs.lake.storage import Lake, open_lake
 from jobs.library import files_table, replace, scan
-from jobs.paths import fsync_dir, to_path, to_text
+from jobs.paths import fsync_dir, sha256_file, to_path, to_text
 from jobs.progress import StepResult
 from jobs.spark import file_tasks
 
@@ -27,123 +30,132 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--library", required=True, metavar="DIR", help="folder of music, searched recursively"
     )
     parser.add_argument(
-        "--bitrate", default="64k", help="target, in bits per second or as in 64k (default 64k)"
+        "--bitrate",
+        default="64k",
+        help="target bit rate, in bits per second or as in 64k, 8k to 512k (default 64k)",
     )
     parser.add_argument(
         "--in-place",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="replace each original by its compressed file, one atomic rename each (default: originals stay)",
+        help="replace each original by its compressed file, atomically (default: write below the lake, leave "
+        "the originals as they are)",
     )
     parser.add_argument(
-        "--shard", default="1/1", metavar="I/N", help="only the I-th of N parts of the library"
+        "--shard",
+        default="1/1",
+        metavar="I/N",
+        help="process only the I-th of N parts of the library (default 1/1, the whole library)",
     )
     rejects.add_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring FILES and REJECTS up to date with the library; return the counts."""
-    bit_rate = parse_bit_rate(arguments.bitrate)
+    """Update FILES and REJECTS from the library; return the counts."""
+    bit_rate = transcode.parse_bit_rate(arguments.bitrate)
     shard = parse_shard(arguments.shard)
     lake = open_lake(arguments)
-    found = scan.scan(arguments.library, lake.root)
-    known = {
-        row["path"]: row
-        for row in lake.read_arrow(FILES).to_pylist() + lake.read_staged_arrow(FILES).to_pylist()
-    }
-    rejected = rejects.by_path(lake.read_arrow(REJECTS), "compress")
-    # Of a file that crashes its worker this is all there is.
-    decided = {"target_bit_rate": bit_rate, "outcome": "rejected"}
-    todo = [
-        {**file, **decided, **rejects.new_attempt(file["path"], rejected)}
-        for file in found.files
-        if in_shard(file["path"], *shard)
-        and not is_done(file, known.get(file["path"]), bit_rate, arguments.in_place, arguments.retry_rejected)
-    ]
-    _clean_up(lake, found, arguments.in_place)
-    function = functools.partial(
-        compress_file, audio_root=str(lake.root / "audio"), bit_rate=bit_rate, in_place=arguments.in_place
+    library = scan.scan(arguments.library, lake.root)
+    todo = plan_compression(
+        lake,
+        library,
+        shard=shard,
+        bit_rate=bit_rate,
+        in_place=arguments.in_place,
+        retry=arguments.retry_rejected,
     )
-    sizes = [row["size"] for row in todo]
+    _remove_stale_parts(lake, library, in_place=arguments.in_place)
     file_tasks.map_files(
         arguments.master,
         lake,
         todo,
-        sizes,
+        [row["size"] for row in todo],
         name="compress",
-        function=function,
+        function=functools.partial(
+            compress_file,
+            audio_root=str(lake.root / "audio"),
+            bit_rate=bit_rate,
+            in_place=arguments.in_place,
+        ),
         table=FILES,
         results=files_table.RESULT_TABLE,
     )
-    files_table.commit_files(arguments.master, lake, found, step="compress")
-    return StepResult(_counts(lake, found, len(todo)))
+    files_table.commit_files(arguments.master, lake, library, step="compress")
+    return StepResult(_counts(lake, library, n_attempted=len(todo)))
 
 
-def _clean_up(lake: Lake, found: scan.ScanResult, in_place: bool) -> None:
-    """Remove what a killed run was writing; in the library only where this run is to change it."""
+def plan_compression(
+    lake: Lake,
+    library: scan.ScanResult,
+    *,
+    shard: tuple[int, int],
+    bit_rate: int,
+    in_place: bool,
+    retry: bool,
+) -> list[file_tasks.TaskRow]:
+    """Return the files of the shard that are not up to date, with the columns of a new attempt."""
+    known = files_table.read_known_files(lake)
+    rejected = rejects.by_path(lake.read_arrow(REJECTS), "compress")
+    todo = []
+    for file in library.files:
+        row = known.get(file["path"])
+        if not in_shard(file["path"], *shard) or files_table.is_up_to_date(
+            file, row, bit_rate=bit_rate, in_place=in_place, retry=retry
+        ):
+            continue
+        attempt = rejects.new_attempt(file["path"], rejected)
+        # "rejected" already now: the row of a file that crashes its worker is this one.
+        todo.append({**file, "target_bit_rate": bit_rate, "outcome": "rejected", **attempt})
+    return todo
+
+
+def _remove_stale_parts(lake: Lake, library: scan.ScanResult, *, in_place: bool) -> None:
+    """Remove the temporary files of a killed run; in the library only if this run may change it."""
     shutil.rmtree(lake.root / "audio" / "parts", ignore_errors=True)
-    for path in found.stale_parts if in_place else []:
+    if not in_place:
+        return
+    for path in library.stale_parts:
         with suppress(OSError):
             os.unlink(path)
 
 
-def parse_bit_rate(text: str) -> int:
-    """Return bits per second: 64000 of "64k" or "64000". InputError outside 8k to 512k."""
-    digits = text.lower().removesuffix("k")
-    rate = int(digits) * (1000 if text.lower().endswith("k") else 1) if digits.isdecimal() else 0
-    if not 8_000 <= rate <= 512_000:
-        raise InputError(f"--bitrate: expected 8k to 512k, found {text!r}")
-    return rate
-
-
 def parse_shard(text: str) -> tuple[int, int]:
-    """Return (2, 3) of "2/3". InputError where that is no part of a whole."""
+    """Return a shard's number and the number of shards, as (2, 3) for "2/3".
+
+    Raises InputError for anything else.
+    """
     numbers = [int(part) if part.isdecimal() else 0 for part in text.split("/")]
     if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
         raise InputError(f"--shard: expected a part of a whole, as in 2/3, found {text!r}")
     return numbers[0], numbers[1]
 
 
-def in_shard(path: str, number: int, of: int) -> bool:
-    """Tell whether a file belongs to this shard: by its path alone, whatever else is in the library."""
-    return zlib.crc32(path.encode()) % of == number - 1
+def in_shard(path: str, number: int, n_shards: int) -> bool:
+    """Return whether a file belongs to a shard (1 to n_shards); this depends on its path alone."""
+    return zlib.crc32(path.encode()) % n_shards == number - 1
 
 
-def is_done(
-    file: dict[str, Any], row: dict[str, Any] | None, bit_rate: int, in_place: bool, retry: bool
-) -> bool:
-    """Tell whether FILES' `row` of a file (None if it has none) still holds for it and for what is asked now."""
-    if row is None or not scan.is_unchanged(file, row):
-        return False
-    if row["outcome"] == "rejected":
-        return not retry
-    if row["outcome"] == "unchanged":
-        return bool(row["target_bit_rate"] <= bit_rate)
-    beside = row["audio_path"] != row["path"]
-    there = os.path.exists(to_path(row["audio_path"]))
-    return row["target_bit_rate"] == bit_rate and there and not (in_place and beside)
-
-
-def _counts(lake: Lake, found: scan.ScanResult, tried: int) -> dict[str, Any]:
-    below = scan.path_prefix(found.root)
+def _counts(lake: Lake, library: scan.ScanResult, *, n_attempted: int) -> dict[str, Any]:
+    prefix = scan.path_prefix(library.root)
     rows = lake.read_arrow(FILES, "path", "outcome").to_pylist()
-    outcomes = Counter(row["outcome"] for row in rows if row["path"].startswith(below))
+    outcomes = Counter(row["outcome"] for row in rows if row["path"].startswith(prefix))
     return {
-        "found": len(found.files),
+        "found": len(library.files),
         "compressed": outcomes["compressed"],
         "unchanged": outcomes["unchanged"],
         "rejected": outcomes["rejected"],
-        "tried now": tried,
-        "left alone": sum(found.skipped.values()),
+        "attempted": n_attempted,
+        "skipped (not audio)": sum(library.skipped.values()),
     }
 
 
 def compress_file(
-    row: file_tasks.FileRow, *, audio_root: str, bit_rate: int, in_place: bool
-) -> file_tasks.FileRow | None:
-    """Bring one file of FILES to `bit_rate` bits/s, below `audio_root` or in place; return its row, errors included.
+    row: file_tasks.TaskRow, *, audio_root: str, bit_rate: int, in_place: bool
+) -> file_tasks.TaskRow | None:
+    """Compress one file to `bit_rate` bits/s, below `audio_root` or in place.
 
-    None where it is gone meanwhile, StepError where disk or machine failed.
+    Returns the file's row of FILES, with `error` set if it cannot be used, or None if the file is gone
+    meanwhile. Raises StepError if the disk or the machine fails.
     """
     row = {**row, "target_bit_rate": bit_rate, "outcome": "rejected"}
     path = to_path(row["path"])
@@ -151,97 +163,111 @@ def compress_file(
         if in_place:
             path = replace.find_replaced(path)
         decoding.check_file(path)
-        row = {
-            **row,
-            "path": to_text(path),
-            **scan.file_stat(path),
-            "content_hash": files_table.file_hash(path),
-        }
+        row = {**row, "path": to_text(path), **scan.file_stat(path), "content_hash": sha256_file(path)}
         header = decoding.read_header(path)
-        mark = transcode.read_encoder_tag(path)
-        if mark is not None:
-            row["content_hash"] = mark.content_hash
-            if mark.target_bit_rate <= bit_rate:
-                return {**row, **_compressed(path, decoding.decoded_duration(path))}
+        encoder_tag = transcode.read_encoder_tag(path)
+        if encoder_tag is not None:
+            row["content_hash"] = encoder_tag.content_hash
+            if encoder_tag.target_bit_rate <= bit_rate:
+                return {**row, **_compressed_columns(path, decoding.decoded_duration(path))}
         if header.bit_rate is not None and header.bit_rate <= bit_rate:
-            return {**row, **_kept(path, header)}
+            return {**row, **_unchanged_columns(path, header)}
         if in_place:
-            return {**row, **_swap(path, row, header, bit_rate)}
-        return {**row, **_beside(path, row, header, audio_root, bit_rate)}
-    except Exception as error:  # whatever one file does, it is that file's row
+            return {**row, **_compress_in_place(path, row, header)}
+        return {**row, **_compress_to_lake(path, row, header, audio_root)}
+    except Exception as error:  # any error is this file's, and must not end the run
         return file_tasks.reject_row(row, error, path)
 
 
-def _kept(path: str, header: decoding.Header) -> file_tasks.FileRow:
-    duration = header.duration_s or decoding.decoded_duration(path)
-    if not duration:
+def _unchanged_columns(path: str, header: decoding.Header) -> file_tasks.TaskRow:
+    duration_s = header.duration_s or decoding.decoded_duration(path)
+    if not duration_s:
         raise UnusableFile("expected audio, found a header and nothing that decodes")
-    bit_rate = header.bit_rate or int(os.path.getsize(path) * 8 / duration)
-    return {"audio_path": to_text(path), "duration_s": duration, "bit_rate": bit_rate, "outcome": "unchanged"}
-
-
-def _compressed(path: str, duration: float) -> file_tasks.FileRow:
-    bit_rate = decoding.read_header(path).bit_rate
     return {
         "audio_path": to_text(path),
-        "duration_s": duration,
-        "bit_rate": bit_rate,
+        "duration_s": duration_s,
+        "bit_rate": header.bit_rate or int(os.path.getsize(path) * 8 / duration_s),
+        "outcome": "unchanged",
+    }
+
+
+def _compressed_columns(path: str, duration_s: float) -> file_tasks.TaskRow:
+    return {
+        "audio_path": to_text(path),
+        "duration_s": duration_s,
+        "bit_rate": decoding.read_header(path).bit_rate,
         "outcome": "compressed",
     }
 
 
-def _beside(
-    path: str, row: file_tasks.FileRow, header: decoding.Header, audio_root: str, bit_rate: int
-) -> file_tasks.FileRow:
-    """Compress to a name made of the content's hash: there whole or not at all, and found again after any kill."""
-    digest, extension = row["content_hash"], transcode.result_extension(path)
-    target = Path(audio_root, f"{bit_rate / 1000:g}k", digest[:2], digest + extension)
+def _transcode(path: str, temp_path: str, row: file_tasks.TaskRow, header: decoding.Header) -> float | None:
+    """Encode a file to a temporary file; return its duration in seconds, or None if it became no smaller.
+
+    A short or unusual file can grow; the original is the better copy then.
+    """
+    duration_s = transcode.transcode(
+        path,
+        temp_path,
+        bit_rate=row["target_bit_rate"],
+        content_hash=row["content_hash"],
+        header_s=header.duration_s,
+    )
+    return duration_s if os.path.getsize(temp_path) < row["size"] else None
+
+
+def _compress_to_lake(
+    path: str, row: file_tasks.TaskRow, header: decoding.Header, audio_root: str
+) -> file_tasks.TaskRow:
+    """Compress to a file below `audio_root` that is named by the content's hash.
+
+    The file appears there only when it is complete, so a run after a kill can use it.
+    """
+    content_hash = row["content_hash"]
+    folder = Path(audio_root, f"{row['target_bit_rate'] / 1000:g}k", content_hash[:2])
+    target = folder / (content_hash + transcode.result_extension(path))
     if target.exists():
-        return _compressed(str(target), decoding.decoded_duration(str(target)))
+        return _compressed_columns(str(target), decoding.decoded_duration(str(target)))
     parts = Path(audio_root, "parts")
     parts.mkdir(parents=True, exist_ok=True)
-    part = replace.create_temp(parts)
+    temp_path = replace.create_temp(parts)
     try:
-        duration = transcode.transcode(
-            path, part, bit_rate=bit_rate, content_hash=digest, promised_s=header.duration_s
-        )
-        if (
-            os.path.getsize(part) >= row["size"]
-        ):  # a short or odd file can grow: the original is the better copy
-            return _kept(path, header)
+        duration_s = _transcode(path, temp_path, row, header)
+        if duration_s is None:
+            return _unchanged_columns(path, header)
         replace.check_unchanged(path, row)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.chmod(part, 0o644)
-        fsync_dir(part)
-        os.replace(part, target)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chmod(temp_path, 0o644)
+        fsync_dir(temp_path)  # works for a file, too
+        os.replace(temp_path, target)
     finally:
-        replace.remove_temp(part)
-    fsync_dir(target.parent)
-    return _compressed(str(target), duration)
+        replace.remove_temp(temp_path)
+    fsync_dir(folder)
+    return _compressed_columns(str(target), duration_s)
 
 
-def _swap(path: str, row: file_tasks.FileRow, header: decoding.Header, bit_rate: int) -> file_tasks.FileRow:
-    """Replace `path` by its compressed file. At every line the original or the checked result is there, whole."""
+def _compress_in_place(path: str, row: file_tasks.TaskRow, header: decoding.Header) -> file_tasks.TaskRow:
+    """Replace a file by its compressed form.
+
+    At every moment the original or the verified result exists as a whole, even after a kill or a power cut.
+    """
     folder = os.path.dirname(path)
-    part = replace.create_temp(folder)
+    temp_path = replace.create_temp(folder)
     try:
-        duration = transcode.transcode(
-            path, part, bit_rate=bit_rate, content_hash=row["content_hash"], promised_s=header.duration_s
-        )
-        if os.path.getsize(part) >= row["size"]:
-            return _kept(path, header)
+        duration_s = _transcode(path, temp_path, row, header)
+        if duration_s is None:
+            return _unchanged_columns(path, header)
         status = os.stat(path)
-        os.chown(part, status.st_uid, status.st_gid)
-        shutil.copystat(path, part)
-        fsync_dir(part)
+        os.chown(temp_path, status.st_uid, status.st_gid)
+        shutil.copystat(path, temp_path)
+        fsync_dir(temp_path)  # works for a file, too
         replace.check_unchanged(path, row)
-        target = replace.rename_into_place(part, path, row["content_hash"])
+        target = replace.rename_into_place(temp_path, path, row["content_hash"])
     finally:
-        replace.remove_temp(part)
+        replace.remove_temp(temp_path)
     fsync_dir(folder)
     if (
         target != path
-    ):  # lossless to mp3: the result is on the disk, under its own name, before the original goes
+    ):  # lossless to mp3: the result is on the disk under its name before the original is removed
         os.unlink(path)
         fsync_dir(folder)
-    return {"path": to_text(target), **scan.file_stat(target), **_compressed(target, duration)}
+    return {"path": to_text(target), **scan.file_stat(target), **_compressed_columns(target, duration_s)}

@@ -1,19 +1,24 @@
-"""FINGERPRINTS and DUPLICATE_PAIRS from the audio: the tracks that are one recording get one `recording_id` in TRACKS."""
+"""FINGERPRINTS and DUPLICATE_PAIRS from the audio.
+
+All tracks of one recording get the same `recording_id` in TRACKS.
+"""
 
 import argparse
 
 import numpy as np
 import pyarrow as pa
 
+from jobs.audio.fingerprint import fingerprint_track
 from jobs.lake.schemas import DUPLICATE_PAIRS, FINGERPRINTS, TRACKS, Column
 from jobs.lake.storage import Lake, open_lake
 from jobs.library import duplicates
 from jobs.progress import StepResult
 from jobs.spark import file_tasks, session
 
-_RESULTS = FINGERPRINTS.with_columns(Column("audio_path", "string", "file that is listened to"))
+_RESULTS = FINGERPRINTS.with_columns(Column("audio_path", "string", "file that is fingerprinted"))
+_HASHES = FINGERPRINTS.select("content_hash").arrow_schema()
 
-# Files of one Spark task: a second or two of work.
+# Files per Spark task: a second or two of work.
 _TASK_FILES = 16
 
 
@@ -22,26 +27,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring FINGERPRINTS, DUPLICATE_PAIRS, and recording_id in TRACKS, up to date with TRACKS; return the counts."""
+    """Update FINGERPRINTS, DUPLICATE_PAIRS and TRACKS.recording_id from TRACKS; return the counts."""
     lake = open_lake(arguments)
-    new = _update_fingerprints(arguments.master, lake)
+    n_fingerprinted = _update_fingerprints(arguments.master, lake)
     if lake.is_newer(FINGERPRINTS, DUPLICATE_PAIRS):
-        lake.commit_arrow(DUPLICATE_PAIRS, compare_fingerprints(lake.read_arrow(FINGERPRINTS)).to_batches())
+        pairs = compare_fingerprints(lake.read_arrow(FINGERPRINTS))
+        lake.commit_arrow(DUPLICATE_PAIRS, pairs.to_batches())
     if lake.is_newer(DUPLICATE_PAIRS, TRACKS):
+        groups = duplicates.recording_groups(lake.read_arrow(DUPLICATE_PAIRS))
         tracks = lake.read(session.get_session(arguments.master), TRACKS).drop("recording_id")
-        lake.commit(
-            TRACKS,
-            duplicates.add_recording_id(
-                tracks, duplicates.recording_groups(lake.read_arrow(DUPLICATE_PAIRS))
-            ),
-        )
+        lake.commit(TRACKS, duplicates.add_recording_id(tracks, groups))
     ids = lake.read_arrow(TRACKS, "recording_id")["recording_id"].to_pylist()
-    return StepResult({"tracks": len(ids), "recordings": len(set(ids)), "heard now": new})
+    return StepResult({"tracks": len(ids), "recordings": len(set(ids)), "fingerprinted": n_fingerprinted})
 
 
 def _update_fingerprints(master: str, lake: Lake) -> int:
-    """Make FINGERPRINTS those of the tracks in TRACKS; return how many are new."""
-    rows = lake.read_arrow(TRACKS, "content_hash", "duration_s", "audio_path", "bit_rate").to_pylist()
+    """Make FINGERPRINTS hold exactly the contents in TRACKS; return how many were fingerprinted."""
+    columns = ("content_hash", "duration_s", "audio_path", "bit_rate")
+    rows = lake.read_arrow(TRACKS, *columns).to_pylist()
     tracks = {row["content_hash"]: row for row in rows if row["audio_path"] is not None}
     known = set(lake.read_arrow(FINGERPRINTS, "content_hash")["content_hash"].to_pylist())
     staged = set(lake.read_staged_arrow(FINGERPRINTS, "content_hash")["content_hash"].to_pylist())
@@ -51,33 +54,28 @@ def _update_fingerprints(master: str, lake: Lake) -> int:
         lake,
         todo,
         [int(row["duration_s"] * row["bit_rate"] / 8) for row in todo],
-        name="recordings",
-        function=duplicates.fingerprint_track,
+        name="deduplicate",
+        function=fingerprint_track,
         table=FINGERPRINTS,
         results=_RESULTS,
         task_files=_TASK_FILES,
     )
-    if todo or staged or known - set(tracks):
+    stale = known - tracks.keys()
+    if todo or staged or stale:
         spark = session.get_session(master)
-        there = pa.Table.from_pylist(
-            [{"content_hash": content_hash} for content_hash in tracks], schema=_HASHES
-        )
-        heard = lake.read(spark, FINGERPRINTS).unionByName(lake.staged(spark, FINGERPRINTS))
-        heard = heard.dropDuplicates(["content_hash"]).join(
-            spark.createDataFrame(there), "content_hash", "left_semi"
-        )
-        lake.commit(FINGERPRINTS, heard)
+        hashes = pa.Table.from_pylist([{"content_hash": value} for value in tracks], schema=_HASHES)
+        all_rows = lake.read(spark, FINGERPRINTS).unionByName(lake.staged(spark, FINGERPRINTS))
+        all_rows = all_rows.dropDuplicates(["content_hash"])
+        lake.commit(FINGERPRINTS, all_rows.join(spark.createDataFrame(hashes), "content_hash", "left_semi"))
     return len(todo)
 
 
-_HASHES = FINGERPRINTS.select("content_hash").arrow_schema()
-
-
-def compare_fingerprints(heard: pa.Table) -> pa.Table:
-    """Return DUPLICATE_PAIRS of FINGERPRINTS."""
-    frames = heard["fingerprint"].combine_chunks()
-    fingerprints = [np.asarray(each.values.to_numpy(), np.int32).view(np.uint32) for each in frames]
-    hashes, durations = heard["content_hash"].to_pylist(), heard["duration_s"].to_numpy()
-    return pa.Table.from_pylist(
-        duplicates.compare_pairs(hashes, fingerprints, durations), schema=DUPLICATE_PAIRS.arrow_schema()
-    )
+def compare_fingerprints(rows: pa.Table) -> pa.Table:
+    """Return DUPLICATE_PAIRS of FINGERPRINTS' rows."""
+    fingerprints = [
+        np.asarray(frames.values.to_numpy(), np.int32).view(np.uint32)
+        for frames in rows["fingerprint"].combine_chunks()
+    ]
+    hashes = rows["content_hash"].to_pylist()
+    pairs = duplicates.compare_pairs(hashes, fingerprints, rows["duration_s"].to_numpy())
+    return pa.Table.from_pylist(pairs, schema=DUPLICATE_PAIRS.arrow_schema())

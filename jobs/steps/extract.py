@@ -1,18 +1,17 @@
-"""FEATURES from TRACKS: every track's audio is decoded once and described by `dsp.features`."""
+"""FEATURES from TRACKS: decode every new track's audio once and compute its features with `jobs.dsp`."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.audio import decoding
-from jobs.dsp import features
-from jobs.errors import StepError, UnusableFile
+from jobs.audio import features_of_file
+from jobs.errors import StepError
 from jobs.lake import rejects
-from jobs.lake.feature_columns import ECHONEST_COLUMNS, FEATURE_COLUMNS
+from jobs.lake.feature_columns import ECHONEST_COLUMNS, FEATURE_COLUMNS, FEATURE_VERSION
 from jobs.lake.schemas import FEATURES, REJECTS, TRACKS, Column, Table
 from jobs.lake.storage import Lake, open_lake
 from jobs.library import scan
@@ -20,21 +19,25 @@ from jobs.paths import escape_control_chars, to_path
 from jobs.progress import StepResult
 from jobs.spark import file_tasks, session
 
-# What the workers return and what is staged: the features as one column, since a thousand cost Spark more than the work.
+# The columns that workers return and that are staged. The features are one array column, since a thousand
+# columns cost Spark more than computing them.
 _RESULTS = Table(
     FEATURES.name,
     FEATURES.key,
     (
         *FEATURES.columns[:5],
-        Column("features", "floats", "in the order of FEATURE_COLUMNS; null where the track was rejected"),
+        Column("features", "floats", "in the order of FEATURE_COLUMNS; null if the track was rejected"),
         Column("path", "string", "file of the library"),
-        Column("audio_path", "string", "file that was analysed"),
+        Column("audio_path", "string", "file that was analyzed"),
         *rejects.ATTEMPT_COLUMNS,
     ),
 )
 
-# Files of one Spark task: of half a minute each, about three seconds of work.
+# Files per Spark task: about three seconds of work for clips of half a minute.
 _TASK_FILES = 32
+
+_VERSION_COLUMNS = ("track_id", "content_hash", "feature_version")
+_TRACK_COLUMNS = ("track_id", "path", "audio_path", "content_hash", "duration_s", "bit_rate")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,25 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
-    """Bring FEATURES and REJECTS up to date with TRACKS; return the counts."""
+    """Update FEATURES and REJECTS from TRACKS; return the counts."""
     lake = open_lake(arguments)
-    rejected = rejects.by_path(lake.read_arrow(REJECTS), "extract")
-    done = extracted_keys(lake.read_arrow(FEATURES, *_PRESENT)) | extracted_keys(
-        lake.read_staged_arrow(FEATURES, *_PRESENT)
-    )
-    todo = [
-        {**row, **rejects.new_attempt(row["path"], rejected)}
-        for row in lake.read_arrow(TRACKS, *_NEEDED, "bit_rate").to_pylist()
-        if row["audio_path"] is not None
-        and (row["track_id"], row["content_hash"]) not in done
-        and (arguments.retry_rejected or not _is_rejected(row, rejected))
-    ]
-    sizes = [int((row["duration_s"] or 0) * (row["bit_rate"] or 0) / 8) for row in todo]
+    todo = plan_extraction(lake, retry=arguments.retry_rejected)
     file_tasks.map_files(
         arguments.master,
         lake,
         todo,
-        sizes,
+        [_audio_bytes(row) for row in todo],
         name="extract",
         function=extract_file,
         table=FEATURES,
@@ -70,137 +62,141 @@ def main(arguments: argparse.Namespace) -> StepResult:
     )
     _commit(arguments.master, lake)
     check_audio_exists([row["audio_path"] for row in todo])
-    return StepResult(_counts(lake, len(todo)))
+    return StepResult(_counts(lake, n_attempted=len(todo)))
 
 
-_PRESENT = ("track_id", "content_hash", "feature_version")
-_NEEDED = ("track_id", "path", "audio_path", "content_hash", "duration_s")
+def plan_extraction(lake: Lake, *, retry: bool) -> list[file_tasks.TaskRow]:
+    """Return the tracks to extract, with the columns of a new attempt.
+
+    These are the tracks with audio and without features of the present version, in FEATURES or staged by a
+    killed run. Tracks that were rejected with the same content are among them only with `retry`.
+    """
+    rejected = rejects.by_path(lake.read_arrow(REJECTS), "extract")
+    extracted = extracted_keys(lake.read_arrow(FEATURES, *_VERSION_COLUMNS))
+    extracted |= extracted_keys(lake.read_staged_arrow(FEATURES, *_VERSION_COLUMNS))
+    todo = []
+    for track in lake.read_arrow(TRACKS, *_TRACK_COLUMNS).to_pylist():
+        if track["audio_path"] is None or (track["track_id"], track["content_hash"]) in extracted:
+            continue
+        if retry or not _is_rejected(track, rejected):
+            todo.append({**track, **rejects.new_attempt(track["path"], rejected)})
+    return todo
 
 
 def extracted_keys(feature_rows: pa.Table) -> set[tuple[str, str]]:
-    """Return (track_id, content_hash) of the rows of FEATURES that the present code would make the same again."""
-    rows = feature_rows.to_pylist()
+    """Return (track_id, content_hash) of the rows of FEATURES that have the present feature version."""
     return {
         (row["track_id"], row["content_hash"])
-        for row in rows
-        if row["feature_version"] == features.FEATURE_VERSION
+        for row in feature_rows.to_pylist()
+        if row["feature_version"] == FEATURE_VERSION
     }
 
 
-def _is_rejected(track: file_tasks.FileRow, rejected: dict[str, dict[str, Any]]) -> bool:
+def _is_rejected(track: file_tasks.TaskRow, rejected: dict[str, dict[str, Any]]) -> bool:
     row = rejected.get(track["path"])
     return row is not None and row["content_hash"] == track["content_hash"]
 
 
+def _audio_bytes(track: file_tasks.TaskRow) -> int:
+    """Return the estimated size of a track's audio file in bytes."""
+    return int((track["duration_s"] or 0) * (track["bit_rate"] or 0) / 8)
+
+
 def check_audio_exists(audio_paths: list[str]) -> None:
-    """Raise StepError where any of the files is gone: a disk that is away, or audio deleted since TRACKS was made."""
-    gone = [path for path in audio_paths if not scan.exists(to_path(path))]
-    if gone:
+    """Raise StepError if any of the files is missing.
+
+    Its disk is unavailable, or it was deleted after `catalog` ran.
+    """
+    missing = [path for path in audio_paths if not scan.exists(to_path(path))]
+    if missing:
         raise StepError(
-            f"expected the audio of {len(audio_paths)} tracks, found {len(gone)} files gone, as {escape_control_chars(gone[0])}; "
-            "bring the disk back, or have `segue run` look for what was deleted"
+            f"expected the audio of {len(audio_paths)} tracks, found {len(missing)} files missing, "
+            f"as {escape_control_chars(missing[0])}; make the disk available again, or run `segue run` to update "
+            "the tables after a deletion"
         )
 
 
-def extract_file(row: file_tasks.FileRow) -> file_tasks.FileRow | None:
-    """Return a track's row of FEATURES; its error where its audio cannot be described.
+def extract_file(row: file_tasks.TaskRow) -> file_tasks.TaskRow | None:
+    """Return a track's row of FEATURES, with `error` set if its audio has no features.
 
-    None where that is gone meanwhile, StepError where disk or machine failed.
+    Returns None if the file is gone meanwhile. Raises StepError if the disk or the machine fails.
     """
-    row = {**row, "feature_version": features.FEATURE_VERSION}
+    row = {**row, "feature_version": FEATURE_VERSION}
     path = to_path(row["audio_path"])
     try:
-        values, duration, sample_rate = extract_file_features(path)
-    except Exception as error:  # whatever one file does, it is that file's row
+        result = features_of_file.extract_file_features(path)
+    except Exception as error:  # any error is this file's, and must not end the run
         return file_tasks.reject_row(row, error, path)
-    return {**row, "duration_s": duration, "sample_rate": sample_rate, "features": values}
-
-
-def extract_file_features(path: str) -> tuple[np.ndarray, float, int]:
-    """Return a file's features (float32, in the order of FEATURE_COLUMNS), its seconds of audio and its sample rate.
-
-    Raises BadFile where it does not decode, is truncated, or holds nothing that features could describe.
-    """
-    decoder = decoding.open_audio(path)
-    samples = 0
-
-    def counted() -> Iterator[np.ndarray]:
-        nonlocal samples
-        samples = 0  # a long file is decoded twice
-        for block in decoder.blocks():
-            samples += len(block)
-            yield block
-
-    try:
-        values = features.extract_features(counted, sample_rate=decoder.sample_rate)
-    except features.SignalError as error:
-        raise UnusableFile(str(error)) from error
-    duration = samples / decoder.sample_rate
-    decoding.check_duration(decoding.read_header(path).duration_s, duration)
-    return values, duration, decoder.sample_rate
+    return {
+        **row,
+        "duration_s": result.duration_s,
+        "sample_rate": result.sample_rate,
+        "features": result.values,
+    }
 
 
 def _commit(master: str, lake: Lake) -> None:
-    """Make the staged results the new rows of FEATURES, and their errors those of REJECTS."""
+    """Merge the staged results into FEATURES, and their errors into REJECTS."""
     errors = lake.read_staged_arrow(_RESULTS, "error")["error"]
     if not len(errors):
         return
-    # REJECTS first: FEATURES clears the staged parts that both are made from.
-    if lake.count_rows(REJECTS) or errors.null_count < len(errors):
+    has_errors = errors.null_count < len(errors)
+    # REJECTS first: committing FEATURES deletes the staged parts that both come from.
+    if has_errors or lake.count_rows(REJECTS):
         spark = session.get_session(master)
-        attempted = lake.staged(spark, _RESULTS).select(
-            "path", "content_hash", *(c.name for c in rejects.ATTEMPT_COLUMNS)
-        )
-        lake.commit(
-            REJECTS,
-            rejects.merge_attempts(
-                lake.read(spark, REJECTS), rejects.latest_attempts(attempted), step="extract"
-            ),
-        )
-    lake.commit_arrow(
-        FEATURES, merge_features(lake.iter_batches(FEATURES), lambda: lake.iter_staged_batches(_RESULTS))
-    )
+        attempt_columns = [column.name for column in rejects.ATTEMPT_COLUMNS]
+        attempted = lake.staged(spark, _RESULTS).select("path", "content_hash", *attempt_columns)
+        latest = rejects.latest_attempts(attempted)
+        lake.commit(REJECTS, rejects.merge_attempts(lake.read(spark, REJECTS), latest, step="extract"))
+    merged = merge_features(lake.iter_batches(FEATURES), lambda: lake.iter_staged_batches(_RESULTS))
+    lake.commit_arrow(FEATURES, merged)
 
 
 def merge_features(
-    old: Iterator[pa.RecordBatch], staged: Callable[[], Iterator[pa.RecordBatch]]
+    old: Iterable[pa.RecordBatch], iter_staged: Callable[[], Iterator[pa.RecordBatch]]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield FEATURES' rows: the old ones that were not tried again, then the staged ones that worked.
+    """Yield FEATURES' rows: the old ones that were not attempted again, then the staged ones without error.
 
-    `staged()` yields the results, the latest attempt first, and is called twice: once to know who was tried.
+    `iter_staged()` yields the results, the latest attempt first. It is called twice, so that one batch is in
+    memory at a time: once for the keys that were attempted, once for the rows.
     """
-    tried = {key for batch in staged() for key in _keys(batch)}
+    attempted = {key for batch in iter_staged() for key in _keys(batch)}
     for batch in old:
-        yield batch.filter(pa.array([key not in tried for key in _keys(batch)], pa.bool_()))
+        is_old = [key not in attempted for key in _keys(batch)]
+        yield batch.filter(pa.array(is_old, pa.bool_()))
     seen: set[tuple[str, str]] = set()
-    for batch in staged():
-        first = [key not in seen and not seen.add(key) for key in _keys(batch)]  # type: ignore[func-returns-value]
-        yield explode_features(batch.filter(pa.array(first, pa.bool_())).filter(pc.field("error").is_null()))
+    for batch in iter_staged():
+        is_latest = []
+        for key in _keys(batch):
+            is_latest.append(key not in seen)
+            seen.add(key)
+        latest = batch.filter(pa.array(is_latest, pa.bool_()))
+        yield explode_features(latest.filter(pc.field("error").is_null()))
 
 
 def _keys(batch: pa.RecordBatch) -> list[tuple[str, str]]:
-    return list(zip(*(batch.column(name).to_pylist() for name in FEATURES.key), strict=True))
+    columns = [batch.column(name).to_pylist() for name in FEATURES.key]
+    return list(zip(*columns, strict=True))
 
 
 def explode_features(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return staged rows with a column for each feature, as FEATURES has them."""
+    """Return staged rows with one column per feature, as in FEATURES."""
     matrix = batch.column("features").flatten().to_numpy().reshape(len(batch), len(FEATURE_COLUMNS))
-    features = dict(zip(FEATURE_COLUMNS, np.ascontiguousarray(matrix.T), strict=True))
-    features |= dict.fromkeys(ECHONEST_COLUMNS, pa.nulls(len(batch), pa.float32()))
-    columns = [features[name] if name in features else batch.column(name) for name in FEATURES.names]
-    return pa.RecordBatch.from_arrays(
-        [pa.array(column) for column in columns], schema=FEATURES.arrow_schema()
-    )
+    by_name = dict(zip(FEATURE_COLUMNS, np.ascontiguousarray(matrix.T), strict=True))
+    by_name |= dict.fromkeys(ECHONEST_COLUMNS, pa.nulls(len(batch), pa.float32()))
+    columns = [by_name[name] if name in by_name else batch.column(name) for name in FEATURES.names]
+    arrays = [pa.array(column) for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=FEATURES.arrow_schema())
 
 
-def _counts(lake: Lake, tried: int) -> dict[str, Any]:
-    done = extracted_keys(lake.read_arrow(FEATURES, *_PRESENT))
+def _counts(lake: Lake, *, n_attempted: int) -> dict[str, Any]:
+    extracted = extracted_keys(lake.read_arrow(FEATURES, *_VERSION_COLUMNS))
     rows = lake.read_arrow(TRACKS, "track_id", "content_hash", "audio_path").to_pylist()
     tracks = [row for row in rows if row["audio_path"] is not None]
-    extracted = sum((row["track_id"], row["content_hash"]) in done for row in tracks)
+    n_extracted = sum((row["track_id"], row["content_hash"]) in extracted for row in tracks)
     return {
         "tracks": len(tracks),
-        "extracted": extracted,
-        "rejected": len(tracks) - extracted,
-        "tried now": tried,
+        "extracted": n_extracted,
+        "rejected": len(tracks) - n_extracted,
+        "attempted": n_attempted,
     }

@@ -1,11 +1,12 @@
-"""What the features cost: `python tests/bench/bench_features.py [--quick]`.
+"""Cost of the features: `python tests/bench/bench_features.py [--quick]`.
 
-Everything is CPU time (process_time) of one thread. What is compared is run in turns, round after round, in one process; a
-ratio is the median of the rounds' ratios, so that other work on the machine hits both sides. The clips are FMA's in
-../shared/data (30 s, 256 kbit/s MP3), or made-up ones where that folder is missing.
+All times are CPU time (process_time) of one thread. The candidates take turns, round after round, in one
+process; a ratio is the median of the rounds' ratios, so that other work on the machine affects both sides.
+The clips are four of FMA (30 s, 256 kbit/s MP3) in ../shared/data, or synthetic ones if that folder is
+missing.
 """
 
-# ruff: noqa: E402 - the checkout this file lies in comes before whatever is installed
+# ruff: noqa: E402 - this checkout comes before an installed version
 
 import argparse
 import json
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit" / "dsp")]
 
 import librosa
 import numpy as np
@@ -29,12 +30,11 @@ import soundfile
 import test_features
 from threadpoolctl import threadpool_limits
 
-from jobs.audio import decoding
+from jobs.audio import decoding, features_of_file
 from jobs.dsp import features
 from jobs.dsp.accumulators import FeatureAccumulator, FeatureMap, Segment
 from jobs.dsp.harmony import ConstantQHarmony, StftChroma
 from jobs.dsp.timbre import Mel, Timbre
-from jobs.steps import extract
 
 DATA = ROOT.parent / "shared" / "data" / "fma_small" / "000"
 DURATIONS_S = (1, 10, 30, 300, 900, 3_600, 14_400)
@@ -42,30 +42,30 @@ TRACKS = (100, 300, 1_000, 3_000, 10_000)
 
 
 def main() -> None:
+    """Run the benchmarks and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, at most 5 minutes and 300 tracks")
     parser.add_argument("--duration", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.duration:
         with threadpool_limits(1):
-            print(json.dumps(one_duration(arguments.duration)))
+            print(json.dumps(measure_duration(arguments.duration)))
         return
     warnings.simplefilter("ignore")
     cores = len(os.sched_getaffinity(0))
-    print(
-        f"{cores} cores, {platform.platform()}, Python {platform.python_version()}, librosa {librosa.__version__}\n"
-    )
+    versions = f"Python {platform.python_version()}, librosa {librosa.__version__}"
+    print(f"{cores} cores, {platform.platform()}, {versions}\n")
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
-        compare(clips(Path(folder)), rounds=2 if arguments.quick else 7)
-        over_duration([d for d in DURATIONS_S if d <= 300 or not arguments.quick])
-        over_tracks(Path(folder), [n for n in TRACKS if n <= 300 or not arguments.quick])
+        compare(find_clips(Path(folder)), rounds=2 if arguments.quick else 7)
+        compare_durations([d for d in DURATIONS_S if d <= 300 or not arguments.quick])
+        compare_track_counts(Path(folder), [n for n in TRACKS if n <= 300 or not arguments.quick])
 
 
-def clips(folder: Path) -> list[str]:
+def find_clips(folder: Path) -> list[str]:
     """Return four clips of 30 s."""
-    found = sorted(map(str, DATA.glob("*.mp3")))
-    if found:
-        return found
+    real_clips = sorted(map(str, DATA.glob("*.mp3")))
+    if real_clips:
+        return real_clips
     for seed in range(4):
         soundfile.write(folder / f"{seed}.mp3", synthetic(30, seed), 44_100)
     return sorted(map(str, folder.glob("*.mp3")))
@@ -85,17 +85,17 @@ def decode(path: str) -> tuple[np.ndarray, int]:
     return np.concatenate(list(decoder.blocks())), decoder.sample_rate
 
 
-class Nothing(FeatureAccumulator):
-    """What every group needs: segments, their Fourier transform, and what is measured while it is in the cache."""
+class NoFeatures(FeatureAccumulator):
+    """The work that all groups share: segments, their Fourier transform and frame statistics."""
 
-    def add(self, segment: Segment) -> None:
+    def add_frames(self, segment: Segment) -> None:
         pass
 
-    def finish(self) -> FeatureMap:
+    def result(self) -> FeatureMap:
         return {}
 
 
-def ours(*groups: type[FeatureAccumulator]) -> Callable[[str], FeatureMap]:
+def segue(*groups: type[FeatureAccumulator]) -> Callable[[str], FeatureMap]:
     """Return a function that decodes a file block by block and computes these groups."""
 
     def run(path: str) -> FeatureMap:
@@ -107,9 +107,9 @@ def ours(*groups: type[FeatureAccumulator]) -> Callable[[str], FeatureMap]:
     return run
 
 
-def oracle(path: str) -> None:
-    """Plain librosa, one call per feature, for the 518."""
-    test_features.oracle(*decode(path))
+def plain_librosa(path: str) -> None:
+    """The 518 by plain librosa, one call per feature."""
+    test_features.librosa_features(*decode(path))
 
 
 def fma_script(path: str) -> None:
@@ -145,60 +145,63 @@ def three_calls(path: str) -> None:
 
 
 def compare(paths: list[str], rounds: int) -> None:
-    """Print what each way costs per clip, beside bare decoding and beside ours."""
-    ways = {
+    """Print the cost of each candidate per clip, and its ratio to decoding and to Segue."""
+    candidates = {
         "bare decode": decode,
-        "ours, all 920": ours(),
-        "ours, timbre (mel and spectrum)": ours(Mel, Timbre),
-        "oracle: librosa, call by call, 518": oracle,
+        "Segue, all 920": segue(),
+        "Segue, timbre (mel and spectrum)": segue(Mel, Timbre),
+        "plain librosa, 518": plain_librosa,
         "mdeff/fma's script, 518": fma_script,
         "three librosa calls at 22,050 Hz": three_calls,
-        "stage: decode + STFT + moments": ours(Nothing),
-        "stage: with mfcc, delta, rhythm": ours(Mel),
-        "stage: with contrast, roll-off, ...": ours(Timbre),
-        "stage: with chroma_stft": ours(StftChroma),
-        "stage: with constant-Q, tonnetz, key": ours(ConstantQHarmony),
+        "stage: decode + STFT + moments": segue(NoFeatures),
+        "stage: with mfcc, delta, rhythm": segue(Mel),
+        "stage: with contrast, roll-off, ...": segue(Timbre),
+        "stage: with chroma_stft": segue(StftChroma),
+        "stage: with constant-Q, tonnetz, key": segue(ConstantQHarmony),
     }
-    for way in ways.values():
-        way(paths[0])  # compile, fill caches
-    spent = {name: np.zeros((rounds, len(paths))) for name in ways}
-    for turn in range(rounds):
+    for candidate in candidates.values():
+        candidate(paths[0])  # compile, fill caches
+    spent = {name: np.zeros((rounds, len(paths))) for name in candidates}
+    for round_number in range(rounds):
         for number, path in enumerate(paths):
-            for name, way in ways.items():
+            for name, candidate in candidates.items():
                 started = time.process_time()
-                way(path)
-                spent[name][turn, number] = time.process_time() - started
+                candidate(path)
+                spent[name][round_number, number] = time.process_time() - started
     totals = {name: times.mean(axis=1) for name, times in spent.items()}
     print(f"CPU ms per 30-s clip, decoding included; {len(paths)} clips, {rounds} rounds in turns")
-    print(f"{'':38}{'median':>8}{'best':>8}{'/ decode':>10}{'/ ours':>8}")
+    print(f"{'':38}{'median':>8}{'best':>8}{'/ decode':>10}{'/ Segue':>8}")
     for name, times in totals.items():
-        over = [np.median(times / totals[other]) for other in ("bare decode", "ours, all 920")]
-        print(f"{name:38}{1e3 * np.median(times):8.1f}{1e3 * times.min():8.1f}{over[0]:10.2f}{over[1]:8.2f}")
-    share = np.median(totals["ours, all 920"] / totals["oracle: librosa, call by call, 518"])
-    print(f"ours / oracle: {share:.3f}\n")
+        ratios = [np.median(times / totals[base]) for base in ("bare decode", "Segue, all 920")]
+        print(
+            f"{name:38}{1e3 * np.median(times):8.1f}{1e3 * times.min():8.1f}{ratios[0]:10.2f}{ratios[1]:8.2f}"
+        )
+    ratio = np.median(totals["Segue, all 920"] / totals["plain librosa, 518"])
+    print(f"Segue / plain librosa: {ratio:.3f}\n")
 
 
-def over_duration(durations: list[float]) -> None:
+def compare_durations(durations: list[float]) -> None:
     """Print time and memory for one recording of growing length, each in a process of its own."""
     print("One recording at 44.1 kHz")
-    print(f"{'seconds':>10}{'CPU s':>10}{'ms per s':>10}{'readings':>10}{'peak MiB':>10}{'before':>8}")
+    print(f"{'seconds':>10}{'CPU s':>10}{'ms per s':>10}{'passes':>10}{'peak MiB':>10}{'before':>8}")
     for duration in durations:
         command = [sys.executable, __file__, "--duration", str(duration)]
         row = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         print(
             f"{duration:10,}{row['cpu_s']:10.2f}{1e3 * row['cpu_s'] / duration:10.2f}"
-            f"{row['readings']:10}{row['peak']:10.0f}{row['before']:8.0f}"
+            f"{row['passes']:10}{row['peak']:10.0f}{row['before']:8.0f}"
         )
     print()
 
 
-def one_duration(duration_s: float) -> dict[str, float]:
+def measure_duration(duration_s: float) -> dict[str, float]:
     """Return CPU time and peak memory of the features of one synthetic recording of this length."""
-    loop, readings = synthetic(min(duration_s, 8)), 0
+    loop = synthetic(min(duration_s, 8))
+    n_passes = 0
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal readings
-        readings += 1
+        nonlocal n_passes
+        n_passes += 1
         for start in range(0, int(duration_s * 44_100), loop.size):
             level = np.float32(0.6 + 0.4 * np.cos(start))
             yield level * loop[: int(duration_s * 44_100) - start]
@@ -208,27 +211,29 @@ def one_duration(duration_s: float) -> dict[str, float]:
     started = time.process_time()
     features.extract_features(blocks, sample_rate=44_100)
     spent = time.process_time() - started
-    return {"cpu_s": spent, "readings": readings, "peak": peak_mib(), "before": before}
+    return {"cpu_s": spent, "passes": n_passes, "peak": peak_mib(), "before": before}
 
 
 def peak_mib() -> float:
-    """Return this process's largest resident set; getrusage would count what it was forked from."""
+    """Return this process's peak resident set; getrusage would include that of the process it was forked from."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def over_tracks(folder: Path, counts: list[int]) -> None:
-    """Print time and memory over the number of tracks: 60 files of 3 s each, described again and again in one process."""
+def compare_track_counts(folder: Path, counts: list[int]) -> None:
+    """Print time and memory by number of tracks: 60 files of 3 s, extracted repeatedly in one process."""
     files = [str(folder / f"track{number}.wav") for number in range(60)]
     for number, file in enumerate(files):
         soundfile.write(file, synthetic(3, number), 44_100)
-    print("Tracks of 3 s (60 files, again and again), one process, decoding included")
+    print("Tracks of 3 s (60 files, repeated), one process, decoding included")
     print(f"{'tracks':>10}{'CPU s':>10}{'ms/track':>10}{'peak MiB':>10}")
-    extract.extract_file_features(files[0])
-    done, started, spent = 0, time.process_time(), []
+    features_of_file.extract_file_features(files[0])
+    done = 0
+    started = time.process_time()
+    spent: list[float] = []
     for count in counts:
         for number in range(done, count):
-            extract.extract_file_features(files[number % len(files)])
+            features_of_file.extract_file_features(files[number % len(files)])
         done = count
         spent.append(time.process_time() - started)
         print(f"{count:10,}{spent[-1]:10.1f}{1e3 * spent[-1] / count:10.2f}{peak_mib():10.0f}")

@@ -120,7 +120,7 @@ def test_second_run_changes_nothing(lake):
     tables = rows(lake)
     collections = documents(lake)
     done = segue(lake, "run", "--library", str(lake.parent / "music"))
-    assert "0 tried now" in done.stdout
+    assert "0 attempted" in done.stdout
     assert rows(lake) == tables
     assert documents(lake) == collections
     tracking.connect(None, lake)

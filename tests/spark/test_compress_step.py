@@ -44,7 +44,7 @@ def run_all(step, **options):
 
 
 def tried(counts):
-    return [counts["compress"]["tried now"], counts["catalog"]["new"], counts["extract"]["tried now"]]
+    return [counts["compress"]["attempted"], counts["catalog"]["new"], counts["extract"]["attempted"]]
 
 
 def test_bad_files_are_rejected_once_and_the_rest_goes_on(step, song, table, music):
@@ -101,31 +101,31 @@ def test_in_place_twice_and_without_the_tables(step, song, table, music, lake):
     leftover = music / ".segue-0123456789abcdef.part"
     leftover.write_bytes(b"of a killed run")
     counts = step("compress", in_place=True)
-    assert (counts["compressed"], counts["tried now"], counts["rejected"]) == (4, 4, 0)
+    assert (counts["compressed"], counts["attempted"], counts["rejected"]) == (4, 4, 0)
     assert sorted(os.listdir(music)) == ["a.mp3", "b.mp3", "c.mp3", "d.ogg"]
     files = table(FILES)
     assert [Path(row["path"]).name for row in files] == ["a.mp3", "b.mp3", "c.mp3", "d.ogg"]
     assert all(row["audio_path"] == row["path"] for row in files)
-    assert step("compress", in_place=True)["tried now"] == 0
+    assert step("compress", in_place=True)["attempted"] == 0
     shutil.rmtree(lake.root)
     lake.root.mkdir()
     assert step("compress", in_place=True)["compressed"] == 4
     assert table(FILES) == files
-    assert step("compress")["tried now"] == 0  # nothing is left to do beside, either
+    assert step("compress")["attempted"] == 0  # nothing is left to do beside, either
 
 
 def test_a_changed_target_and_a_removed_file(step, song, table, music):
     song("a.mp3")
     song("b.mp3", seed=8)
     assert step("compress")["compressed"] == 2
-    assert step("compress", bitrate="48k")["tried now"] == 2
+    assert step("compress", bitrate="48k")["attempted"] == 2
     assert {Path(row["audio_path"]).parts[-3] for row in table(FILES)} == {"48k"}
     (music / "b.mp3").unlink()
     counts = step("compress", bitrate="48k")
-    assert (counts["found"], counts["tried now"]) == (1, 0)
+    assert (counts["found"], counts["attempted"]) == (1, 0)
     assert [row["path"] for row in table(FILES)] == [str(music / "a.mp3")]
     Path(table(FILES)[0]["audio_path"]).unlink()
-    assert step("compress", bitrate="48k")["tried now"] == 1  # its result had gone
+    assert step("compress", bitrate="48k")["attempted"] == 1  # its result had gone
 
 
 def test_another_library_in_the_same_lake_stays(step, song, table, music, tmp_path):
@@ -156,4 +156,4 @@ def test_the_console_script(song, music, tmp_path):
     assert missing.returncode == 2 and missing.stderr.count("\n") == 1
     done = segue("compress", "--library", str(music), "--lake", lake, "--master", "local[2]")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "compress: 2 found, 1 compressed, 0 unchanged, 1 rejected, 2 tried now, 0 left alone\n"
+    assert done.stdout == "compress: 2 found, 1 compressed, 0 unchanged, 1 rejected, 2 attempted, 0 skipped (not audio)\n"

@@ -1,9 +1,9 @@
 import numpy as np
 
+from jobs.audio import features_of_file
 from jobs.dsp import features
 from jobs.lake.feature_columns import FEATURE_COLUMNS
 from jobs.lake.schemas import FEATURES, REJECTS, TRACKS
-from jobs.steps import extract
 
 
 def run_all(step, **options):
@@ -17,14 +17,14 @@ def values(row):
 def test_features_follow_the_files(step, song, table, monkeypatch):
     path = song("2.mp3", seed=1)
     song("3.mp3", seed=2)
-    assert run_all(step)[2] == {"tracks": 2, "extracted": 2, "rejected": 0, "tried now": 2}
+    assert run_all(step)[2] == {"tracks": 2, "extracted": 2, "rejected": 0, "attempted": 2}
     first = {row["track_id"]: row for row in table(FEATURES)}
     assert all(np.isfinite(values(row)).all() and row["sample_rate"] == 44_100 for row in first.values())
     assert first["2"]["duration_s"] > 1.95
 
-    assert run_all(step)[2]["tried now"] == 0
+    assert run_all(step)[2]["attempted"] == 0
     song("2.mp3", seed=3)
-    assert run_all(step)[2]["tried now"] == 1
+    assert run_all(step)[2]["attempted"] == 1
     second = {row["track_id"]: row for row in table(FEATURES)}
     assert second["3"] == first["3"] and second["2"]["content_hash"] != first["2"]["content_hash"]
 
@@ -39,7 +39,7 @@ def test_what_the_features_are_of_is_what_is_played(step, song, table):
     song("2.flac")
     run_all(step)
     track, row = table(TRACKS)[0], table(FEATURES)[0]
-    expected, duration, rate = extract.extract_file_features(track["audio_path"])
+    expected, duration, rate = features_of_file.extract_file_features(track["audio_path"])
     assert track["audio_path"].endswith(".mp3") and (row["duration_s"], row["sample_rate"]) == (
         duration,
         rate,
@@ -56,11 +56,11 @@ def test_a_track_that_cannot_be_described_is_rejected_and_tried_again_only_on_de
     with open(played, "r+b") as file:
         file.truncate(20_000)
     counts = step("extract")
-    assert (counts["extracted"], counts["rejected"], counts["tried now"]) == (0, 1, 1)
+    assert (counts["extracted"], counts["rejected"], counts["attempted"]) == (0, 1, 1)
     row = table(REJECTS)[0]
     assert (row["step"], row["attempts"]) == ("extract", 1) and "truncated" in row["error"]
-    assert step("extract")["tried now"] == 0
-    assert step("extract", retry_rejected=True)["tried now"] == 1
+    assert step("extract")["attempted"] == 0
+    assert step("extract", retry_rejected=True)["attempted"] == 1
     assert table(REJECTS)[0]["attempts"] == 2 and table(REJECTS)[0]["first_seen"] == row["first_seen"]
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs.audio import features_of_file
 from jobs.errors import UnusableFile
 from jobs.lake.feature_columns import FEATURE_COLUMNS
-from jobs.steps import extract
 
 
 def music(duration_s: float, rate: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def described(
     folder: Path, signal: np.ndarray, rate: int, name: str = "a.wav", subtype: str | None = "FLOAT"
 ) -> dict:
     soundfile.write(folder / name, signal, rate, subtype=subtype)
-    values, duration, sample_rate = extract.extract_file_features(str(folder / name))
+    values, duration, sample_rate = features_of_file.extract_file_features(str(folder / name))
     assert values.shape == (len(FEATURE_COLUMNS),)
     assert np.isfinite(values).all()
     assert duration == pytest.approx(len(signal) / rate, abs=0.1)
@@ -119,5 +119,5 @@ def test_silence_alone(tmp_path: Path) -> None:
 def test_what_is_no_audio(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.mp3").write_bytes(content)
     with pytest.raises(UnusableFile, match="^expected .*, found") as refusal:
-        extract.extract_file_features(str(tmp_path / "a.mp3"))
+        features_of_file.extract_file_features(str(tmp_path / "a.mp3"))
     assert "\n" not in str(refusal.value)

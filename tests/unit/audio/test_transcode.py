@@ -32,7 +32,7 @@ def compress(path, bit_rate=64_000):
     target = str(path.with_name("result" + transcode.result_extension(str(path))))
     promised = decoding.read_header(str(path)).duration_s
     return target, transcode.transcode(
-        str(path), target, bit_rate=bit_rate, content_hash=HASH, promised_s=promised
+        str(path), target, bit_rate=bit_rate, content_hash=HASH, header_s=promised
     )
 
 
@@ -233,7 +233,7 @@ def test_less_than_the_header_promises_is_not_taken(sound):
     with pytest.raises(
         UnusableFile, match=r"expected 9\.0 s of audio as the header says, found 4\.0 s: truncated"
     ):
-        transcode.transcode(str(path), f"{path}.mp3", bit_rate=64_000, content_hash=HASH, promised_s=9.0)
+        transcode.transcode(str(path), f"{path}.mp3", bit_rate=64_000, content_hash=HASH, header_s=9.0)
     assert not os.path.exists(f"{path}.mp3")
 
 
@@ -249,4 +249,4 @@ def test_a_name_that_looks_like_an_option_or_a_protocol(sound, tmp_path, monkeyp
     path = sound("song.wav")
     for name in ("-i.wav", "concat:a|b.wav", "%03d.wav"):
         shutil.copy(path, name)
-        assert transcode.transcode(name, "x.mp3", bit_rate=64_000, content_hash=HASH, promised_s=3) > 2.9
+        assert transcode.transcode(name, "x.mp3", bit_rate=64_000, content_hash=HASH, header_s=3) > 2.9

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs.audio import features_of_file
 from jobs.cli import main
 from jobs.commands import describe_plot
 from jobs.lake.feature_columns import FEATURE_COLUMNS, FEATURE_SIZES
-from jobs.steps import extract
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_json_has_the_values_that_extract_stores(song: Path, capsys: pytest.Capt
     assert (printed["duration_s"], printed["sample_rate"]) == (4.0, 22_050)
     flat = [v for feature in printed["features"].values() for numbers in feature.values() for v in numbers]
     flat += [v for numbers in printed["descriptors"].values() for v in numbers]
-    values, _, _ = extract.extract_file_features(str(song))
+    values, _, _ = features_of_file.extract_file_features(str(song))
     assert len(flat) == len(FEATURE_COLUMNS)
     np.testing.assert_allclose(flat, values, rtol=1e-6)
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.audio import decoding
+from jobs.audio.fingerprint import fingerprint, fingerprint_track
 from jobs.lake.schemas import DUPLICATE_PAIRS
 from jobs.library import duplicates
 
@@ -104,12 +105,12 @@ def test_groups_join_what_is_linked():
 def test_two_bit_rates_of_one_sound(sound):
     """Pink noise: the hardest there is."""
     paths = sound("good.ogg", seconds=15.0), sound("poor.mp3", "-b:a", "48k", seconds=15.0)
-    good, poor = (duplicates.fingerprint(str(path)) for path in paths)
+    good, poor = (fingerprint(str(path)) for path in paths)
     assert len(good) > 90 and duplicates.bit_errors(good, poor) <= duplicates.MAX_BIT_ERROR_RATE
 
 
 def test_what_does_not_decode_has_no_frames():
-    assert len(duplicates.fingerprint_track({"audio_path": "/nowhere.mp3"})["fingerprint"]) == 0
+    assert len(fingerprint_track({"audio_path": "/nowhere.mp3"})["fingerprint"]) == 0
 
 
 def test_the_pairs_among_the_real_recordings(recordings):
@@ -117,7 +118,7 @@ def test_the_pairs_among_the_real_recordings(recordings):
     paths = sorted((recordings / "music" / "librosa-data").glob("*.ogg")) + sorted(
         recordings.glob("fma_small/*/*.mp3")
     )
-    prints = [duplicates.fingerprint(str(path)) for path in paths]
+    prints = [fingerprint(str(path)) for path in paths]
     durations = np.array([decoding.read_header(str(path)).duration_s for path in paths])
     names = [str(path) for path in paths]
     found = {

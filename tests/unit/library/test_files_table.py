@@ -53,7 +53,7 @@ def test_a_library_whose_disk_is_away_is_not_one_whose_files_were_deleted(lake, 
     if root == "empty":  # where the disk was mounted
         found.root.mkdir()
     with pytest.raises(
-        StepError, match="expected the 2 files that were in .*, found none of them any more; bring its"
+        StepError, match="expected the 2 files that were in .*, found none of them any more; make its"
     ):
         files_table.commit_files("local", lake, found, step="compress")
     assert lake.count_rows(FILES) == 2 and lake.read_staged_arrow(FILES).num_rows == 1

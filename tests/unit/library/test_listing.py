@@ -18,16 +18,17 @@ LISTED = {**FILE, "outcome": "not_tried", "target_bit_rate": None}
         ({"size": 9}, False, False),
         ({"outcome": "rejected"}, False, True),
         ({"outcome": "rejected"}, True, False),
-        # By compress, which has decoded it; here its header would do, and the tracks come and go with every other run.
+        # By compress, which has decoded it; here its header would do, and the tracks come and go with every
+        # other run.
         ({"outcome": "rejected", "target_bit_rate": 64_000}, True, True),
     ],
 )
 def test_what_need_not_be_listed_again(change, retry, listed):
-    assert listing.is_listed(FILE, {**LISTED, **change}, retry) == listed
+    assert listing.is_listed(FILE, {**LISTED, **change}, retry=retry) == listed
 
 
 def test_a_new_file_is_not_listed():
-    assert not listing.is_listed(FILE, None, False)
+    assert not listing.is_listed(FILE, None, retry=False)
 
 
 def test_a_disk_that_fails_is_no_fault_of_the_file(tone, monkeypatch):

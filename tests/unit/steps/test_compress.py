@@ -54,7 +54,10 @@ def run(tmp_path):
 
 @pytest.fixture(scope="module")
 def clean():
-    """Starts processes from one that has no threads: a fork out of pytest's own hung once, at a lock that a thread had held."""
+    """Starts processes from one that has no threads.
+
+    A fork out of pytest's own hung once, at a lock that a thread had held.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context
@@ -74,13 +77,13 @@ def in_place(run):
     ("text", "rate"), [("64k", 64_000), ("64K", 64_000), ("96000", 96_000), ("8k", 8_000)]
 )
 def test_bit_rates(text, rate):
-    assert compress.parse_bit_rate(text) == rate
+    assert transcode.parse_bit_rate(text) == rate
 
 
 @pytest.mark.parametrize("text", ["", "k", "64", "7k", "513k", "-64k", "6.4k", "64kbit", "²k", "64kk"])
 def test_what_is_no_bit_rate(text):
     with pytest.raises(InputError, match="--bitrate: expected 8k to 512k, found"):
-        compress.parse_bit_rate(text)
+        transcode.parse_bit_rate(text)
 
 
 FILE = {"path": "/m/a.mp3", "size": 1, "mtime_ns": 2, "ctime_ns": 3}
@@ -122,15 +125,18 @@ def test_every_file_is_in_one_shard_whatever_else_is_there():
 )
 def test_what_need_not_be_done_again(change, asked, done):
     asked = {"bit_rate": 64_000, "in_place": False, "retry": False} | asked
-    assert compress.is_done(FILE, {**DONE, **change}, **asked) == done
+    assert files_table.is_up_to_date(FILE, {**DONE, **change}, **asked) == done
 
 
 def test_a_new_file_is_not_done():
-    assert not compress.is_done(FILE, None, 64_000, False, False)
+    assert not files_table.is_up_to_date(FILE, None, bit_rate=64_000, in_place=False, retry=False)
 
 
 def test_a_file_that_crashed_its_decoder_is_rejected(tmp_path, monkeypatch):
-    """Whoever crashes returns nothing: what was handed out is the file's row, and an error (`workers.run`)."""
+    """Whoever crashes returns nothing.
+
+    What was handed out is the file's row, and an error (`workers.run`).
+    """
     handed = []
     monkeypatch.setattr(file_tasks, "map_files", lambda *given, **_: handed.extend(given[2]))
     monkeypatch.setattr(files_table, "commit_files", lambda *_, **__: None)
@@ -139,7 +145,9 @@ def test_a_file_that_crashed_its_decoder_is_rejected(tmp_path, monkeypatch):
     compress.main(parse(["compress", "--library", str(tmp_path / "music"), "--lake", str(tmp_path / "lake")]))
     (row,) = pa.Table.from_pylist(handed, schema=FILES.arrow_schema()).to_pylist()
     assert (row["outcome"], row["target_bit_rate"]) == ("rejected", 64_000)
-    assert compress.is_done(rows(tmp_path / "music")[0], row, 64_000, False, False)
+    assert files_table.is_up_to_date(
+        rows(tmp_path / "music")[0], row, bit_rate=64_000, in_place=False, retry=False
+    )
 
 
 def test_beside_the_original_stays(sound, beside):
@@ -444,7 +452,8 @@ def full_disk(monkeypatch, tmp_path_factory):
     program.write_text(
         "#!/bin/bash\n"
         'case " $* " in *"/full."*)\n'
-        '  for word; do case "$word" in file:*) target=$word; esac; done; set -- "${@/#$target/file:/dev/full}"\n'
+        '  for word; do case "$word" in file:*) target=$word; esac; done\n'
+        '  set -- "${@/#$target/file:/dev/full}"\n'
         "esac\n"
         f'exec "{decoding.ffmpeg_path()}" "$@"\n'
     )
@@ -471,7 +480,7 @@ def test_a_disk_that_fills_while_tags_are_written_is_no_fault_of_the_file(sound,
             raise mutagen.MutagenError(error)  # noqa: B904 - as mutagen does
 
     sound("song.mp3")
-    monkeypatch.setattr(transcode, "_tag", full)
+    monkeypatch.setattr(transcode, "_write_tags", full)
     with pytest.raises(StepError, match="No space left on device"):
         beside()
 
@@ -586,7 +595,9 @@ def test_kill_9_at_any_moment_leaves_a_whole_copy_of_everything(sound, clean, tm
 
 
 def compress_until(call, row):
-    """Compress in place and be killed before the call of this number that changes a name or pushes it to the disk."""
+    """Compress in place and be killed before the call of this number that changes a name or pushes it to the
+    disk.
+    """
     left = call
 
     def deadly(function):

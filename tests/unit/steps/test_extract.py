@@ -15,7 +15,10 @@ from jobs.steps import extract
 
 
 def staged(*results):
-    """A batch of staged results: (track_id, value of the first feature, or None where the track was rejected)."""
+    """A batch of staged results.
+
+    (track_id, value of the first feature, or None where the track was rejected).
+    """
     rows = []
     for track_id, value in results:
         features = None if value is None else np.arange(value, value + len(FEATURE_COLUMNS), dtype=np.float32)
@@ -25,7 +28,9 @@ def staged(*results):
 
 
 def merged(old, parts):
-    """Rows of FEATURES, (track_id, first feature), from the rows before and the staged parts, the latest first."""
+    """Rows of FEATURES, (track_id, first feature), from the rows before and the staged parts, the latest
+    first.
+    """
     before = [extract.explode_features(staged(*old))] if old else []
     found = list(extract.merge_features(iter(before), lambda: iter(parts)))
     assert all(batch.schema.equals(FEATURES.arrow_schema()) for batch in found)
@@ -74,6 +79,6 @@ def test_audio_that_is_gone_is_not_rejected_and_said(tone):
     assert extract.extract_file({"track_id": "3", "audio_path": gone}) is None
     extract.check_audio_exists([there])
     with pytest.raises(
-        StepError, match="expected the audio of 2 tracks, found 1 files gone, as /no/such/3.wav; "
+        StepError, match="expected the audio of 2 tracks, found 1 files missing, as /no/such/3.wav; "
     ):
         extract.check_audio_exists([there, gone])
