@@ -17,6 +17,7 @@ like B; say
 import hashlib
 from collections.abc import Collection, Set
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -108,8 +109,7 @@ def recommend(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ranked:
+class _Ranked(NamedTuple):
     """A track chosen for a list, by its index."""
 
     index: int

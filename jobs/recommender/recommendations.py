@@ -4,13 +4,12 @@ RECOMMENDATIONS.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class RecommendedItem:
+class RecommendedItem(NamedTuple):
     """One track of a list: its rank from 1, its score (0 if it was not scored) and the reason in words."""
 
     rank: int
@@ -66,4 +65,4 @@ class RecommendationList:
 
 def to_documents(items: list[RecommendedItem]) -> list[dict[str, Any]]:
     """Return items as they are stored, in the store and in the lake."""
-    return [asdict(item) for item in items]
+    return [item._asdict() for item in items]
