@@ -27,7 +27,7 @@ _STEP_FUNCTIONS = {
 _STEP_FUNCTIONS["promote"] = promote.promote_as_step
 
 # The summary names at most this many rejected files; the table REJECTS has all.
-_MAX_REJECTS_SHOWN = 8
+_MAX_REJECTS_PRINTED = 8
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
     console.print(
         f"\n{len(rows)} rejected (table REJECTS; retried when the file changes, or with --retry-rejected):"
     )
-    for row in rows[:_MAX_REJECTS_SHOWN]:
+    for row in rows[:_MAX_REJECTS_PRINTED]:
         name = escape_control_chars(row["path"].removeprefix(prefix))
         reason = escape_control_chars(row["error"])
         console.print(Text(f"  {name} ({row['step']}): {reason}"))
-    if len(rows) > _MAX_REJECTS_SHOWN:
-        console.print(f"  and {len(rows) - _MAX_REJECTS_SHOWN} more")
+    if len(rows) > _MAX_REJECTS_PRINTED:
+        console.print(f"  and {len(rows) - _MAX_REJECTS_PRINTED} more")
 
 
 def _print_next(console: Console, arguments: argparse.Namespace) -> None:

@@ -85,7 +85,7 @@ def test_wrapped_home_is_not_wrapped_again(tmp_path: Path, bundled: Path) -> Non
         prints_version("11.0.2"),
         prints_version("1.8.0_402"),
         "echo 'no Java here' >&2",
-        # A runtime without Spark's module, and one that is broken.
+        # A runtime without Spark's module, and a broken one.
         f'case "$*" in *jdk.incubator.vector*) exit 1 ;; esac; {prints_version("21.0.8")}',
         f"{prints_version('21.0.8')}; exit 127",
     ],

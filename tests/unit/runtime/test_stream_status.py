@@ -26,7 +26,7 @@ def lake(tmp_path):
     return tmp_path
 
 
-def test_stream_that_never_ran_has_no_status(lake):
+def test_no_stream_has_no_status(lake):
     assert stream_status.format_status_line(lake) == ""
     assert not stream_status.is_alive(lake)
 
