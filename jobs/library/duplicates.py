@@ -168,7 +168,7 @@ def recording_groups(pairs: pa.Table) -> dict[str, str]:
 
 
 def add_recording_id(tracks: DataFrame, groups: dict[str, str]) -> DataFrame:
-    """Return a column with the track_id that names a group of tracks: the shortest, then the first by name.
+    """Return tracks (track_id, content_hash, ...) with recording_id; `groups` is from `recording_groups`."""
     spark = tracks.sparkSession
     group_rows = spark.createDataFrame(list(groups.items()), "content_hash string, recording_group string")
     grouped = tracks.join(F.broadcast(group_rows), "content_hash", "left")
@@ -176,8 +176,7 @@ def add_recording_id(tracks: DataFrame, groups: dict[str, str]) -> DataFrame:
 
 
 def first_track_id(group_column: str) -> Column:
-    """Return a column with the track_id that stands for a group of tracks: the shortest, of equal length the
-    first.
+    """Return a column with the track_id that names a group of tracks: the shortest, then the first by name.
 
     A track whose group is null is a group of its own.
     """

@@ -111,8 +111,8 @@ def check_audio_exists(audio_paths: list[str]) -> None:
     if missing:
         raise StepError(
             f"expected the audio of {len(audio_paths)} tracks, found {len(missing)} files missing, "
-            f"as {escape_control_chars(missing[0])}; make the disk available again, or run `segue run` to update "
-            "the tables after a deletion"
+            f"as {escape_control_chars(missing[0])}; make the disk available again, or run `segue run` to "
+            "update the tables after a deletion"
         )
 
 

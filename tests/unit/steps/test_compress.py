@@ -495,7 +495,7 @@ def test_a_disk_that_goes_away_amid_a_file_has_not_truncated_it(sound, beside, m
         file_tasks, "open", away, raising=False
     )  # what comes after the decoders, who only see an end
     assert "truncated" in beside()["song.mp3"]["error"]  # one bad sector must not stop every other file
-    monkeypatch.setattr(errors, "_is_ill", lambda path: path.endswith("/song.mp3"))
+    monkeypatch.setattr(errors, "_is_folder_readable", lambda path: not path.endswith("/song.mp3"))
     with pytest.raises(StepError, match=r"found at .*/song.mp3: Input/output error"):
         beside()
 
