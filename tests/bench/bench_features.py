@@ -113,7 +113,7 @@ def plain_librosa(path: str) -> None:
 
 
 def fma_script(path: str) -> None:
-    """The 518 as mdeff/fma's features.py computes them: one CQT, one STFT, at the file's sample rate throughout."""
+    """The 518 as mdeff/fma's features.py computes them: one CQT and one STFT, at the file's sample rate."""
     y, sr = decode(path)
     cqt = np.abs(librosa.cqt(y, sr=sr, bins_per_octave=12, n_bins=84, tuning=None))
     stft = np.abs(librosa.stft(y))
@@ -137,7 +137,7 @@ def fma_script(path: str) -> None:
 
 
 def three_calls(path: str) -> None:
-    """The usual baseline: MFCC, centroid and zero crossings by three librosa calls at 22,050 Hz, means only."""
+    """The usual baseline: means of MFCC, centroid and zero crossings, three librosa calls at 22,050 Hz."""
     y, sr = librosa.load(path)
     librosa.feature.mfcc(y=y, sr=sr).mean(axis=1)
     librosa.feature.spectral_centroid(y=y, sr=sr).mean(axis=1)
@@ -215,7 +215,7 @@ def measure_duration(duration_s: float) -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """Return this process's peak resident set; getrusage would include that of the process it was forked from."""
+    """Return this process's peak resident set in MiB; getrusage would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

@@ -91,9 +91,8 @@ def main() -> None:
     for name, seconds in (("ended", ended), ("skipped", skipped), ("both", ended + skipped)):
         if seconds:
             p50, p95 = np.percentile(seconds, [50, 95])
-            print(
-                f"{name:8} {len(seconds):3} tracks   p50 {p50:.2f} s   p95 {p95:.2f} s   max {max(seconds):.2f} s"
-            )
+            percentiles = f"p50 {p50:.2f} s   p95 {p95:.2f} s   max {max(seconds):.2f} s"
+            print(f"{name:8} {len(seconds):3} tracks   {percentiles}")
 
 
 if __name__ == "__main__":

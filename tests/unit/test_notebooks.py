@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, show figures, and define nothing of their own."""
+"""The notebooks run from top to bottom, show figures, and define no functions or classes."""
 
 import ast
 import json
@@ -23,8 +23,9 @@ def code_of(notebook: Path) -> str:
 
 
 def run(notebook: Path, **environment: str) -> list[dict[str, Any]]:
-    """Return the outputs of all cells, executed in a fresh kernel of this Python; an error in a cell is raised."""
-    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    """Return the outputs of all cells, executed in a new kernel of this Python; raise the error of a cell."""
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
     document = nbformat.read(notebook, as_version=4)
     nbclient.NotebookClient(
@@ -34,13 +35,13 @@ def run(notebook: Path, **environment: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("notebook", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_it_defines_nothing(notebook: Path) -> None:
+def test_notebook_defines_no_functions(notebook: Path) -> None:
     defining = (ast.FunctionDef, ast.ClassDef, ast.Lambda)
     assert not [node for node in ast.walk(ast.parse(code_of(notebook))) if isinstance(node, defining)]
     assert "from jobs." in code_of(notebook)
 
 
-def test_the_features_of_real_clips() -> None:
+def test_features_notebook_runs() -> None:
     outputs = run(NOTEBOOKS / "features.ipynb")
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
     texts = "".join(output.get("data", {}).get("text/plain", "") for output in outputs)
@@ -48,14 +49,13 @@ def test_the_features_of_real_clips() -> None:
     assert "spectral_centroid_mean_01" in texts
 
 
-def test_choosing_k_and_listening(tmp_path: Path) -> None:
+def test_clusters_notebook_runs(tmp_path: Path) -> None:
     synthetic_features.write(Lake(tmp_path), audio=tmp_path / "tone.wav")
     soundfile.write(tmp_path / "tone.wav", np.sin(np.arange(22_050) / 10), 22_050)
     outputs = run(NOTEBOOKS / "clusters.ipynb", SEGUE_LAKE=str(tmp_path))
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 4
     pages = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
     assert pages.count("<audio") == 6
-    found = outputs[-1]["data"][
-        "text/plain"
-    ]  # the ten nearest of a track: the seven others of its genre come first
-    assert found.count("genre 0") == synthetic_features.TRACKS_PER_GENRE - 1
+    # The ten nearest of a track include the seven others of its genre.
+    nearest = outputs[-1]["data"]["text/plain"]
+    assert nearest.count("genre 0") == synthetic_features.TRACKS_PER_GENRE - 1
