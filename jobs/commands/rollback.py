@@ -1,5 +1,4 @@
-"""Restore the previous champion: aliases in MLflow and one document in MongoDB change, nothing is trained or
-copied.
+"""Restore the previous champion: two aliases and one document change, nothing is trained or copied.
 
 If it is stopped half way, the same command continues.
 """

@@ -62,8 +62,7 @@ def embed_frame(
     embedder: Embedder,
     clusters: Clusters | None = None,
 ) -> DataFrame:
-    """Return (track_id, embedding), with `clusters` also cluster, of the training set's tracks, computed on
-    workers.
+    """Return (track_id, embedding) of the training set, with `clusters` also cluster, computed on workers.
 
     The rows are in ranges of track_id, so that the table that is written from them is sorted.
     """

@@ -86,8 +86,7 @@ class Embedder:
         return int(self.loadings.shape[1])
 
     def apply(self, values: np.ndarray, genres: Sequence[Sequence[str] | None] | None = None) -> np.ndarray:
-        """Return unit vectors, float32 (tracks, dimensions), of feature rows (tracks, n) and the tracks'
-        genres.
+        """Return unit vectors, float32 (tracks, dimensions), of feature rows (tracks, n) and genres.
 
         A track exactly at the center has no direction: it gets that of the first dimension. Without `genres`,
         a recipe that uses them embeds by sound alone.
@@ -103,8 +102,8 @@ class Embedder:
         return (joined - self.center) @ self.loadings
 
     def network(self, projected: np.ndarray) -> np.ndarray:
-        """Return `projected` plus the network's output (hidden layers are rectified), or unchanged without a
-        network.
+        """Return `projected` plus the network's output (hidden layers are rectified), or without one
+        unchanged.
         """
         if not self.layers:
             return projected
@@ -179,7 +178,8 @@ def concat_groups(
     known_genres: Sequence[str],
     genre_share: float,
 ) -> np.ndarray:
-    """Return all groups of feature rows (tracks, n) side by side, and the known genres as one more group,
+    """Return all groups of feature rows (tracks, n), and known genres as one more, side by side.
+
     (tracks, j).
     """
     pieces = [group.apply(values) for group in groups]

@@ -190,8 +190,7 @@ def exact_nearest(
     *,
     count: int,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return for each query the ids and cosines of its `count` nearest candidates, nearest first, by exact
-    search.
+    """Return ids and cosines of each query's `count` nearest candidates, nearest first, by exact search.
 
     A query does not find its own id. Equal cosines are ordered by id, so that two runs agree. The lists are
     shorter where there are fewer candidates.

@@ -1,5 +1,4 @@
-"""Metrics of neighbour lists: genre retrieval, hubness, index recall, silhouette, next-play ranking. Arrays
-only.
+"""Metrics on arrays: genre retrieval, hubness, index recall, silhouette, next-play ranking.
 
 Conventions: tracks are numbered; -1 stands for "no label" and for "no track". Precision and recall are 0 to
 1, 1 is best. Metrics that need evaluated queries are missing where there are none.
@@ -31,9 +30,7 @@ class Labels:
     evaluated: np.ndarray
 
     def n_relevant(self, positions: np.ndarray) -> np.ndarray:
-        """Return for tracks `positions` (q,) how many evaluated tracks have their genre and another artist,
-        (q,).
-        """
+        """Return how many evaluated tracks have the genre of `positions` (q,) and another artist, (q,)."""
         genres = self.genres[self.evaluated]
         artists = self.artists[self.evaluated]
         genre_counts = np.bincount(genres, minlength=self.genres.max(initial=-1) + 1)

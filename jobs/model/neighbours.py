@@ -1,6 +1,4 @@
-"""Each track's nearest neighbours, searched through the clusters on Spark, one cluster of query tracks at a
-time.
-"""
+"""Each track's nearest neighbours, searched on Spark through the clusters, one cluster at a time."""
 
 from collections.abc import Callable
 from typing import Any

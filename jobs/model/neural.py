@@ -1,5 +1,4 @@
-"""The `neural` recipe: a small network that moves each track towards its positives, by genre or by
-co-listening.
+"""The `neural` recipe: a small network moves each track towards its positives, by genre or co-listening.
 
 The network is one hidden layer of rectified units whose output is added to the `timbre` vector, so that
 training starts from the sound alone. With PyTorch installed it is trained by the supervised contrastive loss

@@ -36,8 +36,7 @@ class TrackLabels:
 def track_labels(
     lake: Lake, track_ids: Iterable[str], plays: Iterable[PlayEvent] | None = None
 ) -> dict[str, TrackLabels]:
-    """Return the labels of every track that has any: its genre, or with `plays` the sessions it was played
-    in.
+    """Return the labels of every track that has any: its genre, or with `plays` its sessions.
 
     A session counts where the track was finished or liked; if the player does not send sessions, it is the
     user's day. Raises InputError if too few tracks have labels.

@@ -99,9 +99,7 @@ def plot_genres_by_cluster(
 
 
 def plot_map(vectors: np.ndarray, genres: Sequence[str | None], clusters: np.ndarray) -> Figure:
-    """Plot tracks (n, d) in two dimensions, t-SNE of their cosines, colored by genre, or by cluster without
-    genres.
-    """
+    """Plot tracks (n, d) in two dimensions, t-SNE of their cosines, colored by genre, else by cluster."""
     points = layout_2d(vectors)
     figure, axes = _new_figure(5.5)
     if any(genres):

@@ -242,8 +242,9 @@ def set_champion(number: str) -> None:
 
 @server_errors()
 def restore_previous() -> tuple[str, str]:
-    """Make the previous champion the champion again; return (rolled back, restored). The gate refuses the
-    first one then.
+    """Make the previous champion the champion again; return (rolled back, restored).
+
+    The gate refuses the version that was rolled back, unless forced.
 
     If it is stopped at any line, the next call continues with the same two versions, until `set_champion`
     ends the rollback. Raises InputError if there is no previous champion.

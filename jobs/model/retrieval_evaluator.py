@@ -1,5 +1,4 @@
-"""Evaluate one system's neighbour lists: exact lists, artist-filtered lists, and lists found through the
-clusters.
+"""Evaluate one system's neighbour lists: exact, artist-filtered, and found through the clusters.
 
 A system is evaluated by vectors: the score of a candidate for a query is their dot product. Cosine, Euclidean
 distance (see `metrics.euclidean_as_dot`), chance and popularity all fit that form. Candidates come in batches
@@ -82,12 +81,14 @@ class _IndexEvaluator:
         self._sizes = np.zeros(len(clusters.centroids), dtype=int)
 
     def add(self, vectors: np.ndarray, positions: np.ndarray, is_itself: np.ndarray) -> None:
+        """Add candidates (c, d) with their track numbers (c,); `is_itself` (q, c) are left out."""
         clusters = nearest_cluster(vectors, self._centroids)
         self._found.add(vectors, positions, is_itself | ~self._is_probed[:, clusters])
         np.add.at(self._sums, clusters, vectors)
         self._sizes += np.bincount(clusters, minlength=len(self._sizes))
 
     def metrics(self, exact: np.ndarray) -> dict[str, float]:
+        """Return the metrics of the clusters, given the exact lists (q, k)."""
         compared = (self._is_probed @ self._sizes).mean()
         return {
             "index_recall_at_10": recall_at_k(exact, self._found.positions),

@@ -1,5 +1,4 @@
-"""The model that MLflow serves: rows of features to embedding and cluster. Logged as code, with its
-parameters.
+"""The model that MLflow serves: features to embedding and cluster. Logged as code, with its parameters.
 
 MLflow calls this module; it does not call MLflow.
 """
@@ -25,8 +24,7 @@ class SegueModel(mlflow.pyfunc.PythonModel):
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return {"embedding": float32 (tracks, dimensions), "cluster": int32 (tracks,)} of a frame of
-        features.
+        """Return {"embedding": float32 (tracks, dimensions), "cluster": int32 (tracks,)} of feature rows.
 
         A recipe that uses genres reads them from the column `genres`, separated by "|", if the frame has it.
         """

@@ -35,8 +35,7 @@ _QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_ENABLE_ARTIF
 
 
 def connect(uri: str | None, lake: Path) -> str:
-    """Use the tracking server at `uri`, or for None the lake's own SQLite file and folder; return the
-    address.
+    """Use the server at `uri`, or for None the lake's own SQLite file and folder; return the address.
 
     Raises StepError if the server does not answer.
     """

@@ -84,9 +84,7 @@ def feature_batches(
     *,
     track_ids: Collection[str] | None = None,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yield (track ids, values (tracks, len(columns)) float64) of the training set, or of those `track_ids`
-    only.
-    """
+    """Yield (track ids, values (tracks, len(columns)) float64) of the training set, or of `track_ids`."""
     keys = training.keys_set
     for batch in lake.iter_batches(FEATURES, "track_id", "feature_version", "content_hash", *columns):
         ids = batch.column("track_id").to_pylist()

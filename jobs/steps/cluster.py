@@ -1,5 +1,4 @@
-"""A model from VECTORS: K-Means over a grid of k and seeds, each trial an MLflow run, the best one
-registered.
+"""Train K-Means on VECTORS over a grid of k and seeds, an MLflow run each; register the best model.
 
 k is chosen by what a cluster is for: selection score = silhouette - search cost. The silhouette (cosine
 distance, -1 to 1) measures how separate the clusters are. The search cost (0 to 1 and beyond) is the fraction

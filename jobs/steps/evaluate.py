@@ -177,12 +177,12 @@ def _summary(metrics: SystemMetrics) -> dict[str, str]:
     model = metrics.get(MODEL, {})
     for metric in _SUMMARY_METRICS:
         if metric in model:
-            others = [
+            other_systems = [
                 f"{system} {values[metric]:.3f}"
                 for system, values in sorted(metrics.items())
                 if system != MODEL and metric in values
             ]
-            in_brackets = f" ({', '.join(others)})" if others else ""
+            in_brackets = f" ({', '.join(other_systems)})" if other_systems else ""
             summary[metric.replace("_", " ")] = f"{model[metric]:.3f}{in_brackets}"
     if HYBRID not in metrics:
         return summary | {"next-play metrics": "no held-out plays"}

@@ -1,5 +1,4 @@
-"""The quality gate: a challenger becomes champion unless its metrics on the same tracks are worse than the
-champion's.
+"""The quality gate: a challenger becomes champion unless its metrics are worse than the champion's.
 
 The metric is genre precision@10 (artist-filtered, as in `evaluate`) where tracks have genres; where plays are
 known instead, next-play recall@10; with neither, silhouette, recall@10 of the index and coverage, each by

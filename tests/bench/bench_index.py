@@ -1,5 +1,6 @@
-"""Compare the IVF index with exact search, Annoy, Voyager and usearch: recall@10, queries per second, build,
-memory.
+"""Compare the IVF index with exact search, Annoy, Voyager and usearch.
+
+Recall@10, queries per second, seconds and memory of the build.
 
     .venv/bin/uv pip install --python .venv/bin/python -e '.[bench]'
     .venv/bin/python tests/bench/bench_index.py --sizes 1000,10000,106000,1000000

@@ -1,5 +1,4 @@
-"""The model's lifecycle with a real MLflow server and the embedded MongoDB: gate, promotion, rollback, kill
--9 in between.
+"""The model's lifecycle with a real MLflow server and the embedded MongoDB: gate, kill -9, rollback.
 
 The tracks are rows of FEATURES with planted genres, so that nothing is decoded and the right neighbours are
 known. The tests build on one another, in their order.
