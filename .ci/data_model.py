@@ -24,7 +24,8 @@ from jobs.lake.feature_columns import (  # noqa: E402
     STATISTICS,
     descriptor_columns,
 )
-from jobs.lake.schemas import COLUMN_TYPES, FEATURES, FMA_METADATA, TABLES, Column, Table  # noqa: E402
+from jobs.lake.schemas import FEATURES, FMA_METADATA, TABLES  # noqa: E402
+from jobs.lake.table import COLUMN_TYPES, Column, Table  # noqa: E402
 from jobs.plays import topics  # noqa: E402
 
 FILE = ROOT / "docs" / "data-model.md"

@@ -26,8 +26,8 @@ from pyarrow import acero
 
 from jobs.errors import StepError
 from jobs.lake.parquet import parquet_files, read_parquet, write_parquet
-from jobs.lake.schemas import Table
 from jobs.lake.storage import Lake
+from jobs.lake.table import Table
 
 # So many appended files are merged into one; merged files once more.
 _FILES_PER_MERGE = 100

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 
-from jobs.lake.schemas import Table
+from jobs.lake.table import Table
 from jobs.paths import atomic_write
 
 # Rows of one Parquet file: 200,000 rows of FEATURES are about 240 MB, the size that HDFS and object stores

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from jobs.lake.schemas import REJECTS, Column
+from jobs.lake.schemas import REJECTS
 from jobs.lake.storage import Lake
+from jobs.lake.table import Column
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

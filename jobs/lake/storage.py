@@ -29,7 +29,7 @@ from jobs.lake.parquet import (
     read_parquet,
     write_batches,
 )
-from jobs.lake.schemas import Table
+from jobs.lake.table import Table
 from jobs.paths import fsync_dir
 
 if TYPE_CHECKING:

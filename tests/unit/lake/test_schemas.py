@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import types as spark_types
 
-from jobs.lake.schemas import COLUMN_TYPES, TABLES, TRACKS, Column
+from jobs.lake.schemas import TABLES, TRACKS
+from jobs.lake.table import COLUMN_TYPES, Column
 
 ITEM = spark_types.StructType(
     [
