@@ -109,7 +109,7 @@ export function makeViews(player, session) {
   // --- the views ---
 
   async function home() {
-    const [defaultList, recommended] = await Promise.all([get("curated"), get("recommendations")]);
+    const [defaultList, recommended] = await Promise.all([get("recommendations/default"), get("recommendations")]);
     if (!defaultList.items.length)
       return [top("Nothing to play yet"), emptyState("heart", "Fill the collection with `segue run --library FOLDER`; your music appears here when the run is done.")];
     player.recommend(recommended.items);
