@@ -28,8 +28,8 @@ from pyspark.sql import functions as F
 
 from jobs import progress
 from jobs.errors import StepError, UnusableFile, raise_if_system_fault
-from jobs.lake.schemas import Table
 from jobs.lake.storage import Lake
+from jobs.lake.table import Table
 from jobs.paths import escape_control_chars, to_text
 from jobs.spark import session
 
