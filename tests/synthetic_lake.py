@@ -1,10 +1,11 @@
-"""A small lake whose right answers are known, made without Spark: what serving is tested over.
+"""A small lake with known answers, made without Spark: the tests of the player run on it.
 
-Eight artists with five tracks each; artist n's vectors lie around axis n, so the nearest of a track are its artist's. Every
-file is a short tone. Track ids are t00 to t39; t00 to t04 are Artist 0's.
+Eight artists have five tracks each. Artist n's vectors lie around axis n, so the neighbours of a track are
+its artist's tracks. Every audio file is a short tone. Track ids are t00 to t39; t00 to t04 are Artist 0's.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,45 +14,30 @@ import soundfile
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, FILES, TRACKS, Table
 from jobs.lake.storage import Lake
 
-ARTISTS, EACH = 8, 5
+ARTISTS = 8
+TRACKS_PER_ARTIST = 5
 GENRES = ("Folk", "Techno", "Jazz", "Dub")
+SAMPLE_RATE = 8_000
 
 
 def make(folder: Path, *, seconds: float = 2.0) -> Lake:
-    """Write the lake and its music; return it."""
+    """Write the lake with its audio files of this length; return it."""
     lake = Lake(folder)
     audio = folder / "audio" / "64k"
     audio.mkdir(parents=True)
-    tracks, features, embeddings = [], [], []
-    random = np.random.default_rng(0)
-    for number in range(ARTISTS * EACH):
-        artist, place = divmod(number, EACH)
+    tracks = []
+    features = []
+    embeddings = []
+    rng = np.random.default_rng(0)
+    for number in range(ARTISTS * TRACKS_PER_ARTIST):
         track_id = f"t{number:02d}"
         path = audio / f"{track_id}.wav"
-        time = np.arange(int(seconds * 8000)) / 8000
-        soundfile.write(path, 0.3 * np.sin(2 * np.pi * (220 + 20 * number) * time), 8000)
-        tracks.append(
-            {
-                "track_id": track_id,
-                "path": str(path),
-                "audio_path": str(path),
-                "content_hash": track_id * 16,
-                "title": f"Song {chr(65 + place)} of {artist}",
-                "artist": f"Artist {artist}",
-                "album": f"Álbum {artist}",
-                "track_no": place + 1,
-                "year": 1990 + artist,
-                "genre": GENRES[artist % 4],
-                "genres": [GENRES[artist % 4]],
-                "duration_s": seconds,
-                "bit_rate": 64_000,
-                "source": "tags",
-                "recording_id": track_id,
-            }
-        )
+        _write_tone(path, 220 + 20 * number, seconds)
+        tracks.append(_track(number, track_id, path, seconds))
+        artist = number // TRACKS_PER_ARTIST
         vector = np.zeros(ARTISTS)
         vector[artist] = 1
-        vector += random.normal(0, 0.08, ARTISTS)
+        vector += rng.normal(0, 0.08, ARTISTS)
         embeddings.append(
             {
                 "model_version": "1",
@@ -61,12 +47,38 @@ def make(folder: Path, *, seconds: float = 2.0) -> Lake:
             }
         )
         features.append({"track_id": track_id, "rmse_mean_01": number / 40, "onset_density": number / 10})
-    for table, rows in ((TRACKS, tracks), (FEATURES, features), (EMBEDDINGS, embeddings)):
+    files = [{"path": row["path"], "library": str(folder / "music")} for row in tracks]
+    for table, rows in ((TRACKS, tracks), (FEATURES, features), (EMBEDDINGS, embeddings), (FILES, files)):
         _write(lake, table, rows)
-    _write(lake, FILES, [{"path": row["path"], "library": str(folder / "music")} for row in tracks])
     return lake
 
 
-def _write(lake: Lake, table: Table, rows: list[dict]) -> None:
+def _write_tone(path: Path, frequency: float, seconds: float) -> None:
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * frequency * time), SAMPLE_RATE)
+
+
+def _track(number: int, track_id: str, path: Path, seconds: float) -> dict[str, Any]:
+    artist, position = divmod(number, TRACKS_PER_ARTIST)
+    return {
+        "track_id": track_id,
+        "path": str(path),
+        "audio_path": str(path),
+        "content_hash": track_id * 16,
+        "title": f"Song {chr(65 + position)} of {artist}",
+        "artist": f"Artist {artist}",
+        "album": f"Álbum {artist}",
+        "track_no": position + 1,
+        "year": 1990 + artist,
+        "genre": GENRES[artist % 4],
+        "genres": [GENRES[artist % 4]],
+        "duration_s": seconds,
+        "bit_rate": 64_000,
+        "source": "tags",
+        "recording_id": track_id,
+    }
+
+
+def _write(lake: Lake, table: Table, rows: list[dict[str, Any]]) -> None:
     schema = table.arrow_schema()
     lake.commit_arrow(table, [pa.RecordBatch.from_pylist(rows, schema)])

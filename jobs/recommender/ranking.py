@@ -104,15 +104,15 @@ def recommend(
     ranked = [_Ranked(*values) for values in zip(chosen, scores, reasons, strict=True)]
     _explore(catalog, profile, ranked, excluded | set(query.seeds.tolist()), count)
     return [
-        RecommendedItem(rank, str(catalog.ids[item.index]), round(item.score, 6), item.reason)
+        RecommendedItem(rank, str(catalog.ids[item.track]), round(item.score, 6), item.reason)
         for rank, item in enumerate(ranked, start=1)
     ]
 
 
 class _Ranked(NamedTuple):
-    """A track chosen for a list, by its index."""
+    """A track chosen for a list, `track` is its index."""
 
-    index: int
+    track: int
     score: float
     reason: str
 
@@ -323,7 +323,7 @@ def _explore(
 ) -> None:
     """Insert a track of an unfamiliar cluster at every tenth place; user and newest play decide which one."""
     places = range(_EXPLORE_EVERY - 1, count, _EXPLORE_EVERY)
-    pool = _exploration_candidates(catalog, known | {item.index for item in ranked}, len(places))
+    pool = _exploration_candidates(catalog, known | {item.track for item in ranked}, len(places))
     recordings = catalog.recording_codes
     for place in places:
         if place > len(ranked) or not pool:
@@ -331,7 +331,7 @@ def _explore(
         seed = hashlib.sha256(f"{profile.user_id} {profile.at} {place}".encode()).digest()
         choice = int.from_bytes(seed[:4], "big") % min(len(pool), _EXPLORATION_POOL)
         index = pool.pop(choice)
-        if recordings[index] not in {recordings[item.index] for item in ranked}:
+        if recordings[index] not in {recordings[item.track] for item in ranked}:
             ranked.insert(place, _Ranked(index, 0.0, "something else, to see whether you like it"))
 
 
@@ -354,7 +354,7 @@ def _reasons(
     candidates: _Candidates,
     positions: np.ndarray,
 ) -> list[str]:
-    """Return in words, for the candidates at these positions, the seed that contributes most to their score."""
+    """Return in words, for the candidates at these positions, the seed that adds most to their score."""
     content = candidates.content[:, positions]
     collaborative = candidates.collaborative[:, positions]
     strongest = (content + collaborative).argmax(axis=0)
