@@ -59,19 +59,23 @@ class AppState:
         self.playlists = Playlists(self.database)
         self.plays = PlayIntake(self.producer, self.feedback)
         self.metrics = ServerMetrics(self.lake.root)
+        self._add_gauges()
+
+    def _add_gauges(self) -> None:
+        def sse_connections() -> int:
+            return self.event_hub.open_streams if self.event_hub else 0
+
+        add_gauge = self.metrics.add_gauge
+        add_gauge("segue_sse_connections", "open server-sent event streams", sse_connections)
+        add_gauge("segue_spool_pending_events", "play events not yet in Kafka", lambda: self.producer.pending)
+        add_gauge("segue_mongo_up", "1 while MongoDB answers", lambda: int(self.online_store.online))
+        add_gauge("segue_tracks", "tracks that can be played", lambda: len(self.catalog.tracks))
 
     def open(self, mongo: str | None, loop: asyncio.AbstractEventLoop) -> None:
         """Start the threads that watch MongoDB and the lake."""
-        hub = self.event_hub = EventHub(loop)
+        self.event_hub = EventHub(loop)
         self.radio = Radio(self.lake)
-        store = self.online_store = OnlineStore(mongo, self.lake.root, self.feedback, self._on_change)
-        for name, meaning, value in (
-            ("segue_sse_connections", "open server-sent event streams", lambda: hub.open_streams),
-            ("segue_spool_pending_events", "play events not yet in Kafka", lambda: self.producer.pending),
-            ("segue_mongo_up", "1 while MongoDB answers", lambda: int(store.online)),
-            ("segue_tracks", "tracks that can be played", lambda: len(self.catalog.tracks)),
-        ):
-            self.metrics.add_gauge(name, meaning, value)
+        self.online_store = OnlineStore(mongo, self.lake.root, self.feedback, self._on_change)
         threading.Thread(target=self._watch_lake, name="lake", daemon=True).start()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The collection in memory: tracks, albums, artists, genres, and the search index.
 
-It is read from TRACKS in the lake, not from MongoDB: the embedded server would load every document with its features into its
-heap, and the player has to work while MongoDB is unavailable.
+It is read from TRACKS in the lake, not from MongoDB: the embedded server would load every document with its
+features into its heap, and the player has to work while MongoDB is unavailable.
 """
 
 import hashlib
@@ -121,7 +121,9 @@ class Catalog:
         return [self.by_id[each] for each in ids if each in self.by_id]
 
     def audio_file(self, track: Track) -> Path | None:
-        """Return the track's file, or None if it is missing or lies outside the lake and the folders of music."""
+        """Return the track's file, or None if it is missing or lies outside the lake and the folders of
+        music.
+        """
         path = Path(track.audio_path)
         try:
             real = path.resolve(strict=True)

@@ -56,7 +56,10 @@ class Covers:
 
 
 def embedded_cover(file: Path) -> Image.Image | None:
-    """Return the file's front cover, else its first picture, cut to a square; None where there is none that can be read."""
+    """Return the file's front cover, else its first picture, cut to a square.
+
+    None where there is none that can be read.
+    """
     try:
         tagged = decoding.open_tags(str(file))
         found = tag_copy.pictures(tagged) if tagged is not None else []
@@ -125,7 +128,10 @@ def _without_accent(letter: str) -> str:
 
 
 def _fallback_font() -> str:
-    """Return DejaVu Sans, which comes with matplotlib; not imported for it, which would cost a second and 30 MB."""
+    """Return DejaVu Sans, which comes with matplotlib.
+
+    Not imported for it, which would cost a second and 30 MB.
+    """
     found = importlib.util.find_spec("matplotlib")
     assert found is not None and found.origin is not None  # in setup.cfg
     return str(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")

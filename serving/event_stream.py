@@ -1,4 +1,7 @@
-"""Server-sent events: one hub hands what one thread has seen to every open stream; nobody polls on their own."""
+"""Server-sent events: one hub hands what one thread has seen to every open stream.
+
+Nobody polls on their own.
+"""
 
 import asyncio
 import json

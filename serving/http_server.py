@@ -66,8 +66,8 @@ def build_server(application: Any, *, behind_tls: bool = False) -> uvicorn.Serve
 class TimeoutProtocol(HttpToolsProtocol):
     """uvicorn's connection, closed if a request exceeds REQUEST_TIMEOUT_S or its head MAX_HEADER_BYTES.
 
-    Reads the private attributes `cycle` and `pipeline` of uvicorn's class; tests/unit/serving/test_http_server.py
-    fails if an upgrade removes them.
+    Reads the private attributes `cycle` and `pipeline` of uvicorn's class;
+    tests/unit/serving/test_http_server.py fails if an upgrade removes them.
     """
 
     _timer: asyncio.TimerHandle | None = None

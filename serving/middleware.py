@@ -46,7 +46,8 @@ _HEADERS = [
 ]
 
 
-# The APIs of other clients accept app passwords only, no cookie: their web pages may call them and show covers.
+# The APIs of other clients accept app passwords only, no cookie: their web pages may call them and show
+# covers.
 _CLIENTS = ("/rest/", "/1/")
 _CLIENT_HEADERS = [
     *(header for header in _HEADERS if header[0] != b"cross-origin-resource-policy"),

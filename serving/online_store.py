@@ -1,7 +1,8 @@
-"""What MongoDB shows (recommendations, similar tracks, the map, the champion), and the last good copy of it while it is away.
+"""What MongoDB shows (recommendations, similar tracks, the map, the champion), and the last good copy of it
+while it is away.
 
-One thread keeps the connection, and looks for all listeners together whether their recommendations have changed: MongoDB's
-change streams would need a replica set, which the embedded server is not.
+One thread keeps the connection, and looks for all listeners together whether their recommendations have
+changed: MongoDB's change streams would need a replica set, which the embedded server is not.
 """
 
 import logging
@@ -36,12 +37,16 @@ _ACTIVE_FOR_S = 30.0
 
 _TIMEOUT_S = 2.0
 
-# When what was not fetched yet was fetched: the clock may begin with the machine, so that its 0 is no long time ago.
+# When what was not fetched yet was fetched: the clock may begin with the machine, so that its 0 is no long
+# time ago.
 _NOT_FETCHED: tuple[float, Document | None] = (-math.inf, None)
 
 
 class OnlineStore:
-    """MongoDB as serving reads it; every method is safe to call from any thread and none raises where it is away."""
+    """MongoDB as serving reads it.
+
+    Every method is safe to call from any thread and none raises where it is away.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,10 @@ class OnlineStore:
         listeners: FeedbackStore,
         changed: Callable[[str | None, Document], None],
     ) -> None:
-        """Connect in the background. `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB."""
+        """Connect in the background.
+
+        `changed` is told (user_id, document) of new recommendations, (None, state) of MongoDB.
+        """
         self.online = False
         self._uri, self._lake, self._feedback, self._on_change = uri, lake, listeners, changed
         self._database: mongo.Database | None = None
@@ -77,7 +85,9 @@ class OnlineStore:
     # --- reading ---
 
     def read(self, collection: str, document_id: str) -> Document | None:
-        """Return one document, not older than the collection's `_FRESH_S` where MongoDB answers, else as last seen."""
+        """Return one document, not older than the collection's `_FRESH_S` where MongoDB answers, else as last
+        seen.
+        """
         with self._lock:
             at, document = self._cache.get((collection, document_id), _NOT_FETCHED)
         database = self._database
@@ -117,7 +127,10 @@ class OnlineStore:
     # --- who listens ---
 
     def subscribe(self, user_id: str, seen: str | None) -> None:
-        """Look for changes of this listener's recommendations from now on; `seen` is the mark of those that are shown."""
+        """Look for changes of this listener's recommendations from now on.
+
+        `seen` is the mark of those that are shown.
+        """
         with self._lock:
             if seen is not None:
                 self._last_revisions.setdefault(user_id, seen)

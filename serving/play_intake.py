@@ -1,4 +1,7 @@
-"""Accepts play events: validate, write to the spool (which feeds Kafka), then to the user's history and likes."""
+"""Accepts play events.
+
+Validate, write to the spool (which feeds Kafka), then to the user's history and likes.
+"""
 
 import logging
 import sqlite3
@@ -53,7 +56,8 @@ class PlayIntake:
         except StepError as error:
             log.error("an event could not be written: %s", error)
             raise RequestError(507, "expected space on the lake's disk, found it full") from error
-        # From here on it is accepted: a failure must not make the client send it again, which would count twice.
+        # From here on it is accepted: a failure must not make the client send it again, which would count
+        # twice.
         self._pending.append(event)
         self.flush()
         if self._pending:

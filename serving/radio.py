@@ -1,7 +1,8 @@
-"""Radio from a track, an artist, a genre or a mood, without repeats: the shared ranking with a synthetic profile.
+"""Radio from a track, an artist, a genre or a mood, without repeats: the shared ranking with a synthetic
+profile.
 
-The profile likes the seeds and has just finished the latest tracks of the radio: so the radio stays near its seeds, drifts with
-what was played, and follows the same rules as everybody's recommendations.
+The profile likes the seeds and has just finished the latest tracks of the radio: so the radio stays near its
+seeds, drifts with what was played, and follows the same rules as everybody's recommendations.
 """
 
 import hashlib
@@ -38,11 +39,12 @@ _SKIP_ONE_IN = 3
 # Tracks before an artist comes again, while there are others.
 _ARTIST_GAP = 5
 
-# Tracks taken per ranking, since the next ones depend on them; candidates per ranking. A list of ten or more would hold an
-# exploration item, which a radio should not.
+# Tracks taken per ranking, since the next ones depend on them; candidates per ranking. A list of ten or more
+# would hold an exploration item, which a radio should not.
 _BATCH, _N_CANDIDATES = 3, 9
 
-# Fixed times, long before the first track, so that no seed counts as just played and results do not depend on the clock.
+# Fixed times, long before the first track, so that no seed counts as just played and results do not depend on
+# the clock.
 _SEEDS_PLAYED_AT, _RADIO_PLAYED_AT = datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 3, 1, tzinfo=UTC)
 
 
@@ -80,7 +82,10 @@ class Radio:
             return self._item_catalog[1]
 
     def _load(self, catalog: Catalog, champion: str | None) -> ItemCatalog:
-        """Return the item catalog of the tracks in memory; without tracks if the lake has no model version yet."""
+        """Return the item catalog of the tracks in memory.
+
+        Without tracks if the lake has no model version yet.
+        """
         versions = self._lake.read_arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
         version = champion if champion and champion in versions else max(versions, key=int, default="")
         tracks = {
@@ -119,8 +124,8 @@ class Radio:
     def next_tracks(self, catalog: Catalog, champion: str | None, query: RadioQuery) -> list[Track]:
         """Return the next `query.count` tracks: near the seeds, drifting with what was played.
 
-        No recording comes twice; there are fewer tracks if the collection has no more. The same arguments give the
-        same tracks.
+        No recording comes twice; there are fewer tracks if the collection has no more. The same arguments
+        give the same tracks.
         """
         items = self.item_catalog(catalog, champion)
         seeds = [track for track in query.seeds if track.track_id in items.index_of]

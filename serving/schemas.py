@@ -191,7 +191,10 @@ class State(BaseModel):
 
 
 class CollectionMap(BaseModel):
-    """The collection in two dimensions, -1 to 1, similar tracks near each other. All lists are as long as `ids`."""
+    """The collection in two dimensions, -1 to 1, similar tracks near each other.
+
+    All lists are as long as `ids`.
+    """
 
     model_version: str | None
     ids: list[str]

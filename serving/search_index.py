@@ -1,4 +1,7 @@
-"""Search by the beginnings of words: every query is a slice or two of one sorted array, whatever the collection's size."""
+"""Search by the beginnings of words.
+
+Every query is a slice or two of one sorted array, whatever the collection's size.
+"""
 
 import unicodedata
 from bisect import bisect_left
@@ -6,18 +9,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# A word of a query beyond these is not looked at: nobody types so many, and each costs a look at the whole array.
+# A word of a query beyond these is not looked at: nobody types so many, and each costs a look at the whole
+# array.
 _MAX_WORDS = 8
 
 
 def normalize_text(text: str) -> str:
-    """Return the text as it is compared: no case, no accents, nothing but letters and digits between blanks."""
+    """Return the text as it is compared.
+
+    No case, no accents, nothing but letters and digits between blanks.
+    """
     plain = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c)).split())
 
 
 class PrefixIndex:
-    """The words of documents 0..n-1, each of several fields with a weight; a whole word counts more than a beginning."""
+    """The words of documents 0..n-1, each of several fields with a weight.
+
+    A whole word counts more than a beginning.
+    """
 
     def __init__(self, fields: Sequence[tuple[float, Sequence[str]]]) -> None:
         """Index `fields`: (weight, folded text of each document); all as long as there are documents."""
@@ -41,7 +51,10 @@ class PrefixIndex:
         )
 
     def search(self, query: str) -> np.ndarray:
-        """Return the documents in which every word of the query begins a word, best first; all of them for an empty one."""
+        """Return the documents in which every word of the query begins a word, best first.
+
+        All of them for an empty one.
+        """
         words = list(dict.fromkeys(normalize_text(query).split()))[:_MAX_WORDS]
         if not words:
             return np.arange(self.size) if not query.strip() else np.zeros(0, np.int64)

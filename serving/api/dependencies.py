@@ -1,4 +1,7 @@
-"""What the routes under /api share: who asks, the house, the kinds of parameters, the errors that each may answer with."""
+"""What the routes under /api share.
+
+Who asks, the house, the kinds of parameters, the errors that each may answer with.
+"""
 
 from typing import Annotated, Any
 
@@ -45,7 +48,10 @@ async def current_user(
 
 
 async def session_user(request: Request, user: Annotated[User, Depends(current_user)]) -> User:
-    """Return who asks by the page's login; Refused (403) for an app password, which other players write into addresses."""
+    """Return who asks by the page's login.
+
+    Refused (403) for an app password, which other players write into addresses.
+    """
     if request.headers.get("authorization"):
         raise RequestError(
             403, "expected the page's login, found an app password; with it nobody changes accounts"

@@ -58,7 +58,10 @@ def radio(state: State, user: CurrentUser, body: m.RadioRequest) -> m.Tracks:
 
 
 def _resolve_seeds(state: AppState, body: m.RadioRequest) -> list[Track]:
-    """Return the tracks a radio starts from. Raises RequestError 404 for none, 422 for several kinds of seed."""
+    """Return the tracks a radio starts from.
+
+    Raises RequestError 404 for none, 422 for several kinds of seed.
+    """
     catalog = state.catalog
     given = [name for name in ("track_id", "artist_id", "genre", "mood") if getattr(body, name) is not None]
     if len(given) != 1:

@@ -1,7 +1,7 @@
 """Users, sessions and app passwords.
 
-App passwords are stored in clear, since Subsonic's token (MD5 of password and salt) needs them; they open only what a client
-may do. The account's own password is stored as its argon2 hash.
+App passwords are stored in clear, since Subsonic's token (MD5 of password and salt) needs them; they open
+only what a client may do. The account's own password is stored as its argon2 hash.
 """
 
 import hashlib
@@ -67,13 +67,14 @@ class Accounts:
     def add(self, name: str, password: str, *, admin: bool = False, restore: bool = False) -> None:
         """Add a user. Raises InputError for an invalid name or password, or a name in use.
 
-        A removed user's likes and plays stay under the name: only `restore=True`, for the same person, adds it again.
+        A removed user's likes and plays stay under the name: only `restore=True`, for the same person, adds
+        it again.
         """
         validate_name(name)
         validate_password(password)
         if not restore and self._database.fetch_all("SELECT 1 FROM removed WHERE name = ?", name):
             raise InputError(
-                f"expected a name that nobody has had, found {name!r}, a removed user whose likes and plays are still there; "
+                f"expected a new name, found {name!r}, a removed user whose likes and plays are still there; "
                 f"if it is the same person: segue user add {name} --restore"
             )
         hashed = self._hasher.hash(password)
@@ -95,7 +96,10 @@ class Accounts:
             raise InputError(f"expected the name of a user, found {name!r}")
 
     def remove(self, name: str) -> None:
-        """Remove a user with sessions and app passwords; likes and plays stay. Raises InputError for an unknown user."""
+        """Remove a user with sessions and app passwords; likes and plays stay.
+
+        Raises InputError for an unknown user.
+        """
         with self._database.transaction() as change:
             result = change.execute("DELETE FROM users WHERE name = ?", (name,))
             for table in ("sessions", "app_passwords"):
@@ -182,7 +186,8 @@ def validate_name(name: str) -> None:
     """Raise InputError for an invalid user name."""
     if not _NAME.fullmatch(name) or name == LOCAL_USER:
         raise InputError(
-            f"expected a name of 1 to 64 letters a-z, digits, dots, dashes, other than {LOCAL_USER}, found {name!r}"
+            "expected a name of 1 to 64 letters a-z, digits, dots, dashes, "
+            f"other than {LOCAL_USER}, found {name!r}"
         )
 
 

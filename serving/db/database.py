@@ -1,7 +1,8 @@
-"""The accounts database: what no run can compute again: users, sessions, app passwords, likes, playlists, history.
+"""The accounts database: what no run can compute again: users, sessions, app passwords, likes, playlists,
+history.
 
-One SQLite file in the lake, `<lake>/accounts/accounts.db`, readable by its owner alone. Every change is one transaction:
-kill -9 leaves it whole. `PRAGMA user_version` counts the migrations that have been applied.
+One SQLite file in the lake, `<lake>/accounts/accounts.db`, readable by its owner alone. Every change is one
+transaction: kill -9 leaves it whole. `PRAGMA user_version` counts the migrations that have been applied.
 """
 
 import os
@@ -23,22 +24,25 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY, password TEXT NOT NULL,"
         " admin INTEGER NOT NULL, created TEXT NOT NULL)",
         "CREATE TABLE IF NOT EXISTS removed (name TEXT PRIMARY KEY, at TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, name TEXT NOT NULL, expires TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, name TEXT NOT NULL,"
+        " expires TEXT NOT NULL)",
         "CREATE TABLE IF NOT EXISTS clients (id TEXT PRIMARY KEY, name TEXT NOT NULL, label TEXT NOT NULL,"
         " secret TEXT NOT NULL UNIQUE, created TEXT NOT NULL)",
         "CREATE TABLE IF NOT EXISTS feedback (name TEXT, track_id TEXT, liked INTEGER, at TEXT NOT NULL,"
         " pending INTEGER NOT NULL, PRIMARY KEY (name, track_id))",
         "CREATE INDEX IF NOT EXISTS feedback_pending ON feedback (pending) WHERE pending",
-        "CREATE TABLE IF NOT EXISTS blocked (name TEXT, artist TEXT, at TEXT NOT NULL, PRIMARY KEY (name, artist))",
-        "CREATE TABLE IF NOT EXISTS plays (event_id TEXT PRIMARY KEY, name TEXT NOT NULL, track_id TEXT NOT NULL,"
-        " event TEXT NOT NULL, position_s REAL, at TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS blocked (name TEXT, artist TEXT, at TEXT NOT NULL,"
+        " PRIMARY KEY (name, artist))",
+        "CREATE TABLE IF NOT EXISTS plays (event_id TEXT PRIMARY KEY, name TEXT NOT NULL,"
+        " track_id TEXT NOT NULL, event TEXT NOT NULL, position_s REAL, at TEXT NOT NULL)",
         "CREATE INDEX IF NOT EXISTS plays_of ON plays (name, at)",
         "CREATE TABLE IF NOT EXISTS playlists (id TEXT PRIMARY KEY, name TEXT NOT NULL, title TEXT NOT NULL,"
         " comment TEXT NOT NULL, tracks TEXT NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL)",
         "CREATE INDEX IF NOT EXISTS playlists_of ON playlists (name)",
         "CREATE TABLE IF NOT EXISTS queues (name TEXT PRIMARY KEY, tracks TEXT NOT NULL, current TEXT,"
         " position_ms INTEGER NOT NULL, client TEXT NOT NULL, changed TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS favourites (name TEXT, id TEXT, at TEXT NOT NULL, PRIMARY KEY (name, id))",
+        "CREATE TABLE IF NOT EXISTS favourites (name TEXT, id TEXT, at TEXT NOT NULL,"
+        " PRIMARY KEY (name, id))",
         "CREATE TABLE IF NOT EXISTS stars (name TEXT, track_id TEXT, stars INTEGER NOT NULL,"
         " PRIMARY KEY (name, track_id))",
     ),

@@ -107,8 +107,8 @@ class FeedbackStore:
     def history(self, name: str, *, limit: int, before: str | None = None) -> list[dict[str, Any]]:
         """Return a user's latest plays, the latest first: one row per start, with how it ended."""
         statement = (
-            "SELECT track_id, event, position_s, at FROM plays WHERE name = ? AND event IN ('started', 'finished', "
-            "'skipped') AND at < ? ORDER BY at DESC LIMIT ?"
+            "SELECT track_id, event, position_s, at FROM plays WHERE name = ? AND event IN ('started', "
+            "'finished', 'skipped') AND at < ? ORDER BY at DESC LIMIT ?"
         )
         rows = self._database.fetch_all(statement, name, before or "9999", 2 * limit)
         return _merge_starts(rows)[:limit]

@@ -36,14 +36,20 @@ class PlayQueue:
 
 
 class Playlists:
-    """The tables of playlists, play queues, favourites and stars; every method is safe to call from any thread."""
+    """The tables of playlists, play queues, favourites and stars.
+
+    Every method is safe to call from any thread.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def list_playlists(self, name: str) -> list[Playlist]:
         """Return a user's playlists, the oldest first."""
-        statement = "SELECT id, title, comment, tracks, created, changed FROM playlists WHERE name = ? ORDER BY created"
+        statement = (
+            "SELECT id, title, comment, tracks, created, changed FROM playlists"
+            " WHERE name = ? ORDER BY created"
+        )
         return [_playlist(row) for row in self._database.fetch_all(statement, name)]
 
     def get(self, name: str, playlist_id: str) -> Playlist | None:

@@ -1,90 +1,85 @@
-"""Lists of songs: by genre, by chance, by name, by sound."""
+"""Album and song lists: by order, genre, chance, stars; what is playing now."""
 
 from collections import Counter
+from datetime import UTC, datetime
 
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
 
 
-@method("getGenres")
-def _genres(call: SubsonicRequest) -> Answer:
-    albums = Counter(
-        genre for album in call.state.catalog.albums.values() for genre in {t.genre for t in album.tracks}
+@method("getAlbumList", "getAlbumList2")
+def _album_list(request: SubsonicRequest) -> Answer:
+    key = "albumList2" if request.name.endswith("2") else "albumList"
+    query = request.query
+    albums = request.library.album_list(
+        query.text("type"),
+        size=query.number("size", 10),
+        offset=query.number("offset", 0, 10_000_000),
+        genre=query.text("genre", ""),
+        years=(query.number("fromYear", 0, 9999), query.number("toYear", 9999, 9999)),
     )
-    found = call.state.catalog.genres
-    return {
-        "genres": {"genre": [{"value": n, "songCount": count, "albumCount": albums[n]} for n, count in found]}
-    }
-
-
-@method("getSongsByGenre")
-def _by_genre(call: SubsonicRequest) -> Answer:
-    count, offset = call.query.number("count", 10), call.query.number("offset", 0, 10_000_000)
-    found = call.library.songs_by_genre(call.query.text("genre"))[offset : offset + count]
-    return {"songsByGenre": {"song": call.library.songs(found)}}
+    return {key: {"album": albums}}
 
 
 @method("getRandomSongs")
-def _random(call: SubsonicRequest) -> Answer:
-    query = call.query
+def _random_songs(request: SubsonicRequest) -> Answer:
+    query = request.query
     years = (query.number("fromYear", 0, 9999), query.number("toYear", 9999, 9999))
-    found = call.library.random_songs(query.number("size", 10), query.text("genre", ""), years)
-    return {"randomSongs": {"song": call.library.songs(found)}}
+    tracks = request.library.random_songs(query.number("size", 10), query.text("genre", ""), years)
+    return {"randomSongs": {"song": request.library.songs(tracks)}}
+
+
+@method("getSongsByGenre")
+def _songs_by_genre(request: SubsonicRequest) -> Answer:
+    count, offset = request.query.number("count", 10), request.query.number("offset", 0, 10_000_000)
+    tracks = request.state.catalog.by_genre(request.query.text("genre"))[offset : offset + count]
+    return {"songsByGenre": {"song": request.library.songs(tracks)}}
+
+
+@method("getStarred", "getStarred2")
+def _starred(request: SubsonicRequest) -> Answer:
+    ratings = request.state.feedback.ratings(request.user.name)
+    tracks = request.state.catalog.by_ids(track_id for track_id, liked in ratings.items() if liked)
+    albums, artists = request.library.starred()
+    key = request.name.removeprefix("get").lower()
+    return {key: {"artist": artists, "album": albums, "song": request.library.songs(tracks)}}
+
+
+@method("getNowPlaying")
+def _now_playing(request: SubsonicRequest) -> Answer:
+    rows = request.state.feedback.history(request.user.name, limit=1)
+    by_id = request.state.catalog.by_id
+    if not rows or rows[0]["event"] != "started" or rows[0]["track_id"] not in by_id:
+        return {"nowPlaying": {"entry": []}}
+    age = datetime.now(UTC) - datetime.fromisoformat(rows[0]["at"])
+    entry = {
+        **request.library.song(by_id[rows[0]["track_id"]]),
+        "username": request.user.name,
+        "minutesAgo": max(0, int(age.total_seconds() // 60)),
+        "playerId": 1,
+    }
+    return {"nowPlaying": {"entry": [entry]}}
+
+
+@method("getGenres")
+def _genres(request: SubsonicRequest) -> Answer:
+    albums = Counter[str]()
+    for album in request.state.catalog.albums.values():
+        albums.update({track.genre for track in album.tracks})
+    genres = [
+        {"value": name, "songCount": count, "albumCount": albums[name]}
+        for name, count in request.state.catalog.genres
+    ]
+    return {"genres": {"genre": genres}}
 
 
 @method("getTopSongs")
-def _top(call: SubsonicRequest) -> Answer:
-    return {
-        "topSongs": {
-            "song": call.library.songs(
-                call.library.top_songs(call.query.text("artist"), call.query.number("count", 50))
-            )
-        }
-    }
-
-
-@method("search3", "search2")
-def _search(call: SubsonicRequest) -> Answer:
-    query = call.query
-    pages = {
-        kind: (query.number(f"{kind}Offset", 0, 10_000_000), query.number(f"{kind}Count", 20))
-        for kind in ("artist", "album", "song")
-    }
-    key = "searchResult3" if call.name == "search3" else "searchResult2"
-    return {key: call.library.search(query.text("query", "").strip('"'), pages)}
+def _top_songs(request: SubsonicRequest) -> Answer:
+    tracks = request.library.top_songs(request.query.text("artist"), request.query.number("count", 50))
+    return {"topSongs": {"song": request.library.songs(tracks)}}
 
 
 @method("getSimilarSongs", "getSimilarSongs2")
-def _similar(call: SubsonicRequest) -> Answer:
-    key = "similarSongs2" if call.name.endswith("2") else "similarSongs"
-    found = call.library.similar(call.query.text("id"), call.query.number("count", 50))
-    return {key: {"song": call.library.songs(found)}}
-
-
-@method("getSonicSimilarTracks")
-def _sonic(call: SubsonicRequest) -> Answer:
-    track = call.state.track(call.query.text("id"))
-    known = call.state.catalog.by_id
-    items = [item for item in call.state.online_store.similar(track.track_id) if item["track_id"] in known]
-    return {
-        "sonicMatch": [
-            {
-                "entry": call.library.song(known[item["track_id"]]),
-                "similarity": round(max(0.0, item["score"]), 4),
-            }
-            for item in items[: call.query.number("count", 10)]
-        ]
-    }
-
-
-@method("findSonicPath")
-def _path(call: SubsonicRequest) -> Answer:
-    start, end = (call.state.track(call.query.text(name)) for name in ("startSongId", "endSongId"))
-    champion = call.state.online_store.champion()
-    path = call.state.radio.path_between(
-        call.state.catalog, champion, start, end, call.query.number("count", 25, 100)
-    )
-    return {
-        "sonicMatch": [
-            {"entry": call.library.song(track), "similarity": round(score, 4)} for track, score in path
-        ]
-    }
+def _similar_songs(request: SubsonicRequest) -> Answer:
+    key = "similarSongs2" if request.name.endswith("2") else "similarSongs"
+    tracks = request.library.similar(request.query.text("id"), request.query.number("count", 50))
+    return {key: {"song": request.library.songs(tracks)}}

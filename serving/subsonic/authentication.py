@@ -1,4 +1,4 @@
-"""Whose app password a call carries: as Subsonic's token (MD5 of password and salt), as a plain password, or as an API key."""
+"""Authentication by app password: as Subsonic's token (MD5 of password and salt), plain, or as an API key."""
 
 import hashlib
 import hmac
@@ -11,7 +11,10 @@ from serving.subsonic.protocol import CONFLICTING, INVALID_API_KEY, WRONG_CREDEN
 
 
 def authenticate(state: AppState, query: Query, request: Request) -> User:
-    """Return whose app password the call carries; failed calls are counted against guessing."""
+    """Return the user of a request. Failed logins are rate limited.
+
+    Raises SubsonicError for wrong credentials.
+    """
     client = request.client.host if request.client else ""
     key = query.text("apiKey", "")
     if key:
@@ -20,7 +23,9 @@ def authenticate(state: AppState, query: Query, request: Request) -> User:
         user = state.accounts.user_by_app_password(key)
         if user is None:
             state.login_limit.consume(f"from {client}")
-            raise SubsonicError(INVALID_API_KEY, "expected an API key that Segue has made, found another")
+            raise SubsonicError(
+                INVALID_API_KEY, "expected a valid API key (made on the page, in Settings), found another"
+            )
         return user
     name = query.text("u")
     token, salt, password = query.text("t", ""), query.text("s", ""), query.text("p", "")
@@ -29,13 +34,13 @@ def authenticate(state: AppState, query: Query, request: Request) -> User:
             password = bytes.fromhex(password[4:]).decode()
         except ValueError:
             password = ""
-    for each in state.accounts.app_passwords(name):
+    for app_password in state.accounts.app_passwords(name):
         expected = hashlib.md5(
-            (each.secret + salt).encode("utf-8", "replace"), usedforsecurity=False
+            (app_password.secret + salt).encode("utf-8", "replace"), usedforsecurity=False
         ).hexdigest()
-        given, right = (token.lower(), expected) if token else (password, each.secret)
-        if hmac.compare_digest(given.encode("utf-8", "replace"), right.encode()):
-            found = state.accounts.user_by_app_password(each.secret)
+        provided, required = (token.lower(), expected) if token else (password, app_password.secret)
+        if hmac.compare_digest(provided.encode("utf-8", "replace"), required.encode()):
+            found = state.accounts.user_by_app_password(app_password.secret)
             if found is not None:
                 return found
     state.login_limit.consume(f"from {client}")

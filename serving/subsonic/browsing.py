@@ -1,32 +1,35 @@
-"""The collection: artists, albums, songs, what is known of them, and search."""
+"""Browsing: artists, albums, songs, and information on them."""
 
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
 
 
 @method("getArtists")
-def _artists(call: SubsonicRequest) -> Answer:
-    return {"artists": {"ignoredArticles": "", "index": call.library.artist_index()}}
+def _artists(request: SubsonicRequest) -> Answer:
+    return {"artists": {"ignoredArticles": "", "index": request.library.artist_index()}}
 
 
 @method("getIndexes")
-def _indexes(call: SubsonicRequest) -> Answer:
-    changed = int(call.state.lake.root.stat().st_mtime * 1000)
-    return {"indexes": {"ignoredArticles": "", "lastModified": changed, "index": call.library.artist_index()}}
+def _indexes(request: SubsonicRequest) -> Answer:
+    changed = int(request.state.lake.root.stat().st_mtime * 1000)
+    return {
+        "indexes": {"ignoredArticles": "", "lastModified": changed, "index": request.library.artist_index()}
+    }
 
 
 @method("getMusicDirectory")
-def _directory(call: SubsonicRequest) -> Answer:
-    wanted = call.query.text("id")
-    if wanted in call.state.catalog.artists:
-        found = call.library.artist(wanted)
+def _directory(request: SubsonicRequest) -> Answer:
+    item_id = request.query.text("id")
+    if item_id in request.state.catalog.artists:
+        found = request.library.artist(item_id)
         albums = [
-            {**album, "title": album["name"], "isDir": True, "parent": wanted} for album in found.pop("album")
+            {**album, "title": album["name"], "isDir": True, "parent": item_id}
+            for album in found.pop("album")
         ]
-        return {"directory": {"id": wanted, "name": found["name"], "child": albums}}
-    found = call.library.album(wanted)
+        return {"directory": {"id": item_id, "name": found["name"], "child": albums}}
+    found = request.library.album(item_id)
     return {
         "directory": {
-            "id": wanted,
+            "id": item_id,
             "name": found["name"],
             "parent": found["artistId"],
             "child": found["song"],
@@ -35,59 +38,39 @@ def _directory(call: SubsonicRequest) -> Answer:
 
 
 @method("getArtist")
-def _artist(call: SubsonicRequest) -> Answer:
-    return {"artist": call.library.artist(call.query.text("id"))}
+def _artist(request: SubsonicRequest) -> Answer:
+    return {"artist": request.library.artist(request.query.text("id"))}
 
 
 @method("getAlbum")
-def _album(call: SubsonicRequest) -> Answer:
-    return {"album": call.library.album(call.query.text("id"))}
+def _album(request: SubsonicRequest) -> Answer:
+    return {"album": request.library.album(request.query.text("id"))}
 
 
 @method("getSong")
-def _song(call: SubsonicRequest) -> Answer:
-    return {"song": call.library.song(call.state.track(call.query.text("id")))}
-
-
-@method("getAlbumList", "getAlbumList2")
-def _album_list(call: SubsonicRequest) -> Answer:
-    key = "albumList2" if call.name.endswith("2") else "albumList"
-    query = call.query
-    return {
-        key: {
-            "album": call.library.album_list(
-                query.text("type"),
-                size=query.number("size", 10),
-                offset=query.number("offset", 0, 10_000_000),
-                genre=query.text("genre", ""),
-                years=(query.number("fromYear", 0, 9999), query.number("toYear", 9999, 9999)),
-            )
-        }
-    }
-
-
-# --- what is known of them: nothing is asked of other services, and the audio's own tags are in the song ---
+def _song(request: SubsonicRequest) -> Answer:
+    return {"song": request.library.song(request.state.track(request.query.text("id")))}
 
 
 @method("getAlbumInfo", "getAlbumInfo2")
-def _album_info(call: SubsonicRequest) -> Answer:
-    call.library.resolve_track(call.query.text("id"))
+def _album_info(request: SubsonicRequest) -> Answer:
+    request.library.resolve_track(request.query.text("id"))
     return {"albumInfo": {}}
 
 
 @method("getArtistInfo", "getArtistInfo2")
-def _artist_info(call: SubsonicRequest) -> Answer:
-    near = call.library.similar_artists(call.query.text("id"), call.query.number("count", 20, 100))
-    return {"artistInfo2" if call.name.endswith("2") else "artistInfo": {"similarArtist": near}}
+def _artist_info(request: SubsonicRequest) -> Answer:
+    near = request.library.similar_artists(request.query.text("id"), request.query.number("count", 20, 100))
+    return {"artistInfo2" if request.name.endswith("2") else "artistInfo": {"similarArtist": near}}
 
 
 @method("getLyrics")
-def _lyrics(call: SubsonicRequest) -> Answer:
-    names = {name: call.query.text(name, "") for name in ("artist", "title")}
+def _lyrics(request: SubsonicRequest) -> Answer:
+    names = {name: request.query.text(name, "") for name in ("artist", "title")}
     return {"lyrics": {**{name: text for name, text in names.items() if text}, "value": ""}}
 
 
 @method("getLyricsBySongId")
-def _lyrics_of(call: SubsonicRequest) -> Answer:
-    call.state.track(call.query.text("id"))
+def _lyrics_of(request: SubsonicRequest) -> Answer:
+    request.state.track(request.query.text("id"))
     return {"lyricsList": {}}

@@ -1,4 +1,4 @@
-"""The collection as Subsonic's clients see it: artists, albums and songs, each a dict of Subsonic's names."""
+"""The collection in Subsonic's terms: artists, albums and songs, each a dictionary with Subsonic's names."""
 
 import random
 from functools import cached_property
@@ -10,13 +10,14 @@ from serving.catalog import Album, Track, normalize_text
 from serving.db.accounts import User
 from serving.media import content_type
 from serving.problems import RequestError
+from serving.radio import RadioQuery
 
-# Subsonic wants to know when an album was added; the lake does not say.
+# Subsonic requires the date an album was added; the lake does not have it.
 _UNKNOWN_DATE = "2000-01-01T00:00:00Z"
 
 
 class LibraryView:
-    """The collection for one listener."""
+    """The collection as one user sees it."""
 
     def __init__(self, state: AppState, user: User) -> None:
         self._state, self._catalog, self._user = state, state.catalog, user
@@ -44,7 +45,7 @@ class LibraryView:
             "suffix": path.suffix.lower().removeprefix("."),
             "duration": round(track.duration_s),
             "bitRate": track.bit_rate // 1000,
-            # As others name it: the collection has no folders that a client could see.
+            # A made-up path: clients see no folders of the collection.
             "path": "/".join(
                 _part(name) for name in (track.artist, track.album, f"{track.title}{path.suffix}") if name
             ),
@@ -77,7 +78,7 @@ class LibraryView:
         return self._state.playlists.favourites(self._user.name)
 
     def songs(self, tracks: list[Track]) -> list[dict[str, Any]]:
-        """Return tracks as Children."""
+        """Return tracks as Subsonic's Child."""
         return [self.song(track) for track in tracks]
 
     def _album(self, album: Album) -> dict[str, Any]:
@@ -104,14 +105,14 @@ class LibraryView:
         return {**found, "starred": starred} if starred else found
 
     def album(self, album_id: str) -> dict[str, Any]:
-        """Return an album with its songs; Refused (404) for none."""
+        """Return an album with its songs; raises RequestError (404) for none."""
         album = self._catalog.albums.get(album_id)
         if album is None:
             raise RequestError(404, "expected the id of an album")
         return {**self._album(album), "song": self.songs(list(album.tracks))}
 
     def artist(self, artist_id: str) -> dict[str, Any]:
-        """Return an artist with the albums; Refused (404) for none."""
+        """Return an artist with the albums; raises RequestError (404) for none."""
         if artist_id not in self._catalog.artists:
             raise RequestError(404, "expected the id of an artist")
         return {
@@ -148,10 +149,10 @@ class LibraryView:
                 if any(normalize_text(track.genre) == normalize_text(genre) for track in a.tracks)
             ]
         elif kind in ("frequent", "recent", "starred", "highest"):
-            found = self._by_listener(found, kind)
+            found = self._order_by_use(found, kind)
         return [self._album(album) for album in found[offset : offset + size]]
 
-    def _by_listener(self, albums: list[Album], kind: str) -> list[Album]:
+    def _order_by_use(self, albums: list[Album], kind: str) -> list[Album]:
         if kind == "starred":
             return [self._catalog.albums[each] for each in self._favourites if each in self._catalog.albums]
         if kind == "frequent":
@@ -166,18 +167,9 @@ class LibraryView:
         scored = [(max(weights.get(track.track_id, 0) for track in album.tracks), album) for album in albums]
         return [album for score, album in sorted(scored, key=lambda pair: -pair[0]) if score]
 
-    def songs_by_genre(self, genre: str) -> list[Track]:
-        """Return the tracks of a genre."""
-        wanted = normalize_text(genre)
-        return [
-            t
-            for t in self._catalog.tracks
-            if wanted in (normalize_text(name) for name in (t.genre, *t.genres))
-        ]
-
     def random_songs(self, count: int, genre: str, years: tuple[int, int]) -> list[Track]:
-        """Return tracks drawn at random, of one genre and of years from and to where these are named."""
-        among = list(self.songs_by_genre(genre) if genre else self._catalog.tracks)
+        """Return random tracks, of one genre if given, and of a range of years."""
+        among = list(self._catalog.by_genre(genre) if genre else self._catalog.tracks)
         if years != (0, 9999):
             among = [
                 track for track in among if track.year is not None and years[0] <= track.year <= years[1]
@@ -185,7 +177,7 @@ class LibraryView:
         return random.sample(among, min(count, len(among)))
 
     def top_songs(self, artist: str, count: int) -> list[Track]:
-        """Return an artist's tracks, those that the listener finished most often first."""
+        """Return an artist's tracks, those the user finished most often first."""
         plays = self._state.feedback.play_counts(self._user.name)
         tracks = [
             track for track in self._catalog.tracks if normalize_text(track.artist) == normalize_text(artist)
@@ -193,7 +185,10 @@ class LibraryView:
         return sorted(tracks, key=lambda track: -plays.get(track.track_id, 0))[:count]
 
     def search(self, query: str, pages: dict[str, tuple[int, int]]) -> dict[str, Any]:
-        """Return what a query finds: `pages` has (offset, count) for artist, album and song. All for an empty query."""
+        """Return artists, albums and songs that match a query, all of them for "".
+
+        `pages` has (offset, count) for "artist", "album" and "song".
+        """
         tracks = self._catalog.search(query)
         words = normalize_text(query).split()
         artists = dict.fromkeys(t.artist_id for t in tracks if _begins(t.artist, words))
@@ -209,42 +204,46 @@ class LibraryView:
             "song": self.songs(page("song", tracks)),
         }
 
-    def similar(self, wanted: str, count: int) -> list[Track]:
-        """Return what sounds like a song, an album or an artist, without the seeds themselves."""
-        seeds = self._seeds(wanted)
+    def similar(self, item_id: str, count: int) -> list[Track]:
+        """Return tracks similar to a song, an album or an artist, without the seeds."""
+        seeds = self._seeds(item_id)
         if len(seeds) == 1:
             near = self._state.online_store.similar(seeds[0].track_id)
             if near:
                 return self._catalog.by_ids(item["track_id"] for item in near)[:count]
-        champion, own = self._state.online_store.champion(), [track.track_id for track in seeds]
-        return self._state.radio.next_tracks(self._catalog, champion, seeds, [], set(own), count)
+        champion = self._state.online_store.champion()
+        seed_ids = {track.track_id for track in seeds}
+        query = RadioQuery(seeds=seeds, excluded=seed_ids, count=count)
+        return self._state.radio.next_tracks(self._catalog, champion, query)
 
-    def _seeds(self, wanted: str) -> list[Track]:
-        if wanted in self._catalog.artists:
-            return [track for album in self._catalog.artists[wanted] for track in album.tracks]
-        if wanted in self._catalog.albums:
-            return list(self._catalog.albums[wanted].tracks)
-        return [self._state.track(wanted)]
+    def _seeds(self, item_id: str) -> list[Track]:
+        if item_id in self._catalog.artists:
+            return [track for album in self._catalog.artists[item_id] for track in album.tracks]
+        if item_id in self._catalog.albums:
+            return list(self._catalog.albums[item_id].tracks)
+        return [self._state.track(item_id)]
 
-    def resolve_track(self, wanted: str) -> Track:
-        """Return a track of a song's, album's, artist's or playlist's id; Refused (404) for none."""
-        return self._seeds(wanted)[0]
+    def resolve_track(self, item_id: str) -> Track:
+        """Return a track of the song, album or artist with this id; raises RequestError (404) for none."""
+        return self._seeds(item_id)[0]
 
-    def is_artist_or_album(self, wanted: str) -> bool:
-        """Tell whether an id is an album's or an artist's."""
-        return wanted in self._catalog.albums or wanted in self._catalog.artists
+    def is_artist_or_album(self, item_id: str) -> bool:
+        """Return whether an id is that of an album or an artist."""
+        return item_id in self._catalog.albums or item_id in self._catalog.artists
 
     def starred(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return the listener's favourite albums and artists, the latest first."""
-        kept = list(self._favourites)
-        albums = [self._album(self._catalog.albums[each]) for each in kept if each in self._catalog.albums]
-        return albums, [self._artist(each) for each in kept if each in self._catalog.artists]
+        """Return the user's starred albums and artists, the latest first."""
+        starred_ids = list(self._favourites)
+        albums = [
+            self._album(self._catalog.albums[each]) for each in starred_ids if each in self._catalog.albums
+        ]
+        return albums, [self._artist(each) for each in starred_ids if each in self._catalog.artists]
 
-    def similar_artists(self, wanted: str, count: int) -> list[dict[str, Any]]:
-        """Return the artists of what sounds like an artist, an album or a song, without the artist."""
-        own = self._seeds(wanted)[0].artist_id
+    def similar_artists(self, item_id: str, count: int) -> list[dict[str, Any]]:
+        """Return the artists of similar tracks, without the artist itself."""
+        artist_id = self._seeds(item_id)[0].artist_id
         near = dict.fromkeys(
-            track.artist_id for track in self.similar(wanted, 3 * count) if track.artist_id != own
+            track.artist_id for track in self.similar(item_id, 3 * count) if track.artist_id != artist_id
         )
         return [self._artist(each) for each in near][:count]
 
@@ -261,5 +260,5 @@ def _part(name: str) -> str:
 
 
 def _begins(text: str, words: list[str]) -> bool:
-    own = normalize_text(text).split()
-    return all(any(each.startswith(word) for each in own) for word in words)
+    text_words = normalize_text(text).split()
+    return all(any(text_word.startswith(word) for text_word in text_words) for word in words)

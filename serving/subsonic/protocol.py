@@ -1,4 +1,4 @@
-"""What a call and its answer look like: parameters in, XML or JSON out, Subsonic's numbers for errors."""
+"""Requests and answers of the OpenSubsonic API: parameters in, XML or JSON out, Subsonic's error codes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +14,13 @@ from serving.subsonic.library_view import LibraryView
 VERSION = "1.16.1"
 _NAMESPACE = "http://subsonic.org/restapi"
 
-# Subsonic's error numbers; https://opensubsonic.netlify.app/docs/responses/error/ has them.
+# Error codes: https://opensubsonic.netlify.app/docs/responses/error/
 GENERIC, MISSING, CLIENT_TOO_OLD, SERVER_TOO_OLD = 0, 10, 20, 30
 WRONG_CREDENTIALS, CONFLICTING, INVALID_API_KEY, FORBIDDEN, NOT_FOUND = 40, 43, 44, 50, 70
 
 
 class SubsonicError(Exception):
-    """What a client is told: one of Subsonic's numbers, and a line."""
+    """A failed request: one of Subsonic's error codes, and one line."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class SubsonicError(Exception):
 
 
 class Query:
-    """The parameters of one call; each may be given several times."""
+    """The parameters of a request; each may occur several times."""
 
     def __init__(self, values: dict[str, list[str]]) -> None:
         self._values = values
@@ -38,7 +38,7 @@ class Query:
         return self._values.get(name, [])
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a parameter; SubsonicError where it is missing and has no default."""
+        """Return a parameter. Raises SubsonicError if it is missing and has no default."""
         found = self._values.get(name)
         if found:
             return found[0]
@@ -46,20 +46,24 @@ class Query:
             raise SubsonicError(MISSING, f"expected the parameter {name}, found none")
         return default
 
-    def number(self, name: str, default: int, most: int = 500) -> int:
-        """Return a parameter as a number of 0 to `most`; SubsonicError where it is none."""
+    def number(self, name: str, default: int, maximum: int = 500) -> int:
+        """Return a parameter as a number, at most `maximum`. Raises SubsonicError for other text."""
         text = self.text(name, str(default))
         if not text.isascii() or not text.isdecimal():
             raise SubsonicError(GENERIC, f"{name}: expected a number, found {ascii(text)[:40]}")
-        return min(int(text[:9]), most)
+        return min(int(text[:9]), maximum)
 
 
 class SubsonicRequest:
-    """One call: who, what was asked by which method, and everything to answer it with."""
+    """One request: user, method, parameters, and the parts to answer it with."""
 
-    def __init__(self, house: AppState, user: User, query: Query, name: str) -> None:
-        self.state, self.user, self.query, self.name = house, user, query, name
-        self.library = LibraryView(house, user)
+    def __init__(self, state: AppState, user: User, query: Query, name: str) -> None:
+        self.state, self.user, self.query, self.name = state, user, query, name
+        self.library = LibraryView(state, user)
+
+    def known_track_ids(self, track_ids: list[str]) -> list[str]:
+        """Return the ids. Raises RequestError (404) for an unknown track."""
+        return [self.state.track(track_id).track_id for track_id in track_ids]
 
 
 Answer = dict[str, Any] | Response
@@ -69,7 +73,7 @@ METHODS: dict[str, Callable[[SubsonicRequest], Answer]] = {}
 def method(
     *names: str,
 ) -> Callable[[Callable[[SubsonicRequest], Answer]], Callable[[SubsonicRequest], Answer]]:
-    """Make a function the answer to calls of these names."""
+    """Register a function as the handler of these methods."""
 
     def register(function: Callable[[SubsonicRequest], Answer]) -> Callable[[SubsonicRequest], Answer]:
         METHODS.update(dict.fromkeys(names, function))
@@ -79,12 +83,12 @@ def method(
 
 
 def render(query: Query, content: dict[str, Any], status: str = "ok") -> Response:
-    """Return the content as an answer in the form that the query asks for."""
+    """Return an answer in the requested format, XML or JSON."""
     head = {
         "status": status,
         "version": VERSION,
         "type": "segue",
-        "serverVersion": "0.1",
+        "serverVersion": "0.2",
         "openSubsonic": True,
     }
     if query.text("f", "xml") == "json":
@@ -95,7 +99,7 @@ def render(query: Query, content: dict[str, Any], status: str = "ok") -> Respons
 
 
 def _fill(element: ElementTree.Element, content: dict[str, Any]) -> None:
-    """Write plain values as attributes, dicts as elements, lists as an element for each item."""
+    """Write plain values as attributes, dicts as elements, lists as one element per item."""
     for name, value in content.items():
         if isinstance(value, dict):
             _fill(ElementTree.SubElement(element, name), value)

@@ -1,6 +1,6 @@
-"""The OpenSubsonic API under /rest, as far as real players need it: what they scrobble feeds the stream.
+"""The OpenSubsonic API under /rest (https://opensubsonic.netlify.app/docs/), as far as real clients need it.
 
-https://opensubsonic.netlify.app/docs/ says what each method gives; errors are Subsonic's own, with status 200.
+Scrobbles become play events. Errors are Subsonic's own, with status 200.
 """
 
 from typing import Any
@@ -11,7 +11,17 @@ from fastapi import APIRouter, Request, Response
 
 from jobs.errors import InputError
 from serving.problems import RequestError
-from serving.subsonic import album_lists, browsing, media_retrieval, playlists, system
+from serving.subsonic import (
+    album_lists,
+    bookmarks,
+    browsing,
+    media_annotation,
+    media_retrieval,
+    playlists,
+    searching,
+    sonic_similarity,
+    system,
+)
 from serving.subsonic.authentication import authenticate
 from serving.subsonic.protocol import (
     CLIENT_TOO_OLD,
@@ -26,10 +36,13 @@ from serving.subsonic.protocol import (
     render,
 )
 
-# Each registers the methods of its theme.
-PARTS = (system, browsing, album_lists, playlists, media_retrieval)
+# Each registers its methods in METHODS when it is imported.
+CHAPTERS = (
+    *(album_lists, bookmarks, browsing, media_annotation, media_retrieval),
+    *(playlists, searching, sonic_similarity, system),
+)
 
-# Parameters of one call; a playlist may have half as many tracks.
+# Parameters of one request; a playlist may have half as many tracks.
 _MAX_PARAMETERS = 10_000
 
 router = APIRouter(include_in_schema=False)
@@ -37,7 +50,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.api_route("/rest/{name}", methods=["GET", "POST", "HEAD"])
 async def handle(request: Request, name: str) -> Response:
-    """Answer one call, in XML, or in JSON where `f=json` asks for it."""
+    """Answer one request, in XML or, with `f=json`, in JSON."""
     values = _parameters(request.url.query)
     if request.method == "POST":
         for key, more in _parameters((await request.body()).decode("utf-8", "replace")).items():
@@ -54,18 +67,18 @@ def _parameters(text: str) -> dict[str, list[str]]:
 
 @router.options("/rest/{name}")
 async def preflight(name: str) -> Response:
-    """Let the page of a web client ask; it carries an app password, and our cookie opens nothing here."""
+    """Allow web clients of other origins: they use app passwords, and no cookie is accepted here."""
     return Response(status_code=204, headers={"Access-Control-Max-Age": "86400"})
 
 
 def _answer(request: Request, name: str, query: Query) -> Response:
     try:
-        if name == "getOpenSubsonicExtensions":  # asked before a login
+        if name == "getOpenSubsonicExtensions":  # requested before a login
             return render(query, system.extensions())
         _check_version(query.text("v", VERSION))
         user = authenticate(request.app.state.app_state, query, request)
         if name not in METHODS:
-            raise SubsonicError(GENERIC, f"expected a method that Segue has, found {ascii(name)[:40]}")
+            raise SubsonicError(GENERIC, f"expected a supported method, found {ascii(name)[:40]}")
         found = METHODS[name](SubsonicRequest(request.app.state.app_state, user, query, name))
         return found if isinstance(found, Response) else render(query, found)
     except SubsonicError as error:
@@ -84,7 +97,7 @@ def _failed(query: Query, code: int, text: str) -> Response:
 
 
 def _check_version(text: str) -> None:
-    """A version differs in its first number where the two could not talk; missing or odd ones are forgiven."""
+    """Refuse clients of another major version; a missing or odd version is accepted."""
     major = text.partition(".")[0]
     if major.isascii() and major.isdecimal() and major != VERSION[0]:
         code = SERVER_TOO_OLD if int(major[:9]) > int(VERSION[0]) else CLIENT_TOO_OLD

@@ -1,4 +1,4 @@
-"""The server itself: what it can do, who is logged in."""
+"""System: license, folders, extensions, users, and empty answers for what Segue does not have."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _EXTENSIONS = ("apiKeyAuthentication", "formPost", "songLyrics", "sonicSimilarit
 
 
 def extensions() -> dict[str, Any]:
-    """Return which of OpenSubsonic's extensions there are."""
+    """Return the supported OpenSubsonic extensions."""
     return {"openSubsonicExtensions": [{"name": name, "versions": [1]} for name in _EXTENSIONS]}
 
 
@@ -29,48 +29,50 @@ def _folders(_: SubsonicRequest) -> Answer:
 
 
 @method("getScanStatus", "startScan")
-def _scan(call: SubsonicRequest) -> Answer:
-    """The collection is taken up by itself when a batch has written it: there is nothing to start."""
-    return {"scanStatus": {"scanning": False, "count": len(call.state.catalog.tracks)}}
+def _scan(request: SubsonicRequest) -> Answer:
+    """A new collection is loaded by itself: there is no scan to start."""
+    return {"scanStatus": {"scanning": False, "count": len(request.state.catalog.tracks)}}
 
 
 @method("tokenInfo")
-def _token(call: SubsonicRequest) -> Answer:
-    return {"tokenInfo": {"username": call.user.name}}
+def _token(request: SubsonicRequest) -> Answer:
+    return {"tokenInfo": {"username": request.user.name}}
 
 
 @method("getUser")
-def _user(call: SubsonicRequest) -> Answer:
-    if call.query.text("username", call.user.name) != call.user.name:
+def _user(request: SubsonicRequest) -> Answer:
+    if request.query.text("username", request.user.name) != request.user.name:
         raise SubsonicError(FORBIDDEN, "expected your own name")
-    return {"user": _about(call.user)}
+    return {"user": _about(request.user)}
 
 
 @method("getUsers")
-def _users(call: SubsonicRequest) -> Answer:
-    if not call.user.admin:
+def _users(request: SubsonicRequest) -> Answer:
+    if not request.user.admin:
         raise SubsonicError(FORBIDDEN, "expected an admin")
     return {
-        "users": {"user": [_about(User(name, admin)) for name, admin in call.state.accounts.list_users()]}
+        "users": {"user": [_about(User(name, admin)) for name, admin in request.state.accounts.list_users()]}
     }
 
 
 def _about(user: User) -> dict[str, Any]:
     can = ("streamRole", "downloadRole", "playlistRole")
     cannot = (
-        "settingsRole",
-        "uploadRole",
-        "coverArtRole",
-        "commentRole",
-        "podcastRole",
-        "jukeboxRole",
-        "shareRole",
+        *(
+            "settingsRole",
+            "uploadRole",
+            "coverArtRole",
+            "commentRole",
+            "podcastRole",
+            "jukeboxRole",
+            "shareRole",
+        ),
     )
     roles = {**dict.fromkeys(can, True), **dict.fromkeys(cannot, False), "adminRole": user.admin}
     return {"username": user.name, "scrobblingEnabled": True, **roles, "folder": [1]}
 
 
-# What clients ask for at their start whether or not a server has it: there is none of it.
+# Requested by clients at their start; Segue has none of these.
 _NONE: dict[str, dict[str, Any]] = {
     "getBookmarks": {"bookmarks": {"bookmark": []}},
     "getInternetRadioStations": {"internetRadioStations": {"internetRadioStation": []}},
@@ -82,5 +84,5 @@ _NONE: dict[str, dict[str, Any]] = {
 
 
 @method(*_NONE)
-def _none(call: SubsonicRequest) -> Answer:
-    return _NONE[call.name]
+def _none(request: SubsonicRequest) -> Answer:
+    return _NONE[request.name]

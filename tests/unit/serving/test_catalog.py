@@ -17,12 +17,12 @@ def found(lake):
     return catalog.load(lake)
 
 
-def test_fold_takes_case_accents_and_punctuation_away():
+def test_normalize_text_drops_case_accents_punctuation():
     assert normalize_text("Beyoncé – “Déjà Vu”!") == "beyonce deja vu"
     assert normalize_text("СЕВЕР") == "север"
 
 
-def test_every_word_of_a_query_begins_a_word():
+def test_every_word_of_a_query_is_a_prefix():
     index = PrefixIndex([(2.0, ["the long night", "a longer day", "lonely"]), (1.0, ["moon", "long", "x"])])
     assert list(index.search("long")) == [0, 1]  # the whole word in the weighty field first
     assert list(index.search("lo")) == [2, 0, 1]  # a field of one word says more
@@ -32,7 +32,7 @@ def test_every_word_of_a_query_begins_a_word():
     assert list(index.search("!!!")) == []
 
 
-def test_title_artist_album_and_genre_are_searched(found):
+def test_search_covers_title_artist_album_genre(found):
     assert [track.track_id for track in found.search("artist 3")] == [f"t{n}" for n in range(15, 20)]
     assert {track.artist for track in found.search("album 2")} == {"Artist 2"}
     assert {track.genre for track in found.search("tech")} == {"Techno"}
@@ -40,7 +40,7 @@ def test_title_artist_album_and_genre_are_searched(found):
     assert found.search("nothing like it") == []
 
 
-def test_albums_and_artists_keep_their_order_and_ids(lake, found):
+def test_albums_and_artists_keep_order_and_ids(lake, found):
     again = catalog.load(lake)
     assert len(found.albums) == len(found.artists) == synthetic_lake.ARTISTS
     assert found.albums.keys() == again.albums.keys() and found.artists.keys() == again.artists.keys()
@@ -48,7 +48,7 @@ def test_albums_and_artists_keep_their_order_and_ids(lake, found):
         assert [track.track_no for track in album.tracks] == [1, 2, 3, 4, 5]
 
 
-def test_nothing_outside_the_lake_and_the_library_can_be_read(found, tmp_path):
+def test_file_outside_lake_and_library_is_not_read(found, tmp_path):
     import dataclasses
 
     track = found.by_id["t00"]
@@ -62,7 +62,7 @@ def test_nothing_outside_the_lake_and_the_library_can_be_read(found, tmp_path):
     link.unlink()
 
 
-def test_the_start_list_has_an_artist_once_before_any_twice(found):
+def test_one_per_artist_has_each_artist_before_repeats(found):
     first = catalog.one_per_artist(found.tracks, 8)
     assert len({track.artist for track in first}) == 8
     assert len(catalog.one_per_artist(found.tracks, 100)) == 40

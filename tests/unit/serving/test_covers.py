@@ -27,12 +27,12 @@ def track(tmp_path_factory):
         ("7 Days", "7D"),
     ],
 )
-def test_initials(track, album, initials, monkeypatch):
+def test_initials_are_drawn(track, album, initials, monkeypatch):
     written = []
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, place, text, **rest: written.append(text))
     covers.generated_cover(dataclasses.replace(track, album=album))
     assert written == [initials]
 
 
-def test_the_note_itself_can_be_drawn():
+def test_note_can_be_drawn():
     assert not covers._is_missing(covers.ImageFont.truetype(covers._fallback_font(), 170), "♪")

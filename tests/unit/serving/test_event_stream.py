@@ -1,4 +1,4 @@
-"""The hub of server-sent events: everyone gets their own, a slow reader the latest."""
+"""Server-sent events: users get their own and everybody's, slow readers the latest."""
 
 import asyncio
 
@@ -7,21 +7,21 @@ from serving.event_stream import EventHub, sse_event
 
 
 async def reader(hub, user, first=()):
-    stream = hub.stream(user, list(first), opened=lambda: None, closed=lambda: None)
+    stream = hub.stream(user, list(first), on_open=lambda: None, on_close=lambda: None)
     assert (await anext(stream)).startswith(b"retry:")
     return stream
 
 
-def told(text):
+def message(text):
     return sse_event("recommendations", {"n": text}, f"id-{text}")
 
 
-def test_a_message_has_an_id_that_a_browser_sends_back():
-    assert told(1) == b'id: id-1\nevent: recommendations\ndata: {"n":1}\n\n'
+def test_event_has_its_id():
+    assert message(1) == b'id: id-1\nevent: recommendations\ndata: {"n":1}\n\n'
     assert sse_event("state", {"mongo": False}) == b'event: state\ndata: {"mongo":false}\n\n'
 
 
-def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
+def test_users_get_their_own_and_everybodys_events():
     async def run():
         hub = EventHub(asyncio.get_running_loop())
         anna, bert = await reader(hub, "anna", [b"first"]), await reader(hub, "bert")
@@ -31,7 +31,7 @@ def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
         mine = asyncio.create_task(anext(anna))
         await asyncio.sleep(0)
         hub.publish("anna", "recommendations", {"n": 1}, "id-1")
-        assert await mine == told(1)
+        assert await mine == message(1)
         assert not waiting.done()
         hub.publish(None, "state", {"mongo": True})
         assert await waiting == sse_event("state", {"mongo": True})
@@ -42,7 +42,7 @@ def test_each_listener_gets_their_own_and_everyone_what_is_for_all():
     asyncio.run(run())
 
 
-def test_what_was_seen_before_the_connection_was_cut_does_not_come_again():
+def test_event_seen_before_reconnecting_does_not_repeat():
     async def run():
         hub = EventHub(asyncio.get_running_loop())
         stream = hub.stream("anna", [], last_event_id="id-1", on_open=lambda: None, on_close=lambda: None)
@@ -50,14 +50,14 @@ def test_what_was_seen_before_the_connection_was_cut_does_not_come_again():
         following = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
         for number in (1, 2, 2, 3):
-            hub._publish("anna", (f"id-{number}", told(number)))
-        assert [await following, await anext(stream)] == [told(2), told(3)]
+            hub._publish("anna", (f"id-{number}", message(number)))
+        assert [await following, await anext(stream)] == [message(2), message(3)]
         await stream.aclose()
 
     asyncio.run(run())
 
 
-def test_who_is_logged_out_hears_no_more(monkeypatch):
+def test_stream_ends_after_logout(monkeypatch):
     monkeypatch.setattr(event_stream, "_HEARTBEAT_S", 0.01)
 
     async def run():
@@ -71,7 +71,7 @@ def test_who_is_logged_out_hears_no_more(monkeypatch):
     asyncio.run(run())
 
 
-def test_a_slow_reader_misses_the_oldest_only():
+def test_slow_reader_misses_the_oldest_events_only():
     async def run():
         hub = EventHub(asyncio.get_running_loop())
         stream = hub.stream("anna", [], on_open=lambda: None, on_close=lambda: None)
@@ -79,9 +79,9 @@ def test_a_slow_reader_misses_the_oldest_only():
         first = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
         for number in range(30):
-            hub._publish("anna", (f"id-{number}", told(number)))
+            hub._publish("anna", (f"id-{number}", message(number)))
         got = [await first, *[await anext(stream) for _ in range(7)]]
-        assert got[-1] == told(29) and len(set(got)) == 8
+        assert got[-1] == message(29) and len(set(got)) == 8
         hub.close()
         assert [text async for text in stream] == []
 

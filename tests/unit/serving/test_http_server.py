@@ -97,7 +97,7 @@ def said(answer):
         "GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /api/he",
     ],
 )
-def test_a_request_that_never_ends_is_ended(at, begun):
+def test_request_that_never_ends_gets_408(at, begun):
     with connect(at) as client:
         client.sendall(begun.encode())
         answer = rest(client)
@@ -107,7 +107,7 @@ def test_a_request_that_never_ends_is_ended(at, begun):
         )  # a client without a token need not be waited for
 
 
-def test_a_byte_now_and_then_does_not_keep_a_connection(at):
+def test_slow_bytes_do_not_keep_a_connection(at):
     with connect(at) as client:
         client.sendall(b"GET /api/state HTTP/1.1\r\nX-Drip: ")
         with pytest.raises(OSError):  # noqa: PT012 - any of these may be the first to find the connection closed
@@ -116,7 +116,7 @@ def test_a_byte_now_and_then_does_not_keep_a_connection(at):
                 client.sendall(b"x")
 
 
-def test_a_head_without_end_is_cut_off(at):
+def test_endless_head_gets_431(at):
     with connect(at) as client:
         client.sendall(
             b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * (http_server.MAX_HEADER_BYTES + 1)
@@ -130,13 +130,13 @@ def test_a_head_without_end_is_cut_off(at):
 @pytest.mark.parametrize(
     "rude", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"HELLO\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"]
 )
-def test_what_is_no_http_is_told_so(at, rude):
+def test_other_protocols_get_400(at, rude):
     with connect(at) as client:
         client.sendall(rude)
         assert said(rest(client))[0] == 400
 
 
-def test_a_body_of_ten_megabytes_is_not_taken(at):
+def test_body_of_ten_megabytes_gets_413(at):
     for path in ("/api/events", "/rest/ping", "/1/submit-listens", "/api/login"):
         with connect(at) as client:
             client.sendall(
@@ -145,7 +145,7 @@ def test_a_body_of_ten_megabytes_is_not_taken(at):
             assert said(rest(client))[0] == 413  # before a byte of it
 
 
-def test_who_leaves_in_the_middle_is_not_missed(at):
+def test_client_that_leaves_causes_no_error(at):
     for begun in (
         f"POST /1/submit-listens HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}Content-Length: 50\r\n\r\n{{",
         "POST /rest/ping HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nu=",
@@ -158,7 +158,7 @@ def test_who_leaves_in_the_middle_is_not_missed(at):
             time.sleep(0.1)
 
 
-def test_a_reader_that_never_reads_is_let_go(at):
+def test_client_that_never_reads_is_disconnected(at):
     """Its kernel takes what fits into the buffers, then nothing more; see `nothing_left` for what is left of it."""
     with connect(at) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -167,7 +167,7 @@ def test_a_reader_that_never_reads_is_let_go(at):
         until(lambda: not at.server_state.connections)
 
 
-def test_as_many_files_as_the_machine_allows():
+def test_limit_of_open_files_is_raised():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
     http_server.bind("127.0.0.1", 0).close()
@@ -175,7 +175,7 @@ def test_as_many_files_as_the_machine_allows():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_others_are_served_meanwhile(at):
+def test_other_clients_are_served_meanwhile(at):
     with connect(at) as slow, connect(at) as client:
         slow.sendall(b"GET /api/st")
         client.sendall(b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")

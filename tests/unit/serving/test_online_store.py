@@ -1,4 +1,4 @@
-"""The thread that keeps MongoDB, over a store of two collections and a real ledger: nothing that fails ends it."""
+"""The thread that watches MongoDB, over a fake store and a real accounts database: no failure ends it."""
 
 import sqlite3
 import threading
@@ -53,38 +53,38 @@ def store(monkeypatch):
         yield store
 
     monkeypatch.setattr(mongo, "database", database)
-    for name in ("_HOT_S", "_ALL_S", "_RETRY_S"):
+    for name in ("_ACTIVE_POLL_S", "_IDLE_POLL_S", "_RETRY_S"):
         monkeypatch.setattr(online_store, name, 0.01)
     return store
 
 
 @pytest.fixture
-def listeners(tmp_path):
-    ledger = Database(tmp_path)
-    yield FeedbackStore(ledger)
-    ledger.close()
+def feedback(tmp_path):
+    database_file = Database(tmp_path)
+    yield FeedbackStore(database_file)
+    database_file.close()
 
 
 @pytest.fixture
-def opened(store, listeners, tmp_path):
-    """Return a function that opens the projection with a function to be told of changes."""
-    made = []
+def opened(store, feedback, tmp_path):
+    """Return a function that opens the projection with a function to be published of changes."""
+    stores = []
 
-    def opened(changed=lambda *_: None):
-        made.append(OnlineStore("mongodb://127.0.0.1:9", tmp_path, listeners, changed))
-        until(lambda: made[-1].online)
-        return made[-1]
+    def opened(on_change=lambda *_: None):
+        stores.append(OnlineStore("mongodb://127.0.0.1:9", tmp_path, feedback, on_change))
+        until(lambda: stores[-1].online)
+        return stores[-1]
 
     yield opened
-    for each in made:
+    for each in stores:
         each.close()
 
 
-def until(true):
+def until(condition):
     ended = time.monotonic() + 5
-    while not true() and time.monotonic() < ended:
+    while not condition() and time.monotonic() < ended:
         time.sleep(0.01)
-    assert true()
+    assert condition()
 
 
 class Failing:
@@ -93,49 +93,47 @@ class Failing:
     def __init__(self, function):
         self.function, self.tries, self.room = function, 0, threading.Event()
 
-    def __call__(self, *given):
+    def __call__(self, *arguments):
         self.tries += 1
         if not self.room.is_set():
             raise sqlite3.OperationalError("database or disk is full")
-        return self.function(*given)
+        return self.function(*arguments)
 
 
-@pytest.mark.parametrize("name", ["pending", "told", "tell_all"])
-def test_a_full_disk_keeps_no_list_and_no_like_back_for_good(
-    store, listeners, opened, monkeypatch, caplog, name
-):
-    failing, told = Failing(getattr(listeners, name)), []
-    monkeypatch.setattr(listeners, name, failing)
-    listeners.rate("anna", "t01", True)
-    at = opened(lambda user_id, document: told.append((user_id, document)))
-    at.listen("anna", None)
+@pytest.mark.parametrize("name", ["pending", "mark_synced", "mark_all_pending"])
+def test_full_disk_delays_likes_and_no_lists(store, feedback, opened, monkeypatch, caplog, name):
+    failing, published = Failing(getattr(feedback, name)), []
+    monkeypatch.setattr(feedback, name, failing)
+    feedback.rate("anna", "t01", True)
+    at = opened(lambda user_id, document: published.append((user_id, document)))
+    at.subscribe("anna", None)
     until(lambda: failing.tries > 2)
     store["recommendations"].documents["anna"] = LIST
-    until(lambda: ("anna", LIST) in told)
-    assert at.online and (None, {"mongo": False}) not in told
+    until(lambda: ("anna", LIST) in published)
+    assert at.online and (None, {"mongo": False}) not in published
     assert [record.getMessage() for record in caplog.records if record.name == "segue"] == [
         "the accounts' file could not be read or written, tried again soon: database or disk is full"
     ]
     failing.room.set()
-    until(lambda: not listeners.pending())
+    until(lambda: not feedback.pending())
     assert store["feedback"].documents["anna:t01"]["liked"] is True
 
 
-def test_a_list_that_could_not_be_told_is_told_later(store, opened, caplog):
-    told = []
-    failing = Failing(lambda user_id, _: told.append(user_id))
+def test_list_that_could_not_be_published_is_published_later(store, opened, caplog):
+    published = []
+    failing = Failing(lambda user_id, _: published.append(user_id))
     at = opened(lambda user_id, document: user_id and failing(user_id, document))
     store["recommendations"].documents["anna"] = LIST
-    at.listen("anna", None)
+    at.subscribe("anna", None)
     until(lambda: failing.tries > 2)
     assert at.online and len(caplog.records) == 1
     failing.room.set()
-    until(lambda: told)
+    until(lambda: published)
     time.sleep(0.1)
-    assert told == ["anna"]
+    assert published == ["anna"]
 
 
-def test_whatever_sqlite_says_the_connection_is_made_again(opened):
+def test_connection_is_renewed_after_any_sqlite_error(opened):
     states = []
 
     def changed(_, document):
@@ -147,7 +145,7 @@ def test_whatever_sqlite_says_the_connection_is_made_again(opened):
     until(lambda: states == [True, False, True])
 
 
-def test_what_was_never_fetched_is_not_fresh_just_after_the_machine_has_started(opened, monkeypatch):
+def test_document_not_fetched_is_not_fresh_after_boot(opened, monkeypatch):
     """The clock may count from then on: at its fifth second a map of 600 s ago would be one of before the start."""
     at = opened()
     monkeypatch.setattr(online_store, "time", SimpleNamespace(monotonic=lambda: 5.0))

@@ -74,7 +74,7 @@ def problem(answer, status):
     return said["detail"]
 
 
-def test_everything_plays_while_mongodb_is_away(client):
+def test_player_works_while_mongodb_is_unavailable(client):
     state = client.get("/api/state").json()
     assert (state["mongo"], state["tracks"], state["user"]) == (False, 40, "local")
     curated = client.get("/api/recommendations/default").json()["items"]
@@ -87,16 +87,16 @@ def test_everything_plays_while_mongodb_is_away(client):
     assert client.get("/api/health").json()["ok"]
 
 
-def test_an_event_for_which_there_is_no_room_is_refused_in_one_line(client, monkeypatch):
+def test_event_on_a_full_disk_gets_507(client, monkeypatch):
     event = {"track_id": "t00", "event": "started"}
     with monkeypatch.context() as patched:
         patched.setattr(client.state.producer, "send", raising(StepError("no room")))
         said = problem(client.post("/api/events", json=event), 507)
-        assert said == "expected room on the disk of the lake, found it full"
+        assert said == "expected space on the lake's disk, found it full"
     assert client.post("/api/events", json=event).status_code == 202
 
 
-def test_an_event_that_is_taken_is_not_asked_for_again_and_reaches_the_history_later(client, monkeypatch):
+def test_accepted_event_reaches_the_history_later(client, monkeypatch):
     """Where only the page's history has no room: sent again it would count twice."""
     sent, state = [], client.state
     monkeypatch.setattr(state.producer, "send", sent.append)
@@ -111,9 +111,7 @@ def test_an_event_that_is_taken_is_not_asked_for_again_and_reaches_the_history_l
     assert [row["track"]["id"] for row in client.get("/api/history").json()][:2] == ["t08", "t07"]
     for _ in range(2):  # what is taken back, the profile must hear of; once
         assert client.put("/api/tracks/t07/rating", json={"liked": None}).status_code == 200
-    assert [event.event for event in sent[4:]] == ["unrated"] and "t07" not in state.feedback.ratings(
-        "local"
-    )
+    assert [event.event for event in sent[4:]] == ["unrated"] and "t07" not in state.feedback.ratings("local")
 
 
 def raising(error):
@@ -123,16 +121,16 @@ def raising(error):
     return raise_it
 
 
-def test_a_full_disk_is_said_of_every_other_change_too(client, monkeypatch):
+def test_other_changes_on_a_full_disk_get_507(client, monkeypatch):
     def full(*_):
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(client.state.feedback, "block", full)
     artist = client.get("/api/tracks/t00").json()["artist_id"]
-    assert "room" in problem(client.put(f"/api/artists/{artist}/blocked", json={"blocked": True}), 507)
+    assert "space" in problem(client.put(f"/api/artists/{artist}/blocked", json={"blocked": True}), 507)
 
 
-def test_audio_comes_whole_or_in_parts(client):
+def test_audio_comes_whole_or_by_range(client):
     whole = client.get("/api/tracks/t03/audio")
     assert (whole.status_code, whole.headers["content-type"], whole.content[:4]) == (
         200,
@@ -153,7 +151,7 @@ def test_audio_comes_whole_or_in_parts(client):
         )
 
 
-def test_a_file_that_is_gone_is_404_and_the_rest_plays(client):
+def test_missing_file_gets_404_and_the_rest_plays(client):
     file = client.state.catalog.audio_file(client.state.catalog.by_id["t05"])
     held = file.read_bytes()
     file.unlink()
@@ -163,7 +161,7 @@ def test_a_file_that_is_gone_is_404_and_the_rest_plays(client):
     assert client.get("/api/tracks/t05/audio").status_code == 200
 
 
-def test_a_cover_is_drawn_the_same_each_time(client):
+def test_generated_cover_is_deterministic(client):
     first = client.get("/api/tracks/t00/cover", params={"size": 96})
     assert first.headers["content-type"] == "image/jpeg" and first.content[:2] == b"\xff\xd8"
     client.state.covers._cache.clear()
@@ -174,7 +172,7 @@ def test_a_cover_is_drawn_the_same_each_time(client):
     assert again.status_code == 304 and not again.content
 
 
-def test_an_event_is_on_the_disk_before_it_is_accepted(client):
+def test_event_is_on_disk_before_it_is_accepted(client):
     waiting = client.state.producer.pending
     sent = {"track_id": "t00", "event": "started", "event_id": "e1", "position_s": 0.5}
     answer = client.post("/api/events", json=sent)
@@ -190,7 +188,7 @@ def test_an_event_is_on_the_disk_before_it_is_accepted(client):
     assert client.get("/api/history?limit=500").json()[0]["event"] == "finished"
 
 
-def test_an_event_kept_for_another_listener_is_turned_away(client):
+def test_event_of_another_user_gets_409(client):
     """A page that is left open while another logs in."""
     sent = {"track_id": "t09", "event": "started", "listener": "bert"}
     assert "expected an event of local" in problem(client.post("/api/events", json=sent), 409)
@@ -215,22 +213,24 @@ def test_an_event_kept_for_another_listener_is_turned_away(client):
         (b"\xff\xfe", 400, "JSON"),
     ],
 )
-def test_what_is_no_event_is_turned_away(client, sent, status, said):
+def test_invalid_event_is_refused(client, sent, status, said):
     answer = client.post("/api/events", content=sent, headers={"Content-Type": "application/json"})
     assert answer.status_code in (status, 400, 422) if said == "" else said in problem(answer, status)
 
 
-def test_likes_act_at_once_and_can_be_taken_back(client):
+def test_likes_act_at_once_and_can_be_undone(client):
     first = client.get("/api/recommendations/default").json()["items"][0]["track"]["id"]
     assert client.put(f"/api/tracks/{first}/rating", json={"liked": False}).json()["liked"] is False
-    assert first not in [item["track"]["id"] for item in client.get("/api/recommendations/default").json()["items"]]
+    assert first not in [
+        item["track"]["id"] for item in client.get("/api/recommendations/default").json()["items"]
+    ]
     assert client.put(f"/api/tracks/{first}/rating", json={"liked": True}).json()["liked"] is True
     assert [track["id"] for track in client.get("/api/liked").json()["items"]] == [first]
     assert client.put(f"/api/tracks/{first}/rating", json={"liked": None}).json()["liked"] is None
     assert client.get("/api/liked").json()["items"] == []
 
 
-def test_a_blocked_artist_is_in_no_list_and_no_radio(client):
+def test_blocked_artist_is_in_no_list_and_no_radio(client):
     artist = client.get("/api/tracks/t00").json()["artist_id"]
     client.put(f"/api/artists/{artist}/blocked", json={"blocked": True})
     try:
@@ -243,7 +243,7 @@ def test_a_blocked_artist_is_in_no_list_and_no_radio(client):
         client.put(f"/api/artists/{artist}/blocked", json={"blocked": False})
 
 
-def test_a_radio_goes_on_without_a_repeat_until_nothing_is_left(client):
+def test_radio_repeats_nothing_until_the_end(client):
     played = []
     while page := client.post("/api/radio", json={"track_id": "t10", "played": played, "count": 7}).json()[
         "items"
@@ -263,11 +263,11 @@ def test_a_radio_goes_on_without_a_repeat_until_nothing_is_left(client):
         ({"genre": "none"}, 404),
     ],
 )
-def test_a_radio_needs_one_place_to_start(client, seed, status):
+def test_radio_needs_exactly_one_seed(client, seed, status):
     problem(client.post("/api/radio", json=seed), status)
 
 
-def test_a_mood_is_what_it_says(client):
+def test_mood_orders_tracks_by_its_features(client):
     found = client.post("/api/radio", json={"mood": "energetic", "count": 3}).json()["items"]
     assert (
         len(found) == 3 and client.state.radio.mood_tracks("energetic")[0] == "t39"
@@ -284,7 +284,7 @@ def test_bodies_are_limited(client):
     assert problem(client.post("/api/events", content=b"{}", headers={**sent, "Content-Length": "-1"}), 400)
 
 
-def test_an_upgraded_page_is_seen_at_once_and_an_old_one_not_sent_again(client):
+def test_page_modules_are_revalidated(client):
     for path in ("/", "/static/main.js"):
         first = client.get(path)
         assert first.headers["cache-control"] == "no-cache"
@@ -292,7 +292,7 @@ def test_an_upgraded_page_is_seen_at_once_and_an_old_one_not_sent_again(client):
     assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
 
 
-def test_every_answer_has_the_headers(client):
+def test_every_answer_has_the_security_headers(client):
     for path in ("/", "/static/main.js", "/api/state", "/api/nothing", "/rest/ping"):
         headers = client.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -308,18 +308,18 @@ def test_every_answer_has_the_headers(client):
         {"Origin": "null"},
     ],
 )
-def test_another_sites_page_changes_nothing(client, headers):
+def test_requests_of_another_site_change_nothing(client, headers):
     assert "another site" in problem(client.post("/api/events", json={}, headers=headers), 403)
 
 
 @pytest.mark.parametrize(
     "host", ["music.example", "192.168.1.5", "127.0.0.1.example", "", "[", "localhost:x@y"]
 )
-def test_without_users_only_this_machines_names_are_served(client, host):
+def test_without_users_only_local_names_are_served(client, host):
     assert "segue user add" in problem(client.get("/api/state", headers={"Host": host}), 403)
 
 
-def test_without_users_a_proxy_is_not_this_machine(client):
+def test_without_users_a_proxied_request_is_refused(client):
     problem(client.get("/api/state", headers={"X-Forwarded-For": "203.0.113.5"}), 403)
 
 
@@ -336,7 +336,7 @@ def test_without_users_a_proxy_is_not_this_machine(client):
         "t00%0a",
     ],
 )
-def test_no_path_leads_out(client, path):
+def test_no_path_leads_out_of_the_lake(client, path):
     for place in (
         f"/api/tracks/{path}/audio",
         f"/api/tracks/{path}",
@@ -347,7 +347,7 @@ def test_no_path_leads_out(client, path):
         assert answer.status_code < 500 and b"root:" not in answer.content
 
 
-def test_with_users_nothing_is_told_without_a_login(client, anna):
+def test_with_users_every_route_needs_a_login(client, anna):
     for path in (
         "state",
         "tracks",
@@ -365,7 +365,7 @@ def test_with_users_nothing_is_told_without_a_login(client, anna):
     assert client.get("/api/state", headers={"Authorization": f"Bearer {anna}"}).json()["user"] == "anna"
 
 
-def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna):
+def test_login_sets_a_strict_http_only_cookie(client, anna):
     problem(client.post("/api/login", json={"name": "anna", "password": "wrong password"}), 401)
     answer = client.post("/api/login", json={"name": "anna", "password": "a good password"})
     cookie = answer.headers["set-cookie"].lower()
@@ -380,7 +380,7 @@ def test_a_login_is_a_cookie_that_no_script_and_no_other_site_gets(client, anna)
 
 
 @pytest.mark.parametrize(("behind_tls", "secure"), [(True, True), (False, False)])
-def test_a_proxy_is_believed_only_where_it_is_meant_to_be_there(client, anna, behind_tls, secure):
+def test_proxy_headers_count_only_behind_tls(client, anna, behind_tls, secure):
     config = http_server.build_server(client.app, behind_tls=behind_tls).config
     config.load()
     proxied = TestClient(config.loaded_app, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000))
@@ -393,7 +393,7 @@ def test_a_proxy_is_believed_only_where_it_is_meant_to_be_there(client, anna, be
     assert ("from 203.0.113.5" in client.state.login_limit._levels) == secure
 
 
-def test_a_listener_changes_the_own_password_with_the_old_one(client, anna):
+def test_user_changes_the_password_with_the_old_one(client, anna):
     problem(client.put("/api/password", json={"old": "a good password", "new": "x" * 8}), 401)
     client.post("/api/login", json={"name": "anna", "password": "a good password"})
     before = client.cookies["segue_session"]
@@ -425,7 +425,7 @@ def test_passwords_cannot_be_guessed_for_long(client, anna):
     assert statuses[0] == 401 and statuses[-1] == 429
 
 
-def test_listeners_see_and_change_only_their_own(client, anna):
+def test_users_see_and_change_only_their_own(client, anna):
     accounts = client.state.accounts
     accounts.add("bert", "a good password")
     mine, bert = session(client, "anna"), session(client, "bert")
@@ -448,7 +448,7 @@ def test_listeners_see_and_change_only_their_own(client, anna):
     problem(client.delete("/api/users/anna", headers=mine), 403)
 
 
-def test_an_app_password_opens_no_account(client, anna):
+def test_app_password_cannot_change_accounts(client, anna):
     """It stands in the addresses of Subsonic's calls: an admin's must not make another admin of whoever reads these."""
     accounts = client.state.accounts
     (kept,) = accounts.app_passwords("anna")
@@ -471,7 +471,7 @@ def test_an_app_password_opens_no_account(client, anna):
     assert accounts.list_users() == [("anna", True)] and accounts.app_passwords("anna") == [kept]
 
 
-def test_a_listener_cannot_flood_the_stream(client, monkeypatch):
+def test_events_of_a_user_are_rate_limited(client, monkeypatch):
     monkeypatch.setattr(
         client.state.event_limit, "rate", 0.1
     )  # the true one refills it as fast as a busy machine asks
@@ -483,7 +483,7 @@ def test_a_listener_cannot_flood_the_stream(client, monkeypatch):
     assert statuses == {202, 429}
 
 
-def test_listenbrainz_clients_are_understood(client):
+def test_listenbrainz_client_submits_listens(client):
     secret = client.state.accounts.add_app_password("local", "scrobbler").secret
     token = {"Authorization": f"Token {secret}"}
     assert client.get("/1/validate-token", headers=token).json()["user_name"] == "local"
@@ -518,7 +518,7 @@ def test_listenbrainz_clients_are_understood(client):
         {"listened_at": 32503680000},
     ],  # a listen without names; no time; the year 3000
 )
-def test_of_listens_with_a_wrong_one_none_is_taken(client, sent, wrong):
+def test_listens_with_an_invalid_one_are_all_refused(client, sent, wrong):
     secret = client.state.accounts.add_app_password("local", "scrobbler").secret
     names = {"track_metadata": {"artist_name": "Artist 1", "track_name": "Song C of 1"}}
     good = {"listened_at": int(time.time()), **names}
@@ -528,7 +528,7 @@ def test_of_listens_with_a_wrong_one_none_is_taken(client, sent, wrong):
     assert sent == []
 
 
-def test_more_scrobbles_than_come_at_once_arrive_and_count_once(client, subsonic, sent):
+def test_large_batch_of_scrobbles_counts_once(client, subsonic, sent):
     """A player that was offline sends all at once, and again where it has not seen the answer."""
     now = 1000 * int(time.time())
     given = {"id": ["t10", "t11"] * 125, "time": [now - 1000 * (number // 2) for number in range(250)]}
@@ -551,16 +551,16 @@ def test_more_scrobbles_than_come_at_once_arrive_and_count_once(client, subsonic
         ({"id": ["t10"] * 1001}, 0),
     ],
 )
-def test_of_scrobbles_with_a_wrong_one_none_is_taken(subsonic, sent, given, code):
+def test_scrobbles_with_an_invalid_one_are_all_refused(subsonic, sent, given, code):
     assert subsonic("scrobble", **given)["error"]["code"] == code
     assert sent == []
 
 
-def test_a_call_of_too_many_parameters_is_malformed(client):
+def test_request_with_too_many_parameters_gets_400(client):
     assert "parameters" in problem(client.post("/rest/ping", content=b"a&" * 20_000), 400)
 
 
-def test_a_client_removes_the_song_that_it_sees(client, subsonic, monkeypatch):
+def test_client_removes_the_song_at_a_visible_index(client, subsonic, monkeypatch):
     """Also where another of the playlist has left the collection, which stays until it is back."""
     made = subsonic("createPlaylist", name="Evening", songId=["t01", "t02", "t03", "t04"])["playlist"]["id"]
     whole = client.state.catalog
@@ -575,7 +575,7 @@ def test_a_client_removes_the_song_that_it_sees(client, subsonic, monkeypatch):
     assert [song["id"] for song in songs] == ["t01", "t02", "t04"]
 
 
-def test_counts_are_there_for_prometheus_the_streams_too(client):
+def test_metrics_have_requests_and_the_stream(client):
     (client.state.lake.root / "stream").mkdir()
     stream_status.write(
         client.state.lake.root,

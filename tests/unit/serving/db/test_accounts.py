@@ -1,4 +1,4 @@
-"""Users, sessions and app passwords in the lake."""
+"""Users, sessions and app passwords."""
 
 import sqlite3
 import stat
@@ -12,12 +12,12 @@ from serving.db.database import Database
 
 @pytest.fixture
 def accounts(tmp_path):
-    ledger = Database(tmp_path)
-    yield Accounts(ledger)
-    ledger.close()
+    database = Database(tmp_path)
+    yield Accounts(database)
+    database.close()
 
 
-def test_a_session_needs_the_right_password(accounts):
+def test_session_needs_the_right_password(accounts):
     accounts.add("anna", "a good password", admin=True)
     assert accounts.login("anna", "another one") is accounts.login("nobody", "a good password") is None
     token = accounts.login("anna", "a good password")
@@ -27,7 +27,7 @@ def test_a_session_needs_the_right_password(accounts):
     assert accounts.user_by_session(token) is None
 
 
-def test_neither_password_nor_session_is_on_the_disk(accounts, tmp_path):
+def test_file_has_no_password_and_no_session_token(accounts, tmp_path):
     accounts.add("anna", "a good password")
     token = accounts.login("anna", "a good password")
     folder = tmp_path / "accounts"
@@ -38,12 +38,12 @@ def test_neither_password_nor_session_is_on_the_disk(accounts, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["", "Anna", "a b", "../x", "local", "a" * 65, "-x"])
-def test_names_that_cannot_be(accounts, name):
+def test_invalid_name_is_refused(accounts, name):
     with pytest.raises(InputError, match="expected a name"):
         accounts.add(name, "a good password")
 
 
-def test_a_name_is_taken_once_and_a_password_has_a_length(accounts):
+def test_name_in_use_and_short_password_are_refused(accounts):
     accounts.add("anna", "a good password")
     with pytest.raises(InputError, match="nobody has"):
         accounts.add("anna", "another password")
@@ -51,7 +51,7 @@ def test_a_name_is_taken_once_and_a_password_has_a_length(accounts):
         accounts.add("bert", "abc")
 
 
-def test_a_new_password_ends_every_session_and_a_removed_user_all(accounts):
+def test_new_password_ends_sessions_removal_ends_all(accounts):
     accounts.add("anna", "a good password")
     token = accounts.login("anna", "a good password")
     accounts.set_password("anna", "a better password")
@@ -62,7 +62,7 @@ def test_a_new_password_ends_every_session_and_a_removed_user_all(accounts):
     assert accounts.user_by_app_password(secret) is None and not accounts.has_users()
 
 
-def test_a_removed_name_is_not_given_to_somebody_else(accounts):
+def test_removed_name_needs_restore(accounts):
     """Likes and plays are kept under it."""
     accounts.add("anna", "a good password")
     accounts.remove("anna")
@@ -73,17 +73,17 @@ def test_a_removed_name_is_not_given_to_somebody_else(accounts):
     accounts.add("bert", "a good password")
 
 
-def test_one_listeners_client_is_not_anothers_to_remove(accounts):
+def test_app_password_is_revoked_by_its_user_alone(accounts):
     made = accounts.add_app_password("anna", "phone")
-    assert not accounts.remove_app_password("bert", made.client_id)
-    assert accounts.remove_app_password("anna", made.client_id) and accounts.app_passwords("anna") == []
+    assert not accounts.remove_app_password("bert", made.password_id)
+    assert accounts.remove_app_password("anna", made.password_id) and accounts.app_passwords("anna") == []
 
 
-def test_accounts_survive_a_process_that_ends_without_closing(tmp_path):
-    ledger = Database(tmp_path)
-    Accounts(ledger).add("anna", "a good password")
+def test_accounts_survive_a_process_that_does_not_close(tmp_path):
+    database = Database(tmp_path)
+    Accounts(database).add("anna", "a good password")
     copy = sqlite3.connect(
         tmp_path / "accounts" / "accounts.db"
     )  # as another process sees it, the first never closed
     assert copy.execute("SELECT name FROM users").fetchall() == [("anna",)]
-    ledger.close()
+    database.close()

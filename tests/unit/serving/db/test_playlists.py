@@ -1,4 +1,4 @@
-"""What clients keep in the lake: each listener's own, whole or not at all."""
+"""Playlists, play queues, favourites and stars, each user's own."""
 
 import pytest
 
@@ -9,63 +9,63 @@ from serving.db.playlists import Playlists
 
 
 @pytest.fixture
-def kept(tmp_path):
-    ledger = Database(tmp_path)
-    yield Playlists(ledger)
-    ledger.close()
+def store(tmp_path):
+    database = Database(tmp_path)
+    yield Playlists(database)
+    database.close()
 
 
-def test_a_playlist_is_nobodys_but_the_listeners(kept):
-    made = kept.create("anna", "Evening", ["1", "2"])
-    assert kept.get("anna", made.playlist_id) == made and kept.list_of("anna") == [made]
-    assert kept.get("bert", made.playlist_id) is None and kept.list_of("bert") == []
-    assert not kept.delete("bert", made.playlist_id) and kept.list_of("anna") == [made]
-    assert kept.delete("anna", made.playlist_id) and kept.list_of("anna") == []
+def test_playlist_belongs_to_its_user_alone(store):
+    playlist = store.create("anna", "Evening", ["1", "2"])
+    assert store.get("anna", playlist.playlist_id) == playlist and store.list_playlists("anna") == [playlist]
+    assert store.get("bert", playlist.playlist_id) is None and store.list_playlists("bert") == []
+    assert not store.delete("bert", playlist.playlist_id) and store.list_playlists("anna") == [playlist]
+    assert store.delete("anna", playlist.playlist_id) and store.list_playlists("anna") == []
 
 
-def test_a_change_leaves_what_it_does_not_name(kept):
-    made = kept.create("anna", "Evening", ["1", "2"])
-    kept.update("anna", made, comment="late")
-    changed = kept.update("anna", kept.get("anna", made.playlist_id), tracks=["2", "2"])
+def test_update_leaves_what_it_does_not_name(store):
+    playlist = store.create("anna", "Evening", ["1", "2"])
+    store.update("anna", playlist, comment="late")
+    changed = store.update("anna", store.get("anna", playlist.playlist_id), tracks=["2", "2"])
     assert (changed.title, changed.comment, changed.tracks, changed.created) == (
         "Evening",
         "late",
         ("2", "2"),
-        made.created,
+        playlist.created,
     )
-    assert kept.list_of("anna") == [changed]
+    assert store.list_playlists("anna") == [changed]
 
 
 @pytest.mark.parametrize(("title", "tracks"), [(" ", []), ("x" * 501, []), ("x", ["1"] * 5_001)])
-def test_what_is_too_long_or_nothing_is_not_kept(kept, title, tracks):
+def test_too_long_or_empty_playlist_is_refused(store, title, tracks):
     with pytest.raises(InputError, match="expected"):
-        kept.create("anna", title, tracks)
-    assert kept.list_of("anna") == []
+        store.create("anna", title, tracks)
+    assert store.list_playlists("anna") == []
 
 
-def test_there_is_an_end_to_playlists(kept, monkeypatch):
+def test_number_of_playlists_is_limited(store, monkeypatch):
     monkeypatch.setattr(playlists, "_MAX_PLAYLISTS", 1)
-    kept.create("anna", "one", [])
+    store.create("anna", "one", [])
     with pytest.raises(InputError, match="at most 1 playlists"):
-        kept.create("anna", "two", [])
-    kept.create("bert", "one", [])
+        store.create("anna", "two", [])
+    store.create("bert", "one", [])
 
 
-def test_queue_stars_and_favourites_are_each_listeners(kept):
-    kept.save_queue("anna", ["1", "2"], "2", 1500, "phone")
-    kept.save_queue("anna", ["3"], None, 0, "desk")
-    queue = kept.load_queue("anna")
-    assert (queue.tracks, queue.current, queue.client, kept.load_queue("bert")) == (
+def test_queue_stars_and_favourites_belong_to_their_user(store):
+    store.save_queue("anna", ["1", "2"], "2", 1500, "phone")
+    store.save_queue("anna", ["3"], None, 0, "desk")
+    queue = store.load_queue("anna")
+    assert (queue.tracks, queue.current, queue.client, store.load_queue("bert")) == (
         ("3",),
         None,
         "desk",
         None,
     )
-    kept.set_stars("anna", "1", 4)
-    kept.set_stars("anna", "2", 5)
-    kept.set_stars("anna", "2", 0)
-    kept.favour("anna", "al-1", True)
-    kept.favour("anna", "ar-1", True)
-    kept.favour("anna", "al-1", False)
-    assert kept.stars("anna") == {"1": 4} and list(kept.favourites("anna")) == ["ar-1"]
-    assert kept.stars("bert") == {} == kept.favourites("bert")
+    store.set_stars("anna", "1", 4)
+    store.set_stars("anna", "2", 5)
+    store.set_stars("anna", "2", 0)
+    store.add_favourite("anna", "al-1")
+    store.add_favourite("anna", "ar-1")
+    store.remove_favourite("anna", "al-1")
+    assert store.stars("anna") == {"1": 4} and list(store.favourites("anna")) == ["ar-1"]
+    assert store.stars("bert") == {} == store.favourites("bert")
