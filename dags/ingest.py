@@ -2,7 +2,8 @@
 
 from airflow.sdk import DAG
 
-from jobs.orchestration.tasks import alert, library_params, sharded_step, shards, step
+from jobs.orchestration.alerts import alert
+from jobs.orchestration.tasks import library_params, sharded_step, shards, step
 
 with DAG(
     "ingest",

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param, chain
 
+from jobs.orchestration.alerts import alert
 from jobs.orchestration.tasks import (
-    alert,
     has_new_data,
     library_params,
     record_state,

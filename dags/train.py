@@ -2,7 +2,8 @@
 
 from airflow.sdk import DAG, chain
 
-from jobs.orchestration.tasks import ASSETS, alert, step
+from jobs.orchestration.alerts import alert
+from jobs.orchestration.tasks import ASSETS, step
 from jobs.pipeline import TRAIN
 
 with DAG(

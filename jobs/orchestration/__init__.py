@@ -1,1 +1,1 @@
-"""The DAGs' building blocks: tasks, change detection, the executor."""
+"""The DAGs' building blocks: tasks, alerts, change detection, the executor."""

@@ -1,17 +1,15 @@
-"""The tasks of the DAGs in `dags/`: a step as a Spark task, assets, pool, retries, and alerts.
+"""The tasks of the DAGs in `dags/`: a step as a Spark task, assets, pool, and retries.
 
 Airflow imports this module whenever it parses a DAG, so it imports nothing heavy: Spark runs in its own
 processes.
 """
 
 import json
-import logging
 import re
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,8 +21,6 @@ from airflow.sdk.execution_time.xcom import XCom
 
 from jobs import pipeline, settings
 from jobs.paths import ROOT
-
-log = logging.getLogger("segue")
 
 T = TypeVar("T")
 
@@ -226,30 +222,3 @@ def library_params() -> dict[str, Param]:
             description="replace the originals by their compressed files (otherwise they stay unchanged)",
         ),
     }
-
-
-def alert(context: Any) -> None:
-    """Report a failed or late run: in the log, in the lake's alerts.log, and to the webhook if any."""
-    run = context["dag_run"]
-    what = "did not finish in time" if context.get("reason") == "timed_out" else "failed"
-    _send_alert(f"{context['dag'].dag_id} {what} ({run.run_id}); the previous model serves on")
-
-
-def _send_alert(text: str) -> None:
-    given = settings.dag_settings()
-    log.error("ALERT: %s", text)
-    logs = settings.lake_path(given["lake"] or "lake") / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with (logs / "alerts.log").open("a") as file:
-        file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}\n")
-    if given["webhook"]:
-        _post(given["webhook"], {"text": f"Segue: {text}"})
-
-
-def _post(url: str, body: dict[str, str]) -> None:
-    """Post JSON to a webhook. A failure is logged: the DAG run has failed already."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    try:
-        urllib.request.urlopen(request, timeout=10).close()
-    except OSError as error:
-        log.error("the webhook did not accept the alert: %s", error)
