@@ -88,13 +88,6 @@ def test_same_profile_gives_same_list_and_empty_the_default(catalog, make_profil
     assert ranking.recommend(catalog, make_profile(("gone", "finished")), count=7) == default
 
 
-def test_top_seeds_are_shares_of_the_largest_weights(monkeypatch):
-    monkeypatch.setattr(ranking, "_N_SEEDS", 2)
-    weights = np.array([0.3, -0.2, 0.6, 0.1, 0.01])
-    shares = ranking._top_seeds(weights, np.arange(5))
-    np.testing.assert_allclose(shares, [1 / 3, 0, 2 / 3, 0, 0])
-
-
 def test_recommendation_list_names_model_and_newest_play(catalog, make_profile):
     profile = make_profile(("003", "finished"))
     profile.offsets["plays-0"] = 7
