@@ -48,34 +48,34 @@ def main(arguments: argparse.Namespace) -> StepResult:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out: expected a writable folder, found {out}: {error.strerror}") from error
-    missing = [each for each in requested if not (out / each.name).exists()]
+    missing = [entry for entry in requested if not (out / entry.name).exists()]
     n_files = 0
-    for each in missing:
-        path = _download_and_verify(each, out, arguments.fma_url.rstrip("/"))
-        n_files += _unpack(each, path, out / each.name)
+    for entry in missing:
+        path = _download_and_verify(entry, out, arguments.fma_url.rstrip("/"))
+        n_files += _unpack(entry, path, out / entry.name)
         if not arguments.keep_archive:
             path.unlink()
     return StepResult({"archives": len(requested), "unpacked": len(missing), "files": n_files})
 
 
-def _download_and_verify(wanted: Archive, out: Path, base_url: str) -> Path:
+def _download_and_verify(entry: Archive, out: Path, base_url: str) -> Path:
     """Download one archive, or verify an existing file; return its path."""
-    path = out / wanted.file
+    path = out / entry.file
     if path.exists():
-        if sha1_file(path) != wanted.sha1:
+        if sha1_file(path) != entry.sha1:
             raise InputError(
-                f"{path}: expected the SHA-1 {wanted.sha1}, found another file; delete it and "
+                f"{path}: expected the SHA-1 {entry.sha1}, found another file; delete it and "
                 "re-run the command"
             )
         return path
     part = path.with_name(f"{path.name}.part")
-    with progress.watch(f"{wanted.file}, MiB", wanted.size >> 20, lambda: file_size(part) >> 20):
-        ResumableDownload(f"{base_url}/{wanted.file}", part, wanted).run()
+    with progress.watch(f"{entry.file}, MiB", entry.size >> 20, lambda: file_size(part) >> 20):
+        ResumableDownload(f"{base_url}/{entry.file}", part, entry).run()
     part.replace(path)
     return path
 
 
-def _unpack(wanted: Archive, path: Path, target: Path) -> int:
+def _unpack(entry: Archive, path: Path, target: Path) -> int:
     """Unpack one archive; return its number of files."""
     unpacked_bytes = 0
 
@@ -83,6 +83,6 @@ def _unpack(wanted: Archive, path: Path, target: Path) -> int:
         nonlocal unpacked_bytes
         unpacked_bytes += n_bytes
 
-    total = int(wanted.size * wanted.unpacked_ratio)
-    with progress.watch(f"unpack {wanted.name}, MiB", total >> 20, lambda: unpacked_bytes >> 20):
+    total = int(entry.size * entry.unpacked_ratio)
+    with progress.watch(f"unpack {entry.name}, MiB", total >> 20, lambda: unpacked_bytes >> 20):
         return archive.unpack(path, target, on_bytes=count)

@@ -82,8 +82,8 @@ def _lookup(values: dict[int, Any], ids: Column, value_type: str) -> Column:
         literal = F.array(*map(F.lit, value)) if isinstance(value, list) else F.lit(value)
         pairs.append((F.lit(key), literal))
     table = F.create_map(*chain(*pairs)).cast(f"map<int,{value_type}>")
-    found = F.transform(ids, lambda number: F.try_element_at(table, number))
-    return F.filter(found, lambda value: value.isNotNull())
+    looked_up = F.transform(ids, lambda number: F.try_element_at(table, number))
+    return F.filter(looked_up, lambda value: value.isNotNull())
 
 
 def apply_metadata(tracks: DataFrame, metadata: DataFrame) -> DataFrame:

@@ -46,8 +46,8 @@ def extract(signal: np.ndarray, rate: int = RATE) -> dict[str, float]:
     return dict(zip(FEATURE_COLUMNS, values.tolist(), strict=True))
 
 
-def numbers(found: dict[str, float], prefix: str) -> np.ndarray:
-    return np.array([value for column, value in found.items() if column.startswith(prefix + "_")])
+def numbers(result: dict[str, float], prefix: str) -> np.ndarray:
+    return np.array([value for column, value in result.items() if column.startswith(prefix + "_")])
 
 
 def tuning_of(levels: np.ndarray) -> float:
