@@ -42,7 +42,7 @@ from pathlib import Path
 from jobs.runtime import embedded_kafka as broker, embedded_server as embedded
 port = "advertised.listeners=PLAINTEXT://127.0.0.1:"
 broker._SETTINGS = broker._SETTINGS.replace(port + "{port}", port + sys.argv[1])
-embedded.keep(broker.KAFKA, Path(sys.argv[2]))
+embedded.serve_forever(broker.KAFKA, Path(sys.argv[2]))
 """
 
 
@@ -155,7 +155,7 @@ def start_test_bed(lake: Path, clock: Clock) -> Iterator[TestBed]:
         store = Proxy(lambda: int(_store_port(lake)))
         uri, port = f"mongodb://127.0.0.1:{store.port}/segue", free_port()
         with mongo.database(uri) as database:
-            mongo.upsert(database["settings"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
+            mongo.upsert(database["state"], [{"_id": "champion", "model_version": "1", "digest": "1"}])
         variables = {"SEGUE_MONGO": uri, "SEGUE_KAFKA": f"127.0.0.1:{kafka.port}"}
         commands = [
             supervise("stream", [SEGUE, "stream"], **variables),
