@@ -92,7 +92,7 @@ Experiment and registered model are called `segue`.
 | version tags | `embedder_id`, `feature_version`, `training_hash`, `training_digest`, `recipe`, `k`, `nprobe`, `silhouette`, `tracks`, `model_hash`; \
 later `embeddings_digest`, `evaluation_digest`, `compared_with`, `gate`, `rolled_back` |
 | metrics per run | `<system>/<metric>`: systems `model`, `champion`, `mfcc_mean`, `content`, `collaborative`, `hybrid`, `als`, `popularity`, `random` |
-| metrics | `silhouette`, `genre_precision_at_k`, `genre_map`, `index_recall_at_10`, `scanned_fraction`, `coverage`, `k_occurrence_skew`, \
+| metrics | `silhouette`, `nprobe`, `selection_score`, `genre_precision_at_k`, `genre_map`, `index_recall_at_10`, `scanned_fraction`, `coverage`, `k_occurrence_skew`, \
 `k_occurrence_max`, `next_play_recall_at_10`, `next_play_ndcg_at_10`, `evaluated_queries` |
 """
 

@@ -20,7 +20,7 @@ from jobs.model.training_data import TrainingSet
 from jobs.spark import session
 
 # Model versions whose EMBEDDINGS stay, beside the champion's and the previous champion's.
-MAX_KEPT_VERSIONS = 3
+MAX_VERSIONS = 3
 
 
 def update_embeddings(lake: Lake, master: str, version: Any) -> int:
@@ -47,7 +47,7 @@ def update_embeddings(lake: Lake, master: str, version: Any) -> int:
     spark = session.get_session(master)
     embedded = embed_frame(spark, lake, training, embedder, clusters)
     embedded = embedded.withColumn("model_version", F.lit(number)).select(EMBEDDINGS.names)
-    newest = sorted({int(row["model_version"]) for row in rows}, reverse=True)[: MAX_KEPT_VERSIONS - 1]
+    newest = sorted({int(row["model_version"]) for row in rows}, reverse=True)[: MAX_VERSIONS - 1]
     retained = {*map(str, newest), *registry.aliases().values()} - {number}
     other_versions = lake.read(spark, EMBEDDINGS).where(F.col("model_version").isin(sorted(retained)))
     lake.commit(EMBEDDINGS, other_versions.unionByName(embedded))
