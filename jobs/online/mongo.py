@@ -52,8 +52,7 @@ def connect(uri: str | None, lake: Path, *, timeout_s: float = _TIMEOUT_S) -> It
 
 @contextmanager
 def database(uri: str, *, timeout_s: float = _TIMEOUT_S) -> Iterator[Database]:
-    """Connect to the database in `uri`, `segue` if it names none. A starting server has `timeout_s` to
-    answer.
+    """Connect to the database in `uri`, by default `segue`; a starting server has `timeout_s` to answer.
 
     Raises InputError if the address is invalid, StepError if no server answers.
     """

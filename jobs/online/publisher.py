@@ -1,5 +1,4 @@
-"""Publish the champion to the online store: its tracks, every track's neighbours, the map, and the pointer to
-it.
+"""Publish the champion to the online store: tracks, neighbours, map, and the pointer to the version.
 
 The collections `tracks` and `similar` are written first and the document `champion` of `state` last, so a
 reader sees either the version before or the whole new one. The version before stays in `similar`: a rollback
@@ -40,8 +39,9 @@ class _Publication:
 
 
 def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepResult:
-    """Publish the champion; return the number of its tracks and how many were written. The registry must be
-    connected.
+    """Publish the champion; return the number of its tracks and how many were written.
+
+    The registry must be connected.
 
     Without a champion the newest model version becomes it. Nothing is written if the store is up to date.
     """

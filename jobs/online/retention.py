@@ -1,5 +1,4 @@
-"""Prune the online store's `plays`: it only serves to recognize repeated plays, and PLAYS in the lake has all
-of them.
+"""Prune the online store's `plays`, which only serve to recognize repeated plays; the lake keeps all.
 
 Only plays that Kafka still holds can be repeated, so a play may be deleted once it was applied longer ago
 than Kafka's retention. `segue import-plays`, which can send older plays again, compares with PLAYS instead.

@@ -1,5 +1,4 @@
-"""A track's document in the online store's `tracks`: from TRACKS for every track, with features for a
-published one.
+"""The documents of `tracks` in the online store: from TRACKS, with features for published tracks.
 
 A document without `model_version` belongs to a track that the published model does not know: it can be listed
 and played, but not recommended.
@@ -31,8 +30,7 @@ def track_document(row: Any) -> mongo.Document:
 
 
 def published_document(row: Any) -> mongo.Document:
-    """Return the document of a published track: with its model version, and its features by name and
-    statistic.
+    """Return the document of a published track, with model version and features by name and statistic.
 
     Its cluster is in `similar`, which is stored per model version: here it would change before the champion
     does.

@@ -1,5 +1,4 @@
-"""Item similarities: how much playing one track predicts another, learned from plays and from the tracks'
-vectors.
+"""Item similarities: how much playing one track predicts another, learned from plays and vectors.
 
 The users' rows and the tracks' vectors are stacked, and the stack is reduced to its strongest directions.
 With the interactions X (users, n), unit vectors V (n, d) and s plays per track,
@@ -168,8 +167,7 @@ def _compared(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def _compared_by_cluster(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the tracks of each cluster of directions and their candidates, so few that the work grows
-    linearly.
+    """Yield the tracks of each cluster of directions and their candidates; the work grows linearly.
 
     A similarity is a product of two rows of factors, so it is high if their directions are near or the rows
     are long (Yan et al. 2018 range the norms in the same way for maximum inner product search). K-Means over

@@ -1,6 +1,4 @@
-"""A recommender fitted on one part of the plays, so that any configuration and any weights can be evaluated
-on the rest.
-"""
+"""A recommender fitted on a part of the plays, to evaluate configurations and weights on the rest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -46,8 +46,7 @@ def build_holdout(
     after: Iterable[PlayEvent],
     max_users: int = EVALUATION_USERS,
 ) -> Holdout:
-    """Return the holdout of at most `max_users` users who have plays before the split and a new track after
-    it.
+    """Return the holdout of at most `max_users` users with plays before the split and a new track after.
 
     `index_of` maps the ids of the tracks that can be recommended to their indices; other tracks do not count.
     """

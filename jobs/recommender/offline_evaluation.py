@@ -1,5 +1,6 @@
-"""Offline evaluation of next-play prediction: hybrid, content, collaborative, ALS and popularity on a
-temporal split.
+"""Offline evaluation of next-play prediction on a temporal split, for the hybrid and its baselines.
+
+Systems: hybrid, content, collaborative, ALS and popularity.
 
 Every system knows the same plays before the split and ranks the ten tracks that it scores best for each user
 of the holdout. The rules of `ranking.py` about artists, recordings and exploration are left out: they would
@@ -50,8 +51,7 @@ def evaluate_systems(
 
 
 def top_k(scores: np.ndarray, known: Sequence[set[int]]) -> np.ndarray:
-    """Return the ten tracks with the best scores of each user without the known ones, (users, 10); -1 after
-    the end.
+    """Return each user's ten best tracks without the known ones, (users, 10); -1 after the end.
 
     `scores` are (users, tracks), or (tracks,) if they are the same for every user.
     """
@@ -68,9 +68,7 @@ def top_k(scores: np.ndarray, known: Sequence[set[int]]) -> np.ndarray:
 def als_scores(
     spark: SparkSession, index_of: Mapping[str, int], plays: Sequence[PlayEvent], users: Sequence[str]
 ) -> np.ndarray:
-    """Return the scores (users, tracks) of ALS with Spark's defaults, on how often a user finished or liked a
-    track.
-    """
+    """Return the scores (users, tracks) of ALS with Spark's defaults, on counts of finished and liked."""
     user_numbers = {user: number for number, user in enumerate(sorted({play.user_id for play in plays}))}
     counts = Counter(
         (user_numbers[play.user_id], index_of[play.track_id])

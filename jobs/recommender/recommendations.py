@@ -1,6 +1,4 @@
-"""A user's list of recommendations and its items, with their forms in the online store and in
-RECOMMENDATIONS.
-"""
+"""A user's list of recommendations, as an object, as a document and as a row of RECOMMENDATIONS."""
 
 import json
 from collections.abc import Mapping

@@ -1,5 +1,4 @@
-"""Choose the collaborative configuration and the ranking weights, by NDCG@10 of next plays on earlier
-temporal splits.
+"""Tune the collaborative configuration and ranking weights by NDCG@10 on earlier temporal splits.
 
 The grid is searched in two passes: first the configuration with the default weights, then the weights with
 that configuration. Content, collaborative and popularity alone are in the grid, so on the tuning plays the
@@ -89,8 +88,7 @@ class _TuningSplit:
 
 
 def select_weights(catalog: ItemCatalog, plays: Sequence[PlayEvent]) -> SelectedWeights | None:
-    """Return the best configuration and weights over the tuning splits, or None if no split has a user to
-    evaluate.
+    """Return the best configuration and weights, or None if no tuning split has a user to evaluate.
 
     With few users most differences are chance: another option than the default has to lead by more than one
     standard error.
@@ -123,8 +121,7 @@ def _make_splits(catalog: ItemCatalog, plays: Sequence[PlayEvent]) -> list[_Tuni
 
 
 def _best_by_one_standard_error(scores: Mapping[Option, np.ndarray], default: Option) -> Option:
-    """Return the option with the best mean, or the default if the lead is within one standard error of the
-    lead.
+    """Return the option with the best mean, or the default if the lead is within one standard error.
 
     `scores` are each option's scores of the same users, (users,).
     """

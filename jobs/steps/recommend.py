@@ -162,8 +162,7 @@ def _default_list_document(catalog: ItemCatalog, published_at: datetime) -> mong
 
 
 def _write_lists(database: mongo.Database, lake: Lake, catalog: ItemCatalog) -> int:
-    """Write the list of every profile to RECOMMENDATIONS, then to the store, if anything is new; return their
-    number.
+    """Write all lists to RECOMMENDATIONS, then to the store, if anything is new; return their number.
 
     The stream writes lists to the store as well, by the same ranking from the same profiles, so the order
     does not matter. If a profile has changed since it was read here, the stream's list is newer and stays.
@@ -202,9 +201,7 @@ def _lists_digest(database: mongo.Database, lake: Lake, catalog: ItemCatalog) ->
 def _recommendation_batches(
     database: mongo.Database, lake: Lake, catalog: ItemCatalog
 ) -> Iterator[pa.RecordBatch]:
-    """Yield RECOMMENDATIONS of all profiles, and the current rows of users whom a rebuilt store does not have
-    yet.
-    """
+    """Yield RECOMMENDATIONS of all profiles, then the current rows of users whom the store lacks."""
     known: set[str] = set()
     for documents in mongo.batched(_profile_documents(database, lake)):
         known |= {document["_id"] for document in documents}

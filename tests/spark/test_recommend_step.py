@@ -59,9 +59,7 @@ def before(tmp_path_factory):
 
 @pytest.fixture
 def reset(before, tmp_path, monkeypatch):
-    """Return a function that restores lake and store to before the run, and returns the lake and the
-    arguments.
-    """
+    """Return a function that restores lake and store, and returns the lake and the arguments."""
     lake, uri, database, stored_profiles = before
     # Tuning has its own tests, and would take most of the time here.
     monkeypatch.setattr(tuning, "select_weights", lambda *_: SELECTED)

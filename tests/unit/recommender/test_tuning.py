@@ -1,6 +1,4 @@
-"""Ranking weights are chosen by what users play next, and the default is kept unless another option clearly
-leads.
-"""
+"""Ranking weights follow what users play next; the default stays unless another option leads."""
 
 import numpy as np
 
