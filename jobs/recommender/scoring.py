@@ -112,7 +112,8 @@ def _half_life_weights(ages_s: np.ndarray, half_life_s: float) -> np.ndarray:
 def _top_seeds(weights: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Return the ten largest weights (p,) as shares of their sum, 0 for others; ties by smaller index.
 
-    Only weights above the minimum count. Example: of [0.3, -0.2, 0.6, 0.1, 0.01] the two largest become [0.333, 0, 0.667, 0, 0], if `_N_SEEDS` is 2.
+    Only weights above the minimum count. Example: of [0.3, -0.2, 0.6, 0.1, 0.01] the two largest become
+    [0.333, 0, 0.667, 0, 0], if `_N_SEEDS` is 2.
     """
     largest = np.lexsort((indices, -weights))[:_N_SEEDS]
     largest = largest[weights[largest] > _MIN_WEIGHT]
