@@ -181,7 +181,7 @@ class ItemCatalog:
 
     @cached_property
     def exploration_pool(self) -> tuple[np.ndarray, np.ndarray]:
-        """The tracks that exploration chooses from (m,) and their clusters (m,): the first for a cold start."""
+        """The indices that exploration chooses from (m,), the first of `cold_start_order`, and their clusters."""
         n_clusters = int(self.clusters.max(initial=0)) + 1
         indices = self.cold_start_order[: _EXPLORED_PER_CLUSTER * n_clusters]
         return indices, self.clusters[indices]
