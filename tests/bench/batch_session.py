@@ -1,4 +1,5 @@
-"""One Spark session beside a pool of plain processes, taking turns at the same files: started by bench_batch.py.
+"""One Spark session beside a pool of plain processes, taking turns at the same files: started by
+bench_batch.py.
 
 Argument: a plan as JSON. The times go, as JSON, to the plan's `results`.
 """
@@ -25,6 +26,7 @@ from jobs.lake import rejects
 from jobs.lake.schemas import FEATURES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.library import scan
+from jobs.progress import StepResult
 from jobs.spark import file_tasks, session
 from jobs.steps import catalog, compress, extract
 
@@ -47,7 +49,10 @@ class Clocked:
 
 
 def both(row: file_tasks.TaskRow, scratch: str) -> file_tasks.TaskRow:
-    """Compress and extract one file, to nobody's use: after it a process has imported and compiled what it needs."""
+    """Compress and extract one file, to nobody's use.
+
+    After it a process has imported and compiled what it needs.
+    """
     root = tempfile.mkdtemp(dir=scratch)
     source = {"path": row["path"], "size": os.path.getsize(row["path"])}
     made = compress.compress_file(source, audio_root=root, bit_rate=BIT_RATE, in_place=False)
@@ -68,7 +73,10 @@ class Pool:
     def run(
         self, function: file_tasks.FileFunction, rows: list[file_tasks.TaskRow], sizes: list[int]
     ) -> dict[str, float]:
-        """Run the function on every row, largest first; return the seconds it took, and the calls' own in all."""
+        """Run the function on every row, largest first.
+
+        Return the seconds it took, and the calls' own in all.
+        """
         order = sorted(range(len(rows)), key=lambda i: -sizes[i])
         begun = time.perf_counter()
         busy = sum(self._pool.imap_unordered(functools.partial(_seconds, function), [rows[i] for i in order]))
@@ -102,7 +110,10 @@ class Spark:
         self.master, self._rows, self._scratch = master, rows, scratch
 
     def warm_up(self) -> None:
-        """Let every worker do something: Spark ends the ones idle for a minute, and new ones import for seconds."""
+        """Let every worker do something.
+
+        Spark ends the ones idle for a minute, and new ones import for seconds.
+        """
         shutil.rmtree(Path(self._scratch, "warm-up"), ignore_errors=True)
         function = functools.partial(both, scratch=self._scratch)
         lake, sizes = Lake(Path(self._scratch, "warm-up")), [1] * len(self._rows)
@@ -119,13 +130,16 @@ class Spark:
         )
 
     def run(
-        self, step: Callable[[argparse.Namespace], Any], arguments: argparse.Namespace
+        self, step: Callable[[argparse.Namespace], StepResult], arguments: argparse.Namespace
     ) -> dict[str, float]:
-        """Run a step; return the seconds of all of it, of its parts, and of the calls of its function in all."""
+        """Run a step.
+
+        Return the seconds of all of it, of its parts, and of the calls of its function in all.
+        """
         self.warm_up()
         with _clocks(self.master) as times:
             begun = time.perf_counter()
-            counts = step(arguments)
+            counts = step(arguments).counts
             times["seconds"] = time.perf_counter() - begun
         if counts["rejected"]:
             raise RuntimeError(
@@ -136,7 +150,9 @@ class Spark:
 
 @contextmanager
 def _clocks(master: str) -> Iterator[dict[str, float]]:
-    """Clock the map over the files (`map`), its function (`busy`) and the commits (`commit`) of a step run inside."""
+    """Clock the map over the files (`map`), its function (`busy`) and the commits (`commit`) of a step run
+    inside.
+    """
     times: dict[str, float] = {"commit": 0.0}
     run = file_tasks.map_files
 
@@ -155,7 +171,7 @@ def _clocks(master: str) -> Iterator[dict[str, float]]:
         return clocked_commit
 
     commits = {name: clocked(getattr(Lake, name)) for name in ("commit", "commit_arrow")}
-    with mock.patch.object(file_tasks, "run", clocked_run), mock.patch.multiple(Lake, **commits):
+    with mock.patch.object(file_tasks, "map_files", clocked_run), mock.patch.multiple(Lake, **commits):
         yield times
 
 
@@ -166,7 +182,10 @@ class Rounds:
         self._spark, self._pool, self._scratch = spark, pool, Path(scratch)
 
     def pair(self, folder: str, number: int) -> dict[str, Any]:
-        """Let Spark and the bare pool do each step after one another; which is first changes from round to round."""
+        """Let Spark and the bare pool do each step after one another.
+
+        Which is first changes from round to round.
+        """
         arguments = self._arguments(folder, f"lake-{number}")
         lake, results = Lake(Path(arguments.lake)), {}
         for step in (compress, extract):

@@ -16,7 +16,7 @@ def lake(tmp_path_factory, recordings):
     return folder
 
 
-def test_every_recording_is_in_features_and_mongo(lake, recordings):
+def test_recordings_are_in_features_and_mongo(lake, recordings):
     with (recordings / "music" / "ATTRIBUTION.csv").open(newline="") as file:
         listed = {str(recordings / "music" / row["file"]) for row in csv.DictReader(file)}
     clips = {str(path) for path in recordings.glob("fma_small/*/*.mp3")}
@@ -27,20 +27,20 @@ def test_every_recording_is_in_features_and_mongo(lake, recordings):
     assert {key: document["path"] for key, document in shown.items()} == tracks
 
 
-def test_the_false_ones_are_rejected_with_their_reason(lake, recordings):
+def test_false_audio_is_rejected_with_reason(lake, recordings):
     errors = {row["path"]: row["error"] for row in rows(lake)["REJECTS"]}
     assert set(errors) == {str(path) for path in (recordings / "bad").iterdir()}
     assert "Git LFS pointer" in errors[str(recordings / "bad" / "git-lfs-pointer.mp3")]
     assert "found text" in errors[str(recordings / "bad" / "symlink-text.ogg")]
 
 
-def test_fma_clips_keep_their_ids_and_tags(lake):
+def test_fma_clips_have_ids_and_tags(lake):
     tracks = {row["track_id"]: row for row in rows(lake)["TRACKS"]}
     assert {"2", "3", "5", "193"} <= set(tracks)
     assert (tracks["2"]["artist"], tracks["2"]["title"]) == ("AWOL", "Food")
 
 
-def test_two_qualities_of_one_recording_are_nearest(lake):
+def test_two_encodings_of_recording_are_nearest(lake):
     """librosa-data holds each recording twice; its other quality should be among what sounds most alike."""
     found = rows(lake)
     names = {

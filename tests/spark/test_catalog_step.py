@@ -20,7 +20,7 @@ def update(step):
     return step("catalog")
 
 
-def test_ids_collisions_and_duplicates(step, song, table, music):
+def test_ids_with_collisions_and_duplicates(step, song, table, music):
     two = song("fma/000/000002.mp3", "title=Two", seed=1)
     other = song("other/2.mp3", "title=Other two", seed=2)
     named = song("Ada/Suite/07 Aria.mp3", seed=3)
@@ -37,7 +37,7 @@ def test_ids_collisions_and_duplicates(step, song, table, music):
     assert {row["track_id"]: row for row in table(TRACKS)} == tracks
 
 
-def test_a_duplicate_takes_over_and_what_is_removed_goes(step, song, table, music):
+def test_duplicate_replaces_removed_track(step, song, table, music):
     first = song("a.mp3", "title=Aria", seed=1)
     shutil.copy(first, music / "b.mp3")
     gone = song("c.mp3", seed=2)
@@ -52,7 +52,7 @@ def test_a_duplicate_takes_over_and_what_is_removed_goes(step, song, table, musi
     ]
 
 
-def test_a_table_from_before_a_column_is_filled_by_the_next_catalog(step, song, table, lake):
+def test_missing_column_is_filled(step, song, table, lake):
     mbid = "8f3471b5-7e6a-48da-86a9-c1c07a0f47ae"
     path = song("2.mp3", "title=Two")
     tagged = mutagen.File(path)
@@ -76,7 +76,7 @@ def retag(path, title):
     tagged.save()
 
 
-def test_changed_tags_are_seen(step, song, table):
+def test_changed_tags_are_read(step, song, table):
     """A file's tags are part of its content: a number in its name stays its id, a hash does not."""
     numbered, named = song("000002.mp3", "title=Old", seed=1), song("a.mp3", "title=Old", seed=2)
     update(step)
@@ -94,8 +94,11 @@ def fma(recordings, music):
     return recordings / "fma_metadata"
 
 
-def test_fma_metadata_has_the_last_word(step, song, table, fma, tmp_path):
-    """Listed without compress; then the audio compressed; then other metadata, which knows nothing of the track."""
+def test_fma_metadata_overrides_tags(step, song, table, fma, tmp_path):
+    """Listed without compress; then the audio compressed.
+
+    Then other metadata, which knows nothing of the track.
+    """
     song("000/000003.mp3", "title=Cut at the wrong place", seed=1)  # 2 s of 237
     own = song("Ada/Suite/07 Aria.mp3", seed=2)
     counts = step("catalog", library=str(own.parents[2]), metadata=str(fma))
@@ -153,7 +156,7 @@ def test_fma_metadata_has_the_last_word(step, song, table, fma, tmp_path):
     assert short["title"] == "Cut at the wrong place" and table(REJECTS) == []
 
 
-def test_the_genre_tree_in_tracks(spark):
+def test_genre_tree_in_tracks(spark):
     tree = [(1, "Rock", None, 1), (2, "Punk", 1, 1), (3, "Oi", 2, 1), (4, "Jazz", None, 4)]
     names = ("genre_id", "title", "parent_id", "top_id")
     genres = [dict(zip(names, row, strict=True)) for row in tree]
@@ -179,7 +182,8 @@ def test_imported_features_need_no_audio(step, table, fma, lake, tmp_path):
     step("compress")
     step("catalog", metadata=str(fma))
     fma_import.load_features(
-        lake, features_csv.FeatureFile(tmp_path / "features.csv", features_csv.FEATURES_CSV, skip_invalid=False)
+        lake,
+        features_csv.FeatureFile(tmp_path / "features.csv", features_csv.FEATURES_CSV, skip_invalid=False),
     )
     assert step("catalog")["tracks"] == 3
     found = {row["track_id"]: row for row in table(TRACKS)}
@@ -198,7 +202,7 @@ def test_imported_features_need_no_audio(step, table, fma, lake, tmp_path):
     assert features == {key: row["content_hash"] for key, row in found.items()}  # what embed joins them by
 
 
-def test_tags_changed_in_a_compressed_file_are_seen(step, song, table):
+def test_changed_tags_of_compressed_file_are_read(step, song, table):
     """In place, the content hash stays that of the original."""
     path = song("a.mp3", "title=Old", seconds=8.0, seed=1)
     step("compress", in_place=True)
@@ -212,7 +216,7 @@ def test_tags_changed_in_a_compressed_file_are_seen(step, song, table):
     assert before["track_id"] == after["track_id"] and before["content_hash"] == after["content_hash"]
 
 
-def test_recordings_are_named_after_the_first(spark):
+def test_recording_id_is_first_track_id(spark):
     rows = [("aa11", "h1"), ("7", "h2"), ("12", "h3"), ("bb", "h4")]
     tracks = spark.createDataFrame(rows, "track_id string, content_hash string")
     named = duplicates.add_recording_id(tracks, {"h1": "x", "h3": "x", "h2": "y"}).collect()

@@ -47,7 +47,7 @@ def tried(counts):
     return [counts["compress"]["attempted"], counts["catalog"]["new"], counts["extract"]["attempted"]]
 
 
-def test_bad_files_are_rejected_once_and_the_rest_goes_on(step, song, table, music):
+def test_bad_files_are_rejected_once(step, song, table, music):
     for number, (name, (break_it, _)) in enumerate(BAD.items()):
         song(name, seconds=5, seed=number)
         break_it(music / name)
@@ -94,7 +94,7 @@ def test_bad_files_are_rejected_once_and_the_rest_goes_on(step, song, table, mus
     assert all(row["first_seen"] == first[path]["first_seen"] for path, row in again.items())
 
 
-def test_in_place_twice_and_without_the_tables(step, song, table, music, lake):
+def test_in_place_twice_and_without_tables(step, song, table, music, lake):
     for number, name in enumerate(("a.mp3", "b.flac", "c.wav", "d.ogg")):
         song(name, "title=Aria", seed=number)
     step("compress")  # beside first: the rows of files whose names change must go
@@ -114,7 +114,7 @@ def test_in_place_twice_and_without_the_tables(step, song, table, music, lake):
     assert step("compress")["attempted"] == 0  # nothing is left to do beside, either
 
 
-def test_a_changed_target_and_a_removed_file(step, song, table, music):
+def test_changed_target_and_removed_file(step, song, table, music):
     song("a.mp3")
     song("b.mp3", seed=8)
     assert step("compress")["compressed"] == 2
@@ -128,7 +128,7 @@ def test_a_changed_target_and_a_removed_file(step, song, table, music):
     assert step("compress", bitrate="48k")["attempted"] == 1  # its result had gone
 
 
-def test_another_library_in_the_same_lake_stays(step, song, table, music, tmp_path):
+def test_other_library_in_lake_stays(step, song, table, music, tmp_path):
     song("a.mp3")
     other = tmp_path / "music-two"
     other.mkdir()
@@ -138,7 +138,7 @@ def test_another_library_in_the_same_lake_stays(step, song, table, music, tmp_pa
     assert [row["path"] for row in table(FILES)] == [str(other / "b.mp3"), str(music / "a.mp3")]
 
 
-def test_a_missing_folder_is_bad_input(step, tmp_path):
+def test_missing_folder_raises_input_error(step, tmp_path):
     with pytest.raises(InputError, match="expected a folder of music, found nothing"):
         step("compress", library=str(tmp_path / "nowhere"))
 
@@ -148,7 +148,7 @@ def segue(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_the_console_script(song, music, tmp_path):
+def test_console_script(song, music, tmp_path):
     song("a.mp3")
     (music / "bad.mp3").write_text("no audio")
     lake = str(tmp_path / "lake-two")
@@ -156,4 +156,7 @@ def test_the_console_script(song, music, tmp_path):
     assert missing.returncode == 2 and missing.stderr.count("\n") == 1
     done = segue("compress", "--library", str(music), "--lake", lake, "--master", "local[2]")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "compress: 2 found, 1 compressed, 0 unchanged, 1 rejected, 2 attempted, 0 skipped (not audio)\n"
+    assert (
+        done.stdout
+        == "compress: 2 found, 1 compressed, 0 unchanged, 1 rejected, 2 attempted, 0 skipped (not audio)\n"
+    )

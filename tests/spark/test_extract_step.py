@@ -35,7 +35,7 @@ def test_features_follow_the_files(step, song, table, monkeypatch):
     assert [row["track_id"] for row in table(TRACKS)] == ["3"]
 
 
-def test_what_the_features_are_of_is_what_is_played(step, song, table):
+def test_features_describe_compressed_audio(step, song, table):
     song("2.flac")
     run_all(step)
     track, row = table(TRACKS)[0], table(FEATURES)[0]
@@ -48,7 +48,7 @@ def test_what_the_features_are_of_is_what_is_played(step, song, table):
     assert row["feature_version"] == features.FEATURE_VERSION
 
 
-def test_a_track_that_cannot_be_described_is_rejected_and_tried_again_only_on_demand(step, song, table, lake):
+def test_rejected_track_is_retried_on_demand(step, song, table, lake):
     song("2.mp3", seconds=5)
     step("compress")
     step("catalog")
@@ -75,7 +75,7 @@ def test_real_recordings(step, table, recordings):
         assert row["duration_s"] > 29 and np.isfinite(values(row)).all()
 
 
-def test_things_that_only_call_themselves_audio(step, table, recordings):
+def test_false_audio_is_rejected(step, table, recordings):
     assert step("compress", library=str(recordings / "bad"))["rejected"] == 2
     assert [row["error"].split("found ")[1][:17] for row in table(REJECTS)] == [
         "a Git LFS pointer",

@@ -31,14 +31,14 @@ def cut(path, share=0.5):
         (lambda path: None, "nothing"),
     ],
 )
-def test_what_is_no_file_of_audio_says_what_it_is(tmp_path, make, found):
+def test_check_file_describes_unusable_path(tmp_path, make, found):
     path = tmp_path / "x.mp3"
     make(path)
     with pytest.raises(UnusableFile, match=f"expected .*found {found}"):
         decoding.check_file(str(path))
 
 
-def test_a_folder_that_cannot_be_read_says_so(own_folder, ordinary_user):
+def test_unreadable_folder_raises_permission_error(own_folder, ordinary_user):
     (own_folder / "private").mkdir(mode=0)
     with ordinary_user(), pytest.raises(PermissionError):
         decoding.check_file(str(own_folder / "private"))
@@ -56,7 +56,7 @@ def test_a_folder_that_cannot_be_read_says_so(own_folder, ordinary_user):
         (b"\0\0\0\x1cftypM4A ", "the beginning of MP4, and the rest broken or missing"),
     ],
 )
-def test_what_is_no_audio_is_described(tmp_path, content, found):
+def test_read_header_describes_other_content(tmp_path, content, found):
     path = tmp_path / "x.mp3"
     path.write_bytes(content)
     with pytest.raises(UnusableFile) as error:
@@ -64,7 +64,7 @@ def test_what_is_no_audio_is_described(tmp_path, content, found):
     assert str(error.value) == f"expected audio (.aac, .flac, .m4a, .mp3, .ogg, .opus, .wav), found {found}"
 
 
-def test_random_bytes_are_no_audio(tmp_path):
+def test_random_bytes_are_rejected(tmp_path):
     path = tmp_path / "x.mp3"
     path.write_bytes(np.random.default_rng(1).bytes(20_000))
     with pytest.raises(UnusableFile, match="expected audio"):
@@ -73,7 +73,7 @@ def test_random_bytes_are_no_audio(tmp_path):
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a"])
-def test_headers_tell_length_and_bit_rate(sound, extension):
+def test_header_has_duration_and_bit_rate(sound, extension):
     path = sound("x" + extension, seconds=4)
     header = decoding.read_header(str(path))
     assert header.duration_s == pytest.approx(4, abs=0.1)
@@ -81,13 +81,13 @@ def test_headers_tell_length_and_bit_rate(sound, extension):
 
 
 @pytest.mark.parametrize(("extension", "options"), [(".mp3", ("-write_xing", "0")), (".aac", ())])
-def test_a_guessed_length_is_not_trusted(sound, extension, options):
+def test_estimated_duration_is_none(sound, extension, options):
     path = sound("x" + extension, *options)
     assert decoding.read_header(str(path)).duration_s is None
     assert decoding.decoded_duration(str(path)) == pytest.approx(3, abs=0.1)
 
 
-def test_a_wav_from_a_pipe_has_no_length(sound, tmp_path):
+def test_wav_from_pipe_has_no_duration(sound, tmp_path):
     path = tmp_path / "piped.wav"
     with path.open("wb") as file:
         command = [decoding.ffmpeg_path(), "-v", "error", "-i", str(sound("x.wav")), "-f", "wav", "pipe:1"]
@@ -98,7 +98,7 @@ def test_a_wav_from_a_pipe_has_no_length(sound, tmp_path):
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".flac", ".wav", ".m4a"])
-def test_half_a_file_is_truncated(sound, extension):
+def test_half_file_is_truncated(sound, extension):
     path = cut(sound("x" + extension, seconds=6))
     with pytest.raises(
         UnusableFile, match=r"expected 6\.. s of audio as the header says, found [23]\.. s: truncated|decodes"
@@ -107,7 +107,7 @@ def test_half_a_file_is_truncated(sound, extension):
 
 
 @pytest.mark.parametrize("extension", [".ogg", ".opus"])
-def test_an_ogg_that_ends_inside_a_page_is_truncated(sound, extension):
+def test_ogg_cut_inside_page_is_truncated(sound, extension):
     path = cut(sound("x" + extension, seconds=6))
     with pytest.raises(
         UnusableFile, match="expected whole Ogg pages, found that the file ends inside one: truncated"
@@ -116,7 +116,7 @@ def test_an_ogg_that_ends_inside_a_page_is_truncated(sound, extension):
 
 
 @pytest.mark.parametrize("tail", [b"", b"TAG" + bytes(125), bytes(1_000)])
-def test_an_ogg_with_something_after_it_is_whole(sound, tail):
+def test_ogg_with_trailing_bytes_is_whole(sound, tail):
     path = sound("x.ogg")
     with path.open("ab") as file:
         file.write(tail)
@@ -124,11 +124,11 @@ def test_an_ogg_with_something_after_it_is_whole(sound, tail):
 
 
 @pytest.mark.parametrize("promised", [None, 10.0, 10.9])
-def test_a_little_less_than_promised_is_no_truncation(promised):
+def test_small_shortfall_is_not_truncated(promised):
     decoding.check_duration(promised, 10.0)
 
 
-def test_an_hour_may_lack_a_hundredth():
+def test_hour_may_lack_one_percent():
     decoding.check_duration(3_600.0, 3_570.0)
     with pytest.raises(UnusableFile, match="truncated"):
         decoding.check_duration(3_600.0, 3_560.0)
@@ -145,7 +145,7 @@ def test_an_hour_may_lack_a_hundredth():
         (".opus", 48_000),
     ],
 )
-def test_every_format_decodes_at_its_own_rate_and_full_length(sound, extension, rate):
+def test_format_decodes_at_native_rate_and_full_length(sound, extension, rate):
     decoder = decoding.open_audio(str(sound("x" + extension, rate=rate)))
     samples = np.concatenate(list(decoder.blocks()))
     assert decoder.sample_rate == rate and samples.dtype == np.float32
@@ -153,7 +153,7 @@ def test_every_format_decodes_at_its_own_rate_and_full_length(sound, extension, 
     assert len(np.concatenate(list(decoder.blocks()))) == len(samples)  # from the beginning again
 
 
-def test_channels_are_averaged_and_blocks_join(tmp_path):
+def test_blocks_are_mono_and_contiguous(tmp_path):
     left = np.linspace(-0.5, 0.5, decoding._BLOCK_FRAMES + 10, dtype=np.float32)
     soundfile.write(
         tmp_path / "x.wav", np.stack([left, np.zeros_like(left)], axis=1), 44_100, subtype="FLOAT"
@@ -163,13 +163,13 @@ def test_channels_are_averaged_and_blocks_join(tmp_path):
     np.testing.assert_allclose(np.concatenate(blocks), left / 2, atol=1e-7)
 
 
-def test_what_ffmpeg_decodes_is_the_same_as_what_libsndfile_decodes(sound):
+def test_ffmpeg_and_libsndfile_decode_equally(sound):
     path = str(sound("x.wav"))
     ours = np.concatenate(list(decoding._soundfile_blocks(path)))
     np.testing.assert_allclose(np.concatenate(list(decoding._ffmpeg_blocks(path))), ours, atol=1e-6)
 
 
-def test_an_extension_that_lies_does_not_matter(sound):
+def test_wrong_extension_decodes(sound):
     path = str(sound("x.mp3", codec=".ogg"))
     assert decoding.read_header(path).kind == "OggVorbis"
     assert decoding.decoded_duration(path) == pytest.approx(3, abs=0.1)
@@ -187,7 +187,7 @@ NAMES = [
 
 @pytest.mark.parametrize("extension", [b".m4a", b".mp3"])
 @pytest.mark.parametrize("name", NAMES)
-def test_any_name_is_read(sound, tmp_path, name, extension):
+def test_any_file_name_decodes(sound, tmp_path, name, extension):
     path = os.path.join(os.fsencode(tmp_path), name[:-4] + extension)
     os.rename(sound("x" + extension.decode(), seconds=1), path)
     assert decoding.read_header(os.fsdecode(path)).duration_s == pytest.approx(1, abs=0.1)
@@ -198,14 +198,14 @@ def running(command):
     return [p for p in psutil.process_iter(["cmdline"]) if " ".join(p.info["cmdline"] or []) == command]
 
 
-def test_a_decoder_that_hangs_is_given_up(tmp_path, hanging_ffmpeg):
+def test_hanging_decoder_is_killed(tmp_path, hanging_ffmpeg):
     (tmp_path / "x.m4a").write_bytes(b"\0\0\0\x1cftypM4A and so on")
     with pytest.raises(UnusableFile, match="expected FFmpeg to decode on, found it stuck"):
         decoding.open_audio(str(tmp_path / "x.m4a"))
     assert not running(hanging_ffmpeg)
 
 
-def test_a_reader_that_stops_early_leaves_no_process(sound):
+def test_closed_reader_leaves_no_process(sound):
     path = str(sound("x.m4a", seconds=60))
     blocks = decoding.open_audio(path).blocks()
     next(blocks)
@@ -221,5 +221,5 @@ def wait_for(condition):
         time.sleep(0.05)
 
 
-def test_the_ffmpeg_of_the_package_is_used():
+def test_ffmpeg_path_is_a_program():
     assert shutil.which(decoding.ffmpeg_path())

@@ -66,7 +66,7 @@ def test_half_a_second(tmp_path: Path, rate: int) -> None:
         described(tmp_path, music(0.49, rate), rate)
 
 
-def test_a_dc_offset(tmp_path: Path) -> None:
+def test_dc_offset(tmp_path: Path) -> None:
     plain, shifted = (described(tmp_path, music(2, 44_100) + offset, 44_100) for offset in (0.0, 0.5))
     assert shifted["zcr_mean_01"] == 0
     assert shifted["tempo"] == pytest.approx(plain["tempo"], rel=0.02)
@@ -91,7 +91,7 @@ def test_silence_inside(tmp_path: Path) -> None:
     assert found["mfcc_median_02"] == pytest.approx(0, abs=1e-3)
 
 
-def test_a_single_sample_in_silence(tmp_path: Path) -> None:
+def test_single_sample_in_silence(tmp_path: Path) -> None:
     described(tmp_path, np.where(np.arange(44_100) == 20_000, 1, 0).astype(np.float32), 44_100)
 
 
@@ -103,20 +103,20 @@ def test_a_single_sample_in_silence(tmp_path: Path) -> None:
         (1e30, "expected finite samples of about -1 to 1, found 1e\\+30"),
     ],
 )
-def test_what_a_float_wav_may_hold(tmp_path: Path, value: float, reason: str) -> None:
+def test_extreme_float_samples(tmp_path: Path, value: float, reason: str) -> None:
     signal = music(1, 44_100)
     signal[30_000] = value
     with pytest.raises(UnusableFile, match=reason):
         described(tmp_path, signal, 44_100)
 
 
-def test_silence_alone(tmp_path: Path) -> None:
+def test_silence_only_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UnusableFile, match="no sound: all 44100 samples are zero"):
         described(tmp_path, np.zeros(44_100, np.float32), 44_100)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>not found</html>", bytes(5_000), b"\xff\xfb\x90\x00" * 50])
-def test_what_is_no_audio(tmp_path: Path, content: bytes) -> None:
+def test_other_content_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.mp3").write_bytes(content)
     with pytest.raises(UnusableFile, match="^expected .*, found") as refusal:
         features_of_file.extract_file_features(str(tmp_path / "a.mp3"))

@@ -8,7 +8,7 @@ from mutagen.mp4 import MP4FreeForm, MP4Tags
 from jobs.audio.tags import UNKNOWN_ARTIST, read_tags, recording_mbid, tags_from_path
 
 
-def test_id3_tags_win_over_names(tone, tmp_path):
+def test_id3_tags_precede_path(tone, tmp_path):
     path = tone("Folder/File.mp3")
     tagged = mutagen.File(path)
     tagged.add_tags()
@@ -34,7 +34,7 @@ def test_id3_tags_win_over_names(tone, tmp_path):
     }
 
 
-def test_vorbis_comments(tone, tmp_path):
+def test_vorbis_comments_are_read(tone, tmp_path):
     path = tone("File.flac")
     tagged = mutagen.File(path)
     tagged.update({"TITLE": "Aria", "Artist": "Ada", "date": "1999", "genre": ["Folk", "", "Folk"]})
@@ -60,7 +60,7 @@ def test_vorbis_comments(tone, tmp_path):
         ("Music/Ada/Suite/1 - Aria.mp3", "Ada", "Suite", 1, "Aria"),
     ],
 )
-def test_names_tell_what_tags_do_not(path, artist, album, number, title):
+def test_tags_from_path(path, artist, album, number, title):
     found = tags_from_path(PurePath(path))
     assert (found["artist"], found["album"], found["track_no"], found["title"]) == (
         artist,
@@ -70,7 +70,7 @@ def test_names_tell_what_tags_do_not(path, artist, album, number, title):
     )
 
 
-def test_a_broken_year_and_number_are_nothing(tone, tmp_path):
+def test_invalid_year_and_number_are_none(tone, tmp_path):
     path = tone("File.flac")
     tagged = mutagen.File(path)
     tagged.update({"date": "next year", "tracknumber": "0"})
@@ -115,12 +115,12 @@ def mp4(name, value):
         (mp4("MusicBrainz Track Id", b"\xff\xfe"), None),
     ],
 )
-def test_the_recording_is_known_to_musicbrainz(tags, found):
+def test_recording_mbid_by_format(tags, found):
     assert recording_mbid(tags) == found
 
 
 @pytest.mark.parametrize("name", ["File.flac", "File.ogg"])
-def test_the_recording_in_vorbis_comments(tone, tmp_path, name):
+def test_recording_mbid_in_vorbis_comments(tone, tmp_path, name):
     path = tone(name)
     tagged = mutagen.File(path)
     tagged.update({"MUSICBRAINZ_TRACKID": [MBID], "musicbrainz_releasetrackid": ["0" * 32]})

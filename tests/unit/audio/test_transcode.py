@@ -48,7 +48,7 @@ def compress(path, bit_rate=64_000):
         (".aac", ".m4a", "MP4"),
     ],
 )
-def test_every_format_reaches_the_bit_rate_at_full_length(sound, source, extension, kind):
+def test_format_reaches_bit_rate_at_full_length(sound, source, extension, kind):
     target, duration = compress(sound("song" + source, seconds=6))
     header = decoding.read_header(target)
     assert (os.path.splitext(target)[1], header.kind) == (extension, kind)
@@ -83,7 +83,7 @@ ID3_FRAMES = (
 
 
 @pytest.mark.parametrize("codec", [".mp3", ".wav"])
-def test_every_id3_frame_is_kept(sound, codec):
+def test_id3_frames_are_copied(sound, codec):
     path = sound("song" + codec)
     tagged = mutagen.File(path)
     if tagged.tags is None:
@@ -97,7 +97,7 @@ def test_every_id3_frame_is_kept(sound, codec):
 
 
 @pytest.mark.parametrize("extension", [".ogg", ".opus"])
-def test_every_vorbis_comment_is_kept(sound, extension):
+def test_vorbis_comments_are_copied(sound, extension):
     path = sound("song" + extension)
     tagged = mutagen.File(path)
     comments = {
@@ -116,7 +116,7 @@ def test_every_vorbis_comment_is_kept(sound, extension):
     assert {key: kept[key] for key in comments} == comments
 
 
-def test_every_mp4_atom_is_kept(sound):
+def test_mp4_atoms_are_copied(sound):
     path = sound("song.m4a")
     tagged = mutagen.File(path)
     atoms = {
@@ -186,7 +186,7 @@ def test_id3_becomes_vorbis_comments_and_mp4_atoms(sound):
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".flac"])
-def test_a_broken_picture_does_not_cost_the_song(sound, extension):
+def test_broken_picture_is_copied(sound, extension):
     path = sound("song" + extension)
     tagged = mutagen.File(path)
     if extension == ".mp3":
@@ -201,14 +201,14 @@ def test_a_broken_picture_does_not_cost_the_song(sound, extension):
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".ogg", ".opus", ".m4a"])
-def test_the_mark_is_read_back(sound, extension):
+def test_encoder_tag_round_trip(sound, extension):
     path = sound("song" + extension)
     assert transcode.read_encoder_tag(str(path)) is None
     target, _ = compress(path, bit_rate=48_000)
     assert transcode.read_encoder_tag(target) == transcode.EncoderTag(HASH, 48_000)
 
 
-def test_a_hanging_ffmpeg_is_given_up(sound, hanging_ffmpeg, tmp_path):
+def test_hanging_ffmpeg_is_killed(sound, hanging_ffmpeg, tmp_path):
     path = tmp_path / "song.wav"
     soundfile.write(path, [0.1] * 44_100, 44_100)
     with pytest.raises(UnusableFile, match="expected FFmpeg to be done within 1 s, found it still at work"):
@@ -219,7 +219,7 @@ def test_a_hanging_ffmpeg_is_given_up(sound, hanging_ffmpeg, tmp_path):
     ]
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(sound):
+def test_disk_full_raises_and_leaves_no_file(sound):
     path = sound("song.wav")
     target = path.with_name("result.mp3")
     target.symlink_to("/dev/full")
@@ -228,7 +228,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(sound):
     assert not os.path.lexists(target) and os.path.exists("/dev/full")
 
 
-def test_less_than_the_header_promises_is_not_taken(sound):
+def test_less_audio_than_header_is_rejected(sound):
     path = sound("song.wav", seconds=4)
     with pytest.raises(
         UnusableFile, match=r"expected 9\.0 s of audio as the header says, found 4\.0 s: truncated"
@@ -237,14 +237,14 @@ def test_less_than_the_header_promises_is_not_taken(sound):
     assert not os.path.exists(f"{path}.mp3")
 
 
-def test_a_result_that_is_too_short_is_not_taken(sound, monkeypatch):
+def test_too_short_result_is_rejected(sound, monkeypatch):
     path = sound("song.wav", seconds=4)
     monkeypatch.setattr(decoding, "decoded_duration", lambda _: 3.0)
     with pytest.raises(UnusableFile, match=r"expected 4\.0. s of audio after compression, found 3\.00 s"):
         compress(path)
 
 
-def test_a_name_that_looks_like_an_option_or_a_protocol(sound, tmp_path, monkeypatch):
+def test_file_name_like_option_or_protocol(sound, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = sound("song.wav")
     for name in ("-i.wav", "concat:a|b.wav", "%03d.wav"):

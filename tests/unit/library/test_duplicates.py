@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.audio import decoding
-from jobs.audio.fingerprint import fingerprint, fingerprint_track
+from jobs.audio.fingerprint import fingerprint
 from jobs.lake.schemas import DUPLICATE_PAIRS
 from jobs.library import duplicates
 
@@ -23,7 +23,7 @@ def flipped(fingerprint, share):
     return fingerprint ^ (bits * 2 ** np.arange(32)).sum(axis=1).astype(np.uint32)
 
 
-def test_the_share_of_bits_that_differ():
+def test_bit_errors():
     one = frames(200)
     assert duplicates.bit_errors(one, one) == 0
     assert duplicates.bit_errors(one, ~one) > 0.4
@@ -32,25 +32,25 @@ def test_the_share_of_bits_that_differ():
 
 
 @pytest.mark.parametrize("cut", [1, 10, 20])
-def test_one_may_begin_later(cut):
+def test_bit_errors_allow_shift(cut):
     one = frames(300)
     assert duplicates.bit_errors(one, one[cut:]) == duplicates.bit_errors(one[cut:], one) == 0
     assert duplicates.bit_errors(one[:-cut], one[cut:]) == 0
 
 
-def test_a_part_is_not_the_whole():
+def test_half_equal_tracks_differ():
     one = frames(300)
     assert (
         duplicates.bit_errors(one, np.concatenate([one[:150], frames(150)])) > duplicates.MAX_BIT_ERROR_RATE
     )
 
 
-def test_what_is_too_short_or_plain_has_no_share():
+def test_short_or_plain_fingerprint_has_no_rate():
     assert duplicates.bit_errors(frames(19), frames(300)) is None
     assert duplicates.bit_errors(np.full(300, 7, np.uint32), np.full(300, 7, np.uint32)) is None
 
 
-def test_candidates_have_frames_in_common_and_last_alike():
+def test_candidates_share_frames_and_duration():
     plain = [frames(200) for _ in range(30)]
     plain[1] = np.where(np.arange(200) % 20, plain[1], plain[0])  # ten frames are the same
     plain[3] = plain[2]
@@ -62,7 +62,7 @@ def test_candidates_have_frames_in_common_and_last_alike():
     assert duplicates.candidate_pairs([frames(0), frames(0)], np.zeros(2)) == []
 
 
-def test_candidates_are_those_of_a_look_at_every_pair():
+def test_candidates_equal_brute_force():
     some = [(RANDOM.zipf(1.3, RANDOM.integers(0, 120)) % 5000).astype(np.uint32) for _ in range(90)]
     durations = RANDOM.choice([30.0, 31.0, 33.0, 200.0, 201.9, 205.0], 90)
     expected = []
@@ -74,14 +74,14 @@ def test_candidates_are_those_of_a_look_at_every_pair():
     assert len(expected) > 100 and duplicates.candidate_pairs(some, durations) == expected
 
 
-def test_what_everybody_has_is_no_sign():
+def test_common_silence_makes_no_candidates():
     """Silence at the beginning of many tracks."""
     silence = frames(30)
     some = [np.concatenate([silence, frames(100)]) for _ in range(120)]
     assert duplicates.candidate_pairs(some, np.full(120, 60.0)) == []
 
 
-def test_pairs_are_judged():
+def test_compare_pairs_finds_same_recording():
     one, other = frames(200), frames(200)
     half = np.concatenate([one[:100], other[100:]])
     rows = duplicates.compare_pairs(["c", "b", "a"], [one, flipped(one, 0.05), half], np.full(3, 25.0))
@@ -94,7 +94,7 @@ def test_pairs_are_judged():
     }  # half of it is not it
 
 
-def test_groups_join_what_is_linked():
+def test_recording_groups_are_connected_components():
     rows = [("a", "b", True), ("b", "c", True), ("d", "e", False), ("x", "y", True)]
     pairs = [{"content_hash": a, "other_hash": b, "is_same": same} for a, b, same in rows]
     table = pa.Table.from_pylist(pairs, schema=DUPLICATE_PAIRS.arrow_schema())
@@ -102,18 +102,14 @@ def test_groups_join_what_is_linked():
     assert duplicates.recording_groups(table.slice(0, 0)) == {}
 
 
-def test_two_bit_rates_of_one_sound(sound):
+def test_two_encodings_of_noise_match(sound):
     """Pink noise: the hardest there is."""
     paths = sound("good.ogg", seconds=15.0), sound("poor.mp3", "-b:a", "48k", seconds=15.0)
     good, poor = (fingerprint(str(path)) for path in paths)
     assert len(good) > 90 and duplicates.bit_errors(good, poor) <= duplicates.MAX_BIT_ERROR_RATE
 
 
-def test_what_does_not_decode_has_no_frames():
-    assert len(fingerprint_track({"audio_path": "/nowhere.mp3"})["fingerprint"]) == 0
-
-
-def test_the_pairs_among_the_real_recordings(recordings):
+def test_pairs_of_real_recordings(recordings):
     """Each of librosa's recordings is there at two sampling and bit rates; nothing else may be a pair."""
     paths = sorted((recordings / "music" / "librosa-data").glob("*.ogg")) + sorted(
         recordings.glob("fma_small/*/*.mp3")

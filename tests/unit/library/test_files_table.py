@@ -47,7 +47,7 @@ def stage(lake, rows):
 
 
 @pytest.mark.parametrize("root", ["gone", "empty"])
-def test_a_library_whose_disk_is_away_is_not_one_whose_files_were_deleted(lake, root):
+def test_unavailable_disk_deletes_no_rows(lake, root):
     found = scan_music(lake)
     shutil.rmtree(found.root)
     if root == "empty":  # where the disk was mounted
@@ -59,14 +59,14 @@ def test_a_library_whose_disk_is_away_is_not_one_whose_files_were_deleted(lake, 
     assert lake.count_rows(FILES) == 2 and lake.read_staged_arrow(FILES).num_rows == 1
 
 
-def test_one_file_that_was_deleted_is_no_fault(lake):
+def test_one_deleted_file_is_committed(lake):
     found = scan_music(lake)
     (found.root / "a.flac").unlink()
     with pytest.raises(Goes):
         files_table.commit_files("local", lake, found, step="compress")
 
 
-def test_in_place_all_may_have_new_names(lake):
+def test_all_files_renamed_in_place_is_committed(lake):
     found = scan_music(lake)
     for path in list(found.root.iterdir()):
         path.rename(path.with_suffix(".mp3"))

@@ -23,15 +23,15 @@ LISTED = {**FILE, "outcome": "not_tried", "target_bit_rate": None}
         ({"outcome": "rejected", "target_bit_rate": 64_000}, True, True),
     ],
 )
-def test_what_need_not_be_listed_again(change, retry, listed):
+def test_is_listed(change, retry, listed):
     assert listing.is_listed(FILE, {**LISTED, **change}, retry=retry) == listed
 
 
-def test_a_new_file_is_not_listed():
+def test_new_file_is_not_listed():
     assert not listing.is_listed(FILE, None, retry=False)
 
 
-def test_a_disk_that_fails_is_no_fault_of_the_file(tone, monkeypatch):
+def test_failing_disk_raises_step_error(tone, monkeypatch):
     def away(path):
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
@@ -42,5 +42,5 @@ def test_a_disk_that_fails_is_no_fault_of_the_file(tone, monkeypatch):
         listing.list_file({"path": str(path)})
 
 
-def test_a_file_that_is_gone_has_no_row(tmp_path):
+def test_missing_file_has_no_row(tmp_path):
     assert listing.list_file({"path": str(tmp_path / "a.mp3")}) is None

@@ -11,7 +11,7 @@ def names(found):
     return [os.path.basename(str(file["path"])) for file in found.files]
 
 
-def test_finds_audio_and_counts_the_rest(tmp_path):
+def test_scan_finds_audio_and_counts_others(tmp_path):
     for name in (
         "b.MP3",
         "a.ogg",
@@ -29,7 +29,7 @@ def test_finds_audio_and_counts_the_rest(tmp_path):
     assert found.skipped == {".txt": 1, "link": 1, "hidden": 1}
 
 
-def test_a_linked_folder_is_not_walked(tmp_path):
+def test_linked_folder_is_not_walked(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "a.mp3").write_bytes(b"x")
     (tmp_path / "library").mkdir()
@@ -38,7 +38,7 @@ def test_a_linked_folder_is_not_walked(tmp_path):
     assert names(scan.scan(str(tmp_path / "library"), tmp_path / "lake")) == ["b.mp3"]
 
 
-def test_a_lake_that_is_reached_by_a_link_is_not_walked(tmp_path):
+def test_linked_lake_is_not_walked(tmp_path):
     for name in ("music/a.mp3", "music/lake/audio/64k/b.mp3"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -46,7 +46,7 @@ def test_a_lake_that_is_reached_by_a_link_is_not_walked(tmp_path):
     assert names(scan.scan(str(tmp_path / "link"), tmp_path / "link" / "lake")) == ["a.mp3"]
 
 
-def test_a_folder_that_can_be_listed_and_not_entered_costs_its_own_files(own_folder, ordinary_user):
+def test_folder_without_access_rejects_its_files(own_folder, ordinary_user):
     for name in ("a.mp3", "closed/b.mp3", "closed/deep/c.mp3"):
         (own_folder / name).parent.mkdir(parents=True, exist_ok=True)
         (own_folder / name).write_bytes(b"x")
@@ -61,7 +61,7 @@ def test_a_folder_that_can_be_listed_and_not_entered_costs_its_own_files(own_fol
 
 
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
-def test_a_disk_that_fails_amid_the_walk_is_not_a_library_with_fewer_files(tmp_path, monkeypatch, number):
+def test_failing_disk_raises_during_walk(tmp_path, monkeypatch, number):
     def away(path):
         raise OSError(number, os.strerror(number))
 
@@ -74,7 +74,7 @@ def test_a_disk_that_fails_amid_the_walk_is_not_a_library_with_fewer_files(tmp_p
 
 
 @pytest.mark.parametrize(("make", "found"), [(None, "nothing"), ("file", "a file"), ("folder", "1 .txt")])
-def test_no_music_is_one_line(tmp_path, make, found):
+def test_no_music_raises_one_line(tmp_path, make, found):
     folder = tmp_path / "music"
     if make == "file":
         folder.write_text("x")
@@ -86,7 +86,7 @@ def test_no_music_is_one_line(tmp_path, make, found):
     assert "\n" not in str(error.value)
 
 
-def test_the_fingerprint_follows_the_content(tmp_path):
+def test_file_stat_follows_content(tmp_path):
     path = tmp_path / "a.mp3"
     path.write_bytes(b"x")
     before = scan.file_stat(str(path))

@@ -32,7 +32,7 @@ def digest(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def rows(folder):
+def scan_files(folder):
     return scan.scan(str(folder), Path("/nowhere")).files
 
 
@@ -47,13 +47,13 @@ def run(tmp_path):
             bit_rate=bit_rate,
             in_place=in_place,
         )
-        return {os.path.basename(to_path(row["path"])): function(row) for row in rows(folder)}
+        return {os.path.basename(to_path(row["path"])): function(row) for row in scan_files(folder)}
 
     return run
 
 
 @pytest.fixture(scope="module")
-def clean():
+def forkserver():
     """Starts processes from one that has no threads.
 
     A fork out of pytest's own hung once, at a lock that a thread had held.
@@ -76,12 +76,12 @@ def in_place(run):
 @pytest.mark.parametrize(
     ("text", "rate"), [("64k", 64_000), ("64K", 64_000), ("96000", 96_000), ("8k", 8_000)]
 )
-def test_bit_rates(text, rate):
+def test_bit_rate_is_parsed(text, rate):
     assert transcode.parse_bit_rate(text) == rate
 
 
 @pytest.mark.parametrize("text", ["", "k", "64", "7k", "513k", "-64k", "6.4k", "64kbit", "²k", "64kk"])
-def test_what_is_no_bit_rate(text):
+def test_invalid_bit_rate_raises(text):
     with pytest.raises(InputError, match="--bitrate: expected 8k to 512k, found"):
         transcode.parse_bit_rate(text)
 
@@ -91,12 +91,12 @@ DONE = {**FILE, "outcome": "compressed", "audio_path": __file__, "target_bit_rat
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "1/0", "a/b", "1/2/3", "-1/3"])
-def test_what_is_no_shard(text):
+def test_invalid_shard_raises(text):
     with pytest.raises(InputError, match="--shard: expected a part of a whole"):
         compress.parse_shard(text)
 
 
-def test_every_file_is_in_one_shard_whatever_else_is_there():
+def test_every_file_is_in_one_shard():
     paths = [f"/music/{n:03d}/{n}.mp3" for n in range(3_000)]
     shards = [
         {path for path in paths if compress.in_shard(path, *compress.parse_shard(f"{n}/3"))}
@@ -115,7 +115,7 @@ def test_every_file_is_in_one_shard_whatever_else_is_there():
         ({"ctime_ns": 9}, {}, False),
         ({}, {"bit_rate": 96_000}, False),
         ({"audio_path": "/no/such"}, {}, False),
-        ({}, {"in_place": True}, False),  # it lies beside
+        ({}, {"in_place": True}, False),  # its result is in the lake
         ({"path": __file__}, {"in_place": True}, True),
         ({"outcome": "unchanged"}, {"bit_rate": 96_000, "in_place": True}, True),
         ({"outcome": "unchanged"}, {"bit_rate": 48_000}, False),
@@ -123,34 +123,31 @@ def test_every_file_is_in_one_shard_whatever_else_is_there():
         ({"outcome": "rejected"}, {"retry": True}, False),
     ],
 )
-def test_what_need_not_be_done_again(change, asked, done):
+def test_is_up_to_date(change, asked, done):
     asked = {"bit_rate": 64_000, "in_place": False, "retry": False} | asked
     assert files_table.is_up_to_date(FILE, {**DONE, **change}, **asked) == done
 
 
-def test_a_new_file_is_not_done():
+def test_new_file_is_not_up_to_date():
     assert not files_table.is_up_to_date(FILE, None, bit_rate=64_000, in_place=False, retry=False)
 
 
-def test_a_file_that_crashed_its_decoder_is_rejected(tmp_path, monkeypatch):
-    """Whoever crashes returns nothing.
-
-    What was handed out is the file's row, and an error (`workers.run`).
-    """
-    handed = []
-    monkeypatch.setattr(file_tasks, "map_files", lambda *given, **_: handed.extend(given[2]))
+def test_crashing_file_is_rejected(tmp_path, monkeypatch):
+    """A worker that crashes returns nothing: the planned row, with an error, becomes the file's row."""
+    planned = []
+    monkeypatch.setattr(file_tasks, "map_files", lambda *args, **_: planned.extend(args[2]))
     monkeypatch.setattr(files_table, "commit_files", lambda *_, **__: None)
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "a.mp3").write_bytes(b"x")
     compress.main(parse(["compress", "--library", str(tmp_path / "music"), "--lake", str(tmp_path / "lake")]))
-    (row,) = pa.Table.from_pylist(handed, schema=FILES.arrow_schema()).to_pylist()
+    (row,) = pa.Table.from_pylist(planned, schema=FILES.arrow_schema()).to_pylist()
     assert (row["outcome"], row["target_bit_rate"]) == ("rejected", 64_000)
     assert files_table.is_up_to_date(
-        rows(tmp_path / "music")[0], row, bit_rate=64_000, in_place=False, retry=False
+        scan_files(tmp_path / "music")[0], row, bit_rate=64_000, in_place=False, retry=False
     )
 
 
-def test_beside_the_original_stays(sound, beside):
+def test_to_lake_leaves_original(sound, beside):
     path = sound("Ada/song.flac")
     before, source = digest(path), os.stat(path)
     row = beside()["song.flac"]
@@ -166,22 +163,22 @@ def test_beside_the_original_stays(sound, beside):
     assert not list((result.parents[2] / "parts").iterdir())
 
 
-def test_beside_a_result_that_is_there_is_taken(sound, beside):
+def test_to_lake_reuses_existing_result(sound, beside):
     sound("song.flac")
     first = beside()["song.flac"]
-    made = os.stat(first["audio_path"])
+    first_stat = os.stat(first["audio_path"])
     assert beside()["song.flac"] == first
-    assert os.stat(first["audio_path"]).st_mtime_ns == made.st_mtime_ns
+    assert os.stat(first["audio_path"]).st_mtime_ns == first_stat.st_mtime_ns
 
 
-def test_another_bit_rate_is_another_file(sound, beside):
+def test_other_bit_rate_gets_other_file(sound, beside):
     sound("song.mp3")
     first, second = beside()["song.mp3"], beside(bit_rate=96_500)["song.mp3"]
     assert os.path.getsize(second["audio_path"]) > 1.3 * os.path.getsize(first["audio_path"])
     assert "/96.5k/" in second["audio_path"] and os.path.exists(first["audio_path"])
 
 
-def test_at_or_below_the_target_is_kept(sound, beside, monkeypatch):
+def test_file_at_target_bit_rate_is_unchanged(sound, beside, monkeypatch):
     path = sound("song.mp3", "-b:a", "64k")
     monkeypatch.setattr(transcode, "transcode", None)  # not even tried
     row = beside()["song.mp3"]
@@ -194,7 +191,7 @@ def test_at_or_below_the_target_is_kept(sound, beside, monkeypatch):
 
 
 @pytest.mark.parametrize("where", ["beside", "in_place"])
-def test_what_would_grow_is_kept(sound, tmp_path, where, request):
+def test_file_that_would_grow_is_unchanged(sound, tmp_path, where, request):
     path = sound("song.aac", "-b:a", "72k", seconds=0.6)  # without a container, which takes a kilobyte
     before = digest(path)
     row = request.getfixturevalue(where)()["song.aac"]
@@ -202,7 +199,7 @@ def test_what_would_grow_is_kept(sound, tmp_path, where, request):
     assert row["bit_rate"] > 64_000 and os.listdir(tmp_path) == ["song.aac"]
 
 
-def test_a_kept_file_whose_header_says_nothing_has_length_and_bit_rate(tmp_path, sound, beside):
+def test_unchanged_file_without_header_has_duration(tmp_path, sound, beside):
     path = sound("song.aac", "-b:a", "32k")
     row = beside()["song.aac"]
     assert row["outcome"] == "unchanged" and row["duration_s"] == pytest.approx(3, abs=0.15)
@@ -221,7 +218,7 @@ def while_compressing(monkeypatch, change):
 
 
 @pytest.mark.parametrize("where", ["beside", "in_place"])
-def test_a_file_that_changes_meanwhile_is_left_alone(sound, tmp_path, where, request, monkeypatch):
+def test_file_changed_meanwhile_is_not_replaced(sound, tmp_path, where, request, monkeypatch):
     path = sound("song.mp3")
     before = path.read_bytes()
     while_compressing(monkeypatch, lambda: path.write_bytes(before + b"more"))
@@ -234,7 +231,7 @@ def test_a_file_that_changes_meanwhile_is_left_alone(sound, tmp_path, where, req
 
 
 @pytest.mark.parametrize("extension", [".mp3", ".ogg", ".opus", ".m4a"])
-def test_in_place_keeps_name_mode_and_time(sound, in_place, extension):
+def test_in_place_preserves_name_mode_and_time(sound, in_place, extension):
     path = sound("song" + extension)
     size, before = os.path.getsize(path), digest(path)
     path.chmod(0o640)
@@ -249,7 +246,7 @@ def test_in_place_keeps_name_mode_and_time(sound, in_place, extension):
     assert os.listdir(path.parent) == [path.name]
 
 
-def test_in_place_a_second_run_changes_nothing(sound, in_place):
+def test_in_place_second_run_changes_nothing(sound, in_place):
     path = sound("song.mp3")
     first = in_place()["song.mp3"]
     after = os.stat(path)
@@ -257,7 +254,7 @@ def test_in_place_a_second_run_changes_nothing(sound, in_place):
     assert second == first and os.stat(path).st_ino == after.st_ino
 
 
-def test_in_place_a_lower_bit_rate_keeps_the_identity(sound, in_place):
+def test_in_place_lower_bit_rate_has_same_content_hash(sound, in_place):
     path = sound("song.mp3")
     before = digest(path)
     in_place()
@@ -268,7 +265,7 @@ def test_in_place_a_lower_bit_rate_keeps_the_identity(sound, in_place):
 
 
 @pytest.mark.parametrize("extension", [".flac", ".wav", ".aac"])
-def test_in_place_another_format_takes_the_new_name(sound, in_place, tmp_path, extension):
+def test_in_place_other_format_gets_new_extension(sound, in_place, tmp_path, extension):
     before = digest(sound("song" + extension))
     row = in_place()["song" + extension]
     new = tmp_path / ("song.m4a" if extension == ".aac" else "song.mp3")
@@ -277,29 +274,29 @@ def test_in_place_another_format_takes_the_new_name(sound, in_place, tmp_path, e
     assert in_place()[new.name] == row | {"path": str(new)}
 
 
-def test_in_place_no_other_file_is_overwritten(sound, in_place, tmp_path):
+def test_in_place_overwrites_no_other_file(sound, in_place, tmp_path):
     sound("song.wav", seconds=2)
     sound("song.flac", seconds=3)
-    kept = digest(sound("song.mp3", "-b:a", "32k", seconds=4))
+    existing_hash = digest(sound("song.mp3", "-b:a", "32k", seconds=4))
     in_place()
     assert sorted(os.listdir(tmp_path)) == ["song.flac.mp3", "song.mp3", "song.wav.mp3"]
-    assert digest(tmp_path / "song.mp3") == kept
+    assert digest(tmp_path / "song.mp3") == existing_hash
     assert decoding.decoded_duration(str(tmp_path / "song.wav.mp3")) == pytest.approx(2, abs=0.05)
 
 
-def test_in_place_two_files_after_one_name_at_once(sound, clean, tmp_path):
+def test_in_place_two_processes_want_one_name(sound, forkserver, tmp_path):
     """song.flac and song.wav both want song.mp3; a rename would let the second overwrite the first."""
     hashes = {digest(sound("song.flac", seconds=2)), digest(sound("song.wav", seconds=3))}
     function = functools.partial(
         compress.compress_file, audio_root="/tmp/unused", bit_rate=64_000, in_place=True
     )
-    with clean.Pool(2) as pool:
-        pool.map(function, rows(tmp_path), chunksize=1)
-    marks = [transcode.read_encoder_tag(str(path)) for path in tmp_path.iterdir()]
-    assert {mark.content_hash for mark in marks} == hashes and len(marks) == 2
+    with forkserver.Pool(2) as pool:
+        pool.map(function, scan_files(tmp_path), chunksize=1)
+    encoder_tags = [transcode.read_encoder_tag(str(path)) for path in tmp_path.iterdir()]
+    assert {encoder_tag.content_hash for encoder_tag in encoder_tags} == hashes and len(encoder_tags) == 2
 
 
-def test_in_place_without_a_free_name_the_original_stays(sound, in_place, tmp_path):
+def test_in_place_without_free_name_leaves_original(sound, in_place, tmp_path):
     before = digest(sound("song.flac"))
     for name in ("song.mp3", "song.flac.mp3"):
         (tmp_path / name).write_text("mine")
@@ -309,7 +306,7 @@ def test_in_place_without_a_free_name_the_original_stays(sound, in_place, tmp_pa
     assert len(os.listdir(tmp_path)) == 3
 
 
-def test_in_place_a_swap_that_was_cut_off_is_finished(sound, in_place, tmp_path):
+def test_in_place_finishes_killed_replacement(sound, in_place, tmp_path):
     original = sound("song.flac")
     shutil.copy(original, tmp_path / "copy")
     in_place()
@@ -318,15 +315,15 @@ def test_in_place_a_swap_that_was_cut_off_is_finished(sound, in_place, tmp_path)
     assert os.listdir(tmp_path) == ["song.mp3"]
 
 
-def test_in_place_a_task_that_is_run_again_finds_its_result(sound, tmp_path, in_place):
+def test_in_place_repeated_task_finds_result(sound, tmp_path, in_place):
     sound("song.flac")
-    task = rows(tmp_path)[0]
+    task = scan_files(tmp_path)[0]
     first = in_place()["song.flac"]
     again = compress.compress_file(task, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
     assert again == first
 
 
-def test_in_place_another_hard_link_keeps_the_original(sound, in_place, tmp_path, tmp_path_factory):
+def test_in_place_leaves_other_hard_link(sound, in_place, tmp_path, tmp_path_factory):
     path = sound("song.mp3")
     outside = tmp_path_factory.mktemp("outside") / "song.mp3"
     os.link(path, outside)
@@ -338,13 +335,13 @@ def test_in_place_another_hard_link_keeps_the_original(sound, in_place, tmp_path
     assert {row["content_hash"] for row in found.values()} == {before}
 
 
-def test_a_new_link_to_a_file_is_no_change_of_it(sound, in_place, tmp_path, tmp_path_factory, monkeypatch):
+def test_new_hard_link_is_no_change(sound, in_place, tmp_path, tmp_path_factory, monkeypatch):
     path = sound("song.mp3")
     while_compressing(monkeypatch, lambda: os.link(path, tmp_path_factory.mktemp("outside") / "song.mp3"))
     assert in_place()["song.mp3"]["outcome"] == "compressed"
 
 
-def test_in_place_a_link_is_not_followed(sound, in_place, tmp_path, tmp_path_factory):
+def test_in_place_does_not_follow_links(sound, in_place, tmp_path, tmp_path_factory):
     outside = tmp_path_factory.mktemp("outside") / "song.mp3"
     sound("song.mp3").rename(outside)
     (tmp_path / "link.mp3").symlink_to(outside)
@@ -369,7 +366,7 @@ def test_in_place_a_link_is_not_followed(sound, in_place, tmp_path, tmp_path_fac
         b"trailing ",
     ],
 )
-def test_any_name(sound, tmp_path, where, name, request):
+def test_any_file_name(sound, tmp_path, where, name, request):
     path = os.path.join(os.fsencode(tmp_path), name + b".mp3")
     os.rename(sound("x.mp3", seconds=1), path)
     row = request.getfixturevalue(where)()[os.fsdecode(name + b".mp3")]
@@ -405,7 +402,7 @@ def half(path):
         ("x.flac", lambda p: p.write_bytes(p.read_bytes()[:9_000] + b"\x5a" * 900_000), "found"),
     ],
 )
-def test_what_cannot_be_used_says_why(sound, beside, in_place, name, break_it, reason):
+def test_unusable_file_has_reason(sound, beside, in_place, name, break_it, reason):
     path = sound(name, seconds=6)
     break_it(path)
     for run in (beside, in_place):
@@ -423,7 +420,7 @@ def test_an_unreadable_file_says_so(sound, own_folder, ordinary_user, run):
     assert row["error"] == "expected a file that can be read and written, found: Permission denied"
 
 
-def test_in_place_a_read_only_folder_says_so(sound, own_folder, ordinary_user, in_place):
+def test_in_place_read_only_folder_is_rejected(sound, own_folder, ordinary_user, in_place):
     shutil.copy(sound("x.mp3"), own_folder)
     (own_folder / "x.mp3").chmod(0o644)
     before = digest(own_folder / "x.mp3")
@@ -434,7 +431,7 @@ def test_in_place_a_read_only_folder_says_so(sound, own_folder, ordinary_user, i
     assert digest(own_folder / "x.mp3") == before
 
 
-def test_beside_a_read_only_folder_does_not_matter(sound, own_folder, ordinary_user, run):
+def test_to_lake_works_for_read_only_folder(sound, own_folder, ordinary_user, run):
     (own_folder / "music").mkdir()
     (own_folder / "lake").mkdir()
     (own_folder / "lake").chmod(0o777)
@@ -462,7 +459,7 @@ def full_disk(monkeypatch, tmp_path_factory):
 
 
 @pytest.mark.parametrize("where", ["beside", "in_place"])
-def test_a_full_disk_is_no_fault_of_the_file_and_leaves_nothing(sound, full_disk, tmp_path, where, request):
+def test_disk_full_raises_and_leaves_nothing(sound, full_disk, tmp_path, where, request):
     """No row at all: the one of an earlier bit rate stays, and the next run tries again by itself."""
     before = digest(sound("full.flac"))
     with pytest.raises(
@@ -472,7 +469,7 @@ def test_a_full_disk_is_no_fault_of_the_file_and_leaves_nothing(sound, full_disk
     assert digest(tmp_path / "full.flac") == before and os.listdir(tmp_path) == ["full.flac"]
 
 
-def test_a_disk_that_fills_while_tags_are_written_is_no_fault_of_the_file(sound, beside, monkeypatch):
+def test_disk_full_while_writing_tags_raises(sound, beside, monkeypatch):
     def full(*_):
         try:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -485,7 +482,7 @@ def test_a_disk_that_fills_while_tags_are_written_is_no_fault_of_the_file(sound,
         beside()
 
 
-def test_a_disk_that_goes_away_amid_a_file_has_not_truncated_it(sound, beside, monkeypatch):
+def test_disk_lost_while_reading_raises(sound, beside, monkeypatch):
     def away(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -501,7 +498,7 @@ def test_a_disk_that_goes_away_amid_a_file_has_not_truncated_it(sound, beside, m
 
 
 @pytest.mark.parametrize("where", ["beside", "in_place"])
-def test_a_file_that_goes_meanwhile_has_no_row(sound, tmp_path, where, request, monkeypatch):
+def test_file_deleted_meanwhile_has_no_row(sound, tmp_path, where, request, monkeypatch):
     path = sound("song.mp3")
     while_compressing(monkeypatch, path.unlink)
     assert request.getfixturevalue(where)()["song.mp3"] is None and os.listdir(tmp_path) == []
@@ -515,7 +512,7 @@ def limited(limit, row, folder):
 
 
 @pytest.mark.parametrize(("limit", "reason"), [(10_000, "FFmpeg"), (60_000, "File too large")])
-def test_a_disk_that_fills_at_any_stage_leaves_nothing(sound, clean, tmp_path, limit, reason):
+def test_disk_full_at_any_stage_leaves_nothing(sound, forkserver, tmp_path, limit, reason):
     """Audio is 24 kB, its cover 100 kB: the first limit stops FFmpeg, the second mutagen."""
     path = sound("song.mp3")
     tagged = mutagen.File(path)
@@ -523,14 +520,14 @@ def test_a_disk_that_fills_at_any_stage_leaves_nothing(sound, clean, tmp_path, l
         APIC(encoding=3, mime="image/png", type=3, desc="", data=random.Random(1).randbytes(100_000))
     )
     tagged.save()
-    with clean.Pool(1) as pool:
-        row = pool.apply(limited, (limit, rows(tmp_path)[0], str(tmp_path / "audio")))
+    with forkserver.Pool(1) as pool:
+        row = pool.apply(limited, (limit, scan_files(tmp_path)[0], str(tmp_path / "audio")))
     assert row["outcome"] == "rejected" and reason in row["error"]
     assert not [path for path in (tmp_path / "audio").rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("where", ["beside", "in_place"])
-def test_a_hanging_ffmpeg_costs_one_file(tmp_path, hanging_ffmpeg, where, request):
+def test_hanging_ffmpeg_rejects_one_file(tmp_path, hanging_ffmpeg, where, request):
     (tmp_path / "music").mkdir()
     path = tmp_path / "music" / "x.wav"
     soundfile.write(path, np.zeros(44_100), 44_100)
@@ -542,34 +539,35 @@ def test_a_hanging_ffmpeg_costs_one_file(tmp_path, hanging_ffmpeg, where, reques
 def compress_all(folder, begun=None):
     if begun is not None:
         begun.set()
-    for row in rows(folder):
+    for row in scan_files(folder):
         compress.compress_file(row, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
 
 
 def is_safe(folder, name, content_hash):
-    """Tell whether the original is there whole, or its marked result of full length."""
+    """Return whether the original exists as a whole, or its result with encoder tag and full length."""
     original = folder / name
     if original.exists() and digest(original) == content_hash:
         return True
     base = folder / original.stem
     for path in {original, Path(f"{base}.mp3"), Path(f"{base}.m4a"), Path(f"{original}.mp3")}:
-        mark = transcode.read_encoder_tag(str(path)) if path.exists() else None
-        if mark == transcode.EncoderTag(content_hash, 64_000):
+        encoder_tag = transcode.read_encoder_tag(str(path)) if path.exists() else None
+        if encoder_tag == transcode.EncoderTag(content_hash, 64_000):
             return abs(decoding.decoded_duration(str(path)) - 2) < 0.15
     return False
 
 
-def test_kill_9_at_any_moment_leaves_a_whole_copy_of_everything(sound, clean, tmp_path):
+def test_kill_9_at_any_moment_loses_no_file(sound, forkserver, tmp_path):
     names = ["a.mp3", "b.ogg", "c.opus", "d.flac", "d.wav", "e.m4a", "f.aac", "g.mp3", "h.flac", "i.ogg"]
     originals = tmp_path / "originals"
     hashes = {name: digest(sound(f"originals/{name}", seconds=2)) for name in names}
     folder = tmp_path / "music"
     shutil.copytree(originals, folder)
     moments = random.Random(3)
-    swapped, killed = 0, 0
+    n_replaced = 0
+    killed = 0
     for _ in range(15):
-        begun = clean.Event()
-        process = clean.Process(target=compress_all, args=(folder, begun))
+        begun = forkserver.Event()
+        process = forkserver.Process(target=compress_all, args=(folder, begun))
         process.start()
         assert begun.wait(60)
         time.sleep(moments.uniform(0.02, 0.7))
@@ -578,45 +576,46 @@ def test_kill_9_at_any_moment_leaves_a_whole_copy_of_everything(sound, clean, tm
         killed += process.exitcode == -9
         assert [name for name in names if not is_safe(folder, name, hashes[name])] == []
         done = sum(not (folder / name).exists() or digest(folder / name) != hashes[name] for name in names)
-        swapped += done
+        n_replaced += done
         if done == len(names):
             shutil.rmtree(folder)
             shutil.copytree(originals, folder)
-    assert killed >= 5 and swapped > 0  # else nothing was shown
+    assert killed >= 5 and n_replaced > 0  # otherwise the test has proven nothing
     (folder / ".segue-0123.part").write_bytes(b"of a killed run")
-    compress._clean_up(Lake(tmp_path / "lake"), scan.scan(str(folder), tmp_path / "lake"), in_place=True)
+    compress._remove_stale_parts(
+        Lake(tmp_path / "lake"), scan.scan(str(folder), tmp_path / "lake"), in_place=True
+    )
     compress_all(folder)
     assert all(is_safe(folder, name, hashes[name]) for name in names)
-    kept = {"a.mp3", "b.ogg", "c.opus", "e.m4a", "f.m4a", "g.mp3", "h.mp3", "i.ogg"}
-    assert (
-        set(os.listdir(folder)) - {"d.mp3", "d.flac.mp3", "d.wav.mp3"} == kept
-        and len(os.listdir(folder)) == 10
-    )
+    expected = {"a.mp3", "b.ogg", "c.opus", "e.m4a", "f.m4a", "g.mp3", "h.mp3", "i.ogg"}
+    assert set(os.listdir(folder)) - {"d.mp3", "d.flac.mp3", "d.wav.mp3"} == expected
+    assert len(os.listdir(folder)) == 10
 
 
-def compress_until(call, row):
-    """Compress in place and be killed before the call of this number that changes a name or pushes it to the
+def compress_until_killed(n_calls, row):
+    """Compress in place, and die by SIGKILL before the n-th call that changes a name or pushes it to the
     disk.
     """
-    left = call
+    calls_left = n_calls
 
     def deadly(function):
         def wrapped(*args, **options):
-            nonlocal left
-            left -= 1
-            if left < 0:
+            nonlocal calls_left
+            calls_left -= 1
+            if calls_left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
             return function(*args, **options)
 
         return wrapped
 
-    for module, name in ((os, "replace"), (os, "link"), (os, "unlink"), (os, "chown"), (compress, "sync")):
+    os_functions = [(os, name) for name in ("replace", "link", "unlink", "chown")]
+    for module, name in [*os_functions, (compress, "fsync_dir")]:
         setattr(module, name, deadly(getattr(module, name)))
     compress.compress_file(row, audio_root="/tmp/unused", bit_rate=64_000, in_place=True)
 
 
 @pytest.mark.parametrize("name", ["song.mp3", "song.flac"])
-def test_kill_9_before_every_change_of_a_name(sound, clean, tmp_path, name):
+def test_kill_9_before_each_rename_loses_no_file(sound, forkserver, tmp_path, name):
     folder = tmp_path / "music"
     original = sound(name, seconds=2)
     content_hash, code, calls = digest(original), -signal.SIGKILL, 0
@@ -624,7 +623,7 @@ def test_kill_9_before_every_change_of_a_name(sound, clean, tmp_path, name):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shutil.copy(original, folder)
-        process = clean.Process(target=compress_until, args=(calls, rows(folder)[0]))
+        process = forkserver.Process(target=compress_until_killed, args=(calls, scan_files(folder)[0]))
         process.start()
         process.join()
         code, calls = process.exitcode, calls + 1

@@ -37,13 +37,13 @@ def merged(old, parts):
     return sorted((r["track_id"], r[FEATURE_COLUMNS[0]]) for batch in found for r in batch.to_pylist())
 
 
-def test_each_feature_has_a_column_of_its_own():
+def test_explode_features_has_column_per_feature():
     row = extract.explode_features(staged(("a", 5), ("b", 7))).to_pylist()[1]
     assert [row[name] for name in FEATURE_COLUMNS] == list(range(7, 7 + len(FEATURE_COLUMNS)))
     assert row["track_id"] == "b"
 
 
-def test_what_was_not_tried_stays_and_what_was_is_replaced():
+def test_merge_replaces_attempted_rows():
     assert merged([("a", 1), ("b", 2), ("c", 3)], [staged(("b", 20), ("d", 40))]) == [
         ("a", 1),
         ("b", 20),
@@ -52,19 +52,19 @@ def test_what_was_not_tried_stays_and_what_was_is_replaced():
     ]
 
 
-def test_a_track_that_is_rejected_now_has_no_row():
+def test_merge_drops_rejected_track():
     assert merged([("a", 1)], [staged(("a", None))]) == []
 
 
-def test_the_latest_attempt_wins_within_and_between_parts():
+def test_merge_takes_latest_attempt():
     assert merged([], [staged(("a", 9)), staged(("a", 1), ("b", None)), staged(("b", 2))]) == [("a", 9)]
 
 
-def test_nothing_is_as_good_as_nothing():
+def test_merge_of_nothing_is_empty():
     assert merged([], []) == []
 
 
-def test_a_disk_that_fails_is_no_fault_of_the_track(tone, monkeypatch):
+def test_failing_disk_raises_step_error(tone, monkeypatch):
     def away(path):
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
@@ -74,7 +74,7 @@ def test_a_disk_that_fails_is_no_fault_of_the_track(tone, monkeypatch):
         extract.extract_file(row)
 
 
-def test_audio_that_is_gone_is_not_rejected_and_said(tone):
+def test_missing_audio_raises_and_is_not_rejected(tone):
     there, gone = str(tone("2.wav")), "/no/such/3.wav"
     assert extract.extract_file({"track_id": "3", "audio_path": gone}) is None
     extract.check_audio_exists([there])

@@ -1,0 +1,95 @@
+"""What an update of TRACKS has to do, without Spark.
+
+The table itself is tested in tests/spark/test_catalog_step.py.
+"""
+
+import pytest
+
+from jobs.library.tracks_table import plan_tracks
+
+
+def file(name, content="h1"):
+    return {
+        "path": f"/m/{name}.mp3",
+        "audio_path": f"/m/{name}.mp3",
+        "content_hash": content,
+        "duration_s": 3.0,
+        "bit_rate": 64_000,
+        "mtime_ns": 1,
+    }
+
+
+def track(name, content="h1", source="tags"):
+    return {**file(name, content), "track_id": name, "source": source}
+
+
+def track_without_audio(track_id):
+    return {
+        **dict.fromkeys(file("x")),
+        "content_hash": f"fma:{track_id}",
+        "track_id": track_id,
+        "source": "fma",
+    }
+
+
+def plan(files, old=(), staged=(), metadata_ids=frozenset(), **options):
+    return plan_tracks(list(files), list(old), list(staged), metadata_ids=set(metadata_ids), **options)
+
+
+def paths(rows):
+    return [row["path"] for row in rows]
+
+
+def test_unchanged_tracks_need_no_work():
+    result = plan([file("a"), file("b", "h2")], [track("a"), track("b", "h2")])
+    assert (paths(result.current), result.todo, result.is_dirty) == (["/m/a.mp3", "/m/b.mp3"], [], False)
+
+
+def test_new_file_is_read():
+    result = plan([file("a"), file("b", "h2")], [track("a")])
+    assert (paths(result.current), paths(result.todo), result.is_dirty) == (["/m/a.mp3"], ["/m/b.mp3"], True)
+
+
+@pytest.mark.parametrize("column", ["audio_path", "content_hash", "duration_s", "bit_rate", "mtime_ns"])
+def test_changed_file_is_read_again(column):
+    result = plan([{**file("a"), column: "changed"}], [track("a")])
+    assert (result.current, paths(result.todo), result.is_dirty) == ([], ["/m/a.mp3"], True)
+
+
+def test_duplicate_content_is_no_track_while_first_exists():
+    assert not plan([file("a"), file("b")], [track("a")]).is_dirty
+    result = plan([file("b")], [track("a")])
+    assert (result.current, paths(result.todo), result.is_dirty) == ([], ["/m/b.mp3"], True)
+
+
+def test_removed_file_makes_table_dirty():
+    result = plan([file("a")], [track("a"), track("b", "h2")])
+    assert (paths(result.current), result.todo, result.is_dirty) == (["/m/a.mp3"], [], True)
+
+
+def test_staged_file_is_committed_and_not_read_again():
+    result = plan([file("a")], staged=[file("a")])
+    assert (result.todo, result.is_dirty) == ([], True)
+
+
+def test_track_without_its_metadata_is_read_again():
+    assert not plan([file("a")], [track("a", source="fma")], metadata_ids={"a"}).is_dirty
+    result = plan([file("a")], [track("a", source="fma")])
+    assert (result.current, paths(result.todo), result.is_dirty) == ([], ["/m/a.mp3"], True)
+
+
+def test_outdated_table_is_read_again():
+    result = plan([file("a")], [track("a")], reread_all=True)
+    assert (result.current, paths(result.todo), result.is_dirty) == ([], ["/m/a.mp3"], True)
+
+
+def test_newer_input_makes_table_dirty():
+    result = plan([file("a")], [track("a")], has_newer_input=True)
+    assert (paths(result.current), result.todo, result.is_dirty) == (["/m/a.mp3"], [], True)
+
+
+def test_imported_features_make_table_dirty_once():
+    assert plan([file("a")], [track("a")], imported_ids=["9"]).is_dirty
+    assert not plan([file("a")], [track("a"), track_without_audio("9")], imported_ids=["9"]).is_dirty
+    assert plan([file("a")], [track("a"), track_without_audio("9")]).is_dirty
+    assert not plan([file("a")], [track("a")], imported_ids=["a"]).is_dirty
