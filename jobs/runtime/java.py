@@ -89,5 +89,6 @@ def _wrap(java_home: Path, share: Path, *, has_vector: bool) -> Path:
     )
     if not wrapper.is_file() or wrapper.read_text() != text:
         wrapper.parent.mkdir(parents=True, exist_ok=True)
-        paths.atomic_write(wrapper, text, mode=0o755)  # another process must not run half a script
+        # Another process must not run half a script. An incomplete one after a power cut is rewritten.
+        paths.atomic_write(wrapper, text, mode=0o755, fsync=False)
     return home

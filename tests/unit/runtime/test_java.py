@@ -1,10 +1,10 @@
 """A Java that Spark runs on is found and wrapped. The executables are shell scripts."""
 
+import multiprocessing
 import os
 import shlex
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -143,18 +143,13 @@ def test_wrapper_of_another_python_is_rewritten(
     )
 
 
-def test_concurrent_calls_leave_one_wrapper(tmp_path: Path, bundled: Path) -> None:
-    failures = []
+def run_wrapper(tmp_path: Path, bundled: Path) -> str:
+    wrapper = home(tmp_path, bundled) / "bin" / "java"
+    return subprocess.run([str(wrapper), "x"], capture_output=True, text=True, check=True, timeout=30).stdout
 
-    def run() -> None:
-        wrapper = home(tmp_path, bundled) / "bin" / "java"
-        if subprocess.run([str(wrapper), "x"], capture_output=True, text=True, check=False).stdout != "<x>\n":
-            failures.append(wrapper)
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+def test_concurrent_processes_leave_one_wrapper(tmp_path: Path, bundled: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(8) as pool:
+        outputs = pool.starmap(run_wrapper, [(tmp_path, bundled)] * 8, chunksize=1)
+    assert outputs == ["<x>\n"] * 8
     assert os.listdir(home(tmp_path, bundled) / "bin") == ["java"]
