@@ -181,7 +181,7 @@ class ItemCatalog:
 
     @cached_property
     def exploration_pool(self) -> tuple[np.ndarray, np.ndarray]:
-        """The indices that exploration chooses from (m,), the first of `cold_start_order`, and their clusters."""
+        """The first indices of `cold_start_order` (m,), from which exploration chooses, and their clusters."""
         n_clusters = int(self.clusters.max(initial=0)) + 1
         indices = self.cold_start_order[: _EXPLORED_PER_CLUSTER * n_clusters]
         return indices, self.clusters[indices]
