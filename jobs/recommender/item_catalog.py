@@ -181,7 +181,7 @@ class ItemCatalog:
 
     @cached_property
     def exploration_pool(self) -> tuple[np.ndarray, np.ndarray]:
-        """The first indices of `cold_start_order` (m,), from which exploration chooses, and their clusters."""
+        """First indices of `cold_start_order` (m,), that exploration chooses from, and their clusters."""
         n_clusters = int(self.clusters.max(initial=0)) + 1
         indices = self.cold_start_order[: _EXPLORED_PER_CLUSTER * n_clusters]
         return indices, self.clusters[indices]
