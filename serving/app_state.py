@@ -101,8 +101,8 @@ class AppState:
         if user_id is None:
             self.publish_event(None, "state", document)
             return
-        shown = to_recommendations(self, user_id, document).model_dump()
-        self.publish_event(user_id, "recommendations", shown, revision(document))
+        message = to_recommendations(self, user_id, document).model_dump()
+        self.publish_event(user_id, "recommendations", message, revision(document))
 
     def publish_event(self, user_id: str | None, kind: str, data: Any, event_id: str | None = None) -> None:
         """Send a server-sent event to a user's open pages, or to all pages for None."""

@@ -1,4 +1,4 @@
-"""Cover art: the picture in the file, else one drawn from the album's name, the same each time."""
+"""Cover art: the picture in the file, else one generated from artist and album, always the same."""
 
 import colorsys
 import hashlib
@@ -17,18 +17,18 @@ from serving.catalog import Track
 
 SIZES = (96, 300, 600, 1200)
 
-# Bytes of pictures kept.
+# Size of the cache.
 _MAX_CACHE_BYTES = 32 * 2**20
 
-# A picture of more points than this is not decoded: a small file can claim a large one.
+# Larger pictures are not decoded: a small file can declare a huge one.
 _MAX_POINTS = 40_000_000
 
-# Hues of the drawn covers, degrees: pairs that go together, none of them mud.
+# Pairs of hues of the generated covers, degrees; chosen by eye.
 _HUES = ((255, 320), (200, 265), (335, 20), (170, 225), (15, 45), (280, 345), (140, 190), (225, 290))
 
 
 class Covers:
-    """Pictures as JPEG, by track and size; the latest kept in memory."""
+    """Covers as JPEG, by track and size; the most recently used are cached."""
 
     def __init__(self) -> None:
         self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
@@ -36,7 +36,7 @@ class Covers:
         self._lock = threading.Lock()
 
     def jpeg(self, track: Track, file: Path | None, size: int) -> bytes:
-        """Return a square picture; `size` is taken up to the next of SIZES."""
+        """Return a square JPEG; `size` (pixels) is rounded up to the next of SIZES."""
         points = next((each for each in SIZES if each >= size), SIZES[-1])
         key = (track.track_id, points)
         with self._lock:
@@ -56,14 +56,11 @@ class Covers:
 
 
 def embedded_cover(file: Path) -> Image.Image | None:
-    """Return the file's front cover, else its first picture, cut to a square.
-
-    None where there is none that can be read.
-    """
+    """Return the file's front cover, else its first picture, cropped to a square; None if unreadable."""
     try:
         tagged = decoding.open_tags(str(file))
         found = tag_copy.pictures(tagged) if tagged is not None else []
-    except Exception:  # noqa: BLE001 - mutagen lets many kinds through, and a cover is no reason to fail
+    except Exception:  # noqa: BLE001 - mutagen raises many kinds, and a cover is no reason to fail
         return None
     for picture in sorted(found, key=lambda each: each.type != 3):
         try:
@@ -74,13 +71,13 @@ def embedded_cover(file: Path) -> Image.Image | None:
             side = min(image.size)
             left, top = (image.width - side) // 2, (image.height - side) // 2
             return image.convert("RGB").crop((left, top, left + side, top + side))
-        except Exception:  # noqa: BLE001 - so does Pillow; the next picture may be whole
+        except Exception:  # noqa: BLE001 - so does Pillow; the next picture may be readable
             continue
     return None
 
 
 def generated_cover(track: Track) -> Image.Image:
-    """Draw a cover: two hues by the artist, hills of light by the album, and the initials."""
+    """Draw a cover: hues by the artist, shapes by the album, and the album's initials."""
     artist = hashlib.sha256(track.artist.encode()).digest()
     album = hashlib.sha256(f"{track.artist}\0{track.album or track.title}".encode()).digest()
     hues = _HUES[artist[0] % len(_HUES)]
@@ -112,7 +109,7 @@ def _rgb(hue: float, saturation: float, lightness: float) -> np.ndarray:
 def _write_initials(picture: Image.Image, track: Track) -> None:
     words = [word for word in (track.album or track.title).split() if word[:1].isalnum()]
     initials = "".join(_without_accent(word[0]) for word in words[:2]).upper() or "♪"
-    # Pillow's own font has the letters of English; the other one most alphabets, and the note for the rest.
+    # Pillow's own font has ASCII letters; the fallback font most alphabets, and a note stands for the rest.
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont = ImageFont.load_default(size=190)
     if not initials.isascii():
         font = ImageFont.truetype(_fallback_font(), 170)
@@ -123,20 +120,17 @@ def _write_initials(picture: Image.Image, track: Track) -> None:
 
 
 def _without_accent(letter: str) -> str:
-    """Return a letter without its accent."""
+    """Return the letter without its accent."""
     return unicodedata.normalize("NFKD", letter)[0]
 
 
 def _fallback_font() -> str:
-    """Return DejaVu Sans, which comes with matplotlib.
-
-    Not imported for it, which would cost a second and 30 MB.
-    """
+    """Return DejaVu Sans of matplotlib, without importing matplotlib (a second and 30 MB)."""
     found = importlib.util.find_spec("matplotlib")
     assert found is not None and found.origin is not None  # in setup.cfg
     return str(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf")
 
 
 def _is_missing(font: ImageFont.FreeTypeFont, letter: str) -> bool:
-    """Tell whether the font draws a box in the letter's place, as for what is no character at all."""
+    """Return whether the font draws its placeholder box for this letter."""
     return bytes(font.getmask(letter)) == bytes(font.getmask("\uffff"))

@@ -1,26 +1,23 @@
-"""Server-sent events: one hub hands what one thread has seen to every open stream.
-
-Nobody polls on their own.
-"""
+"""Server-sent events: one hub sends each message to all open streams of a user."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-# Seconds between two lines that say nothing but that the stream lives.
+# Seconds between two heartbeats of an idle stream.
 _HEARTBEAT_S = 15.0
 
-# Messages a slow reader may be behind before the oldest are left out: each says all, so the latest is enough.
+# Messages queued for a slow reader before the oldest are dropped: each is complete, so the latest is enough.
 _MAX_QUEUED = 8
 
 
-# The event's id, None for one that may come again, and the event as it goes over the wire.
+# Event id (None for one that may repeat), and the event in wire format.
 _Message = tuple[str | None, bytes]
 
 
 class EventHub:
-    """The open streams of every listener. Used from the event loop alone, but for `tell`."""
+    """All open streams by user. Use it from the event loop, except `publish`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -28,21 +25,21 @@ class EventHub:
         self.open_streams = 0
 
     def publish(self, user_id: str | None, kind: str, data: Any, event_id: str | None = None) -> None:
-        """Send a message to one listener's streams, or (None) to all; from any thread."""
+        """Send a message to one user's streams, or to all for None; from any thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(
                 self._publish, user_id, (event_id, sse_event(kind, data, event_id))
             )
 
     def _publish(self, user_id: str | None, message: _Message) -> None:
-        everyone = self._streams.values() if user_id is None else [self._streams.get(user_id, set())]
-        for queue in [queue for queues in everyone for queue in queues]:
+        queues_of_users = self._streams.values() if user_id is None else [self._streams.get(user_id, set())]
+        for queue in [queue for queues in queues_of_users for queue in queues]:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(message)
 
     def close(self) -> None:
-        """End every stream: the server is going."""
+        """End every stream, at shutdown."""
         for queue in [queue for queues in self._streams.values() for queue in queues]:
             if queue.full():
                 queue.get_nowait()
@@ -58,9 +55,10 @@ class EventHub:
         on_open: Callable[[], None],
         on_close: Callable[[], None],
     ) -> AsyncIterator[bytes]:
-        """Yield `first`, then what is told to the listener, until the reader goes or is `allowed` no more.
+        """Yield `first_messages`, then messages to the user, until the client leaves or `is_allowed` is
+        false.
 
-        Not again the event of the id `seen`. Who is still allowed is asked with each heartbeat.
+        The event `last_event_id` is not sent again. `is_allowed` is checked at each heartbeat.
         """
         queue: asyncio.Queue[_Message | None] = asyncio.Queue(_MAX_QUEUED)
         self._streams.setdefault(user_id, set()).add(queue)
@@ -72,16 +70,16 @@ class EventHub:
                 yield text
             while True:
                 try:
-                    told = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
+                    message = await asyncio.wait_for(queue.get(), _HEARTBEAT_S)
                 except TimeoutError:
                     if not is_allowed():
                         return
-                    told = (None, b": still here\n\n")
-                if told is None:
+                    message = (None, b": still here\n\n")
+                if message is None:
                     return
-                if told[0] is None or told[0] != last_event_id:
-                    last_event_id = told[0] or last_event_id
-                    yield told[1]
+                if message[0] is None or message[0] != last_event_id:
+                    last_event_id = message[0] or last_event_id
+                    yield message[1]
         finally:
             on_close()
             self.open_streams -= 1
@@ -91,6 +89,6 @@ class EventHub:
 
 
 def sse_event(kind: str, data: Any, event_id: str | None = None) -> bytes:
-    """Return one event as it goes over the wire."""
+    """Return one event in wire format."""
     head = f"id: {event_id}\n" if event_id else ""
     return f"{head}event: {kind}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

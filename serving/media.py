@@ -1,4 +1,4 @@
-"""A track's file as an answer."""
+"""A track's audio file as a response."""
 
 from fastapi.responses import FileResponse
 
@@ -25,7 +25,7 @@ def content_type(suffix: str) -> str:
 
 
 def file_response(state: AppState, track: Track) -> FileResponse:
-    """Return the track's file, or the Range of it that is asked for; Refused (404) where it is gone."""
+    """Return the track's file, or the requested Range of it. Raises RequestError (404) if it is missing."""
     file = state.catalog.audio_file(track)
     if file is None:
         raise RequestError(404, f"expected the file of {track.title!r}, found it gone")

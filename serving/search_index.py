@@ -1,7 +1,4 @@
-"""Search by the beginnings of words.
-
-Every query is a slice or two of one sorted array, whatever the collection's size.
-"""
+"""Prefix search: per query word one or two slices of a sorted array, whatever the collection's size."""
 
 import unicodedata
 from bisect import bisect_left
@@ -9,28 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# A word of a query beyond these is not looked at: nobody types so many, and each costs a look at the whole
-# array.
+# Words of a query that count; each costs a pass over all documents.
 _MAX_WORDS = 8
 
 
 def normalize_text(text: str) -> str:
-    """Return the text as it is compared.
-
-    No case, no accents, nothing but letters and digits between blanks.
-    """
+    """Return text as it is compared: casefolded, no accents, letters and digits only, single blanks."""
     plain = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c)).split())
 
 
 class PrefixIndex:
-    """The words of documents 0..n-1, each of several fields with a weight.
-
-    A whole word counts more than a beginning.
-    """
+    """Index over documents 0..n-1 with weighted fields; a whole word scores more than a prefix."""
 
     def __init__(self, fields: Sequence[tuple[float, Sequence[str]]]) -> None:
-        """Index `fields`: (weight, folded text of each document); all as long as there are documents."""
+        """Index `fields`: (weight, normalized text of each document), all of the same length."""
         self.size = len(fields[0][1]) if fields else 0
         entries: dict[str, dict[int, float]] = {}
         for weight, texts in fields:
@@ -38,7 +28,7 @@ class PrefixIndex:
                 words = text.split()
                 for position, word in enumerate(words):
                     found = entries.setdefault(word, {})
-                    # The first word of a field, and a field of few words, says more.
+                    # The first word of a field, and words of a short field, weigh more.
                     worth = weight * (1.2 if position == 0 else 1.0) * (1 + 1 / (2 + len(words)))
                     found[document] = max(found.get(document, 0.0), worth)
         self._words = sorted(entries)
@@ -51,10 +41,7 @@ class PrefixIndex:
         )
 
     def search(self, query: str) -> np.ndarray:
-        """Return the documents in which every word of the query begins a word, best first.
-
-        All of them for an empty one.
-        """
+        """Return the documents in which every query word is the prefix of a word, best first; all for ""."""
         words = list(dict.fromkeys(normalize_text(query).split()))[:_MAX_WORDS]
         if not words:
             return np.arange(self.size) if not query.strip() else np.zeros(0, np.int64)
@@ -69,7 +56,7 @@ class PrefixIndex:
         last = bisect_left(self._words, word + "\U0010ffff")
         start, middle, end = (int(self._starts[n]) for n in (first, min(first + 1, last), last))
         scores = np.zeros(self.size, np.float32)
-        if first < last and self._words[first] == word:  # the whole word counts more than its beginning
+        if first < last and self._words[first] == word:  # a whole word scores twice a prefix
             np.maximum.at(scores, self._documents[start:middle], 2 * self._weights[start:middle])
             start = middle
         np.maximum.at(scores, self._documents[start:end], self._weights[start:end])

@@ -1,4 +1,4 @@
-"""The player's API under /api: each route parses, asks the house, answers."""
+"""The player's API under /api."""
 
 from fastapi import APIRouter
 

@@ -16,7 +16,7 @@ router = APIRouter()
 
 @router.post("/login")
 def login(request: Request, state: State, body: m.Login, response: Response) -> m.UserOut:
-    """Begin a session: a cookie that no script can read."""
+    """Start a session: sets a cookie that scripts cannot read."""
     client = request.client.host if request.client else ""
     for key in (f"from {client}", f"as {body.name}"):
         state.login_limit.consume(key)
@@ -41,12 +41,12 @@ def _start_session(
 def change_password(
     request: Request, state: State, user: SessionUser, body: m.NewPassword, response: Response
 ) -> m.UserOut:
-    """Give myself another password: every other session of mine ends."""
+    """Change my password; ends my other sessions."""
     if user.name == LOCAL_USER:
         raise RequestError(403, "expected a user; without users there is no password (`segue user add NAME`)")
     state.login_limit.consume(f"as {user.name}")
     if not state.accounts.check_password(user.name, body.old):
-        raise RequestError(403, "expected your present password, found another")
+        raise RequestError(403, "expected your current password, found another")
     try:
         state.accounts.set_password(user.name, body.new)
     except InputError as error:
@@ -70,24 +70,24 @@ def logout(
 def app_passwords(state: State, user: SessionUser) -> list[m.AppPasswordOut]:
     """My app passwords, without the secrets."""
     return [
-        m.AppPasswordOut(id=c.password_id, label=c.label, created=c.created)
-        for c in state.accounts.app_passwords(user.name)
+        m.AppPasswordOut(id=p.password_id, label=p.label, created=p.created)
+        for p in state.accounts.app_passwords(user.name)
     ]
 
 
 @router.post("/app-passwords", status_code=201)
 def create_app_password(state: State, user: SessionUser, body: m.NewAppPassword) -> m.AppPasswordOut:
-    """Make an app password for one client; it is also that client's API key and token."""
+    """Create an app password for one client; it is also the client's API key and token."""
     if len(state.accounts.app_passwords(user.name)) >= 50:
-        raise RequestError(403, "expected at most 50 app passwords; take one back first")
+        raise RequestError(403, "expected at most 50 app passwords; revoke one first")
     made = state.accounts.add_app_password(user.name, body.label)
     return m.AppPasswordOut(id=made.password_id, label=made.label, created=made.created, secret=made.secret)
 
 
-@router.delete("/app-passwords/{client_id}", status_code=204)
-def revoke_app_password(state: State, user: SessionUser, client_id: m.Id) -> None:
-    """Take an app password back."""
-    if not state.accounts.remove_app_password(user.name, client_id):
+@router.delete("/app-passwords/{password_id}", status_code=204)
+def revoke_app_password(state: State, user: SessionUser, password_id: m.Id) -> None:
+    """Revoke an app password."""
+    if not state.accounts.remove_app_password(user.name, password_id):
         raise RequestError(404, "expected the id of an app password of yours")
 
 

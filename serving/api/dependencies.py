@@ -1,7 +1,4 @@
-"""What the routes under /api share.
-
-Who asks, the house, the kinds of parameters, the errors that each may answer with.
-"""
+"""Shared by the routes under /api: the user, the app state, kinds of parameters, documented errors."""
 
 from typing import Annotated, Any
 
@@ -23,18 +20,18 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
         400: "malformed",
         401: "no login",
         403: "not allowed",
-        404: "not there",
-        409: "of another listener",
+        404: "not found",
+        409: "of another user",
         413: "too large",
         422: "not what was expected",
         429: "too many",
-        507: "no room on the disk",
+        507: "disk full",
     }.items()
 }
 
 
 async def app_state(request: Request) -> AppState:
-    """Return the server's parts; async, or FastAPI would take a thread for it."""
+    """Return the app state; async, since FastAPI would run a plain function in a thread."""
     return request.app.state.app_state
 
 
@@ -43,24 +40,25 @@ async def current_user(
     segue_session: Annotated[str | None, Cookie(include_in_schema=False)] = None,
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> User:
-    """Return who asks: by session cookie, or by an app password as bearer token."""
+    """Return the user, by session cookie or by an app password as bearer token."""
     return request.app.state.app_state.authenticate(cookie=segue_session, authorization=authorization)
 
 
 async def session_user(request: Request, user: Annotated[User, Depends(current_user)]) -> User:
-    """Return who asks by the page's login.
+    """Return the user of a session.
 
-    Refused (403) for an app password, which other players write into addresses.
+    Raises RequestError (403) for an app password, which clients put into URLs.
     """
     if request.headers.get("authorization"):
         raise RequestError(
-            403, "expected the page's login, found an app password; with it nobody changes accounts"
+            403,
+            "expected the page's login, found an app password, which cannot change accounts",
         )
     return user
 
 
 async def admin_user(user: Annotated[User, Depends(session_user)]) -> User:
-    """Return who asks; Refused (403) for who is no admin."""
+    """Return the user. Raises RequestError (403) unless the user is an admin."""
     if not user.admin:
         raise RequestError(403, "expected an admin")
     return user
@@ -70,6 +68,6 @@ State = Annotated[AppState, Depends(app_state)]
 CurrentUser = Annotated[User, Depends(current_user)]
 SessionUser = Annotated[User, Depends(session_user)]
 AdminUser = Annotated[User, Depends(admin_user)]
-TrackId = Annotated[m.Id, Path(description="of a track")]
+TrackId = Annotated[m.Id, Path(description="id of a track")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]

@@ -1,4 +1,4 @@
-"""The collection: search, tracks with audio and covers, artists, albums, the map."""
+"""Search, tracks with audio and covers, artists, albums, the map."""
 
 from typing import Annotated
 
@@ -20,12 +20,12 @@ router = APIRouter()
 def tracks(
     state: State,
     user: CurrentUser,
-    q: Annotated[m.Text, Query(description="beginnings of words of title, artist, album, genre")] = "",
+    q: Annotated[m.Text, Query(description="prefixes of words in title, artist, album, genre")] = "",
     genre: Annotated[m.Text, Query(description="only of this genre")] = "",
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> m.Tracks:
-    """Search the collection; all of it without a query."""
+    """Search the collection; all tracks without a query."""
     catalog = state.catalog
     if normalize_text(genre):
         of_genre = {track.track_id for track in catalog.by_genre(genre)}
@@ -47,7 +47,7 @@ def track(state: State, user: CurrentUser, track_id: TrackId) -> m.TrackOut:
 def similar(
     state: State, user: CurrentUser, track_id: TrackId, limit: Annotated[int, Query(ge=1, le=100)] = 20
 ) -> m.Recommendations:
-    """What sounds like a track, nearest first, each with how much."""
+    """Similar tracks with their similarity, nearest first."""
     seed = state.track(track_id)
     items = [
         {**item, "reason": _similarity_reason(seed.title, item["score"])}
@@ -71,19 +71,19 @@ def _similarity_reason(title: str, score: float) -> str:
     response_class=FileResponse,
     responses={
         200: {"content": {"audio/*": {}}},
-        206: {"description": "the part that Range asks for"},
+        206: {"description": "the requested Range"},
         416: {},
     },
 )
 def audio(state: State, _: CurrentUser, track_id: TrackId) -> FileResponse:
-    """The track's file; a Range is answered by 206."""
+    """The track's audio file; a Range gets 206."""
     return file_response(state, state.track(track_id))
 
 
 @router.get(
     "/tracks/{track_id}/cover",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "as the sender has it"}},
+    responses={200: {"content": {"image/jpeg": {}}}, 304: {"description": "unchanged"}},
 )
 def cover(
     state: State,
@@ -92,7 +92,7 @@ def cover(
     size: Annotated[int, Query(ge=1, le=SIZES[-1])] = 300,
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """The cover in the file, else a drawn one; JPEG, square."""
+    """The cover in the file, else a generated one; square JPEG."""
     found = state.track(track_id)
     tag = f'"{state.catalog.version}-{size}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
@@ -116,7 +116,7 @@ def artist(state: State, user: CurrentUser, artist_id: m.Id) -> m.Artist:
         id=artist_id,
         name=albums[0].artist,
         blocked=albums[0].artist in state.feedback.blocked(user.name),
-        tracks=[shown for album in albums for shown in tracks_out(list(album.tracks), ratings)],
+        tracks=[track for album in albums for track in tracks_out(list(album.tracks), ratings)],
     )
 
 
@@ -126,9 +126,9 @@ def album(state: State, user: CurrentUser, album_id: m.Id) -> m.AlbumOut:
     found = state.catalog.albums.get(album_id)
     if found is None:
         raise RequestError(404, f"expected the id of an album, found {ascii(album_id)[:80]}")
-    shown = tracks_out(list(found.tracks), state.feedback.ratings(user.name))
+    items = tracks_out(list(found.tracks), state.feedback.ratings(user.name))
     return m.AlbumOut(
-        id=album_id, name=found.name, artist=found.artist, artist_id=found.artist_id, tracks=shown
+        id=album_id, name=found.name, artist=found.artist, artist_id=found.artist_id, tracks=items
     )
 
 

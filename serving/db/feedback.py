@@ -9,7 +9,7 @@ from typing import Any
 from serving.db.database import Database, utc_now
 
 # Plays in a user's history; PLAYS has all of them.
-_MAX_KEPT_PLAYS = 2_000
+_MAX_HISTORY = 2_000
 
 # Rows between two prunings.
 _PRUNE_EVERY = 100
@@ -102,7 +102,7 @@ class FeedbackStore:
                     "DELETE FROM plays WHERE name = ?1 AND at < (SELECT at FROM plays WHERE name = ?1 "
                     "ORDER BY at DESC LIMIT 1 OFFSET ?2)"
                 )
-                change.execute(statement, (event["user_id"], _MAX_KEPT_PLAYS))
+                change.execute(statement, (event["user_id"], _MAX_HISTORY))
 
     def history(self, name: str, *, limit: int, before: str | None = None) -> list[dict[str, Any]]:
         """Return a user's latest plays, the latest first: one row per start, with how it ended."""

@@ -61,7 +61,7 @@ class Playlists:
         return _playlist(rows[0]) if rows else None
 
     def create(self, name: str, title: str, tracks: Sequence[str]) -> Playlist:
-        """Create a playlist. Raises InputError for one that is too long, or one too many."""
+        """Create a playlist. Raises InputError if it is too long, or one too many."""
         if len(self.list_playlists(name)) >= _MAX_PLAYLISTS:
             raise InputError(f"expected at most {_MAX_PLAYLISTS} playlists; delete one first")
         playlist = Playlist(f"pl-{secrets.token_hex(8)}", title, "", tuple(tracks), utc_now(), utc_now())

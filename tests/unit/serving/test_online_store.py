@@ -29,6 +29,11 @@ class Collection:
             return next(iter(self.documents.values()), None)
         return self.documents.get(wanted["_id"])
 
+    def count_documents(self, _):
+        return len(self.documents)
+
+    estimated_document_count = count_documents
+
     def find(self, wanted, _fields):
         return [self.documents[each] for each in wanted["_id"]["$in"] if each in self.documents]
 
@@ -112,7 +117,7 @@ def test_full_disk_delays_likes_and_no_lists(store, feedback, opened, monkeypatc
     until(lambda: ("anna", LIST) in published)
     assert at.online and (None, {"mongo": False}) not in published
     assert [record.getMessage() for record in caplog.records if record.name == "segue"] == [
-        "the accounts' file could not be read or written, tried again soon: database or disk is full"
+        "the accounts database could not be read or written, will retry: database or disk is full"
     ]
     failing.room.set()
     until(lambda: not feedback.pending())

@@ -77,7 +77,7 @@ def test_radio_uses_the_shared_ranking(play, monkeypatch):
     )
     play("t10", played=["t20"], excluded=["t30"], count=1)
     profile, exclude = calls[0]
-    assert {track["track_id"]: track["liked"] for track in profile["tracks"]} == {"t10": True, "t20": None}
+    assert {track.track_id: track.liked for track in profile.tracks} == {"t10": True, "t20": None}
     assert {"t20", "t30"} <= exclude and "t10" not in exclude
 
 

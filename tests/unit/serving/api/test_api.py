@@ -355,7 +355,7 @@ def test_with_users_every_route_needs_a_login(client, anna):
         "tracks/t00/audio",
         "tracks/t00/cover",
         "recommendations",
-        "live",
+        "events/stream",
         "map",
     ):
         problem(client.get(f"/api/{path}"), 401)
@@ -397,7 +397,7 @@ def test_user_changes_the_password_with_the_old_one(client, anna):
     problem(client.put("/api/password", json={"old": "a good password", "new": "x" * 8}), 401)
     client.post("/api/login", json={"name": "anna", "password": "a good password"})
     before = client.cookies["segue_session"]
-    assert "present password" in problem(
+    assert "current password" in problem(
         client.put("/api/password", json={"old": "no", "new": "a better one"}), 403
     )
     assert "8 to 200" in problem(

@@ -66,7 +66,7 @@ def test_removed_name_needs_restore(accounts):
     """Likes and plays are kept under it."""
     accounts.add("anna", "a good password")
     accounts.remove("anna")
-    with pytest.raises(InputError, match="nobody has had, found 'anna'.*--restore"):
+    with pytest.raises(InputError, match="expected a new name, found 'anna'.*--restore"):
         accounts.add("anna", "another password")
     accounts.add("anna", "another password", restore=True)
     assert accounts.check_password("anna", "another password")

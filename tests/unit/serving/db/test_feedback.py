@@ -56,7 +56,7 @@ def test_block_is_undone_by_unblock(feedback):
 
 
 def test_history_is_pruned_to_its_latest_plays(feedback, monkeypatch):
-    monkeypatch.setattr("serving.db.feedback._MAX_KEPT_PLAYS", 10)
+    monkeypatch.setattr("serving.db.feedback._MAX_HISTORY", 10)
     for number in range(100):
         at = f"2026-11-21T10:{number // 60:02d}:{number % 60:02d}+00:00"
         feedback.record_play({**play(f"e{number:03d}", "finished", 0, str(number)), "played_at": at})
