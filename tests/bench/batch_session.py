@@ -1,7 +1,6 @@
-"""One Spark session beside a pool of plain processes, taking turns at the same files: started by
-bench_batch.py.
+"""Measure one Spark session and a pool of plain processes on the same files, in turn.
 
-Argument: a plan as JSON. The times go, as JSON, to the plan's `results`.
+Started by bench_batch.py. Argument: a plan as JSON. The times are written, as JSON, to the plan's `results`.
 """
 
 import argparse
@@ -48,21 +47,18 @@ class Clocked:
         return result
 
 
-def both(row: file_tasks.TaskRow, scratch: str) -> file_tasks.TaskRow:
-    """Compress and extract one file, to nobody's use.
-
-    After it a process has imported and compiled what it needs.
-    """
+def compress_and_extract(row: file_tasks.TaskRow, scratch: str) -> file_tasks.TaskRow:
+    """Compress and extract one file, to warm a process up: everything is imported and compiled then."""
     root = tempfile.mkdtemp(dir=scratch)
     source = {"path": row["path"], "size": os.path.getsize(row["path"])}
-    made = compress.compress_file(source, audio_root=root, bit_rate=BIT_RATE, in_place=False)
-    result = extract.extract_file({**row, "audio_path": made["audio_path"]})
+    compressed = compress.compress_file(source, audio_root=root, bit_rate=BIT_RATE, in_place=False)
+    result = extract.extract_file({**row, "audio_path": compressed["audio_path"]})
     shutil.rmtree(root)
     return result
 
 
 class Pool:
-    """The bare functions in plain processes, one per core; ready (imported, compiled) once it is made."""
+    """The bare functions in plain processes, one per core, with everything imported and compiled."""
 
     def __init__(self, cores: int, row: file_tasks.TaskRow, scratch: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -73,10 +69,7 @@ class Pool:
     def run(
         self, function: file_tasks.FileFunction, rows: list[file_tasks.TaskRow], sizes: list[int]
     ) -> dict[str, float]:
-        """Run the function on every row, largest first.
-
-        Return the seconds it took, and the calls' own in all.
-        """
+        """Apply the function to every row, largest first; return elapsed seconds and the sum of all calls."""
         order = sorted(range(len(rows)), key=lambda i: -sizes[i])
         begun = time.perf_counter()
         busy = sum(self._pool.imap_unordered(functools.partial(_seconds, function), [rows[i] for i in order]))
@@ -89,7 +82,7 @@ class Pool:
 
 
 def _prepare(row: file_tasks.TaskRow, scratch: str, ready: Any) -> None:
-    both(row, scratch)
+    compress_and_extract(row, scratch)
     ready.wait()
 
 
@@ -98,7 +91,7 @@ def _seconds(function: file_tasks.FileFunction, row: file_tasks.TaskRow) -> floa
     result = Clocked(function, took.append)(row)
     if result.get("error"):
         raise RuntimeError(
-            f"expected files without a fault to measure with, found {result['path']}: {result['error']}"
+            f"expected usable files for the measurement, found {result['path']}: {result['error']}"
         )
     return took[0]
 
@@ -110,12 +103,12 @@ class Spark:
         self.master, self._rows, self._scratch = master, rows, scratch
 
     def warm_up(self) -> None:
-        """Let every worker do something.
+        """Run a task on every worker.
 
-        Spark ends the ones idle for a minute, and new ones import for seconds.
+        Spark ends workers that are idle for a minute, and a new one imports for seconds.
         """
         shutil.rmtree(Path(self._scratch, "warm-up"), ignore_errors=True)
-        function = functools.partial(both, scratch=self._scratch)
+        function = functools.partial(compress_and_extract, scratch=self._scratch)
         lake, sizes = Lake(Path(self._scratch, "warm-up")), [1] * len(self._rows)
         file_tasks.map_files(
             self.master,
@@ -132,10 +125,7 @@ class Spark:
     def run(
         self, step: Callable[[argparse.Namespace], StepResult], arguments: argparse.Namespace
     ) -> dict[str, float]:
-        """Run a step.
-
-        Return the seconds of all of it, of its parts, and of the calls of its function in all.
-        """
+        """Run a step; return its elapsed seconds, those of its parts, and the sum of its function's calls."""
         self.warm_up()
         with _clocks(self.master) as times:
             begun = time.perf_counter()
@@ -143,16 +133,14 @@ class Spark:
             times["seconds"] = time.perf_counter() - begun
         if counts["rejected"]:
             raise RuntimeError(
-                f"expected files without a fault to measure with, found {counts['rejected']} rejected"
+                f"expected usable files for the measurement, found {counts['rejected']} rejected"
             )
         return {"plan": times["map_begun"] - begun, **times}
 
 
 @contextmanager
 def _clocks(master: str) -> Iterator[dict[str, float]]:
-    """Clock the map over the files (`map`), its function (`busy`) and the commits (`commit`) of a step run
-    inside.
-    """
+    """Time a step: the map over files (`map`), its function (`busy`), its commits (`commit`)."""
     times: dict[str, float] = {"commit": 0.0}
     run = file_tasks.map_files
 
@@ -176,16 +164,13 @@ def _clocks(master: str) -> Iterator[dict[str, float]]:
 
 
 class Rounds:
-    """Rounds of work over folders, each on a lake of its own, so that everything is done anew."""
+    """Rounds of work over folders, each on a new lake, so that no step finds earlier results."""
 
     def __init__(self, spark: Spark, pool: Pool, scratch: str) -> None:
         self._spark, self._pool, self._scratch = spark, pool, Path(scratch)
 
     def pair(self, folder: str, number: int) -> dict[str, Any]:
-        """Let Spark and the bare pool do each step after one another.
-
-        Which is first changes from round to round.
-        """
+        """Measure each step on Spark and on the bare pool; which is first alternates from round to round."""
         arguments = self._arguments(folder, f"lake-{number}")
         lake, results = Lake(Path(arguments.lake)), {}
         for step in (compress, extract):
@@ -196,22 +181,22 @@ class Rounds:
             if step is extract:
                 catalog.main(arguments)
             order = list(turns) if number % 2 == 0 else list(reversed(turns))
-            results[step.__name__.removeprefix("jobs.")] = {
-                name: _told(name, step, turns[name]) for name in order
+            results[step.__name__.removeprefix("jobs.steps.")] = {
+                name: _log_times(name, step, turns[name]) for name in order
             }
         return {**results, **_size(lake)}
 
-    def alone(self, folder: str, name: str) -> dict[str, Any]:
-        """Let Spark do each step."""
+    def spark_only(self, folder: str, name: str) -> dict[str, Any]:
+        """Measure each step on Spark."""
         arguments = self._arguments(folder, f"lake-part-{name}")
-        first = _told("spark", compress, lambda: self._spark.run(compress.main, arguments))
+        first = _log_times("spark", compress, lambda: self._spark.run(compress.main, arguments))
         catalog.main(arguments)
-        second = _told("spark", extract, lambda: self._spark.run(extract.main, arguments))
+        second = _log_times("spark", extract, lambda: self._spark.run(extract.main, arguments))
         return {"compress": first, "extract": second, **_size(Lake(Path(arguments.lake)))}
 
     def _bare(self, step: Any, folder: str, lake: Lake) -> dict[str, float]:
         if step is extract:
-            rows = lake.read_arrow(TRACKS, *extract._NEEDED, "bit_rate").to_pylist()
+            rows = lake.read_arrow(TRACKS, *extract._TRACK_COLUMNS).to_pylist()
             return self._pool.run(
                 extract.extract_file, rows, [row["duration_s"] * row["bit_rate"] for row in rows]
             )
@@ -245,9 +230,9 @@ def _size(lake: Lake) -> dict[str, float]:
     return {"tracks": len(durations), "audio_s": sum(durations)}
 
 
-def _told(name: str, step: Any, work: Callable[[], dict[str, float]]) -> dict[str, float]:
+def _log_times(name: str, step: Any, work: Callable[[], dict[str, float]]) -> dict[str, float]:
     times = work()
-    log.info("  %-8s %-5s %6.1f s", step.__name__.removeprefix("jobs."), name, times["seconds"])
+    log.info("  %-8s %-5s %6.1f s", step.__name__.removeprefix("jobs.steps."), name, times["seconds"])
     return times
 
 
@@ -264,7 +249,7 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
     cold["the bare pool, first file"] = _clock(lambda: pool.append(Pool(cores, rows[0], scratch)))
     rounds = Rounds(spark, pool[0], scratch)
     pairs = [rounds.pair(folder, number) for number in range(plan["rounds"])]
-    growth = [rounds.alone(part, str(number)) for number, part in enumerate(plan["growth"])]
+    growth = [rounds.spark_only(part, str(number)) for number, part in enumerate(plan["growth"])]
     pool[0].close()
     return {"cold": cold, "growth": growth, "pairs": pairs}
 

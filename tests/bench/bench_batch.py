@@ -1,10 +1,11 @@
-"""How fast compress and extract are, what Spark costs beside the bare functions, and how much memory they take.
+"""Measure the speed and memory of compress and extract, and the overhead of Spark over the bare functions.
 
     python tests/bench/bench_batch.py [--tracks 400] [--quick] [--library DIR]
 
-Every time of Spark's is of a whole step on a lake of its own (plan, map, commit), with the workers up; the bare pool runs
-the same function on the same files in as many processes, largest file first, within the same minutes. Shares are of
-such pairs, so that a busy machine changes them little; absolute times need a quiet one.
+Spark's times are those of a whole step on a new lake (plan, map, commit) with its workers running. The bare
+pool runs the same function on the same files in as many processes, largest file first, within the same
+minutes. Ratios are taken of such pairs, so that load on the machine changes them little; absolute times need
+an idle machine.
 """
 
 import argparse
@@ -41,14 +42,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--rounds", type=int, default=3, help="pairs of Spark and bare on 2 cores (default 3)"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="8 tracks, one round on 2 cores: shows that it works"
+        "--quick", action="store_true", help="8 tracks, one round on 2 cores, to test the benchmark itself"
     )
     parser.add_argument(
         "--library",
         type=Path,
         default=Path(tempfile.gettempdir(), "segue-bench-library"),
         metavar="DIR",
-        help="clips to use; where it is missing or a demo library, `segue demo` fills it up (default %(default)s)",
+        help="clips to use; `segue demo` fills a missing folder or a demo library (default %(default)s)",
     )
     arguments = parser.parse_args(argv)
     if arguments.tracks < 4 or arguments.rounds < 1:
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def prepare(folder: Path, tracks: int) -> list[Path]:
-    """Return that many clips of the folder, largest first; made where it is missing or a demo library."""
+    """Return `tracks` clips of the folder, largest first; fill a missing folder or a demo library before."""
     if not folder.exists() or (folder / ".segue-demo.sha256").exists():
         command = [sys.executable, "-m", "jobs", "demo", "--out", str(folder), "--tracks", str(tracks)]
         subprocess.run(command, check=True, stdout=sys.stderr)
@@ -86,7 +87,7 @@ def prepare(folder: Path, tracks: int) -> list[Path]:
 
 
 def part(clips: list[Path], share: int, scratch: Path) -> str:
-    """Return a folder with one of `share` of the clips, large and small alike: links, or copies across disks."""
+    """Return a folder with every `share`-th clip, of all sizes: hard links, or copies if on another disk."""
     folder = scratch / f"library-{share}"
     folder.mkdir()
     for number, clip in enumerate(clips[share // 2 :: share]):
@@ -95,7 +96,7 @@ def part(clips: list[Path], share: int, scratch: Path) -> str:
             os.link(clip, target)
         except OSError:
             shutil.copy2(clip, target)
-        target.read_bytes()  # into the disk cache, whoever comes first
+        target.read_bytes()  # fill the disk cache, so that the first run has no disadvantage
     return str(folder)
 
 
@@ -117,12 +118,12 @@ def measure(cores: int, folders: list[str], rounds: int, scratch: Path) -> dict[
     with process, Peaks(process.pid) as peaks:
         process.wait()
     if process.returncode:
-        sys.exit(f"expected the session to be done, found exit status {process.returncode}")
+        sys.exit(f"expected the session to finish, found exit status {process.returncode}")
     return {**json.loads(Path(plan["results"]).read_text()), "peaks": peaks.table()}
 
 
 def idle_run(step: str, folder: str, lake: Path) -> float:
-    """Return the seconds of the command line where there is nothing to do."""
+    """Return the elapsed seconds of the command when there is nothing to do."""
     command = [sys.executable, "-m", "jobs", step, "--lake", str(lake)]
     command += ["--library", folder] if step == "compress" else []
     begun = time.perf_counter()

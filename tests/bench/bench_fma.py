@@ -1,7 +1,8 @@
-"""What FMA's own features.csv costs at its full size: `python tests/bench/bench_fma.py [--tracks N] [--folder DIR]`.
+"""Measure import and export of FMA's features.csv at full size: `python tests/bench/bench_fma.py [--tracks
+N]`.
 
-Writes a made-up file of the data set's layout and size (106,574 tracks × 518, FMA's own has 951 MB), imports it into an
-empty lake, exports it again and compares every value; each step is a process of its own.
+Writes a synthetic file with the data set's layout and size (106,574 tracks × 518; FMA's file has 951 MB),
+imports it into an empty lake, exports it and compares every value. Each step runs in a process of its own.
 """
 
 # ruff: noqa: E402 - the checkout this file lies in comes before whatever is installed
@@ -27,13 +28,13 @@ import pyarrow.csv
 from jobs.fma import features_csv
 from jobs.lake.feature_columns import FMA_COLUMNS
 
-_BLOCK = 1_000
+_BLOCK_TRACKS = 1_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tracks", type=int, default=106_574)
-    parser.add_argument("--folder", type=Path, help="for the files, 4 GB (default: a temporary one)")
+    parser.add_argument("--tracks", type=int, default=106_574, help="tracks to write (default %(default)s)")
+    parser.add_argument("--folder", type=Path, help="folder for 4 GB of files (default: a temporary one)")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
     print(
@@ -51,11 +52,11 @@ def main() -> None:
 
 
 def blocks(tracks: int) -> "list[tuple[int, int]]":
-    return [(start, min(start + _BLOCK, tracks)) for start in range(0, tracks, _BLOCK)]
+    return [(start, min(start + _BLOCK_TRACKS, tracks)) for start in range(0, tracks, _BLOCK_TRACKS)]
 
 
 def write(path: Path, tracks: int) -> None:
-    """Write numbers of all sizes, ten digits each, as FMA's file has them."""
+    """Write numbers of all magnitudes with ten digits each, as in FMA's file."""
     random = np.random.default_rng(7)
     scale = 10.0 ** random.integers(-3, 4, len(FMA_COLUMNS))
     with path.open("w", newline="") as file:
@@ -68,16 +69,19 @@ def write(path: Path, tracks: int) -> None:
 
 
 def step(name: str, command: list[str]) -> None:
-    """Run the command line and print its time and the peak of the memory that it and its processes hold together."""
-    started, peak = time.monotonic(), 0
-    with tempfile.TemporaryFile("w+") as said:
-        process = psutil.Popen([sys.executable, "-m", "jobs", *command], cwd=ROOT, stdout=said, stderr=said)
+    """Run a command; print its time and the peak memory of all its processes."""
+    started = time.monotonic()
+    peak = 0
+    with tempfile.TemporaryFile("w+") as output:
+        process = psutil.Popen(
+            [sys.executable, "-m", "jobs", *command], cwd=ROOT, stdout=output, stderr=output
+        )
         while process.poll() is None:
             peak = max(peak, memory(process))
             time.sleep(0.1)
-        said.seek(0)
+        output.seek(0)
         print(
-            f"{name}: {time.monotonic() - started:.0f} s, at most {peak / 2**30:.2f} GiB\n{said.read()}",
+            f"{name}: {time.monotonic() - started:.0f} s, at most {peak / 2**30:.2f} GiB\n{output.read()}",
             flush=True,
         )
     if process.returncode:
@@ -85,18 +89,18 @@ def step(name: str, command: list[str]) -> None:
 
 
 def memory(process: psutil.Process) -> int:
-    """Return the bytes that a process and all below it hold; what several share is shared out among them (PSS)."""
+    """Return the memory of a process and its descendants in bytes, shared pages divided among them (PSS)."""
     total = 0
-    for each in [process, *process.children(recursive=True)]:
+    for member in [process, *process.children(recursive=True)]:
         with suppress(psutil.Error):
-            total += each.memory_full_info().pss
+            total += member.memory_full_info().pss
     return total
 
 
-def compare(one: Path, other: Path) -> None:
+def compare(original: Path, exported: Path) -> None:
     """Compare every number of two files as float32."""
     compared = 0
-    with reader(one) as first, reader(other) as second:
+    with reader(original) as first, reader(exported) as second:
         for batch in first:
             rows = second_rows(second, len(batch))
             for column in batch.schema.names:
@@ -109,7 +113,7 @@ _rest: dict[int, pa.Table] = {}
 
 
 def second_rows(stream: pyarrow.csv.CSVStreamingReader, count: int) -> pa.Table:
-    """Return the stream's next rows: the two files are cut into other blocks."""
+    """Return the stream's next `count` rows; the blocks of the two files differ."""
     rows = _rest.pop(id(stream), None)
     while rows is None or len(rows) < count:
         more = pa.Table.from_batches([stream.read_next_batch()])

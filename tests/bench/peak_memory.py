@@ -1,4 +1,4 @@
-"""Peak memory of a Spark driver's processes, by what each is for."""
+"""Measure the peak memory of a Spark driver's processes, by role."""
 
 import threading
 from collections import defaultdict
@@ -8,18 +8,20 @@ import psutil
 
 MIB = 2**20
 
-# Below the driver: its JVM, Spark's daemon, the workers the daemon forks, what a worker starts.
+# Roles by depth below the driver's JVM: Spark's daemon, the workers that it forks, the programs that a worker
+# starts.
 _BELOW_JVM = ("Spark's Python daemon", "each Python worker", "each FFmpeg")
 _BELOW_DRIVER = ("each process of the bare pool", "each FFmpeg")
-TOGETHER = "all of Spark at one time"
-ROLES = ("driver Python", "driver JVM", *_BELOW_JVM, TOGETHER, _BELOW_DRIVER[0])
+TOTAL = "all of Spark at one time"
+ROLES = ("driver Python", "driver JVM", *_BELOW_JVM, TOTAL, _BELOW_DRIVER[0])
 
 
 class Peaks:
-    """Look at a process and all it starts, every `every_s` seconds, while the block runs; `table()` has the result.
+    """Sample a process and its descendants every `every_s` seconds while the block runs; `table()` has the
+    result.
 
-    RSS is the kernel's own high-water mark (VmHWM), so a peak between two looks counts; PSS, which shares out pages that
-    several processes hold, is the largest seen.
+    RSS is the kernel's high-water mark (VmHWM), so a peak between two samples counts. PSS, which divides a
+    shared page among the processes that hold it, is the largest sample.
     """
 
     def __init__(self, pid: int, every_s: float = 1.0) -> None:
@@ -38,41 +40,47 @@ class Peaks:
         self._thread.join()
 
     def table(self) -> dict[str, dict[str, float]]:
-        """Return per role the largest RSS and PSS in MiB (NaN where unknown), and how many processes had it."""
+        """Return per role the largest RSS and PSS in MiB (NaN if unknown) and the number of processes."""
         peaks = {
-            role: {"rss": max(each.values()) / MIB, "pss": self._pss[role] / MIB, "processes": len(each)}
-            for role, each in self._rss.items()
+            role: {
+                "rss": max(rss_by_pid.values()) / MIB,
+                "pss": self._pss[role] / MIB,
+                "processes": len(rss_by_pid),
+            }
+            for role, rss_by_pid in self._rss.items()
         }
-        peaks[TOGETHER] = {"rss": float("nan"), "pss": self._pss[TOGETHER] / MIB, "processes": float("nan")}
+        peaks[TOTAL] = {"rss": float("nan"), "pss": self._pss[TOTAL] / MIB, "processes": float("nan")}
         return peaks
 
     def _watch(self) -> None:
         while not self._stop.wait(self._every_s):
             try:
-                self._look()
+                self._sample()
             except psutil.NoSuchProcess:
                 return
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         processes = {process.pid: process for process in (self._root, *self._root.children(recursive=True))}
-        together = 0
+        total_pss = 0
         for pid, process in processes.items():
             try:
                 role, in_spark = _role(process, processes)
                 pss, rss = process.memory_full_info().pss, _high_water(pid)
-            except (psutil.Error, OSError, StopIteration):  # gone meanwhile
+            except (psutil.Error, OSError, StopIteration):  # it has ended meanwhile
                 continue
             self._rss[role][pid] = max(rss, self._rss[role].get(pid, 0))
             self._pss[role] = max(pss, self._pss[role])
-            together += pss if in_spark else 0
-        self._pss[TOGETHER] = max(together, self._pss[TOGETHER])
+            total_pss += pss if in_spark else 0
+        self._pss[TOTAL] = max(total_pss, self._pss[TOTAL])
 
 
 def _role(process: psutil.Process, tree: dict[int, psutil.Process]) -> tuple[str, bool]:
-    """Return what a process of the tree is for, and whether it is Spark's."""
-    depth, parent = 0, process
+    """Return the role of a process of the tree, and whether it is one of Spark's."""
+    depth = 0
+    parent = process
     while parent.name() != "java" and parent.ppid() in tree:
-        depth, parent = depth + 1, tree[parent.ppid()]
+        depth += 1
+        parent = tree[parent.ppid()]
     if parent.name() == "java":
         return ("driver JVM", *_BELOW_JVM)[min(depth, 3)], True
     return ("driver Python", *_BELOW_DRIVER)[min(depth, 2)], depth == 0

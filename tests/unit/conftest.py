@@ -1,4 +1,4 @@
-"""Sounds in every format, made by FFmpeg; a registry with models in it."""
+"""Fixtures: audio in every format, written by FFmpeg; a registry with models."""
 
 import os
 import subprocess
@@ -25,7 +25,10 @@ CODECS = {
 
 @pytest.fixture
 def sound(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes pink noise as a file; `codec` where the extension is to lie."""
+    """Return a function that writes pink noise to a file.
+
+    `codec` gives a format other than the extension's.
+    """
 
     def write(
         name: str,
@@ -60,7 +63,7 @@ def sound(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def own_folder() -> Iterator[Path]:
-    """A folder that an ordinary user may work in; pytest's own are closed to others than who runs it."""
+    """A folder that any user may write to; pytest's folders are closed to all but the user who runs it."""
     with tempfile.TemporaryDirectory(prefix="segue-test-") as name:
         os.chmod(name, 0o777)
         yield Path(name)
@@ -68,7 +71,7 @@ def own_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def ordinary_user() -> Callable[[], AbstractContextManager[None]]:
-    """Return a context in which this process has no more rights than an ordinary user: root may write anywhere."""
+    """Return a context in which this process has the rights of an ordinary user (root may write anywhere)."""
 
     @contextmanager
     def become() -> Iterator[None]:
@@ -93,7 +96,10 @@ def _sleeping(folder: Path) -> str:
 
 @pytest.fixture
 def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Put a program that only sleeps in FFmpeg's place, with a limit of a second; return what its process is called."""
+    """Replace FFmpeg by a program that only sleeps, with a limit of half a second.
+
+    Return its command line.
+    """
     program = _sleeping(tmp_path)
     monkeypatch.setattr(decoding, "ffmpeg_path", lambda: program)
     monkeypatch.setattr(decoding, "FFMPEG_LIMIT_S", 0.5)
@@ -102,16 +108,15 @@ def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def _model_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = (
-        tmp_path_factory.mktemp("models") / """John's "Music" 50%"""
-    )  # quotes and % mean something to MLflow
+    # Quotes and % have a meaning for MLflow.
+    folder = tmp_path_factory.mktemp("models") / """John's "Music" 50%"""
     folder.mkdir()
     return folder
 
 
 @pytest.fixture
 def models(_model_store: Path) -> Path:
-    """Return a lake in whose own registry are versions 1, 2 and 3 of nothing, without aliases; it is in use."""
+    """Return a lake whose registry, now connected, has empty model versions 1, 2 and 3 without aliases."""
     from mlflow import MlflowClient  # a second, for the tests that need it
 
     from jobs.model import registry, tracking
