@@ -2,10 +2,10 @@
 
     .venv/bin/python tests/bench/bench_serving.py --tracks 100000
 
-A lake of so many tracks is planted (titles and names of made-up words, a handful of real files), MongoDB holds a list of 20
-recommendations for each of 400 listeners, Kafka is away. The server gets one core, the generator of requests another. Rates
-are open: a request is sent when its time has come, whether those before it are answered or not, and its latency counts from
-that time. Every answer is read whole and checked.
+A lake of so many tracks is synthetic (titles and names of made-up words, a handful of real files), MongoDB
+holds a list of 20 recommendations for each of 400 listeners, Kafka is away. The server gets one core, the
+generator of requests another. Rates are open: a request is sent when its time has come, whether those before
+it are answered or not, and its latency counts from that time. Every answer is read whole and checked.
 """
 
 import argparse
@@ -78,11 +78,11 @@ def plant(folder: Path, count: int) -> list[str]:
         pa.array(values, field.type) for values, field in zip(columns, EMBEDDINGS.arrow_schema(), strict=True)
     ]
     lake.commit_arrow(EMBEDDINGS, [pa.RecordBatch.from_arrays(arrays, schema=EMBEDDINGS.arrow_schema())])
-    ledger = Database(folder)
-    accounts = Accounts(ledger)
+    database = Database(folder)
+    accounts = Accounts(database)
     accounts.add("admin", "the password of the bench", admin=True)
     secrets = [accounts.add_app_password(f"listener{number}", "bench").secret for number in range(LISTENERS)]
-    ledger.close()
+    database.close()
     with embedded_mongo.embedded_mongo(folder / "mongo") as uri, mongo.database(uri) as database:
         mongo.upsert(
             database["recommendations"], (_list(f"listener{n}", rng, count) for n in range(LISTENERS))
@@ -107,7 +107,7 @@ def _list(name: str, rng: np.random.Generator, count: int) -> dict[str, Any]:
     return {"_id": name, "model_version": "1", "as_of": datetime.now(UTC), "items": items}
 
 
-def told(name: str, latencies: list[float], extra: str = "") -> None:
+def print_latencies(name: str, latencies: list[float], extra: str = "") -> None:
     """Print a line of percentiles."""
     p50, p95, p99 = (1000 * float(np.percentile(latencies, q)) for q in (50, 95, 99))
     print(
@@ -170,12 +170,14 @@ async def measure(base: str, secrets: list[str], server: psutil.Process, count: 
             used = sum(server.cpu_times()[:2])
             latencies = await at_rate(session, rate, 20, recommended)
             cost = 1000 * (sum(server.cpu_times()[:2]) - used) / len(latencies)
-            told(f"recommendations, {rate}/s", latencies, f"({cost:.2f} ms of CPU each)")
-        told("search, 30/s", await at_rate(session, 30, 20, search))
-        told("events, Kafka away, 100/s", await at_rate(session, 100, 20, event))
+            print_latencies(f"recommendations, {rate}/s", latencies, f"({cost:.2f} ms of CPU each)")
+        print_latencies("search, 30/s", await at_rate(session, 30, 20, search))
+        print_latencies("events, Kafka away, 100/s", await at_rate(session, 100, 20, event))
         await audio_streams(session, bearer)
         await event_streams(session, bearer, server)
-        told("recommendations, 100/s, beside 1,000 streams", await at_rate(session, 100, 10, recommended))
+        print_latencies(
+            "recommendations, 100/s, beside 1,000 streams", await at_rate(session, 100, 10, recommended)
+        )
         print(f"memory at the end: {server.memory_full_info().pss >> 20} MiB (PSS)", flush=True)
 
 
@@ -197,7 +199,7 @@ async def audio_streams(session: aiohttp.ClientSession, bearer: list[dict[str, s
             await asyncio.sleep(max(0.0, 16_384 / rate - (time.perf_counter() - begun)))
 
     await asyncio.gather(*(listener(number) for number in range(200)))
-    told("200 audio streams at 128 kbit/s, 16 KiB parts", waits)
+    print_latencies("200 audio streams at 128 kbit/s, 16 KiB parts", waits)
 
 
 async def event_streams(
@@ -219,7 +221,7 @@ async def event_streams(
     while len(opened) < 1000 and not all(task.done() for task in tasks):
         await asyncio.sleep(0.1)
     grown = (server.memory_full_info().pss - before) >> 20
-    told("1,000 event streams, to the first list", opened, f"(+{grown} MiB)")
+    print_latencies("1,000 event streams, to the first list", opened, f"(+{grown} MiB)")
     globals()["_held"] = tasks
 
 

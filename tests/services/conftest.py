@@ -16,7 +16,9 @@ SEGUE = str(Path(sys.executable).with_name("segue"))
 
 
 def environment(lake: Path) -> dict[str, str]:
-    """This process's environment with the lake given and nothing else of Segue's, nor of the tasks that Airflow's tests ran."""
+    """This process's environment with the lake given and nothing else of Segue's, nor of the tasks that
+    Airflow's tests ran.
+    """
     others = ("SEGUE_", "AIRFLOW_")
     return {name: value for name, value in os.environ.items() if not name.startswith(others)} | {
         "SEGUE_LAKE": str(lake)
@@ -61,7 +63,10 @@ def portable(lake: Path, *names: str) -> Any:
 
 
 def documents(lake: Path) -> dict[str, dict[str, Any]]:
-    """Every document of the embedded MongoDB by collection and _id; without the one field that tells the time."""
+    """Every document of the embedded MongoDB by collection and _id.
+
+    Without the one field that tells the time.
+    """
     with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return {
             name: {

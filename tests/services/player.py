@@ -1,4 +1,7 @@
-"""What the tests of the player share: a server over the planted lake, and how to wait for it and for its page."""
+"""What the tests of the player share.
+
+A server over the synthetic lake, and how to wait for it and for its page.
+"""
 
 import json
 import os
@@ -21,7 +24,7 @@ PATIENCE = 20_000
 
 
 def publish(database, lake):
-    """What `segue publish` writes, of the planted vectors."""
+    """What `segue publish` writes, of the synthetic vectors."""
     rows = lake.read_arrow(EMBEDDINGS).to_pylist()
     vectors, ids = np.array([row["embedding"] for row in rows]), [row["track_id"] for row in rows]
     similar = []
@@ -30,10 +33,10 @@ def publish(database, lake):
         items = [{"track_id": ids[n], "score": float(scores[n])} for n in order]
         similar.append({"_id": f"1:{row['track_id']}", "items": items, "cluster": row["cluster"]})
     mongo.upsert(database["similar"], similar)
-    champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "planted"}
+    champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "synthetic"}
     champion["published_at"] = datetime.now(UTC)
     mongo.upsert(database["state"], [champion])
-    collection_map.publish_map(database, lake, "1", "planted")
+    collection_map.publish_map(database, lake, "1", "synthetic")
 
 
 def recommend(database, *track_ids):
@@ -93,18 +96,18 @@ def get(address, path, *, headers=None, body=None):
 
 
 def healthy(address):
-    """What the server says of itself; None where it does not answer."""
+    """What the server says of itself; None if it does not answer."""
     with suppress(OSError):
         return get(address, "api/health")
 
 
 def open_page(program, address, *, scripts=(), **context):
-    """The page in a context of its own, every line of its console kept in `said`."""
+    """The page in a context of its own, every line of its console kept in `console`."""
     page = program.new_context(**{"viewport": {"width": 1280, "height": 800}, **context}).new_page()
     page.set_default_timeout(PATIENCE)
-    page.said = []
-    page.on("console", lambda message: page.said.append(message.text))
-    page.on("pageerror", lambda error: page.said.append(f"error: {error}"))
+    page.console = []
+    page.on("console", lambda message: page.console.append(message.text))
+    page.on("pageerror", lambda error: page.console.append(f"error: {error}"))
     for script in scripts:
         page.add_init_script(script)
     page.goto(address)
@@ -113,5 +116,8 @@ def open_page(program, address, *, scripts=(), **context):
 
 
 def until(page, condition, arg=None):
-    """Wait until a JavaScript function of `arg` is true. Playwright's own waits would need the page to allow eval."""
+    """Wait until a JavaScript function of `arg` is true.
+
+    Playwright's own waits would need the page to allow eval.
+    """
     return wait_for(lambda: page.evaluate(condition, arg), PATIENCE / 1000)

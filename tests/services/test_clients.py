@@ -58,7 +58,7 @@ def subsonic(services, secret):
     return libsonic.Connection(host, "local", secret, port=int(port), appName="test", apiVersion="1.16.1")
 
 
-def test_a_subsonic_client_browses_and_plays(subsonic):
+def test_subsonic_client_browses_and_plays(subsonic):
     assert subsonic.ping()
     assert subsonic.getLicense()["license"]["valid"]
     assert subsonic.getMusicFolders()["musicFolders"]["musicFolder"][0]["id"] == 1
@@ -77,15 +77,15 @@ def test_a_subsonic_client_browses_and_plays(subsonic):
     assert [each["name"] for each in found["artist"]] == ["Artist 4"] and len(found["song"]) == 5
 
 
-def test_a_subsonic_client_gets_what_sounds_alike_and_what_is_recommended(subsonic):
+def test_subsonic_client_gets_similar_and_recommended(subsonic):
     near = subsonic.getSimilarSongs2("t00", 4)["similarSongs2"]["song"]
-    assert {song["artist"] for song in near} == {"Artist 0"}  # as planted
+    assert {song["artist"] for song in near} == {"Artist 0"}  # as synthetic
     (playlist,) = subsonic.getPlaylists()["playlists"]["playlist"]
     assert playlist["name"] == "Recommended for you" and playlist["songCount"] > 5
     assert len(subsonic.getPlaylist(playlist["id"])["playlist"]["entry"]) == playlist["songCount"]
 
 
-def test_what_a_subsonic_client_scrobbles_feeds_the_stream(subsonic, sent):
+def test_scrobbles_become_play_events(subsonic, sent):
     subsonic.scrobble("t35", submission=False)
     subsonic.scrobble("t35", submission=True, listenTime=int(time.time()))
     subsonic.star(["t35"])
@@ -94,27 +94,27 @@ def test_what_a_subsonic_client_scrobbles_feeds_the_stream(subsonic, sent):
     subsonic.unstar(["t35"])
     assert [e["event"] for e in sent() if e["track_id"] == "t35"][3:] == [
         "unrated"
-    ]  # the profile is told so too
+    ]  # the profile gets it too
     assert "t35" not in [song["id"] for song in subsonic.getStarred2()["starred2"]["song"]]
 
 
-def test_playlists_are_kept_in_the_lake(subsonic, services, lake):
+def test_playlists_are_stored_in_the_lake(subsonic, services, lake):
     subsonic.createPlaylist(name="Ev & <ening>", songIds=["t01", "t02", "t03"])
     made = subsonic.getPlaylists()["playlists"]["playlist"][1]
     assert (made["name"], made["songCount"], made["owner"]) == ("Ev & <ening>", 3, "local")
     subsonic.updatePlaylist(
         made["id"], name="Night", comment="late", songIdsToAdd=["t30"], songIndexesToRemove=[0, 2]
     )
-    kept = subsonic.getPlaylist(made["id"])["playlist"]
-    assert (kept["name"], kept["comment"], [song["id"] for song in kept["entry"]]) == (
+    playlist = subsonic.getPlaylist(made["id"])["playlist"]
+    assert (playlist["name"], playlist["comment"], [song["id"] for song in playlist["entry"]]) == (
         "Night",
         "late",
         ["t02", "t30"],
     )
     subsonic.createPlaylist(playlistId=made["id"], songIds=["t39"])
-    ledger = Database(lake.root)  # as another process, or the next start, finds it
-    (found,) = Playlists(ledger).list_playlists("local")
-    ledger.close()
+    database = Database(lake.root)  # as another process, or the next start, finds it
+    (found,) = Playlists(database).list_playlists("local")
+    database.close()
     assert (found.title, found.tracks) == ("Night", ("t39",))
     subsonic.deletePlaylist(made["id"])
     assert len(subsonic.getPlaylists()["playlists"]["playlist"]) == 1
@@ -125,7 +125,7 @@ def test_playlists_are_kept_in_the_lake(subsonic, services, lake):
         subsonic.deletePlaylist("recommended")
 
 
-def test_a_queue_goes_on_elsewhere(subsonic):
+def test_play_queue_continues_on_another_client(subsonic):
     assert "playQueue" not in subsonic.getPlayQueue()
     subsonic.savePlayQueue(["t05", "t06", "t07"], current="t06", position=4500)
     queue = subsonic.getPlayQueue()["playQueue"]
@@ -133,7 +133,7 @@ def test_a_queue_goes_on_elsewhere(subsonic):
     assert [song["id"] for song in queue["entry"]] == ["t05", "t06", "t07"]
 
 
-def test_stars_like_a_song_and_only_keep_an_album(subsonic, sent, services):
+def test_stars_like_songs_and_only_mark_albums(subsonic, sent, services):
     subsonic.setRating("t21", 5)
     subsonic.setRating("t22", 1)
     assert [e["event"] for e in sent() if e["track_id"] in ("t21", "t22")] == ["liked", "disliked"]
@@ -156,7 +156,7 @@ def test_stars_like_a_song_and_only_keep_an_album(subsonic, sent, services):
     assert not any(subsonic.getStarred2()["starred2"].values())
 
 
-def test_what_clients_ask_for_besides(subsonic):
+def test_other_methods_of_clients_answer(subsonic):
     assert subsonic.getArtistInfo2(subsonic.getSong("t00")["song"]["artistId"])["artistInfo2"][
         "similarArtist"
     ]
@@ -180,18 +180,23 @@ def test_what_clients_ask_for_besides(subsonic):
     )  # as it is: nothing is transcoded
 
 
-# Every method that Feishin (subsonic-api.ts) and Supersonic (subsonicmediaprovider.go) call, with what these say of a song.
-CALLED = """createPlaylist deletePlaylist download getAlbum getAlbumInfo getAlbumInfo2 getAlbumList getAlbumList2 getArtist
-getArtistInfo getArtistInfo2 getArtists getBookmarks getCoverArt getGenres getIndexes getInternetRadioStations getLicense
-getLyrics getLyricsBySongId getMusicDirectory getMusicFolders getNewestPodcasts getNowPlaying getPlayQueue getPlaylist
-getPlaylists getPodcasts getRandomSongs getScanStatus getShares getSimilarSongs getSimilarSongs2 getSong getSongsByGenre
-getStarred getStarred2 getTopSongs getUser getVideos ping savePlayQueue scrobble search2 search3 setRating star startScan
-stream tokenInfo unstar updatePlaylist""".split()  # noqa: SIM905
+# Every method that Feishin (subsonic-api.ts) and Supersonic (subsonicmediaprovider.go) call, with what these
+# say of a song.
+CALLED = """createPlaylist deletePlaylist download getAlbum getAlbumInfo getAlbumInfo2 getAlbumList getAlbumList2
+getArtist getArtistInfo getArtistInfo2 getArtists getBookmarks getCoverArt getGenres getIndexes
+getInternetRadioStations getLicense getLyrics getLyricsBySongId getMusicDirectory getMusicFolders
+getNewestPodcasts getNowPlaying getPlayQueue getPlaylist getPlaylists getPodcasts getRandomSongs
+getScanStatus getShares getSimilarSongs getSimilarSongs2 getSong getSongsByGenre getStarred getStarred2
+getTopSongs getUser getVideos ping savePlayQueue scrobble search2 search3 setRating star startScan stream
+tokenInfo unstar updatePlaylist""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("form", ["json", "xml"])
-def test_every_method_answers_without_arguments_in_its_own_way(services, secret, form):
-    """Either what was asked for or error 10, what is missing: never 0, a method that is not there; never another status."""
+def test_every_method_answers_without_arguments(services, secret, form):
+    """Either what was asked for or error 10, what is missing: never 0, a method that is not there.
+
+    Never another status.
+    """
     for name in CALLED:
         with urllib.request.urlopen(
             f"{services}/rest/{name}.view?apiKey={secret}&f={form}&v=1.13.0&c=t"
@@ -207,7 +212,7 @@ def test_every_method_answers_without_arguments_in_its_own_way(services, secret,
         assert (status, code) in (("ok", None), ("failed", 10)), (name, text)
 
 
-def test_a_web_client_of_another_origin_may_ask_and_show(services, secret):
+def test_web_client_of_another_origin_is_allowed(services, secret):
     ask = urllib.request.Request(
         f"{services}/rest/ping.view", method="OPTIONS", headers={"Origin": "https://feishin.example"}
     )
@@ -224,7 +229,7 @@ def test_a_web_client_of_another_origin_may_ask_and_show(services, secret):
         )
 
 
-def test_opensubsonics_extensions_answer(services, secret):
+def test_opensubsonic_extensions_answer(services, secret):
     def call(method, **values):
         query = "&".join(
             f"{name}={value}" for name, value in {"f": "json", "v": "1.16.1", "c": "t", **values}.items()

@@ -617,9 +617,9 @@ def test_each_user_has_a_queue(serving, users, context):
 @contextmanager
 def expected_network_errors(page):
     """Drop Chromium's messages about failed requests while the test itself stops the service."""
-    before = len(page.said)
+    before = len(page.console)
     yield
-    page.said[before:] = [line for line in page.said[before:] if "net::ERR_" not in line]
+    page.console[before:] = [line for line in page.console[before:] if "net::ERR_" not in line]
 
 
 def test_mongodb_outage_does_not_stop_playback(page, serving):
@@ -724,4 +724,4 @@ def test_reconnecting_stream_gets_only_missed_lists(serving):
 
 
 def test_console_has_no_messages(page):
-    assert page.said == []
+    assert page.console == []

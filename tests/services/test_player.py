@@ -1,4 +1,7 @@
-"""The player in a real browser, over the real store, broker and stream: what is played is heard of, and changes the page."""
+"""The player in a real browser, over the real store, broker and stream.
+
+Plays reach the stream and change the page.
+"""
 
 import json
 import urllib.request
@@ -93,7 +96,7 @@ def changed(page, before):
     )
 
 
-def test_the_curated_list_greets_and_plays(page):
+def test_default_list_is_shown_and_plays(page):
     cards = page.locator("#cards .card")
     assert cards.count() >= 8
     page.click("#start")
@@ -103,7 +106,7 @@ def test_the_curated_list_greets_and_plays(page):
     assert page.locator(".bar .big").get_attribute("aria-label") == "Pause"
 
 
-def test_seeking_goes_where_the_bar_is_pulled(page):
+def test_dragging_the_bar_seeks(page):
     page.locator(".bar .seek input").evaluate(
         "bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }"
     )
@@ -111,7 +114,7 @@ def test_seeking_goes_where_the_bar_is_pulled(page):
     assert page.evaluate("segue.audio.currentTime") < 5.5
 
 
-def test_a_track_that_ends_reaches_kafka_and_changes_the_page_by_itself(page, sent):
+def test_finished_track_reaches_kafka_and_changes_the_list(page, sent):
     """How long it takes is in docs/player.md; here only that nobody asks for it."""
     playing, before = page.evaluate("segue.track.id"), recommended(page)
     page.evaluate("segue.seek(segue.duration - 0.4)")
@@ -124,7 +127,7 @@ def test_a_track_that_ends_reaches_kafka_and_changes_the_page_by_itself(page, se
     assert any("sounds like" in reason for reason in reasons)
 
 
-def test_a_skip_reaches_kafka_with_its_position(page, sent):
+def test_skip_reaches_kafka_with_its_position(page, sent):
     until(page, "() => segue.started")
     skipped = page.evaluate("segue.track.id")
     page.click(".bar [aria-label=Next]")
@@ -132,7 +135,7 @@ def test_a_skip_reaches_kafka_with_its_position(page, sent):
     assert event["track_id"] == skipped and 0 <= event["position_s"] <= 8
 
 
-def test_like_and_dislike_act(page, sent, services):
+def test_like_and_dislike_change_the_page(page, sent, services):
     liked = page.evaluate("segue.track.id")
     before = recommended(page)
     page.click(".bar [data-heart]")
@@ -149,7 +152,7 @@ def test_like_and_dislike_act(page, sent, services):
     page.wait_for_selector(f"main [data-track={liked}]")
 
 
-def test_search_finds_while_it_is_typed(page):
+def test_search_finds_while_typing(page):
     page.fill("#q", "artist 6 song c")
     page.wait_for_selector("main [data-track=t32]")
     assert page.locator("main .line").count() == 1
@@ -157,23 +160,24 @@ def test_search_finds_while_it_is_typed(page):
     page.wait_for_selector("main .empty")
 
 
-def test_the_map_plays_what_is_clicked(page, services):
+def test_map_plays_the_clicked_track(page, services):
     with urllib.request.urlopen(f"{services}/api/map") as answer:
-        shown = json.loads(answer.read())
-    assert len(shown["ids"]) == 40
+        visible = json.loads(answer.read())
+    assert len(visible["ids"]) == 40
     page.evaluate("location.hash = '#/map'")
     canvas = page.locator(".mapbox canvas")
     canvas.wait_for()
     box = canvas.bounding_box()
-    number = shown["ids"].index("t38")
+    number = visible["ids"].index("t38")
     place = [
-        ((shown[axis][number] + 1.08) / 2.16) * box[size] for axis, size in (("x", "width"), ("y", "height"))
+        ((visible[axis][number] + 1.08) / 2.16) * box[size]
+        for axis, size in (("x", "width"), ("y", "height"))
     ]
     canvas.click(position={"x": place[0], "y": place[1]})
     until(page, "() => segue.track.id === 't38' && segue.playing")
 
 
-def test_a_reload_resumes_queue_and_position(page):
+def test_reload_resumes_queue_and_position(page):
     page.evaluate("segue.play([{track: segue.track}, ...segue.suggestions.slice(0, 2)])")
     until(page, "() => segue.playing && segue.audio.currentTime > 0.1")
     page.evaluate("segue.seek(3)")
@@ -188,7 +192,7 @@ def test_a_reload_resumes_queue_and_position(page):
     until(page, "() => segue.playing && segue.audio.currentTime > 3")
 
 
-def test_a_missing_file_does_not_end_the_evening(page, lake):
+def test_missing_file_is_skipped(page, lake):
     page.evaluate("segue.pause()")
     gone = lake.root / "audio" / "64k" / "t20.wav"
     held = gone.read_bytes()
@@ -200,7 +204,7 @@ def test_a_missing_file_does_not_end_the_evening(page, lake):
         gone.write_bytes(held)
 
 
-def test_the_keyboard_alone_is_enough(page):
+def test_keyboard_alone_is_enough(page):
     page.evaluate("document.activeElement.blur()")
     until(page, "() => segue.playing")
     page.keyboard.press("k")
@@ -213,7 +217,7 @@ def test_the_keyboard_alone_is_enough(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", ["", "search/artist", "map", "history", "settings"])
-def test_axe_finds_nothing(page, place, scheme):
+def test_axe_finds_no_violation(page, place, scheme):
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # a fading line has no contrast
     page.evaluate("place => (location.hash = `#/${place}`)", place)
     page.wait_for_selector("main > *")
@@ -222,7 +226,7 @@ def test_axe_finds_nothing(page, place, scheme):
     assert not found, [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
 
 
-def test_a_phone_has_all_of_it_and_nothing_beside_it(services, chromium):
+def test_phone_layout_is_complete_without_overflow(services, chromium):
     playwright, program = chromium
     page = program.new_context(**playwright.devices["Pixel 7"]).new_page()
     page.set_default_timeout(PATIENCE)
@@ -238,7 +242,7 @@ def test_a_phone_has_all_of_it_and_nothing_beside_it(services, chromium):
     page.close()
 
 
-def test_the_page_is_light(services, chromium):
+def test_page_stays_within_its_size(services, chromium):
     """150 KiB without audio and covers is the goal; nothing is fetched from elsewhere."""
     page = chromium[1].new_context().new_page()
     sizes = {}
@@ -250,5 +254,5 @@ def test_the_page_is_light(services, chromium):
     assert sum(size for url, size in sizes.items() if "/cover" not in url) < 150 * 1024
 
 
-def test_the_console_is_silent(page):
-    assert [line for line in page.said if "404" not in line and "t20" not in line] == []
+def test_console_is_silent(page):
+    assert [line for line in page.answer if "404" not in line and "t20" not in line] == []

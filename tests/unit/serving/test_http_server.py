@@ -1,4 +1,7 @@
-"""The server on a real socket against clients that are slow, greedy, rude or gone: turned away, and nothing left of them."""
+"""The server on a real socket against clients that are slow, greedy, rude or gone.
+
+Turned away, and nothing left of them.
+"""
 
 import json
 import logging
@@ -19,7 +22,10 @@ JSON = "Content-Type: application/json\r\n"
 
 @pytest.fixture(scope="module")
 def at(tmp_path_factory):
-    """The server's port and its log, MongoDB and Kafka away; requests have to be whole in 0.4 s, answers read in 1 s."""
+    """The server's port and its log, MongoDB and Kafka away.
+
+    Requests have to be whole in 0.4 s, answers read in 1 s.
+    """
     folder = tmp_path_factory.mktemp("sockets") / "lake"
     lake = synthetic_lake.make(folder)
     (lake.root / "audio" / "64k" / "t00.wav").write_bytes(
@@ -48,7 +54,9 @@ def at(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def nothing_left(at):
-    """After each test the server holds no connection, no task and no file more than before, and has logged no traceback."""
+    """After each test the server holds no connection, no task and no file more than before, and has logged no
+    traceback.
+    """
     files = len(os.listdir("/proc/self/fd"))
     yield
     until(lambda: not at.server_state.connections and not at.server_state.tasks)
@@ -76,7 +84,7 @@ def rest(client):
     return b"".join(parts)
 
 
-def said(answer):
+def answer(answer):
     """Status and detail of a problem."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head
@@ -121,7 +129,7 @@ def test_endless_head_gets_431(at):
         client.sendall(
             b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * (http_server.MAX_HEADER_BYTES + 1)
         )
-        assert said(rest(client)) == (
+        assert answer(rest(client)) == (
             431,
             f"expected at most {http_server.MAX_HEADER_BYTES} bytes before the body, found more",
         )
@@ -133,7 +141,7 @@ def test_endless_head_gets_431(at):
 def test_other_protocols_get_400(at, rude):
     with connect(at) as client:
         client.sendall(rude)
-        assert said(rest(client))[0] == 400
+        assert answer(rest(client))[0] == 400
 
 
 def test_body_of_ten_megabytes_gets_413(at):
@@ -142,7 +150,7 @@ def test_body_of_ten_megabytes_gets_413(at):
             client.sendall(
                 f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}Content-Length: 10000000\r\n\r\n".encode()
             )
-            assert said(rest(client))[0] == 413  # before a byte of it
+            assert answer(rest(client))[0] == 413  # before a byte of it
 
 
 def test_client_that_leaves_causes_no_error(at):
@@ -159,7 +167,10 @@ def test_client_that_leaves_causes_no_error(at):
 
 
 def test_client_that_never_reads_is_disconnected(at):
-    """Its kernel takes what fits into the buffers, then nothing more; see `nothing_left` for what is left of it."""
+    """Its kernel takes what fits into the buffers, then nothing more.
+
+    See `nothing_left` for what is left of it.
+    """
     with connect(at) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(b"GET /api/tracks/t00/audio HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

@@ -29,7 +29,7 @@ class Collection:
             return next(iter(self.documents.values()), None)
         return self.documents.get(wanted["_id"])
 
-    def count_documents(self, _):
+    def count_documents(self, _=None):
         return len(self.documents)
 
     estimated_document_count = count_documents
@@ -151,7 +151,10 @@ def test_connection_is_renewed_after_any_sqlite_error(opened):
 
 
 def test_document_not_fetched_is_not_fresh_after_boot(opened, monkeypatch):
-    """The clock may count from then on: at its fifth second a map of 600 s ago would be one of before the start."""
+    """The clock may count from then on.
+
+    At its fifth second a map of 600 s ago would be one of before the start.
+    """
     at = opened()
     monkeypatch.setattr(online_store, "time", SimpleNamespace(monotonic=lambda: 5.0))
     assert at.cached("map", "1:0") == (False, None)

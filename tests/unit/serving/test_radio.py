@@ -58,7 +58,7 @@ def test_last_tracks_come_whoever_the_artist_is(play):
 
 
 def test_radio_stays_near_its_seed_and_drifts(play, tracks):
-    """Of two artists the nearer one comes first; the start's own artist has just been heard."""
+    """Of two artists the nearer one comes first; the seed's own artist has just been played."""
     near = {
         track.artist
         for track in play("t10", played=["t10", "t35"], excluded=ids(tracks.tracks[:10]), count=1)

@@ -1,4 +1,7 @@
-"""The player's endpoint while MongoDB and Kafka are away: it plays, takes events, and turns away what it should."""
+"""The player's endpoint while MongoDB and Kafka are away.
+
+It plays, takes events, and turns away what it should.
+"""
 
 import dataclasses
 import json
@@ -69,9 +72,9 @@ def session(client, name):
 def problem(answer, status):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    said = answer.json()
-    assert said["status"] == status and said["detail"] and "Traceback" not in answer.text
-    return said["detail"]
+    detail = answer.json()
+    assert detail["status"] == status and detail["detail"] and "Traceback" not in answer.text
+    return detail["detail"]
 
 
 def test_player_works_while_mongodb_is_unavailable(client):
@@ -91,8 +94,8 @@ def test_event_on_a_full_disk_gets_507(client, monkeypatch):
     event = {"track_id": "t00", "event": "started"}
     with monkeypatch.context() as patched:
         patched.setattr(client.state.producer, "send", raising(StepError("no room")))
-        said = problem(client.post("/api/events", json=event), 507)
-        assert said == "expected space on the lake's disk, found it full"
+        detail = problem(client.post("/api/events", json=event), 507)
+        assert detail == "expected space on the lake's disk, found it full"
     assert client.post("/api/events", json=event).status_code == 202
 
 
@@ -109,7 +112,7 @@ def test_accepted_event_reaches_the_history_later(client, monkeypatch):
     assert client.post("/api/events", json={"track_id": "t08", "event": "started"}).status_code == 202
     assert state.feedback.ratings("local")["t07"] is False
     assert [row["track"]["id"] for row in client.get("/api/history").json()][:2] == ["t08", "t07"]
-    for _ in range(2):  # what is taken back, the profile must hear of; once
+    for _ in range(2):  # what is taken back, must reach the profile, once
         assert client.put("/api/tracks/t07/rating", json={"liked": None}).status_code == 200
     assert [event.event for event in sent[4:]] == ["unrated"] and "t07" not in state.feedback.ratings("local")
 
@@ -197,7 +200,7 @@ def test_event_of_another_user_gets_409(client):
 
 
 @pytest.mark.parametrize(
-    ("sent", "status", "said"),
+    ("sent", "status", "detail"),
     [
         (b"{", 400, "JSON"),
         (b"[]", 422, "body"),
@@ -213,9 +216,9 @@ def test_event_of_another_user_gets_409(client):
         (b"\xff\xfe", 400, "JSON"),
     ],
 )
-def test_invalid_event_is_refused(client, sent, status, said):
+def test_invalid_event_is_refused(client, sent, status, detail):
     answer = client.post("/api/events", content=sent, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (status, 400, 422) if said == "" else said in problem(answer, status)
+    assert answer.status_code in (status, 400, 422) if detail == "" else detail in problem(answer, status)
 
 
 def test_likes_act_at_once_and_can_be_undone(client):
@@ -251,7 +254,7 @@ def test_radio_repeats_nothing_until_the_end(client):
         played += [track["id"] for track in page]
     assert len(played) == len(set(played)) == 40
     first = client.post("/api/radio", json={"track_id": "t10", "played": ["t10"], "count": 1}).json()["items"]
-    assert first[0]["artist"] != "Artist 2"  # its own artist has just been heard
+    assert first[0]["artist"] != "Artist 2"  # its own artist has just been played
 
 
 @pytest.mark.parametrize(
@@ -449,16 +452,19 @@ def test_users_see_and_change_only_their_own(client, anna):
 
 
 def test_app_password_cannot_change_accounts(client, anna):
-    """It stands in the addresses of Subsonic's calls: an admin's must not make another admin of whoever reads these."""
+    """It stands in the addresses of Subsonic's calls.
+
+    An admin's must not make another admin of whoever reads these.
+    """
     accounts = client.state.accounts
-    (kept,) = accounts.app_passwords("anna")
+    (app_password,) = accounts.app_passwords("anna")
     for method, path, body in (
         ("GET", "users", None),
         ("POST", "users", {"name": "dora", "password": "a good password", "admin": True}),
         ("DELETE", "users/dora", None),
         ("GET", "app-passwords", None),
         ("POST", "app-passwords", {"label": "another"}),
-        ("DELETE", f"app-passwords/{kept.password_id}", None),
+        ("DELETE", f"app-passwords/{app_password.password_id}", None),
         ("PUT", "password", {"old": "a good password", "new": "a better one"}),
     ):
         answer = client.request(
@@ -468,7 +474,7 @@ def test_app_password_cannot_change_accounts(client, anna):
         problem(
             client.request(method, f"/api/{path}", json=body, headers={"Authorization": "Bearer wrong"}), 401
         )
-    assert accounts.list_users() == [("anna", True)] and accounts.app_passwords("anna") == [kept]
+    assert accounts.list_users() == [("anna", True)] and accounts.app_passwords("anna") == [app_password]
 
 
 def test_events_of_a_user_are_rate_limited(client, monkeypatch):

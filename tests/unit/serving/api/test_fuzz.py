@@ -1,4 +1,7 @@
-"""Requests that nobody would think of, made from the endpoint's own OpenAPI schema: no 5xx, no answer that is not declared."""
+"""Requests that nobody would think of, made from the endpoint's own OpenAPI schema.
+
+No 5xx, no answer that is not declared.
+"""
 
 import pytest
 import schemathesis
@@ -16,7 +19,10 @@ EXAMPLES = 12
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
-    """The schema of a running endpoint, MongoDB and Kafka away; without the stream of events, which never ends."""
+    """The schema of a running endpoint, MongoDB and Kafka away.
+
+    Without the stream of events, which never ends.
+    """
     folder = tmp_path_factory.mktemp("fuzz") / "lake"
     synthetic_lake.make(folder)
     application = app.create_app(folder, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")

@@ -14,23 +14,24 @@ from serving.db.playlists import Playlists
 
 # The tables as 0.1 made them, and a row of each.
 VERSION_0_1 = """
-CREATE TABLE users (name TEXT PRIMARY KEY, password TEXT NOT NULL, admin INTEGER NOT NULL, created TEXT NOT NULL);
+CREATE TABLE users (name TEXT PRIMARY KEY, password TEXT NOT NULL, admin INTEGER NOT NULL,
+    created TEXT NOT NULL);
 CREATE TABLE removed (name TEXT PRIMARY KEY, at TEXT NOT NULL);
 CREATE TABLE sessions (token TEXT PRIMARY KEY, name TEXT NOT NULL, expires TEXT NOT NULL);
-CREATE TABLE clients (id TEXT PRIMARY KEY, name TEXT NOT NULL, label TEXT NOT NULL, secret TEXT NOT NULL UNIQUE,
-    created TEXT NOT NULL);
+CREATE TABLE clients (id TEXT PRIMARY KEY, name TEXT NOT NULL, label TEXT NOT NULL,
+    secret TEXT NOT NULL UNIQUE, created TEXT NOT NULL);
 CREATE TABLE feedback (name TEXT, track_id TEXT, liked INTEGER, at TEXT NOT NULL, pending INTEGER NOT NULL,
     PRIMARY KEY (name, track_id));
 CREATE INDEX feedback_pending ON feedback (pending) WHERE pending;
 CREATE TABLE blocked (name TEXT, artist TEXT, at TEXT NOT NULL, PRIMARY KEY (name, artist));
-CREATE TABLE plays (event_id TEXT PRIMARY KEY, name TEXT NOT NULL, track_id TEXT NOT NULL, event TEXT NOT NULL,
-    position_s REAL, at TEXT NOT NULL);
+CREATE TABLE plays (event_id TEXT PRIMARY KEY, name TEXT NOT NULL, track_id TEXT NOT NULL,
+    event TEXT NOT NULL, position_s REAL, at TEXT NOT NULL);
 CREATE INDEX plays_of ON plays (name, at);
 CREATE TABLE playlists (id TEXT PRIMARY KEY, name TEXT NOT NULL, title TEXT NOT NULL, comment TEXT NOT NULL,
     tracks TEXT NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL);
 CREATE INDEX playlists_of ON playlists (name);
-CREATE TABLE queues (name TEXT PRIMARY KEY, tracks TEXT NOT NULL, current TEXT, position_ms INTEGER NOT NULL,
-    client TEXT NOT NULL, changed TEXT NOT NULL);
+CREATE TABLE queues (name TEXT PRIMARY KEY, tracks TEXT NOT NULL, current TEXT,
+    position_ms INTEGER NOT NULL, client TEXT NOT NULL, changed TEXT NOT NULL);
 CREATE TABLE favourites (name TEXT, id TEXT, at TEXT NOT NULL, PRIMARY KEY (name, id));
 CREATE TABLE stars (name TEXT, track_id TEXT, stars INTEGER NOT NULL, PRIMARY KEY (name, track_id));
 INSERT INTO users VALUES ('anna', 'hash', 1, '2026-11-01T00:00:00+00:00');
