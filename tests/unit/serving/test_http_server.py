@@ -100,7 +100,8 @@ def answer(answer):
         "GET /api/st",
         "GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
         f"POST /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}Content-Length: 50\r\n\r\n{{",
-        f"POST /1/submit-listens HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
+        f"POST /1/submit-listens HTTP/1.1\r\nHost: 127.0.0.1\r\n{JSON}"
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
         "POST /rest/ping HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nu=",
         "GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /api/he",
     ],
