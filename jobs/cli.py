@@ -21,7 +21,6 @@ from jobs.errors import InputError, StepError
 from jobs.lake.storage import open_lake
 from jobs.progress import StepResult
 from jobs.runtime import task_watchdog
-from jobs.spark import session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +239,8 @@ def _run(arguments: argparse.Namespace) -> StepResult:
     if not command.writes_lake:
         return module.main(arguments)
     lake = open_lake(arguments)
+    from jobs.spark import session  # here, since it loads PySpark: commands without Spark do without
+
     session.redirect_stderr_to(lake.root / "logs" / "spark.log")
     with lake.locked():
         return module.main(arguments)

@@ -66,7 +66,8 @@ def test_select_and_with_columns_keep_the_order() -> None:
 
 
 def test_player_and_dsp_load_no_pyspark() -> None:
-    code = "import sys; import serving.app, jobs.dsp.features; print('pyspark' in sys.modules)"
+    modules = "serving.app, jobs.dsp.features, jobs.cli, jobs.commands.serve"
+    code = f"import sys; import {modules}; print('pyspark' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "False"
 
