@@ -1,4 +1,4 @@
-"""The batch over the real recordings: every one ends in the tables and MongoDB, the false ones in REJECTS."""
+"""Run the pipeline on real recordings: they end in the tables and MongoDB, false audio in REJECTS."""
 
 import csv
 
@@ -11,7 +11,7 @@ from tests.services.conftest import documents, rows, segue
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory, recordings):
     folder = tmp_path_factory.mktemp("real") / "lake"
-    # One K-Means is enough: it is the files that are looked at.
+    # One K-Means is enough, since this tests the handling of files.
     segue(folder, "run", "--library", str(recordings), "--k", "8", "--seeds", "1")
     return folder
 
@@ -20,11 +20,12 @@ def test_recordings_are_in_features_and_mongo(lake, recordings):
     with (recordings / "music" / "ATTRIBUTION.csv").open(newline="") as file:
         listed = {str(recordings / "music" / row["file"]) for row in csv.DictReader(file)}
     clips = {str(path) for path in recordings.glob("fma_small/*/*.mp3")}
-    found, shown = rows(lake), documents(lake)["tracks"]
-    tracks = {row["track_id"]: row["path"] for row in found["TRACKS"]}
+    tables = rows(lake)
+    published = documents(lake)["tracks"]
+    tracks = {row["track_id"]: row["path"] for row in tables["TRACKS"]}
     assert len(listed) == 56 and set(tracks.values()) == listed | clips
-    assert {row["track_id"] for row in found["FEATURES"]} == set(tracks)
-    assert {key: document["path"] for key, document in shown.items()} == tracks
+    assert {row["track_id"] for row in tables["FEATURES"]} == set(tracks)
+    assert {key: document["path"] for key, document in published.items()} == tracks
 
 
 def test_false_audio_is_rejected_with_reason(lake, recordings):
@@ -41,7 +42,7 @@ def test_fma_clips_have_ids_and_tags(lake):
 
 
 def test_two_encodings_of_recording_are_nearest(lake):
-    """librosa-data holds each recording twice; its other quality should be among what sounds most alike."""
+    """librosa-data has each recording in two qualities, which should be among each other's nearest tracks."""
     found = rows(lake)
     names = {
         row["track_id"]: row["path"].rsplit("/")[-1].replace(".hq.ogg", ".ogg") for row in found["TRACKS"]

@@ -95,10 +95,7 @@ def fma(recordings, music):
 
 
 def test_fma_metadata_overrides_tags(step, song, table, fma, tmp_path):
-    """Listed without compress; then the audio compressed.
-
-    Then other metadata, which knows nothing of the track.
-    """
+    """The files are listed without compression, then compressed; then other metadata lacks the track."""
     song("000/000003.mp3", "title=Cut at the wrong place", seed=1)  # 2 s of 237
     own = song("Ada/Suite/07 Aria.mp3", seed=2)
     counts = step("catalog", library=str(own.parents[2]), metadata=str(fma))

@@ -18,21 +18,24 @@ HASH = "ab" * 32
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-OTHER_PNG = PNG + b"\0"  # a second picture, told apart by its bytes
+OTHER_PNG = PNG + b"\0"  # a second picture with other bytes
 
 
 def picture(data=PNG, kind=3, description=""):
-    made = Picture()
-    made.data, made.type, made.mime, made.desc = data, kind, "image/png", description
-    return made
+    new_picture = Picture()
+    new_picture.data = data
+    new_picture.type = kind
+    new_picture.mime = "image/png"
+    new_picture.desc = description
+    return new_picture
 
 
 def compress(path, bit_rate=64_000):
-    """Transcode beside the file; return the result's path and its seconds."""
+    """Transcode to a file in the same folder; return its path and its duration in seconds."""
     target = str(path.with_name("result" + transcode.result_extension(str(path))))
-    promised = decoding.read_header(str(path)).duration_s
+    header_s = decoding.read_header(str(path)).duration_s
     return target, transcode.transcode(
-        str(path), target, bit_rate=bit_rate, content_hash=HASH, header_s=promised
+        str(path), target, bit_rate=bit_rate, content_hash=HASH, header_s=header_s
     )
 
 
@@ -91,9 +94,9 @@ def test_id3_frames_are_copied(sound, codec):
     for frame in ID3_FRAMES:
         tagged.tags.add(frame)
     tagged.save()
-    kept = mutagen.File(compress(path)[0]).tags
+    copied = mutagen.File(compress(path)[0]).tags
     for frame in ID3_FRAMES:
-        assert kept[frame.HashKey] == frame and repr(kept[frame.HashKey]) == repr(frame)
+        assert copied[frame.HashKey] == frame and repr(copied[frame.HashKey]) == repr(frame)
 
 
 @pytest.mark.parametrize("extension", [".ogg", ".opus"])
@@ -112,8 +115,8 @@ def test_vorbis_comments_are_copied(sound, extension):
     }
     tagged.update(comments)
     tagged.save()
-    kept = mutagen.File(compress(path)[0])
-    assert {key: kept[key] for key in comments} == comments
+    copied = mutagen.File(compress(path)[0])
+    assert {key: copied[key] for key in comments} == comments
 
 
 def test_mp4_atoms_are_copied(sound):
@@ -129,8 +132,8 @@ def test_mp4_atoms_are_copied(sound):
     }
     tagged.update(atoms)
     tagged.save()
-    kept = mutagen.File(compress(path)[0])
-    assert {key: kept[key] for key in atoms} == atoms
+    copied = mutagen.File(compress(path)[0])
+    assert {key: copied[key] for key in atoms} == atoms
 
 
 def tag_vorbis(path):
@@ -151,8 +154,8 @@ def tag_vorbis(path):
 def test_vorbis_comments_become_id3(sound, name, codec):
     path = sound(name, codec=codec)
     tag_vorbis(path)
-    kept = mutagen.File(compress(path)[0]).tags
-    texts = {key: kept[key].text for key in ("TIT2", "TPE1", "TALB", "TRCK", "TCON")}
+    copied = mutagen.File(compress(path)[0]).tags
+    texts = {key: copied[key].text for key in ("TIT2", "TPE1", "TALB", "TRCK", "TCON")}
     assert texts == {
         "TIT2": ["Āria"],
         "TPE1": ["Ada", "Bob"],
@@ -160,8 +163,8 @@ def test_vorbis_comments_become_id3(sound, name, codec):
         "TRCK": ["7"],
         "TCON": ["Folk", "Jazz"],
     }
-    assert str(kept["TDRC"]) == "1999-07-19"
-    assert sorted((p.type, p.data) for p in kept.getall("APIC")) == [(3, PNG), (4, OTHER_PNG)]
+    assert str(copied["TDRC"]) == "1999-07-19"
+    assert sorted((p.type, p.data) for p in copied.getall("APIC")) == [(3, PNG), (4, OTHER_PNG)]
 
 
 def test_id3_becomes_vorbis_comments_and_mp4_atoms(sound):
@@ -171,17 +174,17 @@ def test_id3_becomes_vorbis_comments_and_mp4_atoms(sound):
         for frame in (*ID3_FRAMES[:2], id3.TRCK(text="7"), ID3_FRAMES[-2]):
             tagged.tags.add(frame)
         tagged.save()
-        kept = mutagen.File(compress(path)[0])
+        copied = mutagen.File(compress(path)[0])
         names = ("title", "artist", "tracknumber") if name.endswith("ogg") else ("\xa9nam", "\xa9ART", "trkn")
-        assert [kept[tag] for tag in names] == [
+        assert [copied[tag] for tag in names] == [
             ["Āria"],
             ["Ada", "Bob"],
             ["7"] if name.endswith("ogg") else [(7, 0)],
         ]
         assert (
-            b"IHDR" in base64.b64decode(kept["metadata_block_picture"][0])
+            b"IHDR" in base64.b64decode(copied["metadata_block_picture"][0])
             if "title" in names
-            else kept["covr"]
+            else copied["covr"]
         )
 
 

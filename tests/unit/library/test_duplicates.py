@@ -75,7 +75,7 @@ def test_candidates_equal_brute_force():
 
 
 def test_common_silence_makes_no_candidates():
-    """Silence at the beginning of many tracks."""
+    """Silence at the beginning of many tracks says nothing about them."""
     silence = frames(30)
     some = [np.concatenate([silence, frames(100)]) for _ in range(120)]
     assert duplicates.candidate_pairs(some, np.full(120, 60.0)) == []
@@ -86,7 +86,7 @@ def test_compare_pairs_finds_same_recording():
     half = np.concatenate([one[:100], other[100:]])
     rows = duplicates.compare_pairs(["c", "b", "a"], [one, flipped(one, 0.05), half], np.full(3, 25.0))
     assert [(row["content_hash"], row["other_hash"], row["is_same"]) for row in rows if row["is_same"]] == [
-        ("b", "c", 1)
+        ("b", "c", True)
     ]
     assert {(row["content_hash"], row["other_hash"]) for row in rows} >= {
         ("a", "c"),

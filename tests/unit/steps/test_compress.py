@@ -64,7 +64,7 @@ def forkserver():
 
 
 @pytest.fixture
-def beside(run, tmp_path_factory):
+def to_lake(run, tmp_path_factory):
     return functools.partial(run, audio_root=tmp_path_factory.mktemp("lake") / "audio")
 
 
@@ -107,7 +107,7 @@ def test_every_file_is_in_one_shard():
 
 
 @pytest.mark.parametrize(
-    ("change", "asked", "done"),
+    ("change", "options", "expected"),
     [
         ({}, {}, True),
         ({"size": 9}, {}, False),
@@ -123,9 +123,9 @@ def test_every_file_is_in_one_shard():
         ({"outcome": "rejected"}, {"retry": True}, False),
     ],
 )
-def test_is_up_to_date(change, asked, done):
-    asked = {"bit_rate": 64_000, "in_place": False, "retry": False} | asked
-    assert files_table.is_up_to_date(FILE, {**DONE, **change}, **asked) == done
+def test_is_up_to_date(change, options, expected):
+    options = {"bit_rate": 64_000, "in_place": False, "retry": False} | options
+    assert files_table.is_up_to_date(FILE, {**DONE, **change}, **options) == expected
 
 
 def test_new_file_is_not_up_to_date():
@@ -147,10 +147,10 @@ def test_crashing_file_is_rejected(tmp_path, monkeypatch):
     )
 
 
-def test_to_lake_leaves_original(sound, beside):
+def test_to_lake_leaves_original(sound, to_lake):
     path = sound("Ada/song.flac")
     before, source = digest(path), os.stat(path)
-    row = beside()["song.flac"]
+    row = to_lake()["song.flac"]
     result = Path(row["audio_path"])
     assert (
         result.parts[-3:] == ("64k", before[:2], before + ".mp3") and result.stat().st_mode & 0o777 == 0o644
@@ -163,25 +163,25 @@ def test_to_lake_leaves_original(sound, beside):
     assert not list((result.parents[2] / "parts").iterdir())
 
 
-def test_to_lake_reuses_existing_result(sound, beside):
+def test_to_lake_reuses_existing_result(sound, to_lake):
     sound("song.flac")
-    first = beside()["song.flac"]
+    first = to_lake()["song.flac"]
     first_stat = os.stat(first["audio_path"])
-    assert beside()["song.flac"] == first
+    assert to_lake()["song.flac"] == first
     assert os.stat(first["audio_path"]).st_mtime_ns == first_stat.st_mtime_ns
 
 
-def test_other_bit_rate_gets_other_file(sound, beside):
+def test_other_bit_rate_gets_other_file(sound, to_lake):
     sound("song.mp3")
-    first, second = beside()["song.mp3"], beside(bit_rate=96_500)["song.mp3"]
+    first, second = to_lake()["song.mp3"], to_lake(bit_rate=96_500)["song.mp3"]
     assert os.path.getsize(second["audio_path"]) > 1.3 * os.path.getsize(first["audio_path"])
     assert "/96.5k/" in second["audio_path"] and os.path.exists(first["audio_path"])
 
 
-def test_file_at_target_bit_rate_is_unchanged(sound, beside, monkeypatch):
+def test_file_at_target_bit_rate_is_unchanged(sound, to_lake, monkeypatch):
     path = sound("song.mp3", "-b:a", "64k")
-    monkeypatch.setattr(transcode, "transcode", None)  # not even tried
-    row = beside()["song.mp3"]
+    monkeypatch.setattr(transcode, "transcode", None)  # must not be called
+    row = to_lake()["song.mp3"]
     assert (row["outcome"], row["audio_path"], row["bit_rate"]) == (
         "unchanged",
         str(path),
@@ -190,7 +190,7 @@ def test_file_at_target_bit_rate_is_unchanged(sound, beside, monkeypatch):
     assert row["duration_s"] == pytest.approx(3, abs=0.1)
 
 
-@pytest.mark.parametrize("where", ["beside", "in_place"])
+@pytest.mark.parametrize("where", ["to_lake", "in_place"])
 def test_file_that_would_grow_is_unchanged(sound, tmp_path, where, request):
     path = sound("song.aac", "-b:a", "72k", seconds=0.6)  # without a container, which takes a kilobyte
     before = digest(path)
@@ -199,9 +199,9 @@ def test_file_that_would_grow_is_unchanged(sound, tmp_path, where, request):
     assert row["bit_rate"] > 64_000 and os.listdir(tmp_path) == ["song.aac"]
 
 
-def test_unchanged_file_without_header_has_duration(tmp_path, sound, beside):
+def test_unchanged_file_without_header_has_duration(tmp_path, sound, to_lake):
     path = sound("song.aac", "-b:a", "32k")
-    row = beside()["song.aac"]
+    row = to_lake()["song.aac"]
     assert row["outcome"] == "unchanged" and row["duration_s"] == pytest.approx(3, abs=0.15)
     assert row["bit_rate"] == pytest.approx(os.path.getsize(path) * 8 / 3, rel=0.1)
 
@@ -217,7 +217,7 @@ def while_compressing(monkeypatch, change):
     monkeypatch.setattr(transcode, "transcode", slow)
 
 
-@pytest.mark.parametrize("where", ["beside", "in_place"])
+@pytest.mark.parametrize("where", ["to_lake", "in_place"])
 def test_file_changed_meanwhile_is_not_replaced(sound, tmp_path, where, request, monkeypatch):
     path = sound("song.mp3")
     before = path.read_bytes()
@@ -250,7 +250,7 @@ def test_in_place_second_run_changes_nothing(sound, in_place):
     path = sound("song.mp3")
     first = in_place()["song.mp3"]
     after = os.stat(path)
-    second = in_place()["song.mp3"]  # as with the tables deleted: the mark in the file is all there is
+    second = in_place()["song.mp3"]  # as if the tables were deleted: only the encoder tag remains
     assert second == first and os.stat(path).st_ino == after.st_ino
 
 
@@ -351,7 +351,7 @@ def test_in_place_does_not_follow_links(sound, in_place, tmp_path, tmp_path_fact
     assert digest(outside) == before and (tmp_path / "link.mp3").is_symlink()
 
 
-@pytest.mark.parametrize("where", ["beside", "in_place"])
+@pytest.mark.parametrize("where", ["to_lake", "in_place"])
 @pytest.mark.parametrize(
     "name",
     [
@@ -402,10 +402,10 @@ def half(path):
         ("x.flac", lambda p: p.write_bytes(p.read_bytes()[:9_000] + b"\x5a" * 900_000), "found"),
     ],
 )
-def test_unusable_file_has_reason(sound, beside, in_place, name, break_it, reason):
+def test_unusable_file_has_reason(sound, to_lake, in_place, name, break_it, reason):
     path = sound(name, seconds=6)
     break_it(path)
-    for run in (beside, in_place):
+    for run in (to_lake, in_place):
         row = run()[name]
         assert row["outcome"] == "rejected" and reason in row["error"], row
         assert row["error"].startswith("expected ") and "\n" not in row["error"]
@@ -458,7 +458,7 @@ def full_disk(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(decoding, "ffmpeg_path", lambda: str(program))
 
 
-@pytest.mark.parametrize("where", ["beside", "in_place"])
+@pytest.mark.parametrize("where", ["to_lake", "in_place"])
 def test_disk_full_raises_and_leaves_nothing(sound, full_disk, tmp_path, where, request):
     """No row at all: the one of an earlier bit rate stays, and the next run tries again by itself."""
     before = digest(sound("full.flac"))
@@ -469,7 +469,7 @@ def test_disk_full_raises_and_leaves_nothing(sound, full_disk, tmp_path, where, 
     assert digest(tmp_path / "full.flac") == before and os.listdir(tmp_path) == ["full.flac"]
 
 
-def test_disk_full_while_writing_tags_raises(sound, beside, monkeypatch):
+def test_disk_full_while_writing_tags_raises(sound, to_lake, monkeypatch):
     def full(*_):
         try:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -479,25 +479,25 @@ def test_disk_full_while_writing_tags_raises(sound, beside, monkeypatch):
     sound("song.mp3")
     monkeypatch.setattr(transcode, "_write_tags", full)
     with pytest.raises(StepError, match="No space left on device"):
-        beside()
+        to_lake()
 
 
-def test_disk_lost_while_reading_raises(sound, beside, monkeypatch):
+def test_disk_lost_while_reading_raises(sound, to_lake, monkeypatch):
     def away(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     half(sound("song.mp3"))
-    assert "truncated" in beside()["song.mp3"]["error"]
+    assert "truncated" in to_lake()["song.mp3"]["error"]
     monkeypatch.setattr(
         file_tasks, "open", away, raising=False
     )  # what comes after the decoders, who only see an end
-    assert "truncated" in beside()["song.mp3"]["error"]  # one bad sector must not stop every other file
+    assert "truncated" in to_lake()["song.mp3"]["error"]  # one bad sector must not stop every other file
     monkeypatch.setattr(errors, "_is_folder_readable", lambda path: not path.endswith("/song.mp3"))
     with pytest.raises(StepError, match=r"found at .*/song.mp3: Input/output error"):
-        beside()
+        to_lake()
 
 
-@pytest.mark.parametrize("where", ["beside", "in_place"])
+@pytest.mark.parametrize("where", ["to_lake", "in_place"])
 def test_file_deleted_meanwhile_has_no_row(sound, tmp_path, where, request, monkeypatch):
     path = sound("song.mp3")
     while_compressing(monkeypatch, path.unlink)
@@ -526,7 +526,7 @@ def test_disk_full_at_any_stage_leaves_nothing(sound, forkserver, tmp_path, limi
     assert not [path for path in (tmp_path / "audio").rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("where", ["beside", "in_place"])
+@pytest.mark.parametrize("where", ["to_lake", "in_place"])
 def test_hanging_ffmpeg_rejects_one_file(tmp_path, hanging_ffmpeg, where, request):
     (tmp_path / "music").mkdir()
     path = tmp_path / "music" / "x.wav"
