@@ -43,7 +43,7 @@ def run_all(step, **options):
     return {name: step(name, **options) for name in STEPS}
 
 
-def tried(counts):
+def attempted(counts):
     return [counts["compress"]["attempted"], counts["catalog"]["new"], counts["extract"]["attempted"]]
 
 
@@ -68,9 +68,9 @@ def test_bad_files_are_rejected_once(step, song, table, music):
 
     counts = run_all(step)
     rejected = {row["path"]: row for row in table(REJECTS)}
-    for name, (_, said) in BAD.items():
+    for name, (_, reason) in BAD.items():
         error = rejected.pop(paths[name])["error"]
-        assert said in error and error.startswith("expected ") and "\n" not in error, (name, error)
+        assert reason in error and error.startswith("expected ") and "\n" not in error, (name, error)
     assert "expected at least 0.5 s of sound, found 0.1" in rejected.pop(paths["short.mp3"])["error"]
     assert rejected == {}
     features = {row["track_id"] for row in table(FEATURES)}
@@ -81,10 +81,10 @@ def test_bad_files_are_rejected_once(step, song, table, music):
     assert all(os.path.exists(to_path(row["audio_path"])) for row in table(FILES) if row["audio_path"])
 
     before = (table(FILES), table(TRACKS), table(REJECTS))
-    assert tried(run_all(step)) == [0, 0, 0]
+    assert attempted(run_all(step)) == [0, 0, 0]
     assert (table(FILES), table(TRACKS), table(REJECTS)) == before
 
-    song("half.mp3", seed=200)  # mended
+    song("half.mp3", seed=200)  # the same name with usable audio
     (music / "empty.mp3").unlink()
     run_all(step, retry_rejected=True)
     again = {row["path"]: row for row in table(REJECTS)}
