@@ -1,9 +1,11 @@
-"""How long from a player's send to recommendations that can be read in the store, at several rates; and the memory of it.
+"""How long from a player's send to recommendations that can be read in the store, at several rates; and the
+memory of it.
 
     python tests/bench/bench_stream.py --lake LAKE [--rates 10 100 1000] [--seconds 30] [--users 1000]
 
-LAKE has a published model (`segue run`); it is copied, and plays go to the copy. Broker, store and stream are the real
-ones, each a process of its own on this machine, and so are the sender and the reader here: all share its cores.
+LAKE has a published model (`segue run`); it is copied, and plays go to the copy. Broker, store and stream are
+the real ones, each a process of its own on this machine, and so are the sender and the reader here: all share
+its cores.
 """
 
 import argparse
@@ -40,7 +42,10 @@ _LOOKING = 9
 
 
 class Seeker:
-    """Looks in the store for what was sent: who waits, and how long it took for the others' lists to be there."""
+    """Looks in the store for what was sent.
+
+    Who waits, and how long it took for the others' lists to be there.
+    """
 
     def __init__(self, database: Any) -> None:
         self.waiting: dict[str, tuple[datetime, float]] = {}
@@ -68,7 +73,10 @@ class Seeker:
 
 @dataclass
 class Sent:
-    """What was sent at a rate: from when to when, events unheard at half and end, seconds that lists and sends took."""
+    """What was sent at a rate.
+
+    From when to when, events unprocessed at half and end, seconds that lists and sends took.
+    """
 
     begun: float
     ended: float
@@ -118,11 +126,13 @@ def start(lake: Path) -> "subprocess.Popen[bytes]":
 def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Namespace) -> None:
     tracks = Lake(lake).read_arrow(TRACKS, "track_id")["track_id"].to_pylist()
     print(
-        "lag: events not heard yet, at half of the time and at its end; backlog: seconds from there until all was heard"
+        "lag: events not processed yet, at half time and at the end; "
+        "backlog: seconds from the end until all are processed"
     )
     print("MiB: PSS of the stream with its JVM, of the broker, of the store")
     print(
-        "events/s    sent  heard/s   p50 ms  p95 ms  p99 ms  send p99 ms  lag half  lag end  backlog  stream  broker  store"
+        "events/s    sent processed/s p50 ms  p95 ms  p99 ms  send p99 ms  lag half  lag end  backlog"
+        "  stream  broker  store"
     )
     total = 0
     with Producer(address, spool.spool_dir(lake)) as producer, mongo.database(uri) as database:
@@ -135,17 +145,17 @@ def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Na
             emptied = time.monotonic()
             seeker.close()
             total += len(sent.sends)
-            heard(lake, total)
+            processed(lake, total)
             if total > len(sent.sends):
                 show(rate, sent, emptied, memory(lake, pid))
 
 
-def heard(lake: Path, total: int) -> None:
-    """End the bench where not just so many plays are heard; the status of it is written every two seconds."""
+def processed(lake: Path, total: int) -> None:
+    """End the bench where not just so many plays are processed; the status of it is written every two seconds."""
     deadline = time.monotonic() + 30
     while (found := stream_status.read(lake)["plays"]) != total:
         if found > total or time.monotonic() > deadline:
-            raise SystemExit(f"expected {total} plays to be heard, found {found}")
+            raise SystemExit(f"expected {total} plays to be processed, found {found}")
         time.sleep(0.2)
 
 
@@ -154,7 +164,8 @@ def show(rate: float, sent: Sent, emptied: float, sizes: list[int]) -> None:
     count = len(sent.sends)
     print(
         f"{rate:8.0f} {count:7d} {count / (emptied - sent.begun):8.0f} {at[0]:8.0f}{at[1]:8.0f}{at[2]:8.0f}"
-        f"{1000 * percentile(sent.sends, 99):13.1f}{sent.lags[0]:10d}{sent.lags[-1]:9d}{emptied - sent.ended:9.1f}"
+        f"{1000 * percentile(sent.sends, 99):13.1f}{sent.lags[0]:10d}{sent.lags[-1]:9d}"
+        f"{emptied - sent.ended:9.1f}"
         f"{sizes[0]:8d}{sizes[1]:8d}{sizes[2]:7d}",
         flush=True,
     )
@@ -203,7 +214,7 @@ def finished(user_id: str, track_id: str, number: int) -> dict[str, Any]:
 
 
 def lag(producer: Producer, lake: Path) -> int:
-    """Return how many events the stream has not heard."""
+    """Return how many events the stream has not processed."""
     return int(stream_status.read(lake)["lag"]) + producer.pending
 
 

@@ -182,12 +182,13 @@ def test_other_methods_of_clients_answer(subsonic):
 
 # Every method that Feishin (subsonic-api.ts) and Supersonic (subsonicmediaprovider.go) call, with what these
 # say of a song.
-CALLED = """createPlaylist deletePlaylist download getAlbum getAlbumInfo getAlbumInfo2 getAlbumList getAlbumList2
-getArtist getArtistInfo getArtistInfo2 getArtists getBookmarks getCoverArt getGenres getIndexes
-getInternetRadioStations getLicense getLyrics getLyricsBySongId getMusicDirectory getMusicFolders
-getNewestPodcasts getNowPlaying getPlayQueue getPlaylist getPlaylists getPodcasts getRandomSongs
-getScanStatus getShares getSimilarSongs getSimilarSongs2 getSong getSongsByGenre getStarred getStarred2
-getTopSongs getUser getVideos ping savePlayQueue scrobble search2 search3 setRating star startScan stream
+CALLED = """createPlaylist deletePlaylist download getAlbum getAlbumInfo getAlbumInfo2 getAlbumList
+getAlbumList2 getArtist getArtistInfo getArtistInfo2 getArtists getBookmarks getCoverArt
+getGenres getIndexes getInternetRadioStations getLicense getLyrics getLyricsBySongId
+getMusicDirectory getMusicFolders getNewestPodcasts getNowPlaying getPlayQueue getPlaylist
+getPlaylists getPodcasts getRandomSongs getScanStatus getShares getSimilarSongs
+getSimilarSongs2 getSong getSongsByGenre getStarred getStarred2 getTopSongs getUser
+getVideos ping savePlayQueue scrobble search2 search3 setRating star startScan stream
 tokenInfo unstar updatePlaylist""".split()  # noqa: SIM905
 
 

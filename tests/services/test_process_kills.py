@@ -1,4 +1,5 @@
-"""kill -9 at random moments of `segue run`: afterwards the same tables as after an undisturbed run, no original lost.
+"""kill -9 at random moments of `segue run`: afterwards the same tables as after an undisturbed run, no
+original lost.
 
 SEGUE_KILLS=10 for more of them than CI has time for.
 """
@@ -66,7 +67,8 @@ def test_the_same_tables_after_kills(tmp_path, demo_library):
 
     chance, kills = random.Random(4), 0
     while kills < KILLS:
-        # What was done stays done: killed in its first half, each run still comes further than the one before.
+        # What was done stays done: killed in its first half, each run still comes further than the one
+        # before.
         if killed_after(lake, music, chance.uniform(2, 0.6 * whole)):
             kills += 1
         else:

@@ -1,4 +1,7 @@
-"""A real cluster's locks: a broker that takes nobody but by TLS and a password. All our clients get through, no other does."""
+"""A real cluster's locks: a broker that takes nobody but by TLS and a password.
+
+All our clients get through, no other does.
+"""
 
 import dataclasses
 import ipaddress

@@ -1,4 +1,5 @@
-"""Plays through the real broker and Spark into the store: heard within seconds, nothing lost or doubled by kill -9.
+"""Plays through the real broker and Spark into the store: heard within seconds, nothing lost or doubled by
+kill -9.
 
 `SEGUE_KILLS=20` makes the kills twenty; without it there are three, one of each: driver, broker, store.
 """
@@ -173,9 +174,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
     assert wait_until(
         lambda: (of(lake, "profiles", "ann") or {}).get("at") == BEGIN + timedelta(minutes=3), 30
     )
-    tracks = {
-        track.track_id: track for track in profiles.from_document(of(lake, "profiles", "ann")).tracks
-    }
+    tracks = {track.track_id: track for track in profiles.from_document(of(lake, "profiles", "ann")).tracks}
     assert (tracks["001"].started, tracks["001"].finished) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
     # Numbers 1, 6, 11 ... are of one planted genre: those not heard yet come first, the disliked one never.
@@ -214,7 +213,10 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
 
 
 def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, streaming, tmp_path):
-    """The same messages of the same topic by an undisturbed stream into another lake: the same documents, bit for bit."""
+    """The same messages of the same topic by an undisturbed stream into another lake.
+
+    The same documents, bit for bit.
+    """
     address, chance = embedded_kafka.find_embedded(lake), random.Random(8)
     tracks = [f"{number:03d}" for number in range(synthetic_features.N_TRACKS)]
     genres = [number % synthetic_features.N_GENRES for number in range(len(tracks))]

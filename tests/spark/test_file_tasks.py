@@ -22,7 +22,10 @@ RESULTS = Table(
 
 @pytest.fixture
 def squares(spark, lake, monkeypatch):
-    """Run a function over rows numbered by bit_rate; return the results by path, and the progress (done, total)."""
+    """Run a function over rows numbered by bit_rate.
+
+    Return the results by path, and the progress (done, total).
+    """
     watched = []
     watch = progress.watch
 
