@@ -33,7 +33,7 @@ def _new_figure(height_inches: float = 4) -> tuple[Figure, Any]:
 def plot_silhouette_by_k(
     silhouettes: dict[int, float], search_costs: dict[int, float], chosen_k: int, n_tracks: int
 ) -> Figure:
-    """Plot silhouette and search cost over k; a line marks the chosen k, where their difference is largest."""
+    """Plot silhouette and search cost over k; a line marks the chosen k (largest difference)."""
     figure, axes = _new_figure()
     ks = sorted(silhouettes)
     axes.plot(ks, [silhouettes[k] for k in ks], "o-", color=BLUE, label="silhouette (cosine)")

@@ -151,7 +151,7 @@ def measure(lake: Path, address: str, uri: str, pid: int, arguments: argparse.Na
 
 
 def processed(lake: Path, total: int) -> None:
-    """End the bench where not just so many plays are processed; the status of it is written every two seconds."""
+    """Exit unless exactly `count` plays are processed; the status is written every two seconds."""
     deadline = time.monotonic() + 30
     while (found := stream_status.read(lake)["plays"]) != total:
         if found > total or time.monotonic() > deadline:

@@ -96,7 +96,7 @@ def changed(page, before):
     )
 
 
-def test_default_list_is_shown_and_plays(page):
+def test_default_list_is_visible_and_plays(page):
     cards = page.locator("#cards .card")
     assert cards.count() >= 8
     page.click("#start")

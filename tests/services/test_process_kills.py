@@ -62,7 +62,7 @@ def test_the_same_tables_after_kills(tmp_path, demo_library):
     started = time.monotonic()
     segue(lake, *run_of(music))
     whole = time.monotonic() - started
-    expected, shown = rows(lake), documents(lake)
+    expected, expected_documents = rows(lake), documents(lake)
     shutil.rmtree(lake)  # the same path again: tables and MLflow hold absolute paths
 
     chance, kills = random.Random(4), 0
@@ -76,7 +76,7 @@ def test_the_same_tables_after_kills(tmp_path, demo_library):
             shutil.rmtree(lake)
     segue(lake, *run_of(music))
     assert rows(lake) == expected
-    assert documents(lake) == shown
+    assert documents(lake) == expected_documents
     assert hashes(music) == originals
     tracking.connect(None, lake)
     assert len(registry.versions()) == 1

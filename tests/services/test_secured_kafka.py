@@ -175,7 +175,7 @@ def listened(at: datetime, *titles: str) -> list[dict[str, object]]:
         ({"SEGUE_KAFKA_MECHANISM": SCRAM, "SEGUE_KAFKA_PASSWORD": "wrong"}, "SEGUE_KAFKA_PASSWORD"),
     ],
 )
-def test_who_has_no_key_is_told_so_in_one_line(secured, tmp_path, monkeypatch, changed, expected):
+def test_client_without_a_key_gets_one_line(secured, tmp_path, monkeypatch, changed, expected):
     _, address, _ = secured
     if changed.get("SEGUE_KAFKA_CA") == "other":
         changed = {"SEGUE_KAFKA_CA": str(certificate(tmp_path))}

@@ -1,5 +1,5 @@
-"""Plays through the real broker and Spark into the store: heard within seconds, nothing lost or doubled by
-kill -9.
+"""Plays through the real broker and Spark into the store: processed within seconds, nothing lost or
+doubled by kill -9.
 
 `SEGUE_KILLS=20` makes the kills twenty; without it there are three, one of each: driver, broker, store.
 """
@@ -107,7 +107,7 @@ class Streaming:
                 child.kill()
 
     def stop(self) -> None:
-        """As supervisord does: the whole group is told at once, Spark's JVM as well."""
+        """Stop as supervisord does: the whole process group at once, Spark's JVM included."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGTERM)
             assert self.process.wait(60) == 0, (self.lake / "stream.out").read_text()[-3000:]
@@ -157,7 +157,7 @@ def rejected(address: str) -> list[tuple[bytes, str]]:
     return found
 
 
-def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, streaming):
+def test_plays_are_applied_and_invalid_ones_dead_lettered(lake, streaming):
     address = embedded_kafka.find_embedded(lake)
     streaming.start()
     assert wait_until(streaming.ready, 90)
@@ -177,7 +177,7 @@ def test_a_listener_is_heard_and_what_is_no_play_is_kept_with_its_reason(lake, s
     tracks = {track.track_id: track for track in profiles.from_document(of(lake, "profiles", "ann")).tracks}
     assert (tracks["001"].started, tracks["001"].finished) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
-    # Numbers 1, 6, 11 ... are of one planted genre: those not heard yet come first, the disliked one never.
+    # Numbers 1, 6, 11 ... are of one synthetic genre: those not played yet come first, the disliked one never.
     assert {int(item["track_id"]) % synthetic_features.N_GENRES for item in items[:4]} == {1}
     assert "011" not in {item["track_id"] for item in items} and items[0]["reason"].startswith(
         "sounds like artist "
