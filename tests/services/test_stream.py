@@ -177,7 +177,7 @@ def test_plays_are_applied_and_invalid_ones_dead_lettered(lake, streaming):
     tracks = {track.track_id: track for track in profiles.from_document(of(lake, "profiles", "ann")).tracks}
     assert (tracks["001"].started, tracks["001"].finished) == (1, 1)
     items = of(lake, "recommendations", "ann")["items"]
-    # Numbers 1, 6, 11 ... are of one synthetic genre: those not played yet come first, the disliked one never.
+    # Numbers 1, 6, 11 ... are of one genre: those not played yet come first, the disliked one never.
     assert {int(item["track_id"]) % synthetic_features.N_GENRES for item in items[:4]} == {1}
     assert "011" not in {item["track_id"] for item in items} and items[0]["reason"].startswith(
         "sounds like artist "
