@@ -1,4 +1,6 @@
-"""Browsing: artists, albums, songs, and information on them."""
+"""Browsing: artists, albums, songs, genres, information on them, top and similar songs."""
+
+from collections import Counter
 
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
 
@@ -74,3 +76,28 @@ def _lyrics(request: SubsonicRequest) -> Answer:
 def _lyrics_of(request: SubsonicRequest) -> Answer:
     request.state.track(request.query.text("id"))
     return {"lyricsList": {}}
+
+
+@method("getGenres")
+def _genres(request: SubsonicRequest) -> Answer:
+    albums = Counter[str]()
+    for album in request.state.catalog.albums.values():
+        albums.update({track.genre for track in album.tracks})
+    genres = [
+        {"value": name, "songCount": count, "albumCount": albums[name]}
+        for name, count in request.state.catalog.genres
+    ]
+    return {"genres": {"genre": genres}}
+
+
+@method("getTopSongs")
+def _top_songs(request: SubsonicRequest) -> Answer:
+    tracks = request.library.top_songs(request.query.text("artist"), request.query.number("count", 50))
+    return {"topSongs": {"song": request.library.songs(tracks)}}
+
+
+@method("getSimilarSongs", "getSimilarSongs2")
+def _similar_songs(request: SubsonicRequest) -> Answer:
+    key = "similarSongs2" if request.name.endswith("2") else "similarSongs"
+    tracks = request.library.similar(request.query.text("id"), request.query.number("count", 50))
+    return {key: {"song": request.library.songs(tracks)}}
