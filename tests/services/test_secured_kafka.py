@@ -21,6 +21,7 @@ from kafka.admin import UserScramCredentialUpsertion
 from jobs.errors import InputError, StepError
 from jobs.lake.storage import Lake
 from jobs.plays import play_log, spool, topics
+from jobs.plays.events import PlayEvent
 from jobs.plays.producer import Producer
 from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server
 from tests import synthetic_lake
@@ -107,60 +108,61 @@ def segue(
     )
 
 
-def test_producer_stream_rejects_and_histories_get_through(secured, tmp_path):
+def finished(event_id: str, user: str, track: str, at: datetime) -> PlayEvent:
+    return PlayEvent(event_id=event_id, user_id=user, track_id=track, event="finished", played_at=at)
+
+
+def test_all_clients_connect_with_plain(secured, tmp_path):
     lake, address, opened = secured
     topics.ensure_topics(address)
     at = datetime.now(UTC) - timedelta(minutes=5)
     with Producer(address, spool.spool_dir(lake.root)) as producer:
         for number in range(3):
-            event = {
-                "event_id": f"e{number}",
-                "user_id": "ann",
-                "track_id": f"t0{number}",
-                "event": "finished",
-            }
-            producer.send(event | {"played_at": at + timedelta(minutes=number)})
+            producer.send(finished(f"e{number}", "ann", f"t0{number}", at + timedelta(minutes=number)))
         assert producer.flush(30)
     raw = KafkaProducer(**topics.kafka_python_config(address))
     raw.send(topics.PLAYS, value=b"not json", key=b"ann").get(30)
     raw.close()
     lines = tmp_path / "listens.jsonl"
     lines.write_text(
-        "".join(json.dumps(line) + "\n" for line in listened(at, "Song A of 1", "Song B of 1", "Other"))
+        "".join(json.dumps(row) + "\n" for row in listened(at, "Song A of 1", "Song B of 1", "Other"))
     )
-    brought = segue(lake, address, opened, "import-plays", "--user", "rob", str(lines))
+    imported = segue(lake, address, opened, "import-plays", "--user", "rob", str(lines))
     assert (
-        "3 listens, 2 sent, 0 there already, 1 unmatched, top unmatched Artist 1 - Other" in brought.stdout
-    ), brought
+        "3 listens, 2 sent, 0 there already, 1 unmatched, top unmatched Artist 1 - Other" in imported.stdout
+    ), imported
     with embedded_mongo.embedded_mongo(lake.root / "mongo"):
         done = segue(lake, address, opened, "stream", "--once")
     assert done.returncode == 0, done.stderr
     assert "5 plays, 1 rejected" in done.stdout
-    found = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
-    assert found == {("ann", "t00"), ("ann", "t01"), ("ann", "t02"), ("rob", "t05"), ("rob", "t06")}
+    plays = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
+    assert plays == {("ann", "t00"), ("ann", "t01"), ("ann", "t02"), ("rob", "t05"), ("rob", "t06")}
     again = segue(lake, address, opened, "import-plays", "--user", "rob", str(lines))
     assert "3 listens, 0 sent, 2 there already, 1 unmatched" in again.stdout, again
 
 
-def test_a_mechanism_that_sends_no_password_gets_through_too(secured, monkeypatch):
+def test_all_clients_connect_with_scram(secured, monkeypatch):
     lake, address, opened = secured
     opened = opened | {"SEGUE_KAFKA_MECHANISM": SCRAM}
     monkeypatch.setenv("SEGUE_KAFKA_MECHANISM", SCRAM)
     topics.ensure_topics(address)
     with Producer(address, spool.spool_dir(lake.root)) as producer:
-        event = {"event_id": "scram", "user_id": "eve", "track_id": "t09", "event": "finished"}
-        producer.send(event | {"played_at": datetime.now(UTC) - timedelta(minutes=1)})
+        producer.send(finished("scram", "eve", "t09", datetime.now(UTC) - timedelta(minutes=1)))
         assert producer.flush(30)
     with embedded_mongo.embedded_mongo(lake.root / "mongo"):
         done = segue(lake, address, opened, "stream", "--once")
     assert done.returncode == 0, done.stderr
-    found = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
-    assert ("eve", "t09") in found
+    plays = {(row["user_id"], row["track_id"]) for row in play_log.read(lake).to_pylist()}
+    assert ("eve", "t09") in plays
 
 
 def listened(at: datetime, *titles: str) -> list[dict[str, object]]:
-    about = ({"artist_name": "Artist 1", "track_name": title} for title in titles)
-    return [{"listened_at": int(at.timestamp()) + n, "track_metadata": each} for n, each in enumerate(about)]
+    """Return listens of ListenBrainz, a second apart."""
+    listens = []
+    for number, title in enumerate(titles):
+        names = {"artist_name": "Artist 1", "track_name": title}
+        listens.append({"listened_at": int(at.timestamp()) + number, "track_metadata": names})
+    return listens
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ def listened(at: datetime, *titles: str) -> list[dict[str, object]]:
         ({"SEGUE_KAFKA_MECHANISM": SCRAM, "SEGUE_KAFKA_PASSWORD": "wrong"}, "SEGUE_KAFKA_PASSWORD"),
     ],
 )
-def test_client_without_a_key_gets_one_line(secured, tmp_path, monkeypatch, changed, expected):
+def test_refused_client_gets_one_line(secured, tmp_path, monkeypatch, changed, expected):
     _, address, _ = secured
     if changed.get("SEGUE_KAFKA_CA") == "other":
         changed = {"SEGUE_KAFKA_CA": str(certificate(tmp_path))}
@@ -187,7 +189,7 @@ def test_client_without_a_key_gets_one_line(secured, tmp_path, monkeypatch, chan
     assert "expected" in line and expected in line and "\n" not in line and "wrong" not in line, line
 
 
-def test_the_command_says_it_too(secured):
+def test_refused_command_prints_one_line(secured):
     lake, address, opened = secured
     opened = opened | {"SEGUE_KAFKA_PROTOCOL": "TLS"}
     done = segue(lake, address, opened, "produce", "--users", "1", "--count", "1")

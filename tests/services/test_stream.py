@@ -1,9 +1,9 @@
-"""Plays through the real broker and Spark into the store: processed within seconds, nothing lost or
-doubled by kill -9.
+"""Plays through the real broker and Spark into the store: nothing is lost or doubled by kill -9.
 
-`SEGUE_KILLS=20` makes the kills twenty; without it there are three, one of each: driver, broker, store.
+`SEGUE_KILLS=20` kills twenty times; the default is three, once each: driver, broker, store.
 """
 
+import dataclasses
 import json
 import os
 import random
@@ -25,7 +25,8 @@ from jobs.lake.schemas import EMBEDDINGS, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model.embedding import l2_normalize
 from jobs.online import mongo
-from jobs.plays import play_log, simulator, spool, topics
+from jobs.plays import events, play_log, simulator, spool, topics
+from jobs.plays.events import PlayEvent
 from jobs.plays.producer import Producer
 from jobs.recommender import profiles
 from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server, stream_status
@@ -133,28 +134,28 @@ def streaming(lake):
         running.kill()
 
 
-def play(user: str, track: str, event: str, minute: float, **changed: object) -> dict[str, object]:
-    return {
-        "event_id": f"{user}-{track}-{event}-{minute}",
-        "user_id": user,
-        "track_id": track,
-        "event": event,
-        "position_s": 30.0 if event == "finished" else 0.0,
-        "duration_s": 30.0,
-        "played_at": BEGIN + timedelta(minutes=minute),
-        "session_id": "s",
-        **changed,
-    }
+def play(user: str, track: str, event: events.EventType, minute: float) -> PlayEvent:
+    return PlayEvent(
+        event_id=f"{user}-{track}-{event}-{minute}",
+        user_id=user,
+        track_id=track,
+        event=event,
+        position_s=30.0 if event == "finished" else 0.0,
+        duration_s=30.0,
+        played_at=BEGIN + timedelta(minutes=minute),
+        session_id="s",
+    )
 
 
-def rejected(address: str) -> list[tuple[bytes, str]]:
+def dead_letters(address: str) -> list[tuple[bytes, str]]:
+    """Return value and reason of every message of plays.rejected."""
     consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False, consumer_timeout_ms=1000)
-    place = TopicPartition(topics.DEAD_LETTERS, 0)
-    consumer.assign([place])
-    consumer.seek_to_beginning(place)
-    found = [(message.value, dict(message.headers)["error"].decode()) for message in consumer]
+    partition = TopicPartition(topics.DEAD_LETTERS, 0)
+    consumer.assign([partition])
+    consumer.seek_to_beginning(partition)
+    letters = [(message.value, dict(message.headers)["error"].decode()) for message in consumer]
     consumer.close()
-    return found
+    return letters
 
 
 def test_plays_are_applied_and_invalid_ones_dead_lettered(lake, streaming):
@@ -188,24 +189,25 @@ def test_plays_are_applied_and_invalid_ones_dead_lettered(lake, streaming):
     raw = KafkaProducer(bootstrap_servers=address, max_request_size=topics.MAX_MESSAGE)
     for message in [*bad[:3], largest]:
         raw.send(topics.PLAYS, value=message, key=b"ann").get(30)
-    ahead = play("ann", "002", "started", 0, played_at=(datetime.now(UTC) + timedelta(hours=5)).isoformat())
-    unknown = play("ann", "nowhere", "started", 9, played_at=BEGIN.isoformat())
-    for message in (ahead, unknown):
-        raw.send(topics.PLAYS, value=json.dumps(message).encode(), key=b"ann").get(30)
+    in_five_hours = datetime.now(UTC) + timedelta(hours=5)
+    ahead = dataclasses.replace(play("ann", "002", "started", 0), played_at=in_five_hours)
+    unknown = play("ann", "nowhere", "started", 9)
+    for event in (ahead, unknown):
+        raw.send(topics.PLAYS, value=events.encode(event), key=b"ann").get(30)
     raw.close()
-    champion(lake, "2")  # not in the lake yet: the one before serves on
+    champion(lake, "2")  # its tables are not in the lake yet: the stream stays with version 1
     embed(lake, "2", seed=2)
     with Producer(address, spool.spool_dir(lake)) as producer:
         producer.send(play("ben", "003", "finished", 5))
     assert wait_until(lambda: (of(lake, "recommendations", "ben") or {}).get("model_version") == "2", 30)
-    found = rejected(address)
-    assert [value for value, _ in found[:4]] == bad and len(found) == 6
-    assert [error.split(",")[0].split(" ahead")[0][:40] for _, error in found] == [
+    letters = dead_letters(address)
+    assert [value for value, _ in letters[:4]] == bad and len(letters) == 6
+    assert [error.split(",")[0].split(" ahead")[0][:40] for _, error in letters] == [
         "expected a JSON object",
         "expected at most 16384 bytes",
         "event_id: expected this field",
         "expected at most 16384 bytes",
-        "played_at: expected a time that has been",
+        "played_at: expected a time in the past",
         "track_id: expected a track of TRACKS",
     ]
     streaming.stop()
@@ -213,14 +215,12 @@ def test_plays_are_applied_and_invalid_ones_dead_lettered(lake, streaming):
 
 
 def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, streaming, tmp_path):
-    """The same messages of the same topic by an undisturbed stream into another lake.
-
-    The same documents, bit for bit.
-    """
-    address, chance = embedded_kafka.find_embedded(lake), random.Random(8)
+    """An undisturbed stream over the same messages, into another lake, writes the same, bit for bit."""
+    address = embedded_kafka.find_embedded(lake)
+    chance = random.Random(8)
     tracks = [f"{number:03d}" for number in range(synthetic_features.N_TRACKS)]
     genres = [number % synthetic_features.N_GENRES for number in range(len(tracks))]
-    made = list(
+    plays = list(
         simulator.simulate_plays(
             tracks, genres, [30.0] * len(tracks), users=12, events=300 * KILLS, seed=3, begin=BEGIN
         )
@@ -232,7 +232,7 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
     streaming.start()
     assert wait_until(streaming.ready, 90)
     with Producer(address, spool.spool_dir(lake)) as producer:
-        for number, event in enumerate(made):
+        for number, event in enumerate(plays):
             producer.send(event)
             if number % 7 == 0:
                 producer.send(event)
@@ -242,8 +242,8 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
                 _kill(victims.pop(), lake, streaming)
         assert wait_until(lambda: _revived(streaming) and producer.flush(2), 120)
     assert not victims
-    wanted = {event["event_id"] for event in made}
-    assert wait_until(lambda: _revived(streaming) and wanted <= set(store(lake)["plays"]), 120)
+    event_ids = {event.event_id for event in plays}
+    assert wait_until(lambda: _revived(streaming) and event_ids <= set(store(lake)["plays"]), 120)
     assert wait_until(lambda: stream_status.read(lake)["lag"] == 0, 30)
     time.sleep(1)
     streaming.stop()
@@ -255,14 +255,15 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
     command = [SEGUE, "stream", "--once", "--kafka", address]
     done = subprocess.run(command, env=environment(other), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    expected, found = store(other), store(lake)
-    for each in (expected, found):
-        del each["recommendations"]["ann"]  # of another test, by the model before
-    assert wanted <= set(expected["plays"])
-    assert found == expected
+    expected = store(other)
+    stored = store(lake)
+    for documents in (expected, stored):
+        del documents["recommendations"]["ann"]  # of the other test, by model version 1
+    assert event_ids <= set(expected["plays"])
+    assert stored == expected
     order = [("event_id", "ascending")]
     assert play_log.read(Lake(lake)).sort_by(order).equals(play_log.read(Lake(other)).sort_by(order))
-    assert len(rejected(address)) == 6  # told once, though two streams have met them
+    assert len(dead_letters(address)) == 6  # not sent again by the second stream
 
 
 def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
@@ -273,10 +274,10 @@ def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
     program, folder = (
         (embedded_kafka.KAFKA, "kafka") if victim == "broker" else (embedded_mongo.MONGO, "mongo")
     )
-    # The one before may be dead still; the stream starts it again.
+    # It may still be down after the kill before; the stream starts it again.
     assert wait_until(lambda: _revived(streaming) and embedded_server.is_running(program, lake / folder), 60)
     os.kill(embedded_server.read_state(program, lake / folder)[1], signal.SIGKILL)
-    if victim == "broker":  # what `segue up` does: its program looks, and starts it again
+    if victim == "broker":  # `segue up` checks and restarts the broker; here the test does
         time.sleep(0.5)
         with embedded_kafka.kafka_address(None, lake):
             pass
@@ -289,7 +290,7 @@ def _is_spark(process: psutil.Process) -> bool:
 
 
 def _revived(streaming: Streaming) -> bool:
-    """Start the stream again where it has ended, as supervisord does."""
+    """Start the stream again if it has ended, as supervisord does."""
     if streaming.process.poll() is not None:
         streaming.start()
     return True
