@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from jobs.lake.lake_version import VERSION_FILE
 from jobs.lake.schemas import EMBEDDINGS, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model.embedding import l2_normalize
@@ -251,6 +252,7 @@ def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, strea
     other = tmp_path / "undisturbed"
     for table in (TRACKS, EMBEDDINGS):
         shutil.copytree(lake / table.name, other / table.name, symlinks=True)
+    shutil.copy(lake / VERSION_FILE, other)
     champion(other, "2")
     command = [SEGUE, "stream", "--once", "--kafka", address]
     done = subprocess.run(command, env=environment(other), capture_output=True, text=True, timeout=300)
