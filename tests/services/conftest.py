@@ -70,7 +70,7 @@ def documents(lake: Path) -> dict[str, dict[str, Any]]:
     with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
         return {
             name: {
-                document["_id"]: {**document, "published_at": None, "as_of": None, "marks": None}
+                document["_id"]: {**document, "published_at": None, "as_of": None, "snapshots": None}
                 for document in database[name].find()
             }
             for name in ("tracks", "similar", "state")
