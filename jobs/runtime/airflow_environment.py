@@ -49,7 +49,7 @@ def _mlflow(home: ServiceHome) -> dict[str, str]:
     """
     return {
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{settings.mlflow_database(home.lake)}",
-        "_MLFLOW_SERVER_ARTIFACTROOT": (home.lake / "mlflow").as_uri(),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": (home.lake / "mlflow").as_uri(),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
