@@ -255,4 +255,4 @@ def test_page_stays_within_its_size(services, chromium):
 
 
 def test_console_is_silent(page):
-    assert [line for line in page.answer if "404" not in line and "t20" not in line] == []
+    assert [line for line in page.console if "404" not in line and "t20" not in line] == []
