@@ -44,8 +44,8 @@ def _mlflow(home: ServiceHome) -> dict[str, str]:
 
     The two underscored names are private to MLflow: `mlflow server --backend-store-uri …
     --default-artifact-root … --no-serve-artifacts` sets them for its workers, which we start directly.
-    tests/services/test_up.py fails if an upgrade renames them. Models are files in the lake, with or without
-    the server.
+    tests/unit/runtime/test_airflow_environment.py fails if an upgrade renames them. Models are files in the
+    lake, with or without the server.
     """
     return {
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{settings.mlflow_database(home.lake)}",
