@@ -215,7 +215,7 @@ def test_plays_are_applied_and_invalid_ones_dead_lettered(lake, streaming):
     assert {row["event_id"] for row in play_log.read(Lake(lake)).to_pylist()} == set(store(lake)["plays"])
 
 
-def test_kill_9_of_driver_broker_and_store_loses_and_doubles_nothing(lake, streaming, tmp_path):
+def test_kill_9_loses_and_doubles_no_play(lake, streaming, tmp_path):
     """An undisturbed stream over the same messages, into another lake, writes the same, bit for bit."""
     address = embedded_kafka.find_embedded(lake)
     chance = random.Random(8)
