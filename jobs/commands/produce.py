@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from jobs import progress
 from jobs.errors import InputError, StepError
@@ -20,6 +21,9 @@ from jobs.runtime import embedded_kafka
 
 # Seconds for Kafka to acknowledge all events at the end.
 _FLUSH_S = 60
+
+# Ten years.
+_MAX_DAYS = 3_650
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> StepResult:
     """Send all events; invalid ones are reported on stderr with their line, and counted."""
-    if arguments.rate is not None and arguments.rate <= 0:
+    if arguments.rate is not None and not arguments.rate > 0:
         raise InputError(f"--rate: expected more than 0 events a second, found {arguments.rate}")
     lake = open_lake(arguments)
     source = _read_events(arguments.events) if arguments.events else _simulate(lake, arguments)
@@ -85,13 +89,17 @@ def _send_all(
 
 
 def _read_events(name: str) -> Iterator[PlayEvent | InvalidEvent]:
-    """Yield the events of a file, and the error of each invalid line."""
+    """Open a file, or stdin for "-"; return its events, and the error of each invalid line."""
     try:
         file = sys.stdin.buffer if name == "-" else Path(name).expanduser().open("rb")
     except OSError as error:
         raise InputError(
             f"--events: expected a file of JSON lines, found {name}: {error.strerror}"
         ) from error
+    return _parse_lines(file)
+
+
+def _parse_lines(file: BinaryIO) -> Iterator[PlayEvent | InvalidEvent]:
     with file:
         for line in file:
             try:
@@ -102,7 +110,11 @@ def _read_events(name: str) -> Iterator[PlayEvent | InvalidEvent]:
 
 def _simulate(lake: Lake, arguments: argparse.Namespace) -> Iterator[PlayEvent]:
     if arguments.users < 1 or arguments.count < 1:
-        raise InputError("expected --users and --count of at least 1")
+        raise InputError(
+            f"expected --users and --count of at least 1, found {arguments.users} and {arguments.count}"
+        )
+    if not 1 <= arguments.days <= _MAX_DAYS:
+        raise InputError(f"--days: expected 1 to {_MAX_DAYS}, found {arguments.days:g}")
     tracks = lake.read_arrow(TRACKS, "track_id", "genre", "duration_s").sort_by("track_id").to_pylist()
     if not tracks:
         raise StepError(f"expected tracks to play in {lake.root}, found none; run `segue run` first")

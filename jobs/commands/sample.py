@@ -7,6 +7,7 @@ and split; FMA's metadata is reduced to the sampled tracks.
 
 import argparse
 import csv
+import math
 import os
 import shutil
 from collections import Counter, defaultdict
@@ -65,8 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> StepResult:
     """Create the smaller library; return the counts."""
-    if (arguments.tracks or arguments.hours or 0) <= 0:
-        raise InputError("expected --tracks or --hours above 0")
+    size = arguments.tracks if arguments.tracks is not None else arguments.hours
+    if not 0 < size < math.inf:
+        raise InputError(f"expected --tracks or --hours above 0, found {size}")
     out = arguments.out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"--out: expected an empty folder or none, found something in {out}")

@@ -102,13 +102,15 @@ def _run_action(accounts: "Accounts", arguments: argparse.Namespace) -> None:
 
 def _read_password(file: str | None) -> str:
     """Return the password from a file's first line, from stdin (`-`), or from the terminal (None)."""
-    if file == "-":
-        return sys.stdin.readline().rstrip("\r\n")
     if file is not None:
         try:
-            return Path(file).read_text().split("\n")[0]
-        except OSError as error:
-            raise InputError(f"--password-file: expected a file that can be read, found {error}") from error
+            if file == "-":
+                return sys.stdin.readline().rstrip("\r\n")
+            return Path(file).expanduser().read_text().split("\n")[0]
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"--password-file: expected a file that can be read as text, found {error}"
+            ) from error
     if not sys.stdin.isatty():
         raise InputError(
             "expected a terminal to ask for the password, found none; give --password-file - and pipe it in"

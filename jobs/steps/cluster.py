@@ -53,6 +53,8 @@ def main(arguments: argparse.Namespace) -> StepResult:
         raise StepError("expected rows in VECTORS, found none; run `segue embed` first")
     if arguments.seeds < 1:
         raise InputError(f"--seeds: expected at least 1, found {arguments.seeds}")
+    if arguments.iterations < 1:
+        raise InputError(f"--iterations: expected at least 1, found {arguments.iterations}")
     settings = GridSettings(
         k=parse_grid(arguments.k, n_tracks),
         seed=arguments.seed,

@@ -30,7 +30,7 @@ class Decision:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's arguments."""
+    """Add the step's arguments."""
     parser.add_argument(
         "version", nargs="?", metavar="VERSION", help="model version to promote (default: the challenger)"
     )
@@ -92,7 +92,7 @@ def gate(number: str, *, margin: float, force: bool = False) -> str:
 
     Return the reason, which becomes a tag of the version.
     """
-    if margin < 0:
+    if not margin >= 0:  # also for nan, which would let every challenger pass
         raise InputError(f"--margin: expected 0 or more, found {margin}")
     version = registry.version(number)
     champion = registry.aliases().get(registry.CHAMPION)

@@ -108,7 +108,8 @@ def test_sample_by_hours(collection, tmp_path, capsys):
     assert not (out / "fma_metadata").exists()
 
 
-def test_size_of_zero_is_bad_input(tmp_path, capsys):
+@pytest.mark.parametrize("size", ["--tracks=0", "--hours=-1", "--hours=nan", "--hours=inf"])
+def test_size_that_is_none_is_bad_input(tmp_path, capsys, size):
     command = ["sample", "--library", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert main([*command, "--tracks", "0"]) == 2
-    assert "expected --tracks or --hours above 0" in capsys.readouterr().err
+    assert main([*command, size]) == 2
+    assert "expected --tracks or --hours above 0, found " in capsys.readouterr().err

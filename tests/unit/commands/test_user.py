@@ -62,6 +62,16 @@ def test_bad_input_is_one_line_and_exit_2(user, arguments, stdin, message):
     assert status == 2 and message in output and output.count("\n") == 1
 
 
+def test_password_file_that_is_no_text_is_bad_input(user, tmp_path):
+    (tmp_path / "image").write_bytes(b"\xff\xd8")
+    status, output = user("add", "anna", "--password-file", str(tmp_path / "image"))
+    assert (
+        status == 2
+        and "--password-file: expected a file that can be read as text" in output
+        and output.count("\n") == 1
+    )
+
+
 @pytest.mark.parametrize("arguments", [["add"], ["app-password"], []])
 def test_missing_name_or_action_is_refused(capsys, arguments):
     with pytest.raises(SystemExit) as exit_info:

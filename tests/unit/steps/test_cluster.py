@@ -30,6 +30,15 @@ def test_given_grid_is_sorted_and_checked():
         parse_grid("many", 5)
 
 
+@pytest.mark.parametrize("option", ["--seeds", "--iterations"])
+def test_zero_is_no_number_of_seeds_or_iterations(tmp_path, option):
+    lake = Lake(tmp_path)
+    vector = {"track_id": "1", "embedding": [1.0], "embedder_id": "e"}
+    lake.commit_arrow(VECTORS, pa.Table.from_pylist([vector], schema=VECTORS.arrow_schema()).to_batches())
+    with pytest.raises(InputError, match=f"{option}: expected at least 1, found 0"):
+        cluster.main(parse(["cluster", option, "0", "--lake", str(tmp_path)]))
+
+
 def test_vectors_of_another_embedder_are_refused_until_embed(tmp_path, monkeypatch):
     """`embed` is killed between EMBEDDERS and VECTORS; then it runs with the arguments of the old VECTORS."""
 

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.cli import parse
-from jobs.errors import StepError
+from jobs.errors import InputError, StepError
 from jobs.model import registry
 from jobs.steps import promote
 from jobs.steps.promote import decide
@@ -96,3 +96,9 @@ def test_evaluation_beside_another_champion_is_refused(models):
     assert promote.main(nightly).counts == {"champion": "2", "gate": refused}
     registry.log_evaluation(registry.version("1"), metrics, compared_with="2", evaluation_digest="x")
     assert promote.main(nightly).counts["champion"] == "1"
+
+
+@pytest.mark.parametrize("margin", ["-0.1", "nan"])
+def test_margin_below_zero_is_bad_input(models, margin):
+    with pytest.raises(InputError, match=f"--margin: expected 0 or more, found {margin}"):
+        promote.main(parse(["promote", "1", f"--margin={margin}", "--lake", str(models)]))
