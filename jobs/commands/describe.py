@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
         "feature_version": FEATURE_VERSION,
     }
     if plot_path is not None:
-        print(f"features: {to_text(str(plot_path))}")
+        print(f"describe: {escape_control_chars(to_text(plot_path))}")
     elif arguments.json:
         print(json.dumps({**file_info, **nested}, indent=1))
     else:

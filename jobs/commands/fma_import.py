@@ -1,6 +1,6 @@
 """`segue fma import`: FMA's features.csv or echonest.csv into FEATURES, in batches.
 
-A model without any audio.
+A model can be trained on them without any audio.
 """
 
 import argparse
@@ -54,11 +54,9 @@ def main(arguments: argparse.Namespace) -> StepResult:
     with lake.locked():
         for file in files:
             load_features(lake, file)
-            counts |= {
-                f"rows of {file.layout.version}": len(file.track_ids),
-                "rejected": len(file.faults),
-                "skipped": file.n_skipped,
-            }
+            counts[f"rows of {file.layout.version}"] = len(file.track_ids)
+        counts["rejected"] = sum(len(file.faults) for file in files)
+        counts["skipped"] = sum(file.n_skipped for file in files)
         pa.default_memory_pool().release_unused()  # Spark needs the memory now
         tracks_table.update_tracks(arguments.master, lake)
         counts["tracks"] = lake.count_rows(TRACKS)
