@@ -4,6 +4,7 @@ import json
 import logging
 import urllib.request
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import Any
 
 from jobs import settings
@@ -34,8 +35,8 @@ def _send_alert(text: str) -> None:
 
 def _post(url: str, body: dict[str, str]) -> None:
     """Post JSON to a webhook. A failure is logged: the DAG run has failed already."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=_WEBHOOK_LIMIT_S).close()
-    except OSError as error:
+    except (OSError, ValueError, HTTPException) as error:  # ValueError: not a URL
         log.error("the webhook did not accept the alert: %s", error)

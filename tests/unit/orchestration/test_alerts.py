@@ -23,8 +23,9 @@ def test_alert_names_the_dag_the_run_and_the_reason(tmp_path, monkeypatch, reaso
     assert lines[0].endswith(f"Z train {text} (r1); the previous model serves on")
 
 
-def test_unreachable_webhook_does_not_raise(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/alerts", "example.org", "http://[x", "http://a b/"])
+def test_unusable_webhook_does_not_raise(tmp_path, monkeypatch, caplog, url):
     monkeypatch.setenv("SEGUE_LAKE", str(tmp_path))
-    monkeypatch.setenv("SEGUE_WEBHOOK", "http://127.0.0.1:9/alerts")
+    monkeypatch.setenv("SEGUE_WEBHOOK", url)
     alert({"dag": SimpleNamespace(dag_id="train"), "dag_run": SimpleNamespace(run_id="r1")})
     assert "the webhook did not accept the alert" in caplog.text
