@@ -49,7 +49,7 @@ def _command(module: str, summary: str, *, writes_lake: bool = False, has_addres
 # The groups of `segue --help`.
 GROUPS: dict[str, dict[str, Command]] = {
     "pipeline steps": {
-        "run": _command("run", "run all of these steps over a folder of music", writes_lake=True),
+        "run": _command("run", "run all pipeline steps over a folder of music", writes_lake=True),
         **{
             step.name: Command(summary=step.summary, module=f"jobs.steps.{step.name}", writes_lake=True)
             for step in pipeline.STEPS
@@ -98,7 +98,7 @@ _WORKER_ERROR = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re
 # such as a store that closes or a worker that ends.
 _MIN_FREE_BYTES = 1 << 20
 
-_INTERRUPTED_STATUS = 130
+INTERRUPTED_STATUS = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,15 +111,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with progress.display():
             result = _run(arguments)
+        if getattr(arguments, "summary_json", None):
+            arguments.summary_json.write_text(result.to_json())
     except KeyboardInterrupt:
         message = "interrupted; re-run the same command to resume"
         print(f"segue {arguments.command}: {message}", file=sys.stderr)
-        return _INTERRUPTED_STATUS
+        return INTERRUPTED_STATUS
     except Exception as error:
         print(f"segue {arguments.command}: {error_message(error, arguments)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    if getattr(arguments, "summary_json", None):
-        Path(arguments.summary_json).write_text(result.to_json())
     if result.summary():
         print(f"{arguments.command}: {result.summary()}")
     return 0

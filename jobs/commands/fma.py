@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands and their arguments."""
     subparsers = parser.add_subparsers(dest="fma_command", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
+        subparser = subparsers.add_parser(
+            name, help=command.summary, description=f"{command.summary[0].upper()}{command.summary[1:]}."
+        )
         command.add_arguments(subparser)
 
 

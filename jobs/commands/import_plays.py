@@ -55,7 +55,9 @@ def main(arguments: argparse.Namespace) -> StepResult:
                     producer.send(event)
             if not producer.flush(_FLUSH_S):
                 raise StepError(
-                    f"expected Kafka at {address} to acknowledge all events, found {producer.pending} waiting"
+                    f"expected Kafka at {address} to acknowledge all events, found {producer.pending} "
+                    f"waiting in {spool.spool_dir(lake.root)}; the next `segue import-plays`, or the player, "
+                    "sends them"
                 )
     report = json.dumps(result.top_unmatched(), ensure_ascii=False, indent=1) + "\n"
     paths.atomic_write(lake.root / "unmatched.json", report)

@@ -2,12 +2,14 @@
 
 import errno
 import importlib
+import json
 from types import SimpleNamespace
 
 import pytest
 
 from jobs import cli
 from jobs.errors import InputError, StepError
+from jobs.progress import StepResult
 from jobs.steps import embed
 
 SPARK_MESSAGE = (
@@ -71,6 +73,18 @@ def test_error_is_one_line(tmp_path, monkeypatch, capsys, error, status, line):
     assert cli.main(["embed", "--lake", str(tmp_path / "lake")]) == status
     output = capsys.readouterr().err
     assert output.startswith(line) and output.count("\n") == 1
+
+
+def test_summary_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(embed, "main", lambda _: StepResult({"tracks": 1}))
+    summary = tmp_path / "summary.json"
+    assert cli.main(["embed", "--lake", str(tmp_path / "lake"), "--summary-json", str(summary)]) == 0
+    assert json.loads(summary.read_text()) == {"counts": {"tracks": 1}, "model_version": None}
+    nowhere = tmp_path / "nowhere" / "summary.json"
+    capsys.readouterr()
+    assert cli.main(["embed", "--lake", str(tmp_path / "lake"), "--summary-json", str(nowhere)]) == 1
+    output = capsys.readouterr().err
+    assert output == f"segue embed: [Errno 2] No such file or directory: '{nowhere}'\n"
 
 
 def test_help_fits_80_columns(capsys):
