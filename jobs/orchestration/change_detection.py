@@ -31,7 +31,7 @@ def shards(lake_uri: str, params: dict[str, Any]) -> list[str]:
     lake = Lake(settings.lake_path(lake_uri))
     bit_rate = parse_bit_rate(params["bitrate"])
     in_place = bool(params["in_place"])
-    known = {row["path"]: row for row in lake.read_arrow(schemas.FILES).to_pylist()}
+    known = files_table.read_known_files(lake)
     files = _scan(params, lake).files
     n_new = 0
     for file in files:
