@@ -1,7 +1,4 @@
-"""`segue fma download`.
-
-Fetch FMA's archives, resuming interrupted ones, verify their SHA-1 and unpack them once.
-"""
+"""`segue fma download`: fetch FMA's archives (an interrupted one resumes), verify and unpack them."""
 
 import argparse
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""`segue fma export`.
-
-A version of FEATURES as FMA's features.csv, which the data set's own notebooks read.
-"""
+"""`segue fma export`: a version of FEATURES as FMA's features.csv, which the data set's notebooks read."""
 
 import argparse
 import csv

@@ -1,6 +1,6 @@
 """TRACKS from FILES: one track per content, with its id, its tags and FMA's metadata.
 
-New tracks also in MongoDB.
+New tracks are written to MongoDB as well.
 """
 
 import argparse

@@ -1,7 +1,4 @@
-"""Compress a library with FFmpeg to a lower bit rate.
-
-Into `lake/audio`, or in place by a crash-safe replacement.
-"""
+"""Compress a library with FFmpeg to a lower bit rate: into `lake/audio`, or in place (crash-safe)."""
 
 import argparse
 import functools
@@ -265,9 +262,8 @@ def _compress_in_place(path: str, row: file_tasks.TaskRow, header: decoding.Head
     finally:
         replace.remove_temp(temp_path)
     fsync_dir(folder)
-    if (
-        target != path
-    ):  # lossless to mp3: the result is on the disk under its name before the original is removed
+    # Lossless to MP3: the result is on the disk under its name before the original is removed.
+    if target != path:
         os.unlink(path)
         fsync_dir(folder)
     return {"path": to_text(target), **scan.file_stat(target), **_compressed_columns(target, duration_s)}

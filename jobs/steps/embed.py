@@ -37,10 +37,7 @@ MAX_FIT_TRACKS = 20_000
 
 @dataclasses.dataclass(frozen=True)
 class FitInputs:
-    """Everything an embedder is fitted from.
-
-    The tracks, the recipe's parameters, and labels and genres if it uses them.
-    """
+    """What an embedder is fitted from: tracks, the recipe's parameters, labels and genres if it uses them."""
 
     training: TrainingSet
     parameters: dict[str, Any]

@@ -169,10 +169,7 @@ def _play_metrics(master: str, lake: Lake, version: Any, plays: list[PlayEvent])
 
 
 def _summary(metrics: SystemMetrics) -> dict[str, str]:
-    """Return the lines of the summary.
-
-    The model's metrics with the other systems' in brackets, then next-play.
-    """
+    """Return the summary: the model's metrics with the other systems' in brackets, then next-play."""
     summary = {}
     model = metrics.get(MODEL, {})
     for metric in _SUMMARY_METRICS:

@@ -103,10 +103,7 @@ def _audio_bytes(track: file_tasks.TaskRow) -> int:
 
 
 def check_audio_exists(audio_paths: list[str]) -> None:
-    """Raise StepError if any of the files is missing.
-
-    Its disk is unavailable, or it was deleted after `catalog` ran.
-    """
+    """Raise StepError if a file is missing: its disk is unavailable, or it was deleted after `catalog`."""
     missing = [path for path in audio_paths if not scan.exists(to_path(path))]
     if missing:
         raise StepError(

@@ -183,9 +183,9 @@ def _write_lists(database: mongo.Database, lake: Lake, catalog: ItemCatalog) -> 
 
 
 def _lists_digest(database: mongo.Database, lake: Lake, catalog: ItemCatalog) -> str:
-    """Return what the lists follow from.
+    """Return a text that changes with anything that the lists are computed from.
 
-    Model, ranking weights, item similarities and the offsets of every profile.
+    That is the model, the ranking weights, the item similarities and the offsets of every profile.
     """
     # XOR, so that the order of the profiles does not matter.
     profiles_digest = 0
