@@ -236,7 +236,13 @@ def last_rejected_offsets(kafka: str) -> dict[str, int]:
         if end <= consumer.beginning_offsets([partition])[partition]:
             return {}
         consumer.seek(partition, end - 1)
-        headers = dict(next(iter(consumer)).headers)
+        message = next(consumer, None)
+        if message is None:
+            raise StepError(
+                f"--kafka: expected the last message of {topics.DEAD_LETTERS} within "
+                f"{_CONSUMER_TIMEOUT_MS // 1000} s, found none"
+            )
+        headers = dict(message.headers)
     # A message of Segue 0.1 lacks the header: then at most the batch that was interrupted is dead-lettered
     # twice.
     offsets = json.loads(headers.get("offsets", b"{}"))

@@ -684,9 +684,15 @@ def test_kafka_outage_and_kill_keep_plays_in_order(page, serving):
         bootstrap_servers=embedded_kafka.find_embedded(serving.lake.root),
         auto_offset_reset="earliest",
         group_id=None,
-        consumer_timeout_ms=1000,
+        consumer_timeout_ms=300,
     )
-    event_ids = [json.loads(message.value)["event_id"] for message in consumer]
+    event_ids = []
+
+    def all_read():
+        event_ids.extend(json.loads(message.value)["event_id"] for message in consumer)
+        return "e039" in event_ids
+
+    wait_for(all_read)
     consumer.close()
     own_ids = [event_id for event_id in event_ids if event_id.startswith("e") and len(event_id) == 4]
     assert list(dict.fromkeys(own_ids)) == [f"e{number:03d}" for number in range(40)]

@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -150,11 +151,15 @@ def play(user: str, track: str, event: events.EventType, minute: float) -> PlayE
 
 def dead_letters(address: str) -> list[tuple[bytes, str]]:
     """Return value and reason of every message of plays.rejected."""
-    consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False, consumer_timeout_ms=1000)
+    consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
     partition = TopicPartition(topics.DEAD_LETTERS, 0)
     consumer.assign([partition])
     consumer.seek_to_beginning(partition)
-    letters = [(message.value, dict(message.headers)["error"].decode()) for message in consumer]
+    count = consumer.end_offsets([partition])[partition] - consumer.position(partition)
+    letters = [
+        (message.value, dict(message.headers)["error"].decode())
+        for message in itertools.islice(consumer, count)
+    ]
     consumer.close()
     return letters
 
