@@ -22,8 +22,8 @@ test: .venv/.ready
 	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready
-	@$(BIN)/ruff check jobs serving dags tests
-	@$(BIN)/ruff format --check jobs serving dags tests
+	@$(BIN)/ruff check .ci jobs serving dags tests
+	@$(BIN)/ruff format --check .ci jobs serving dags tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 

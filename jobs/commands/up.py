@@ -1,8 +1,10 @@
 """Start the services of this machine, wait until all are healthy, print their addresses."""
 
 import argparse
+import signal
 import time
 from contextlib import ExitStack, suppress
+from typing import NoReturn
 
 import filelock
 
@@ -66,14 +68,20 @@ def _start(home: supervisor.ServiceHome, arguments: argparse.Namespace) -> None:
         nonlocal n_healthy
         n_healthy = count
 
+    signal.signal(signal.SIGTERM, _exit)
     with progress.watch("up", len(services), lambda: n_healthy):
-        pid = supervisor.start(home, environment, services)
-        home.write("state.json", {**chosen, "supervisord": pid, "started": int(time.time())})
         try:
+            pid = supervisor.start(home, environment, services)
+            home.write("state.json", {**chosen, "supervisord": pid, "started": int(time.time())})
             health.wait_until_healthy(home, services, pid, report)
         except BaseException:
             processes.stop_all(home)
             raise
+
+
+def _exit(number: int, _: object) -> NoReturn:
+    """Exit as Python does on Ctrl-C, so that what was started is stopped: by default SIGTERM ends at once."""
+    raise SystemExit(128 + number)
 
 
 def _choose_ports(arguments: argparse.Namespace) -> dict[str, int]:

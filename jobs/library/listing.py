@@ -1,6 +1,7 @@
 """FILES of a library that is not compressed: every file is used as it is."""
 
 import argparse
+import os
 
 from jobs.audio import decoding
 from jobs.errors import UnusableFile
@@ -71,15 +72,22 @@ def list_file(row: file_tasks.TaskRow) -> file_tasks.TaskRow | None:
         decoding.check_file(path)
         header = decoding.read_header(path)
         row = {**row, **scan.file_stat(path), "content_hash": files_table.source_hash(path)}
-        duration_s = header.duration_s or decoding.decoded_duration(path)
-        if not duration_s:
-            raise UnusableFile("expected audio, found a header and nothing that decodes")
-        return {
-            **row,
-            "audio_path": to_text(path),
-            "duration_s": duration_s,
-            "bit_rate": header.bit_rate or int(row["size"] * 8 / duration_s),
-            "outcome": "not_tried",
-        }
+        return {**row, **original_columns(path, header), "outcome": "not_tried"}
     except Exception as error:  # any error is this file's, and must not end the run
         return file_tasks.reject_row(row, error, path)
+
+
+def original_columns(path: str, header: decoding.Header) -> file_tasks.TaskRow:
+    """Return the columns of FILES about the file to play, if that is the original.
+
+    Duration and bit rate are those of its header; one that the header lacks is measured. Raises UnusableFile
+    if nothing decodes.
+    """
+    duration_s = header.duration_s or decoding.decoded_duration(path)
+    if not duration_s:
+        raise UnusableFile("expected audio, found a header and nothing that decodes")
+    return {
+        "audio_path": to_text(path),
+        "duration_s": duration_s,
+        "bit_rate": header.bit_rate or int(os.path.getsize(path) * 8 / duration_s),
+    }

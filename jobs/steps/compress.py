@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from jobs.audio import decoding, transcode
-from jobs.errors import InputError, UnusableFile
+from jobs.errors import InputError
 from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
 from jobs.lake.storage import Lake, open_lake
-from jobs.library import files_table, replace, scan
+from jobs.library import files_table, listing, replace, scan
 from jobs.paths import fsync_dir, sha256_file, to_path, to_text
 from jobs.progress import StepResult
 from jobs.spark import file_tasks
@@ -168,24 +168,12 @@ def compress_file(
             if encoder_tag.target_bit_rate <= bit_rate:
                 return {**row, **_compressed_columns(path, decoding.decoded_duration(path))}
         if header.bit_rate is not None and header.bit_rate <= bit_rate:
-            return {**row, **_unchanged_columns(path, header)}
+            return {**row, **listing.original_columns(path, header), "outcome": "unchanged"}
         if in_place:
             return {**row, **_compress_in_place(path, row, header)}
         return {**row, **_compress_to_lake(path, row, header, audio_root)}
     except Exception as error:  # any error is this file's, and must not end the run
         return file_tasks.reject_row(row, error, path)
-
-
-def _unchanged_columns(path: str, header: decoding.Header) -> file_tasks.TaskRow:
-    duration_s = header.duration_s or decoding.decoded_duration(path)
-    if not duration_s:
-        raise UnusableFile("expected audio, found a header and nothing that decodes")
-    return {
-        "audio_path": to_text(path),
-        "duration_s": duration_s,
-        "bit_rate": header.bit_rate or int(os.path.getsize(path) * 8 / duration_s),
-        "outcome": "unchanged",
-    }
 
 
 def _compressed_columns(path: str, duration_s: float) -> file_tasks.TaskRow:
@@ -230,7 +218,7 @@ def _compress_to_lake(
     try:
         duration_s = _transcode(path, temp_path, row, header)
         if duration_s is None:
-            return _unchanged_columns(path, header)
+            return {**listing.original_columns(path, header), "outcome": "unchanged"}
         replace.check_unchanged(path, row)
         folder.mkdir(parents=True, exist_ok=True)
         os.chmod(temp_path, 0o644)
@@ -252,7 +240,7 @@ def _compress_in_place(path: str, row: file_tasks.TaskRow, header: decoding.Head
     try:
         duration_s = _transcode(path, temp_path, row, header)
         if duration_s is None:
-            return _unchanged_columns(path, header)
+            return {**listing.original_columns(path, header), "outcome": "unchanged"}
         status = os.stat(path)
         os.chown(temp_path, status.st_uid, status.st_gid)
         shutil.copystat(path, temp_path)

@@ -94,7 +94,8 @@ def measure(lake: Lake, users: int, tracks: int) -> None:
         file_size = sum(file.stat().st_size for file in (lake.root / "mongo").glob("*.db")) >> 20
         print(
             f"{users:8d} {tracks:8d} {_ms_a_play(seconds):10.2f} {_ms_a_play(ranking_seconds):16.2f}"
-            f"{_ms_a_play(cpu_seconds):15.2f}{first_batch_s:15.1f}{sizes[0]:18d}{sizes[1]:11d}{file_size:14d}",
+            f"{_ms_a_play(cpu_seconds):15.2f}{first_batch_s:15.1f}"
+            f"{sizes[0]:18d}{sizes[1]:11d}{file_size:14d}",
             flush=True,
         )
 

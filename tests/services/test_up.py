@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +20,7 @@ from jobs.lake.schemas import EMBEDDINGS
 from jobs.runtime import ports, processes, supervisor
 from serving.db.accounts import Accounts
 from serving.db.database import Database
-from tests.services.conftest import portable, rows, segue, steps
+from tests.services.conftest import SEGUE, environment, portable, rows, segue, steps
 
 # Seconds: a run of the DAGs takes two to three minutes here, and a retry waits one.
 LIMIT_S = 1200
@@ -266,4 +267,14 @@ def test_up_replaces_what_a_kill_9_left(home, music):
     remaining = processes.find_processes(home)
     assert remaining
     segue(home.lake, "down")
+    assert processes.find_processes(home) == []
+
+
+def test_terminated_up_stops_what_it_started(home):
+    command = [SEGUE, "up", "--lake", str(home.lake)]
+    up = subprocess.Popen(command, env=environment(home.lake), stdout=subprocess.DEVNULL)
+    eventually(home.state)
+    eventually(lambda: processes.find_processes(home))
+    up.terminate()
+    assert up.wait(LIMIT_S) == 128 + signal.SIGTERM
     assert processes.find_processes(home) == []

@@ -119,7 +119,7 @@ def test_request_that_never_ends_gets_408(at, begun):
 def test_slow_bytes_do_not_keep_a_connection(at):
     with connect(at) as client:
         client.sendall(b"GET /api/state HTTP/1.1\r\nX-Drip: ")
-        with pytest.raises(OSError):  # noqa: PT012 - any of these may be the first to find the connection closed
+        with pytest.raises(OSError):  # any of these may be the first to find the connection closed
             for _ in range(200):
                 time.sleep(0.05)
                 client.sendall(b"x")
