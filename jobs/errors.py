@@ -47,9 +47,12 @@ class UnusableFile(ValueError):
 def raise_if_system_fault(error: BaseException, path: str) -> None:
     """Raise StepError if the error, or one that it was caused by, is a fault of disk or machine.
 
-    Args:
-        error: met while working on a file.
-        path: that file, as text of `paths.to_text`.
+    Parameters
+    ----------
+    error
+        Met while working on a file.
+    path
+        That file, as text of `paths.to_text`.
     """
     cause: BaseException | None = error
     while cause is not None:

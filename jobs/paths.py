@@ -60,15 +60,22 @@ def atomic_write(
     The data go to a temporary file in the same folder, which is then renamed. After a kill -9 that temporary
     file (`.<8 hex digits>.tmp`) may remain.
 
-    Args:
-        path: the file to write or replace; its folder must exist.
-        data: the content (text is written as UTF-8), or a function that writes it to the open binary file.
-        mode: permission bits of the file from its creation on; None leaves them to the umask.
-        fsync: push the file and the folder's entry to the disk before returning. Without it the file survives
-            a kill, but not always a power cut.
+    Parameters
+    ----------
+    path
+        The file to write or replace; its folder must exist.
+    data
+        The content (text is written as UTF-8), or a function that writes it to the open binary file.
+    mode
+        Permission bits of the file from its creation on; None leaves them to the umask.
+    fsync
+        Push the file and the folder's entry to the disk before returning. Without it the file survives a
+        kill, but not always a power cut.
 
-    Raises:
-        OSError: the file cannot be written; the old content stays.
+    Raises
+    ------
+    OSError
+        The file cannot be written; the old content stays.
     """
     scratch = path.with_name(f".{secrets.token_hex(4)}.tmp")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)

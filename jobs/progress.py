@@ -93,10 +93,15 @@ def log_finished(name: str, seconds: float) -> None:
 def watch(name: str, total: int, count: Callable[[], int] | None = None) -> Iterator[None]:
     """Show `name` as running while the block runs.
 
-    Args:
-        name: what the display or the log line shows. total: the count at the end. count: returns how much is
-        done so far; it is called every 0.3 s by another thread. None: the block is done
-            at its end.
+    Parameters
+    ----------
+    name
+        What the display or the log line shows.
+    total
+        The count at the end.
+    count
+        Returns how much is done so far; another thread calls it every 0.3 s. None: the block is done at its
+        end.
     """
     stop = threading.Event()
     task = _display.add_task(name, total=total) if _display is not None else None

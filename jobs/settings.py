@@ -128,8 +128,16 @@ def mlflow_model_url(server: str, version: str | None = None) -> str:
 class KafkaSecurity:
     """How Kafka clients connect; a value is "" if it is not set.
 
-    protocol: one of `KAFKA_PROTOCOLS`. ca: PEM file of trusted certificates. mechanism: one of
-    `KAFKA_MECHANISMS`. user, password: required with SASL, as is the mechanism.
+    Attributes
+    ----------
+    protocol
+        One of `KAFKA_PROTOCOLS`.
+    ca
+        PEM file of trusted certificates.
+    mechanism
+        One of `KAFKA_MECHANISMS`.
+    user, password
+        Required with SASL, as is the mechanism.
     """
 
     protocol: str

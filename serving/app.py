@@ -34,10 +34,14 @@ STATIC = Path(__file__).parent / "static"
 def create_app(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     """Return the ASGI application over a lake.
 
-    Args:
-        lake: the lake's folder.
-        mongo: address of MongoDB; None for the embedded server.
-        kafka: address of Kafka; None for the embedded broker.
+    Parameters
+    ----------
+    lake
+        The lake's folder.
+    mongo
+        Address of MongoDB; None for the embedded server.
+    kafka
+        Address of Kafka; None for the embedded broker.
     """
     root = Lake(lake)
     # The embedded broker may start later than this server, and on another port than before.

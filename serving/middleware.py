@@ -71,11 +71,16 @@ class SecurityMiddleware:
     ) -> None:
         """Wrap `app`.
 
-        Args:
-            app: the ASGI application.
-            has_users: whether there are users.
-            error_response: returns the ASGI response to a RequestError.
-            record_request: called with status and seconds after each request.
+        Parameters
+        ----------
+        app
+            The ASGI application.
+        has_users
+            Whether there are users.
+        error_response
+            Returns the ASGI response to a RequestError.
+        record_request
+            Called with status and seconds after each request.
         """
         self.app, self.has_users, self.error_response, self.record_request = (
             app,

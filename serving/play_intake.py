@@ -36,13 +36,19 @@ class PlayIntake:
     def accept(self, user: User, track: Track, fields: dict[str, Any]) -> events.PlayEvent:
         """Accept a play event: it is synced to disk when this returns.
 
-        Args:
-            user: who played.
-            track: what was played.
-            fields: the event as the client sent it; None stands for a missing field.
+        Parameters
+        ----------
+        user
+            Who played.
+        track
+            What was played.
+        fields
+            The event as the client sent it; None stands for a missing field.
 
-        Raises:
-            RequestError: 422 for an invalid event; 507 if the disk is full: the client sends it again later.
+        Raises
+        ------
+        RequestError
+            422 for an invalid event; 507 if the disk is full: the client sends it again later.
         """
         now = datetime.now(UTC)
         given_fields = {name: value for name, value in fields.items() if value is not None}

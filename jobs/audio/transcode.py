@@ -80,18 +80,26 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, hea
     """Encode `source` to the file `target` at `bit_rate` bits/s; return the duration in seconds that decodes
     from it.
 
-    Args:
-        source: file to read.
-        target: file to write, with the extension `result_extension(source)`.
-        bit_rate: bits per second.
-        content_hash: SHA-256 of the source, for the EncoderTag of the target.
-        header_s: duration in the source's header in seconds, or None.
+    Parameters
+    ----------
+    source
+        File to read.
+    target
+        File to write, with the extension `result_extension(source)`.
+    bit_rate
+        Bits per second.
+    content_hash
+        SHA-256 of the source, for the EncoderTag of the target.
+    header_s
+        Duration in the source's header in seconds, or None.
 
-    Raises:
-        UnusableFile: FFmpeg fails or hangs, less audio decodes than `header_s`, or the result does not decode
-        to
-            what was encoded.
-        OSError: the disk is full.
+    Raises
+    ------
+    UnusableFile
+        FFmpeg fails or hangs, less audio decodes than `header_s`, or the result does not decode to what was
+        encoded.
+    OSError
+        The disk is full.
 
     No target remains after an error.
     """

@@ -92,8 +92,9 @@ def _check_plot_path(name: str, audio: str) -> Path:
 def to_nested(values: np.ndarray) -> dict[str, dict[str, Any]]:
     """Return features (in the order of FEATURE_COLUMNS) as nested dictionaries.
 
-    Returns:
-        {"features": {name: {statistic: [numbers]}}, "descriptors": {name: [numbers]}}, seven digits each.
+    Returns
+    -------
+    {"features": {name: {statistic: [numbers]}}, "descriptors": {name: [numbers]}}, seven digits each.
     """
     by_column = {}
     for column, value in zip(FEATURE_COLUMNS, values.tolist(), strict=True):

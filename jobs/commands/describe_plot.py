@@ -83,12 +83,18 @@ def plot_file(
     """Plot the file's mel spectrogram, chroma, onset strength and tempogram to `out`, completely or not at
     all.
 
-    Args:
-        path: the audio file.
-        nested: its features, as `describe.to_nested` returns them.
-        duration_s: its length, seconds.
-        sample_rate: Hz.
-        out: the image to write; its extension gives the format.
+    Parameters
+    ----------
+    path
+        The audio file.
+    nested
+        Its features, as `describe.to_nested` returns them.
+    duration_s
+        Its length, seconds.
+    sample_rate
+        Hz.
+    out
+        The image to write; its extension gives the format.
     """
     n_frames = 1 + round(duration_s * sample_rate) // HOP_LENGTH
     groups: list[Callable[[spectral.FilterBank], Any]] = [
@@ -111,13 +117,18 @@ def plot(
 ) -> matplotlib.figure.Figure:
     """Return the figure.
 
-    Args:
-        frames: mel spectrogram `mel` (bands, columns), `chroma` (12, columns), onset strength `strength`
-            (frames,).
-        descriptors: of the recording, as `describe.to_nested` returns them.
-        title: shown above the figure.
-        duration_s: length of the recording, seconds.
-        sample_rate: Hz.
+    Parameters
+    ----------
+    frames
+        Mel spectrogram `mel` (bands, columns), `chroma` (12, columns), onset strength `strength` (frames,).
+    descriptors
+        Of the recording, as `describe.to_nested` returns them.
+    title
+        Shown above the figure.
+    duration_s
+        Length of the recording, seconds.
+    sample_rate
+        Hz.
     """
     figure = matplotlib.figure.Figure(figsize=(12, 9), dpi=120, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold", parse_math=False)

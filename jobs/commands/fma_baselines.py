@@ -55,13 +55,19 @@ def _read(file: Path, *, header_rows: int) -> pd.DataFrame:
 def genre_baselines(features: pd.DataFrame, tracks: pd.DataFrame, subset: str) -> dict[str, Any]:
     """Return the test accuracies of both baselines, and the numbers of tracks and genres.
 
-    Args:
-        features: features.csv with its three header rows as column levels.
-        tracks: tracks.csv with its two header rows as column levels.
-        subset: one of SUBSETS.
+    Parameters
+    ----------
+    features
+        features.csv with its three header rows as column levels.
+    tracks
+        tracks.csv with its two header rows as column levels.
+    subset
+        One of SUBSETS.
 
-    Raises:
-        InputError: a column is missing, or a split has no tracks.
+    Raises
+    ------
+    InputError
+        A column is missing, or a split has no tracks.
     """
     missing = [".".join(name) for name in _REQUIRED if name not in tracks.columns]
     if missing:

@@ -94,10 +94,14 @@ def merge_features(
 ) -> Iterator[pa.RecordBatch]:
     """Yield FEATURES' rows of other versions, then the file's rows.
 
-    Args:
-        old_batches: the present content of FEATURES.
-        file: the file to import.
-        content_hash: returns the content_hash of a track_id in TRACKS, or None for a track without audio.
+    Parameters
+    ----------
+    old_batches
+        The present content of FEATURES.
+    file
+        The file to import.
+    content_hash
+        Returns the content_hash of a track_id in TRACKS, or None for a track without audio.
     """
     version = file.layout.version
     for batch in old_batches:

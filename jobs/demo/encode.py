@@ -46,13 +46,19 @@ _FRONT_COVER = 3
 def encode_clip(stereo: np.ndarray, clip: Clip, target: Path) -> None:
     """Write a clip in its format, with its tags and its cover.
 
-    Args:
-        stereo: samples, float32 (2, n), -1 to 1.
-        clip: gives the tags, and by the extension of its path the format.
-        target: the file to write, whatever its name.
+    Parameters
+    ----------
+    stereo
+        Samples, float32 (2, n), -1 to 1.
+    clip
+        Gives the tags, and by the extension of its path the format.
+    target
+        The file to write, whatever its name.
 
-    Raises:
-        StepError: FFmpeg fails or takes too long.
+    Raises
+    ------
+    StepError
+        FFmpeg fails or takes too long.
     """
     extension = clip.path.suffix
     _encode(stereo, target, extension, clip.bit_rate)

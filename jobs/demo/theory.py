@@ -67,12 +67,18 @@ def melody(
     A phrase has four bars, a b a c: rhythm and contour come back, so that the ear has something to remember.
     Each bar begins on a note of its chord, and the fourth ends on its root.
 
-    Args:
-        rng: decides rhythms and contours.
-        key: the key.
-        roots: degree of the chord root of each bar.
-        rhythms: bars as lengths in beats, negative for a rest; the last one closes a phrase.
-        low: lowest MIDI number of the octave and a half that the melody uses.
+    Parameters
+    ----------
+    rng
+        Decides rhythms and contours.
+    key
+        The key.
+    roots
+        Degree of the chord root of each bar.
+    rhythms
+        Bars as lengths in beats, negative for a rest; the last one closes a phrase.
+    low
+        Lowest MIDI number of the octave and a half that the melody uses.
     """
     bar_beats = sum(abs(length) for length in rhythms[0])
     rhythm = {letter: rhythms[int(rng.integers(len(rhythms) - 1))] for letter in "ab"} | {"c": rhythms[-1]}

@@ -77,14 +77,19 @@ def extract_features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
     that of the resampler's rounding, as in librosa. Per recording: DESCRIPTORS of
     jobs/lake/feature_columns.py.
 
-    Args:
-        blocks: starts decoding from the beginning and yields mono blocks, 1-D, of any lengths; it is called a
-            second time only for long signals.
-        sample_rate: Hz, 4,000 to 400,000.
+    Parameters
+    ----------
+    blocks
+        Starts decoding from the beginning and yields mono blocks, 1-D, of any lengths; it is called a second
+        time only for long signals.
+    sample_rate
+        Hz, 4,000 to 400,000.
 
-    Raises:
-        SignalError: the signal is empty, shorter than MIN_DURATION_S, silent (every sample exactly 0), not
-            finite or beyond MAX_PEAK, or the sample rate is out of range.
+    Raises
+    ------
+    SignalError
+        The signal is empty, shorter than MIN_DURATION_S, silent (every sample exactly 0), not finite or
+        beyond MAX_PEAK, or the sample rate is out of range.
     """
     features = extract_groups(blocks, sample_rate=sample_rate)
     values = [features[name].ravel() for name in (*FEATURE_SIZES, *DESCRIPTORS)]
@@ -99,13 +104,19 @@ def extract_groups(
 ) -> FeatureMap:
     """Return the features of some groups by name: (7, coefficients) each, (n,) for a descriptor.
 
-    Args:
-        blocks: as in `extract_features`.
-        sample_rate: as in `extract_features`.
-        groups: classes, or functions that create an accumulator for a filter bank.
+    Parameters
+    ----------
+    blocks
+        As in `extract_features`.
+    sample_rate
+        As in `extract_features`.
+    groups
+        Classes, or functions that create an accumulator for a filter bank.
 
-    Raises:
-        SignalError: as in `extract_features`; also if two passes read different numbers of frames.
+    Raises
+    ------
+    SignalError
+        As in `extract_features`; also if two passes read different numbers of frames.
     """
     if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
         raise SignalError(
@@ -173,8 +184,10 @@ def _checked(blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[tuple[n
     """Yield each block with its zero crossings: True where a sample's sign differs from that of the sample
     before.
 
-    Raises:
-        SignalError: see `extract_features`.
+    Raises
+    ------
+    SignalError
+        See `extract_features`.
     """
     n_samples = 0
     peak = 0.0

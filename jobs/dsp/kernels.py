@@ -36,13 +36,17 @@ def frame_statistics(
 ) -> None:
     """Fill M, M^2 and the statistics of each frame from its complex spectrum.
 
-    Args:
-        spectrum: (frames, bins).
-        roll: fraction of the sum of M that lies at or below the roll-off.
-        magnitude: (frames, bins), output: M.
-        power: (frames, bins), output: M^2.
-        stats: (frames, 4), output: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and
-            roll-off in bins.
+    Parameters
+    ----------
+    spectrum : (frames, bins)
+    roll
+        Fraction of the sum of M that lies at or below the roll-off.
+    magnitude : (frames, bins)
+        Output: M.
+    power : (frames, bins)
+        Output: M^2.
+    stats : (frames, 4)
+        Output: the sum of M^2 over both halves of the spectrum; centroid, bandwidth and roll-off in bins.
     """
     for frame in range(len(spectrum)):
         _magnitudes(spectrum[frame], magnitude[frame], power[frame])
@@ -95,14 +99,20 @@ def _rolloff(magnitude: np.ndarray, target: float) -> int:
 def piptrack(levels: np.ndarray, first: int, end: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the fractional bins and the levels of all frames' maxima, by a parabola through three bins.
 
-    Args:
-        levels: (frames, bins), M or M^2.
-        first: first bin that may be a maximum.
-        end: bin after the last one that may be.
-        threshold: fraction of the frame's largest level that a maximum must exceed.
+    Parameters
+    ----------
+    levels : (frames, bins)
+        M or M^2.
+    first
+        First bin that may be a maximum.
+    end
+        Bin after the last one that may be.
+    threshold
+        Fraction of the frame's largest level that a maximum must exceed.
 
-    Returns:
-        bins (n,) and levels (n,), float32, of the maxima of all frames.
+    Returns
+    -------
+    bins (n,) and levels (n,), float32, of the maxima of all frames.
     """
     bins, heights = np.empty(levels.size // 2 + 1, np.float32), np.empty(levels.size // 2 + 1, np.float32)
     count = 0
@@ -137,10 +147,14 @@ def _largest(values: np.ndarray) -> float:
 def fold_octaves(response: np.ndarray, first: int, chroma: np.ndarray) -> None:
     """Add the magnitudes of a constant-Q response to the pitch classes.
 
-    Args:
-        response: (frames, 2 n), n real parts, then n imaginary parts.
-        first: number of the response's first bin; bin 0 is a C.
-        chroma: (frames, 12), added to in place.
+    Parameters
+    ----------
+    response : (frames, 2 n)
+        n real parts, then n imaginary parts.
+    first
+        Number of the response's first bin; bin 0 is a C.
+    chroma : (frames, 12)
+        Added to in place.
     """
     count = response.shape[1] // 2
     for frame in range(len(response)):

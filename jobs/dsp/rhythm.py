@@ -44,9 +44,12 @@ _MIN_DISTANCE_S = 0.05
 def onset_strength(mel: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
     """Return the onset strength in dB, (frames,).
 
-    Args:
-        mel: mel spectrum in dB, (frames, bands).
-        previous: the frame before, (1, bands); None at the start of the signal.
+    Parameters
+    ----------
+    mel
+        Mel spectrum in dB, (frames, bands).
+    previous
+        The frame before, (1, bands); None at the start of the signal.
     """
     rise = np.diff(mel, axis=0, prepend=mel[:1] if previous is None else previous)
     return np.maximum(rise, 0).mean(axis=1)

@@ -19,13 +19,16 @@ CONSTANT_TOLERANCE = 1e-6
 def summarize(rows: Iterable[np.ndarray]) -> np.ndarray:
     """Return the statistics of every row over its frames.
 
-    Args:
-        rows: n arrays of shape (frames,), finite, at least one frame.
+    Parameters
+    ----------
+    rows
+        n arrays of shape (frames,), finite, at least one frame.
 
-    Returns:
-        (7, n) float64 in the order of `STATISTICS`, in the unit of the rows. Skew and kurtosis have no unit:
-        they are m3 / m2**1.5 and m4 / m2**2 - 3 with m_k = mean((x - mean)**k), as in scipy.stats.skew and
-        kurtosis; 0 for a (numerically) constant row, for which scipy returns NaN.
+    Returns
+    -------
+    (7, n) float64 in the order of `STATISTICS`, in the unit of the rows. Skew and kurtosis have no unit:
+    they are m3 / m2**1.5 and m4 / m2**2 - 3 with m_k = mean((x - mean)**k), as in scipy.stats.skew and
+    kurtosis; 0 for a (numerically) constant row, for which scipy returns NaN.
     """
     # Row by row, so that hours of float32 frames are copied one row at a time.
     return np.stack([_summarize_row(np.ascontiguousarray(row)) for row in rows], axis=1)

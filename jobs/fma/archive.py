@@ -26,8 +26,10 @@ _CHUNK_BYTES = 2**20
 def open_checked(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive and check its list of members.
 
-    Raises:
-        InputError: naming the archive and the member at fault.
+    Raises
+    ------
+    InputError
+        Naming the archive and the member at fault.
     """
     try:
         with zipfile.ZipFile(path) as zipped:
@@ -61,17 +63,25 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
 def unpack(path: Path, target: Path, *, on_bytes: Callable[[int], None]) -> int:
     """Unpack an archive to the folder `target`, completely or not at all.
 
-    Args:
-        path: the archive.
-        target: the folder to create. If the archive has one top folder, that folder becomes `target`.
-        on_bytes: called with the number of bytes of every piece written.
+    Parameters
+    ----------
+    path
+        The archive.
+    target
+        The folder to create. If the archive has one top folder, that folder becomes `target`.
+    on_bytes
+        Called with the number of bytes of every piece written.
 
-    Returns:
-        The number of files.
+    Returns
+    -------
+    The number of files.
 
-    Raises:
-        InputError: the archive is damaged or not safe to unpack.
-        StepError: the disk has too little free space.
+    Raises
+    ------
+    InputError
+        The archive is damaged or not safe to unpack.
+    StepError
+        The disk has too little free space.
     """
     part = target.with_name(f".{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)

@@ -80,9 +80,12 @@ class ResumableDownload:
         The number of attempts is limited only where the file stops growing: a slow line that breaks off every
         few minutes still delivers 93 GiB.
 
-        Raises:
-            InputError: the address has no such file, or a different one.
-            StepError: MAX_ATTEMPTS attempts in a row brought no new byte.
+        Raises
+        ------
+        InputError
+            The address has no such file, or a different one.
+        StepError
+            MAX_ATTEMPTS attempts in a row brought no new byte.
         """
         failures = 0
         with requests.Session() as session:

@@ -30,12 +30,16 @@ def track_number(path: str) -> str | None:
 def short_clips(files: Iterable[dict[str, Any]], metadata: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Return the clips that are much shorter than their track, which are not used, with the reason.
 
-    Args:
-        files: rows of FILES with path and duration_s.
-        metadata: rows of FMA_METADATA by track_id.
+    Parameters
+    ----------
+    files
+        Rows of FILES with path and duration_s.
+    metadata
+        Rows of FMA_METADATA by track_id.
 
-    Returns:
-        The reason by path.
+    Returns
+    -------
+    The reason by path.
     """
     reasons = {}
     for file in files:

@@ -66,8 +66,10 @@ def header() -> list[list[str]]:
 def read_header(path: Path, layout: Layout) -> list[tuple[str, str, str]]:
     """Return the three header names of each column after the first.
 
-    Raises:
-        InputError: the file has no such header, or one of the layout's columns is missing.
+    Raises
+    ------
+    InputError
+        The file has no such header, or one of the layout's columns is missing.
     """
     with path.open(encoding="utf-8", errors="replace", newline="") as file:
         reader = csv.reader(file)
@@ -112,8 +114,10 @@ class FeatureFile:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield track_id and the layout's columns, float32.
 
-        Raises:
-            InputError: naming file and line of an invalid record, unless `skip_invalid`.
+        Raises
+        ------
+        InputError
+            Naming file and line of an invalid record, unless `skip_invalid`.
         """
         # Position in the file -> column of FEATURES; Arrow knows the file's columns as c0, c1, ...
         positions = {}

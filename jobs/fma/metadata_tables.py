@@ -47,16 +47,23 @@ _GENRE_COLUMNS = ("genre_id", "#tracks", "parent", "title", "top_level")
 def load_metadata(location: str, lake: Lake, *, skip_invalid: bool) -> dict[str, int]:
     """Replace FMA_METADATA and FMA_GENRES by the content of a metadata folder or archive.
 
-    Args:
-        location: the folder fma_metadata or its ZIP archive.
-        lake: the lake to write to; tables that would not change are not written.
-        skip_invalid: skip and count invalid records instead of raising.
+    Parameters
+    ----------
+    location
+        The folder fma_metadata or its ZIP archive.
+    lake
+        The lake to write to; tables that would not change are not written.
+    skip_invalid
+        Skip and count invalid records instead of raising.
 
-    Returns:
-        The number of records, and with `skip_invalid` the number of those skipped.
+    Returns
+    -------
+    The number of records, and with `skip_invalid` the number of those skipped.
 
-    Raises:
-        InputError: naming file and line of the first invalid record; the tables stay as they are.
+    Raises
+    ------
+    InputError
+        Naming file and line of the first invalid record; the tables stay as they are.
     """
     source = MetadataSource(location)
     genre_problems = ParseProblems(source.display_path("genres.csv"), skip_invalid=skip_invalid)
@@ -103,8 +110,10 @@ def read_tracks(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row of FMA_METADATA for each record of tracks.csv; `records` begin with its three header rows.
 
-    Raises:
-        InputError: the header is not FMA's, or no record is valid.
+    Raises
+    ------
+    InputError
+        The header is not FMA's, or no record is valid.
     """
     names = _read_header(records, problems)
     line_by_id: dict[str, int] = {}

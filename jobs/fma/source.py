@@ -16,8 +16,10 @@ class MetadataSource:
     def __init__(self, location: str) -> None:
         """Open a folder or an archive.
 
-        Raises:
-            InputError: the location does not exist, or its archive is damaged or not safe to unpack.
+        Raises
+        ------
+        InputError
+            The location does not exist, or its archive is damaged or not safe to unpack.
         """
         self.path = Path(location).expanduser().absolute()
         # Bare name -> name in the archive; empty for a folder.

@@ -15,12 +15,16 @@ FMA_ONLY_COLUMNS = ("top_genre", "genre_parents", "listens", "favourites", "lice
 def metadata_columns(metadata: DataFrame, genres: list[dict[str, Any]]) -> DataFrame:
     """Return one row per track of FMA_METADATA with the columns that it gives to TRACKS.
 
-    Args:
-        metadata: FMA_METADATA.
-        genres: rows of FMA_GENRES.
+    Parameters
+    ----------
+    metadata
+        FMA_METADATA.
+    genres
+        Rows of FMA_GENRES.
 
-    Returns:
-        track_id, SHARED_COLUMNS, FMA_ONLY_COLUMNS, and `fma_duration_s`: the length of the untrimmed track.
+    Returns
+    -------
+    track_id, SHARED_COLUMNS, FMA_ONLY_COLUMNS, and `fma_duration_s`: the length of the untrimmed track.
     """
     title_by_id = {row["genre_id"]: row["title"] for row in genres}
     top_title_by_id = {row["genre_id"]: title_by_id.get(row["top_id"]) for row in genres}
@@ -70,10 +74,14 @@ def _ancestor_titles(genre_id: int, rows: dict[int, dict[str, Any]]) -> list[str
 def _lookup(values: dict[int, Any], ids: Column, value_type: str) -> Column:
     """Return an array of the values of an array of ids; ids without a value are left out.
 
-    Args:
-        values: value by id, a string or a list of strings.
-        ids: a column of type array<int>.
-        value_type: Spark's type of one value.
+    Parameters
+    ----------
+    values
+        Value by id, a string or a list of strings.
+    ids
+        A column of type array<int>.
+    value_type
+        Spark's type of one value.
     """
     if not values:
         return F.array().cast(f"array<{value_type}>")
@@ -89,9 +97,12 @@ def _lookup(values: dict[int, Any], ids: Column, value_type: str) -> Column:
 def apply_metadata(tracks: DataFrame, metadata: DataFrame) -> DataFrame:
     """Return tracks with the values of the metadata.
 
-    Args:
-        tracks: TRACKS without FMA_ONLY_COLUMNS.
-        metadata: result of `metadata_columns`.
+    Parameters
+    ----------
+    tracks
+        TRACKS without FMA_ONLY_COLUMNS.
+    metadata
+        Result of `metadata_columns`.
     """
     prefixed = metadata.select(
         "track_id",

@@ -27,12 +27,18 @@ def is_up_to_date(
 ) -> bool:
     """Return whether `segue compress` would leave a file as it is.
 
-    Args:
-        file: the file as scanned now.
-        row: its row of FILES, or None if it has none.
-        bit_rate: the target in bits per second.
-        in_place: whether the original is to be replaced.
-        retry: whether rejected files are to be attempted again.
+    Parameters
+    ----------
+    file
+        The file as scanned now.
+    row
+        Its row of FILES, or None if it has none.
+    bit_rate
+        The target in bits per second.
+    in_place
+        Whether the original is to be replaced.
+    retry
+        Whether rejected files are to be attempted again.
     """
     if row is None or not scan.is_unchanged(file, row):
         return False

@@ -60,9 +60,12 @@ def scan(folder: str, lake: Path) -> ScanResult:
     Links are not followed: their targets are either found anyway or outside the library. A directory with an
     audio file's name is walked like any other and listed too, so that it gets a row in REJECTS.
 
-    Raises:
-        InputError: the folder is missing, or has no audio file.
-        StepError: a disk fails.
+    Raises
+    ------
+    InputError
+        The folder is missing, or has no audio file.
+    StepError
+        A disk fails.
     """
     root = Path(folder).expanduser()
     if not root.is_dir():

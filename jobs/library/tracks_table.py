@@ -99,14 +99,22 @@ def plan_tracks(
 ) -> TracksPlan:
     """Return what an update of TRACKS has to do.
 
-    Args:
-        files: usable rows of FILES.
-        old: rows of TRACKS.
-        staged: rows that a killed run has staged for TRACKS.
-        metadata_ids: track_ids that FMA_METADATA has.
-        imported_ids: tracks with imported features, with or without audio.
-        reread_all: read the tags of all files, whatever TRACKS has.
-        has_newer_input: whether metadata or duplicates have changed since TRACKS was written.
+    Parameters
+    ----------
+    files
+        Usable rows of FILES.
+    old
+        Rows of TRACKS.
+    staged
+        Rows that a killed run has staged for TRACKS.
+    metadata_ids
+        track_ids that FMA_METADATA has.
+    imported_ids
+        Tracks with imported features, with or without audio.
+    reread_all
+        Read the tags of all files, whatever TRACKS has.
+    has_newer_input
+        Whether metadata or duplicates have changed since TRACKS was written.
     """
     existing_keys = {_file_key(row) for row in files}
     current = []

@@ -39,8 +39,16 @@ TransformedColumns = tuple[str, tuple[int, ...]]
 class FittedGroup:
     """A feature group fitted to the training tracks.
 
-    parts: transforms and the columns they read. share: of the cosine of two tracks, all groups' sum is 1.
-    mean, scale: (m,), of the transformed columns. loadings: (m, c), half whitened principal components.
+    Attributes
+    ----------
+    parts
+        Transforms and the columns they read.
+    share
+        The group's part of the cosine of two tracks; all groups' sum is 1.
+    mean, scale : (m,)
+        Of the transformed columns.
+    loadings : (m, c)
+        Half whitened principal components.
     """
 
     name: str
@@ -67,8 +75,16 @@ class FittedGroup:
 class Embedder:
     """A fitted recipe: feature rows to unit vectors.
 
-    columns: names of the n features. genres: the genres it knows; empty unless the recipe uses them. center:
-    (j,). loadings: (j, dimensions). layers: (weights, bias) of the network; empty for most recipes.
+    Attributes
+    ----------
+    columns
+        Names of the n features.
+    genres
+        The genres it knows; empty unless the recipe uses them.
+    center : (j,)
+    loadings : (j, dimensions)
+    layers
+        (weights, bias) of each layer of the network; empty for most recipes.
     """
 
     recipe: str

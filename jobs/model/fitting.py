@@ -29,8 +29,14 @@ _MAX_HUBNESS_TRACKS = 2_000
 class FitReport:
     """What was measured while fitting, logged as parameters of the MLflow run.
 
-    shares: of the cosine, by group. explained_variance: 0 to 1. hubness_*: skewness of the k-occurrence (k =
-    10).
+    Attributes
+    ----------
+    shares
+        Each group's part of the cosine.
+    explained_variance
+        0 to 1.
+    hubness_*
+        Skewness of the k-occurrence (k = 10).
     """
 
     fitted_tracks: int

@@ -16,8 +16,16 @@ from jobs.model.ivf_index import Calibration, calibrate_nprobe
 class KMeansTrial:
     """One K-Means of a grid search.
 
-    centroids: (k, d), unit length. sizes: (k,), tracks per cluster. silhouette: cosine distance, -1 to 1; 0
-    for one cluster. index: the clusters as a search index.
+    Attributes
+    ----------
+    centroids : (k, d)
+        Unit length.
+    sizes : (k,)
+        Tracks per cluster.
+    silhouette
+        Cosine distance, -1 to 1; 0 for one cluster.
+    index
+        The clusters as a search index.
     """
 
     k: int

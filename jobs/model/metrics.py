@@ -21,8 +21,12 @@ MAP_DEPTH = 1_000
 class Labels:
     """Labels of n tracks, each array (n,).
 
-    genres, artists: numbers, -1 where unknown. evaluated: whether the track is a query and a candidate of
-    genre metrics.
+    Attributes
+    ----------
+    genres, artists
+        Numbers, -1 where unknown.
+    evaluated
+        Whether the track is a query and a candidate of genre metrics.
     """
 
     genres: np.ndarray

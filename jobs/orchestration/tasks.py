@@ -84,9 +84,12 @@ class SegueStep(SparkSubmitOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Run the step and return its summary.
 
-        Raises:
-            AirflowFailException: the input is bad; Airflow does not retry.
-            AirflowException: another failure; Airflow retries.
+        Raises
+        ------
+        AirflowFailException
+            The input is bad; Airflow does not retry.
+        AirflowException
+            Another failure; Airflow retries.
         """
         settings.export_task_pid()
         with tempfile.TemporaryDirectory(prefix="segue-") as folder:

@@ -52,8 +52,14 @@ _MIN_SIMILARITY = 1e-6
 class CollaborativeConfig:
     """Configuration of the item similarities.
 
-    content_weight: how much the vectors count beside the plays. shrinkage: how much is removed as chance.
-    power: exponent of the similarities.
+    Attributes
+    ----------
+    content_weight
+        How much the vectors count beside the plays.
+    shrinkage
+        How much is removed as chance.
+    power
+        Exponent of the similarities.
     """
 
     content_weight: float = 1.0

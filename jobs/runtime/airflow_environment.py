@@ -18,11 +18,16 @@ def service_environment(
 ) -> dict[str, str]:
     """Return the environment variables of all services; write the password file of Airflow's users.
 
-    Args:
-        home: the folder of the lake's services.
-        ports: port by service: "airflow", "mlflow", "serving".
-        master: Spark master of Airflow's tasks.
-        library: folder of music for nightly_refresh, or None.
+    Parameters
+    ----------
+    home
+        The folder of the lake's services.
+    ports
+        Port by service: "airflow", "mlflow", "serving".
+    master
+        Spark master of Airflow's tasks.
+    library
+        Folder of music for nightly_refresh, or None.
     """
     variables = {
         PROCESS_MARKER: str(home.lake),

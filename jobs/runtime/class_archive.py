@@ -22,9 +22,10 @@ _SCRATCH_PREFIX = ".new-"
 def write_class_archive(home: Path) -> bool:
     """Write the archive of the classes that a Spark session loads, beside the home's wrapper.
 
-    Returns:
-        Whether it was written: not for a Java that is not wrapped, and not where Spark fails to run. Spark
-        works without the archive; each session then starts some 4 s later.
+    Returns
+    -------
+    Whether it was written: not for a Java that is not wrapped, and not where Spark fails to run. Spark
+    works without the archive; each session then starts some 4 s later.
     """
     if home.parent != SHARED_DIR / "java":  # never write into a Java of somebody else
         return False

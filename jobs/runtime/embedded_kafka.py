@@ -122,8 +122,10 @@ def _format(gateway: JavaGateway, settings: Path) -> None:
 def _ports(data: Path) -> tuple[int, int]:
     """Return the ports of broker and controller, chosen at the first start.
 
-    Raises:
-        StepError: another program uses one of them now.
+    Raises
+    ------
+    StepError
+        Another program uses one of them now.
     """
     file = data / "ports.json"
     with suppress(OSError, ValueError):

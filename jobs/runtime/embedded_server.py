@@ -95,8 +95,10 @@ class ServerState(NamedTuple):
 def connect_or_start(server: EmbeddedServer, data: Path) -> Iterator[str]:
     """Give the address of the server over `data`, which is started if it does not run.
 
-    Raises:
-        StepError: it does not start; the message has the end of its log.
+    Raises
+    ------
+    StepError
+        It does not start; the message has the end of its log.
     """
     paths.make_private_dir(data)
     lock = server.file(data, "lock")

@@ -23,15 +23,21 @@ def wait_until_healthy(
 ) -> None:
     """Return once every service is healthy.
 
-    Args:
-        home: the files of the services.
-        services: the services to wait for.
-        supervisor: supervisord's process id.
-        report: called with the number of healthy services, every 0.3 s.
+    Parameters
+    ----------
+    home
+        The files of the services.
+    services
+        The services to wait for.
+    supervisor
+        Supervisord's process id.
+    report
+        Called with the number of healthy services, every 0.3 s.
 
-    Raises:
-        StepError: a service keeps exiting, supervisord has ended, or the time limit is over; it names the
-        log.
+    Raises
+    ------
+    StepError
+        A service keeps exiting, supervisord has ended, or the time limit is over; it names the log.
     """
     deadline = time.monotonic() + _START_LIMIT_S
     waiting = {service.name for service in services}

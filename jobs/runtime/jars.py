@@ -91,8 +91,10 @@ def _parse_line(group: JarGroup, words: list[str]) -> bool:
 def jar_files(group: str, *, lock: Path = LOCK_FILE, folder: Path = SHARED_DIR / "jars") -> list[Path]:
     """Return the paths of a group's jars, verified; jars that are missing are downloaded first.
 
-    Raises:
-        StepError: the group is unknown, a download fails, or a jar does not have the lock's SHA-256.
+    Raises
+    ------
+    StepError
+        The group is unknown, a download fails, or a jar does not have the lock's SHA-256.
     """
     groups = read_lock(lock.read_text())
     if group not in groups:

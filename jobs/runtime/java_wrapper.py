@@ -40,11 +40,16 @@ def rewrite_arguments(
 ) -> list[str]:
     """Return Java's arguments for those that Spark gave.
 
-    Args:
-        arguments: the command line without `java`.
-        archive: path of the class archive, which need not exist.
-        has_vector: whether the runtime has the module that Spark requests.
-        write_archive: path to write a new archive to when the JVM ends; "" uses `archive` instead.
+    Parameters
+    ----------
+    arguments
+        The command line without `java`.
+    archive
+        Path of the class archive, which need not exist.
+    has_vector
+        Whether the runtime has the module that Spark requests.
+    write_archive
+        Path to write a new archive to when the JVM ends; "" uses `archive` instead.
     """
     result: list[str] = []
     rest = list(arguments)

@@ -45,8 +45,10 @@ def launch(options: list[str], jars: list[Path], *, stdin: int, log_file: Path) 
 def configure(process: "subprocess.Popen[bytes]", call: Callable[[JavaGateway], T], *, limit_s: float) -> T:
     """Wait for the gateway of a JVM, run `call` with it, close it; return what `call` returned.
 
-    Raises:
-        JvmError: the JVM ends, prints something else, throws, or takes longer than `limit_s` seconds.
+    Raises
+    ------
+    JvmError
+        The JVM ends, prints something else, throws, or takes longer than `limit_s` seconds.
     """
     deadline = time.monotonic() + limit_s
     port = _read_line(process, deadline, limit_s)

@@ -10,13 +10,19 @@ from jobs.errors import InputError
 def free_port(requested: int | None, usual: int, taken: Collection[int]) -> int:
     """Return the requested port; without one the usual port, or any free one if that is in use.
 
-    Args:
-        requested: the port that the user asked for, or None.
-        usual: the port to prefer if none is requested; 0 for any.
-        taken: ports that are free but promised to another service.
+    Parameters
+    ----------
+    requested
+        The port that the user asked for, or None.
+    usual
+        The port to prefer if none is requested; 0 for any.
+    taken
+        Ports that are free but promised to another service.
 
-    Raises:
-        InputError: the requested port is in use.
+    Raises
+    ------
+    InputError
+        The requested port is in use.
     """
     for port in [requested] if requested else [usual, 0]:
         found = _bind(port)

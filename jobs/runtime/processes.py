@@ -83,8 +83,10 @@ def stop_all(home: ServiceHome) -> int:
 
     SIGTERM goes to supervisord, or to every process without it; after `STOP_LIMIT_S` the rest is killed.
 
-    Raises:
-        StepError: a process survives.
+    Raises
+    ------
+    StepError
+        A process survives.
     """
     processes = find_processes(home)
     supervisors = [process for process in processes if process.pid == home.state().get("supervisord")]

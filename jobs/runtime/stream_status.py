@@ -16,10 +16,14 @@ _MAX_AGE_S = 120
 def write(lake: Path, stream: dict[str, Any], progress: Any) -> None:
     """Write the status.
 
-    Args:
-        lake: the lake's folder.
-        stream: counts and latencies of the batch handler.
-        progress: the last progress report of Spark's query, or None before the first batch.
+    Parameters
+    ----------
+    lake
+        The lake's folder.
+    stream
+        Counts and latencies of the batch handler.
+    progress
+        The last progress report of Spark's query, or None before the first batch.
     """
     status = {"pid": os.getpid(), "at": time.time(), **stream, **_query_status(progress)}
     paths.atomic_write(lake / "stream" / "status.json", json.dumps(status), fsync=False)

@@ -62,11 +62,16 @@ def assign_tasks(
     The largest files come first, so that none starts last, and tasks get smaller towards the end, so that all
     slots finish at about the same time (guided self-scheduling: Polychronopoulos and Kuck, 1987).
 
-    Args:
-        sizes: the files' sizes in bytes.
-        slots: tasks that run at the same time.
-        task_bytes: maximum bytes of a task with more than one file.
-        task_files: maximum files of a task.
+    Parameters
+    ----------
+    sizes
+        The files' sizes in bytes.
+    slots
+        Tasks that run at the same time.
+    task_bytes
+        Maximum bytes of a task with more than one file.
+    task_files
+        Maximum files of a task.
     """
     tasks = [0] * len(sizes)
     task = -1
@@ -92,9 +97,16 @@ def assign_tasks(
 class FileTask:
     """One function over files and where its results go.
 
-    table: the table whose parts the results become. results: the columns of the rows, going in and coming
-    out. done: counts finished rows. fault: the text of the first StepError on a worker, "" as long as there
-    is none.
+    Attributes
+    ----------
+    table
+        The table whose parts the results become.
+    results
+        The columns of the rows, going in and coming out.
+    done
+        Counts finished rows.
+    fault
+        The text of the first StepError on a worker, "" as long as there is none.
     """
 
     lake: Lake
@@ -142,19 +154,31 @@ def map_files(
 
     The work is cut into Spark jobs, each of which is staged when it is done.
 
-    Args:
-        master: Spark master.
-        lake: the lake that has the table.
-        rows: the function's arguments.
-        sizes: the files' sizes in bytes, for equal tasks.
-        name: what the progress display shows.
-        function: applied to each row; it must be picklable.
-        table: the table whose parts the results become.
-        results: the columns of the rows, going in and coming out.
-        task_files: maximum files of a Spark task.
+    Parameters
+    ----------
+    master
+        Spark master.
+    lake
+        The lake that has the table.
+    rows
+        The function's arguments.
+    sizes
+        The files' sizes in bytes, for equal tasks.
+    name
+        What the progress display shows.
+    function
+        Applied to each row; it must be picklable.
+    table
+        The table whose parts the results become.
+    results
+        The columns of the rows, going in and coming out.
+    task_files
+        Maximum files of a Spark task.
 
-    Raises:
-        StepError: a fault of disk or machine, after the job that met it.
+    Raises
+    ------
+    StepError
+        A fault of disk or machine, after the job that met it.
     """
     if not rows:
         return

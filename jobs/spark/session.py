@@ -37,10 +37,14 @@ def get_session(master: str, *, settings: str | None = None, jars: Sequence[Path
 
     Under spark-submit the submitted settings hold, the master included.
 
-    Args:
-        master: Spark master, as in local[*] or spark://host:7077.
-        settings: name of a file in `spark_conf/`; None is local.conf or cluster.conf, by the master.
-        jars: Java archives beside Spark's own.
+    Parameters
+    ----------
+    master
+        Spark master, as in local[*] or spark://host:7077.
+    settings
+        Name of a file in `spark_conf/`; None is local.conf or cluster.conf, by the master.
+    jars
+        Java archives beside Spark's own.
     """
     if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
         _prepare_environment(master, settings, jars)

@@ -117,7 +117,7 @@ def usearch(vectors: np.ndarray) -> Search:
 
 @dataclass
 class Built:
-    """A built index, and what it took. rates: queries per second, one per turn."""
+    """A built index, and what it took; `rates` are queries per second, one per turn."""
 
     name: str
     search: Search

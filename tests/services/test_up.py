@@ -271,10 +271,10 @@ def test_up_replaces_what_a_kill_9_left(home, music):
 
 
 def test_terminated_up_stops_what_it_started(home):
+    segue(home.lake, "down")
     command = [SEGUE, "up", "--lake", str(home.lake)]
     up = subprocess.Popen(command, env=environment(home.lake), stdout=subprocess.DEVNULL)
     eventually(home.state)
-    eventually(lambda: processes.find_processes(home))
     up.terminate()
     assert up.wait(LIMIT_S) == 128 + signal.SIGTERM
     assert processes.find_processes(home) == []
