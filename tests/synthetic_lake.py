@@ -49,7 +49,7 @@ def make(folder: Path, *, seconds: float = 2.0) -> Lake:
         features.append({"track_id": track_id, "rmse_mean_01": number / 40, "onset_density": number / 10})
     files = [{"path": row["path"], "library": str(folder / "music")} for row in tracks]
     for table, rows in ((TRACKS, tracks), (FEATURES, features), (EMBEDDINGS, embeddings), (FILES, files)):
-        _write(lake, table, rows)
+        write_rows(lake, table, rows)
     return lake
 
 
@@ -79,6 +79,6 @@ def _track(number: int, track_id: str, path: Path, seconds: float) -> dict[str, 
     }
 
 
-def _write(lake: Lake, table: Table, rows: list[dict[str, Any]]) -> None:
+def write_rows(lake: Lake, table: Table, rows: list[dict[str, Any]]) -> None:
     schema = table.arrow_schema()
     lake.commit_arrow(table, [pa.RecordBatch.from_pylist(rows, schema)])

@@ -156,7 +156,7 @@ def clusters_to_search(
     """
     order = _cluster_order(centroids)
     is_sufficient = np.cumsum(sizes[order], axis=1) >= n_neighbours * CANDIDATES_PER_NEIGHBOUR
-    counts = np.where(is_sufficient.any(axis=1), is_sufficient.argmax(axis=1) + 1, len(centroids))
+    counts = np.minimum((~is_sufficient).sum(axis=1) + 1, len(centroids))
     counts = np.maximum(counts, min(min_nprobe, len(centroids)))
     return [row[:count] for row, count in zip(order, counts, strict=True)]
 

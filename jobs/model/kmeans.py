@@ -1,104 +1,218 @@
-"""K-Means on Spark: train one trial, measure its clusters as a search index, choose the best trial."""
+"""Spherical K-Means: in one process over a sample, or on Spark over all vectors.
+
+Every vector belongs to the centroid with the largest cosine; a centroid is the sum of its vectors at length 1
+(Dhillon and Modha, 2001). An assignment is one matrix product per block, by numpy's BLAS: Spark ML's K-Means
+computes cosines one by one in Java, some thirty times slower, and cannot begin from given centroids.
+"""
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pyspark.ml.clustering import KMeans
-from pyspark.ml.evaluation import ClusteringEvaluator
-from pyspark.sql import DataFrame
+import pyarrow as pa
+import threadpoolctl
+from scipy.sparse import csr_array
 
+from jobs.model import metrics
 from jobs.model.embedding import l2_normalize
-from jobs.model.ivf_index import Calibration, calibrate_nprobe
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+# Stop when an iteration raises the mean cosine of a vector and its centroid by less than this.
+_TOLERANCE = 1e-4
+
+# The first centroids are chosen among this many vectors per cluster: more cost time and gain nothing.
+_INITIAL_PER_CLUSTER = 8
+
+# Vectors compared with all centroids at once: with 1,000 clusters the cosines are 8 MB.
+_BLOCK_ROWS = 2_048
+
+# A task of an iteration: few enough vectors to be in memory, many enough to pay for the task.
+_ROWS_PER_TASK = 20_000
+_MAX_TASKS = 64
 
 
-@dataclass(frozen=True, kw_only=True)
-class KMeansTrial:
-    """One K-Means of a grid search.
+@dataclass(frozen=True)
+class ClusterSums:
+    """What an iteration needs to know of the vectors, given centroids.
 
     Attributes
     ----------
-    centroids : (k, d)
-        Unit length.
+    sums : (k, d)
+        Sum of the vectors of each cluster, float64.
     sizes : (k,)
-        Tracks per cluster.
-    silhouette
-        Cosine distance, -1 to 1; 0 for one cluster.
-    index
-        The clusters as a search index.
+        Vectors of each cluster.
+    cosine
+        Sum of all vectors' cosines to their centroids.
     """
 
-    k: int
-    seed: int
-    centroids: np.ndarray
+    sums: np.ndarray
     sizes: np.ndarray
-    silhouette: float
-    index: Calibration
-
-    @property
-    def search_cost(self) -> float:
-        """The fraction of the collection that a query is compared with, a centroid counting as a track."""
-        return self.index.scanned_fraction + len(self.centroids) / max(self.sizes.sum(), 1)
-
-    @property
-    def selection_score(self) -> float:
-        """What the best trial is chosen by: silhouette - search cost."""
-        return self.silhouette - self.search_cost
-
-    def metrics(self) -> dict[str, float]:
-        """Return the trial's metrics for MLflow."""
-        return {
-            "silhouette": self.silhouette,
-            "nprobe": self.index.nprobe,
-            "index_recall_at_10": self.index.recall,
-            "scanned_fraction": self.index.scanned_fraction,
-            "selection_score": self.selection_score,
-        }
+    cosine: float
 
 
-def best_trial(trials: list[KMeansTrial]) -> KMeansTrial:
-    """Return the trial with the best selection score; of equals the smallest k, then the smallest seed."""
-    return max(trials, key=lambda trial: (round(trial.selection_score, 9), -trial.k, -trial.seed))
+@dataclass(frozen=True)
+class FittedClusters:
+    """Centroids (k, d) of unit length, their sums and sizes, the iterations it took, and the seconds."""
+
+    centroids: np.ndarray
+    totals: ClusterSums
+    iterations: int
+    seconds: float
 
 
-def train_kmeans(
-    points: DataFrame, *, k: int, seed: int, iterations: int, queries: np.ndarray, neighbours: np.ndarray
-) -> tuple[KMeansTrial, dict[str, float]]:
-    """Train one K-Means by cosine distance; return it, and metrics of the training for MLflow.
+def blas_name() -> str:
+    """Return the library that computes numpy's matrix products, as in "openblas 0.3.30, SkylakeX"."""
+    for pool in threadpoolctl.threadpool_info():
+        if pool["user_api"] == "blas" and "numpy" in pool["filepath"]:
+            return f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', 'unknown')}"
+    return "unknown"
+
+
+def fit(vectors: np.ndarray, *, k: int, seed: int, iterations: int) -> FittedClusters:
+    """Fit in this process, from centroids chosen by k-means++ (Arthur and Vassilvitskii, 2007).
 
     Parameters
     ----------
-    points : DataFrame
-        `features`, a vector per track.
-    iterations : int
+    vectors : (n, d) float32
+        Unit vectors.
+    k
+        Clusters; fewer are returned where there are fewer different vectors.
+    seed
+        Of the first centroids.
+    iterations
         Maximum number of iterations.
-    queries : (q, d)
-    neighbours : (q, m, d)
-        Exact nearest neighbours of the queries, to calibrate nprobe.
     """
     started = time.monotonic()
-    model = KMeans(k=k, seed=seed, maxIter=iterations, distanceMeasure="cosine").fit(points)
-    sizes = np.array(model.summary.clusterSizes)
-    silhouette = 0.0
-    if np.count_nonzero(sizes) > 1:
-        evaluator = ClusteringEvaluator(distanceMeasure="cosine")
-        silhouette = float(evaluator.evaluate(model.transform(points)))
-    centroids = l2_normalize(np.array(model.clusterCenters()))
-    # With fewer than k different directions there are fewer centroids than sizes, or fewer sizes than
-    # centroids.
-    sizes = np.pad(sizes, (0, max(len(centroids) - len(sizes), 0)))[: len(centroids)]
-    trial = KMeansTrial(
-        k=k,
-        seed=seed,
-        centroids=centroids,
-        sizes=sizes,
-        silhouette=silhouette,
-        index=calibrate_nprobe(centroids, sizes, queries, neighbours),
+    centroids = _initial_centroids(vectors, k, seed)
+    return _iterate(lambda current: cluster_sums(vectors, current), centroids, iterations, started)
+
+
+def _initial_centroids(vectors: np.ndarray, k: int, seed: int) -> np.ndarray:
+    from sklearn.cluster import kmeans_plusplus  # a second to import, for the workers of every step
+
+    k = min(k, len(vectors))
+    rows = np.random.default_rng(seed).permutation(len(vectors))[: _INITIAL_PER_CLUSTER * k]
+    return l2_normalize(kmeans_plusplus(vectors[np.sort(rows)], k, random_state=seed)[0])
+
+
+def _iterate(
+    compute_sums: Callable[[np.ndarray], ClusterSums], centroids: np.ndarray, iterations: int, started: float
+) -> FittedClusters:
+    """Move the centroids until they rest; return them without empty clusters, and the sums that they have."""
+    totals = compute_sums(centroids)
+    n_done = 0
+    while n_done < iterations:
+        n_done += 1
+        before = totals.cosine
+        # An empty cluster stays where it is, and is dropped at the end if it stays empty.
+        centroids = np.where(totals.sizes[:, None] > 0, l2_normalize(totals.sums), centroids)
+        totals = compute_sums(centroids)
+        if totals.cosine - before < _TOLERANCE * totals.sizes.sum():
+            break
+    used = totals.sizes > 0
+    totals = ClusterSums(totals.sums[used], totals.sizes[used], totals.cosine)
+    return FittedClusters(centroids[used], totals, n_done, time.monotonic() - started)
+
+
+def cluster_sums(vectors: np.ndarray, centroids: np.ndarray) -> ClusterSums:
+    """Assign vectors (n, d) to centroids (k, d) and add them up."""
+    clusters = np.empty(len(vectors), dtype=np.int64)
+    cosine = 0.0
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        cosines = vectors[start : start + _BLOCK_ROWS] @ centroids.T
+        nearest = cosines.argmax(axis=1)
+        clusters[start : start + _BLOCK_ROWS] = nearest
+        cosine += float(np.take_along_axis(cosines, nearest[:, None], axis=1).sum(dtype=np.float64))
+    ones = np.ones(len(vectors))
+    membership = csr_array(
+        (ones, clusters, np.arange(len(vectors) + 1)), shape=(len(vectors), len(centroids))
     )
-    return trial, {
-        "training_cost": model.summary.trainingCost,
-        "iterations": model.summary.numIter,
-        "smallest_cluster": int(sizes.min()),
-        "largest_cluster": int(sizes.max()),
-        "seconds": time.monotonic() - started,
-    }
+    sizes = np.bincount(clusters, minlength=len(centroids))
+    return ClusterSums(membership.T @ vectors.astype(np.float64), sizes, cosine)
+
+
+class DistributedVectors:
+    """Vectors on Spark's workers, in memory: one block of bytes per task, in a fixed order."""
+
+    def __init__(self, vectors: "DataFrame", n_vectors: int) -> None:
+        """Distribute `vectors`, a frame of track_id and embedding."""
+        parallelism = vectors.sparkSession.sparkContext.defaultParallelism
+        n_tasks = min(max(n_vectors // _ROWS_PER_TASK + 1, min(parallelism, n_vectors)), _MAX_TASKS)
+        ordered = vectors.repartitionByRange(n_tasks, "track_id").sortWithinPartitions("track_id")
+        blocks = ordered.select("track_id", "embedding").mapInArrow(
+            _to_blocks, "first string, block binary, n int"
+        )
+        self._blocks = blocks.persist()
+
+    def close(self) -> None:
+        """Free the workers' memory."""
+        self._blocks.unpersist()
+
+    def fit(self, centroids: np.ndarray, *, iterations: int) -> FittedClusters:
+        """Fit over all vectors, beginning from the given centroids (k, d)."""
+        return _iterate(self.cluster_sums, centroids, iterations, time.monotonic())
+
+    def cluster_sums(self, centroids: np.ndarray) -> ClusterSums:
+        """Assign every vector to one of the centroids (k, d) and add them up."""
+
+        def reduce(vectors: np.ndarray) -> dict[str, object]:
+            part = cluster_sums(vectors, centroids)
+            sums, sizes = part.sums.tobytes(), part.sizes.astype(np.int64).tobytes()
+            return {"sums": sums, "sizes": sizes, "cosine": part.cosine}
+
+        rows = self._map(reduce, "sums binary, sizes binary, cosine double")
+        sums = np.zeros((len(centroids), centroids.shape[1]))
+        sizes = np.zeros(len(centroids), dtype=np.int64)
+        for row in rows:
+            sums += np.frombuffer(row.sums).reshape(sums.shape)
+            sizes += np.frombuffer(row.sizes, dtype=np.int64)
+        return ClusterSums(sums, sizes, float(sum(row.cosine for row in rows)))
+
+    def silhouette(self, fitted: FittedClusters) -> float:
+        """Return the mean silhouette of all vectors by cosine distance (see `metrics.silhouette`)."""
+        centroids, totals = fitted.centroids, fitted.totals
+        if len(centroids) < 2:
+            return 0.0
+
+        def reduce(vectors: np.ndarray) -> dict[str, object]:
+            total = 0.0
+            for start in range(0, len(vectors), _BLOCK_ROWS):
+                block = vectors[start : start + _BLOCK_ROWS]
+                clusters = (block @ centroids.T).argmax(axis=1)
+                total += metrics.silhouette(block, clusters, totals.sums, totals.sizes) * len(block)
+            return {"total": total}
+
+        rows = self._map(reduce, "total double")
+        return sum(row.total for row in rows) / int(totals.sizes.sum())
+
+    def _map(self, reduce: Callable[[np.ndarray], dict[str, object]], schema: str) -> list:
+        """Return what `reduce` makes of each task's vectors (n, d), in the order of the tracks."""
+
+        def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                for row in batch.to_pylist():
+                    vectors = np.frombuffer(row["block"], dtype=np.float32).reshape(row["n"], -1)
+                    yield pa.RecordBatch.from_pylist([{"first": row["first"], **reduce(vectors)}])
+
+        rows = self._blocks.mapInArrow(run, f"first string, {schema}").collect()
+        return sorted(rows, key=lambda row: row.first)
+
+
+def _to_blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Make one row of a partition: its first track_id, and its vectors as the bytes of a float32 matrix."""
+    first = None
+    parts = []
+    n_vectors = 0
+    for batch in batches:
+        if len(batch):
+            first = batch.column("track_id")[0].as_py() if first is None else first
+            parts.append(batch.column("embedding").flatten().to_numpy().astype(np.float32))
+            n_vectors += len(batch)
+    if parts:
+        row = {"first": first, "block": np.concatenate(parts).tobytes(), "n": n_vectors}
+        schema = pa.schema([("first", pa.string()), ("block", pa.binary()), ("n", pa.int32())])
+        yield pa.RecordBatch.from_pylist([row], schema=schema)

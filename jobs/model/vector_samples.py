@@ -43,10 +43,15 @@ def sample_for_plots(lake: Lake, n_tracks: int) -> tuple[np.ndarray, list[str | 
     return vectors, [genres.get(track_id) for track_id in ids]
 
 
-def _sample_vectors(lake: Lake, n_tracks: int, count: int) -> tuple[list[str], np.ndarray]:
-    """Return ids and vectors of about `count` tracks, evenly spaced in VECTORS.
+def sample_vectors(lake: Lake, n_tracks: int, count: int) -> np.ndarray:
+    """Return vectors (n, d) of `count` to twice as many tracks, evenly spaced in VECTORS, or of all."""
+    return _sample_vectors(lake, n_tracks, count)[1]
 
-    Of all where there are fewer.
+
+def _sample_vectors(lake: Lake, n_tracks: int, count: int) -> tuple[list[str], np.ndarray]:
+    """Return ids and vectors of `count` to twice as many tracks, evenly spaced in VECTORS.
+
+    Those of all tracks where there are fewer.
     """
     step = max(n_tracks // count, 1)
     ids: list[str] = []

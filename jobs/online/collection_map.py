@@ -37,12 +37,14 @@ def publish_map(database: mongo.Database, lake: Lake, model_version: str, digest
 
 def _map_documents(lake: Lake, model_version: str) -> list[mongo.Document]:
     """Return the documents of the collection `map`, in order of track_id."""
-    rows = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == model_version)
+    rows = lake.read_arrow(EMBEDDINGS, where=pc.field("model_version") == model_version)
     rows = rows.sort_by("track_id")
     ids = rows["track_id"].to_pylist()
     clusters = rows["cluster"].to_pylist()
-    vectors = np.array(rows["embedding"].to_pylist(), dtype=np.float32)
-    points = np.round(layout_2d(vectors), 4) if ids else np.zeros((0, 2))
+    points = np.zeros((0, 2))
+    if ids:
+        vectors = rows["embedding"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
+        points = np.round(layout_2d(vectors), 4)
     documents: list[mongo.Document] = []
     for start in range(0, len(ids), _TRACKS_PER_DOCUMENT):
         part = slice(start, start + _TRACKS_PER_DOCUMENT)

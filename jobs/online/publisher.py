@@ -6,13 +6,15 @@ writes one document.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.accumulators import Accumulator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -20,13 +22,16 @@ from jobs import progress
 from jobs.lake.feature_columns import FEATURE_COLUMNS
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import batch_inference, registry
-from jobs.model.neighbours import add_recording_column, neighbours, similar_document
+from jobs.model import batch_inference, neighbours, registry
+from jobs.model.clustered_vectors import ClusteredVectors, clustered_vectors
 from jobs.online import collection_map, mongo, state, track_documents
 from jobs.online.state import ChampionState, PublishedVersion
 from jobs.progress import StepResult
 from jobs.runtime import embedded_mongo
 from jobs.spark import session
+
+# Tasks that write `similar`: enough for the progress to be seen and for workers to end together.
+_SIMILAR_TASKS = 64
 
 
 @dataclass(frozen=True)
@@ -67,41 +72,34 @@ def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepR
 
 def _read_publication(lake: Lake, champion: Any) -> _Publication:
     model_version = str(champion.version)
-    embeddings = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == model_version)
-    has_embedding = pc.is_in(pc.field("track_id"), embeddings["track_id"].combine_chunks())
-    tracks = lake.read_arrow(TRACKS).filter(has_embedding)
+    embeddings = lake.read_arrow(EMBEDDINGS, where=pc.field("model_version") == model_version)
+    track_ids = track_documents.track_ids(lake, TRACKS).intersection(embeddings["track_id"].to_pylist())
     version = PublishedVersion(
         model_version=model_version,
         feature_version=champion.tags["feature_version"],
-        tracks=len(tracks),
-        digest=publication_digest(tracks, embeddings),
+        tracks=len(track_ids),
+        digest=publication_digest(track_documents.tracks_digest(lake, track_ids), embeddings),
     )
     nprobe = int(champion.tags.get("nprobe", 1))
-    return _Publication(version, nprobe, frozenset(tracks["track_id"].to_pylist()))
+    return _Publication(version, nprobe, frozenset(track_ids))
 
 
-def published_frames(
-    spark: SparkSession, lake: Lake, model_version: str, feature_version: str
-) -> tuple[DataFrame, DataFrame]:
-    """Return what the store is to hold of a model version: its tracks with features, and its embeddings."""
-    tracks = lake.read(spark, TRACKS)
-    embeddings = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == model_version)
-    embeddings = embeddings.drop("model_version").join(tracks, "track_id", "left_semi")
-    embeddings = add_recording_column(embeddings, tracks)
+def _tracks_frame(spark: SparkSession, lake: Lake, version: PublishedVersion) -> DataFrame:
+    """Return the tracks of a model version with their features."""
+    embedded = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version["model_version"])
     # One array column: with about a thousand columns Spark's planning would take longer than the work.
     values = F.array(*FEATURE_COLUMNS).alias("features")
-    features = lake.read(spark, FEATURES).where(F.col("feature_version") == feature_version)
-    frame = (
-        tracks.join(embeddings.select("track_id"), "track_id")
+    features = lake.read(spark, FEATURES).where(F.col("feature_version") == version["feature_version"])
+    return (
+        lake.read(spark, TRACKS)
+        .join(embedded.select("track_id", "model_version"), "track_id")
         .join(features.select("track_id", "feature_version", "sample_rate", values), "track_id")
-        .withColumn("model_version", F.lit(model_version))
     )
-    return frame, embeddings
 
 
-def publication_digest(tracks: pa.Table, embeddings: pa.Table) -> str:
+def publication_digest(tracks_digest: str, embeddings: pa.Table) -> str:
     """Return a hash of what is published, independent of the order of the rows (32 hex digits)."""
-    digest = hashlib.sha256(track_documents.tracks_digest(tracks).encode())
+    digest = hashlib.sha256(tracks_digest.encode())
     embeddings = embeddings.sort_by("track_id")
     digest.update(embeddings["cluster"].combine_chunks().to_numpy().tobytes())
     digest.update(embeddings["embedding"].combine_chunks().flatten().to_numpy().tobytes())
@@ -152,30 +150,50 @@ def _write_version(uri: str, spark: SparkSession, lake: Lake, publication: _Publ
     """Write both collections, flip the pointer, then delete what neither version needs."""
     version = publication.version
     model_version = version["model_version"]
-    tracks, embeddings = published_frames(spark, lake, model_version, version["feature_version"])
     n_done = spark.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * version["tracks"], lambda: n_done.value):
-        tracks.foreachPartition(_writer(uri, "tracks", track_documents.published_document, n_done))
-        similar = neighbours(embeddings, nprobe=publication.nprobe)
-        similar = similar.withColumn("model_version", F.lit(model_version))
-        similar.foreachPartition(_writer(uri, "similar", similar_document, n_done))
+        _write_tracks(_tracks_frame(spark, lake, version), uri, n_done)
+        with clustered_vectors(lake, model_version) as folder:
+            _write_similar(spark, folder, uri, publication, n_done)
         with mongo.database(uri) as database:
             previous = _version_before(database, model_version)
             _write_champion(database, version, previous=previous)
             _delete_stale(database, lake, model_version, previous)
 
 
-def _writer(uri: str, collection: str, to_document: Callable[[Any], mongo.Document], n_done: Any) -> Any:
-    """Return a function that writes a partition's rows, to be run on the workers.
+def _write_tracks(tracks: DataFrame, uri: str, n_done: Accumulator[int]) -> None:
+    """Write a document per track, on the workers."""
 
-    It imports neither Spark nor MLflow.
-    """
-
-    def write(rows: Iterator[Any]) -> None:
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with mongo.database(uri) as database:
-            n_done.add(mongo.upsert(database[collection], (to_document(row) for row in rows)))
+            rows = (row for batch in batches for row in batch.to_pylist())
+            n_done.add(mongo.upsert(database["tracks"], map(track_documents.published_document, rows)))
+        yield from ()
 
-    return write
+    # Arrow, because Spark's own rows of 900 features cost more than the documents.
+    tracks.mapInArrow(write, "nothing int").collect()
+
+
+def _write_similar(
+    spark: SparkSession, folder: Path, uri: str, publication: _Publication, n_done: Accumulator[int]
+) -> None:
+    """Search the neighbours of every track and write them, on the workers, a list of clusters per task."""
+    vectors = ClusteredVectors.open(folder)
+    model_version = publication.version["model_version"]
+    searched = neighbours.clusters_by_cluster(vectors, nprobe=publication.nprobe)
+
+    def write(clusters: list[int]) -> None:
+        mapped = ClusteredVectors.open(folder)
+        with mongo.database(uri) as database:
+            for cluster in clusters:
+                number = int(mapped.numbers[cluster])
+                found = neighbours.search_cluster(mapped, cluster, searched[cluster])
+                documents = (neighbours.similar_document(model_version, number, *row) for row in found)
+                n_done.add(mongo.upsert(database["similar"], documents))
+
+    tasks = neighbours.balanced_tasks(vectors, searched, _SIMILAR_TASKS)
+    if tasks:
+        spark.sparkContext.parallelize(tasks, len(tasks)).foreach(write)
 
 
 def _version_before(database: mongo.Database, model_version: str) -> PublishedVersion | None:
@@ -207,31 +225,37 @@ def _delete_stale(
 
     By any other field the embedded server would read every document.
     """
-    embeddings = lake.read_arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
-    track_ids = set(lake.read_arrow(TRACKS, "track_id")["track_id"].to_pylist())
-    published = {row["track_id"] for row in embeddings if row["model_version"] == model_version} & track_ids
-    unpublished = {row["track_id"] for row in embeddings} - published
+    track_ids = track_documents.track_ids(lake, TRACKS)
+    published = {track_id for version, track_id in _embedding_keys(lake) if version == model_version}
+    published &= track_ids
+    unpublished = track_documents.track_ids(lake, EMBEDDINGS) - published
     track_documents.clear_model_fields(database, lake, unpublished & track_ids)
     mongo.delete(database["tracks"], unpublished - track_ids)
-    _delete_stale_neighbours(database, embeddings, model_version, previous, published)
+    _delete_stale_neighbours(database, lake, model_version, previous, published)
     # Tracks of model versions that EMBEDDINGS no longer has are found by comparing all ids.
     if mongo.count(database["tracks"]) > len(track_ids):
         mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - track_ids)
 
 
+def _embedding_keys(lake: Lake) -> Iterator[tuple[str, str]]:
+    """Yield (model version, track_id) of every row of EMBEDDINGS."""
+    for batch in lake.iter_batches(EMBEDDINGS, *EMBEDDINGS.key):
+        yield from zip(batch["model_version"].to_pylist(), batch["track_id"].to_pylist(), strict=True)
+
+
 def _delete_stale_neighbours(
     database: mongo.Database,
-    embeddings: list[dict[str, Any]],
+    lake: Lake,
     model_version: str,
     previous: PublishedVersion | None,
     published: set[str],
 ) -> None:
     versions = {model_version} | ({previous["model_version"]} if previous else set())
-    stale = []
-    for row in embeddings:
-        is_deleted_track = row["model_version"] == model_version and row["track_id"] not in published
-        if row["model_version"] not in versions or is_deleted_track:
-            stale.append(f"{row['model_version']}:{row['track_id']}")
+    stale = (
+        f"{version}:{track_id}"
+        for version, track_id in _embedding_keys(lake)
+        if version not in versions or (version == model_version and track_id not in published)
+    )
     mongo.delete(database["similar"], stale)
     # A version published again may have lost the EMBEDDINGS rows of deleted tracks, but not their neighbour
     # lists.

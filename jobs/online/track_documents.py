@@ -6,10 +6,8 @@ and played, but not recommended.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
-
-import pyarrow as pa
 
 from jobs.lake.feature_columns import (
     DESCRIPTORS,
@@ -21,34 +19,31 @@ from jobs.lake.feature_columns import (
 )
 from jobs.lake.schemas import EMBEDDINGS, TRACKS
 from jobs.lake.storage import Lake
+from jobs.lake.table import Table
 from jobs.online import mongo, state
 
 
-def track_document(row: Any) -> mongo.Document:
+def track_document(row: Mapping[str, Any]) -> mongo.Document:
     """Return the document of a row of TRACKS: its columns, with track_id as `_id`."""
     return {"_id": row["track_id"], **{name: row[name] for name in TRACKS.names if name != "track_id"}}
 
 
-def published_document(row: Any) -> mongo.Document:
+def published_document(row: Mapping[str, Any]) -> mongo.Document:
     """Return the document of a published track, with model version and features by name and statistic.
 
     Its cluster is in `similar`, which is stored per model version: here it would change before the champion
     does.
     """
-    values = dict(zip(FEATURE_COLUMNS, row["features"], strict=True))
+    values = row["features"]
     features = {}
-    for feature in FEATURE_SIZES:
-        by_statistic = {
-            statistic: _select(values, feature_columns(feature, statistic)) for statistic in STATISTICS
-        }
+    for feature, positions in _STATISTIC_POSITIONS.items():
         # An older feature version lacks the newer columns.
-        if None not in by_statistic["mean"]:
-            features[feature] = by_statistic
+        if None not in values[positions["mean"]]:
+            features[feature] = {statistic: values[columns] for statistic, columns in positions.items()}
     descriptors = {}
-    for name in DESCRIPTORS:
-        descriptor = _select(values, descriptor_columns(name))
-        if None not in descriptor:
-            descriptors[name] = descriptor
+    for name, columns in _DESCRIPTOR_POSITIONS.items():
+        if None not in values[columns]:
+            descriptors[name] = values[columns]
     return {
         **track_document(row),
         **{name: row[name] for name in ("model_version", "feature_version", "sample_rate")},
@@ -57,11 +52,20 @@ def published_document(row: Any) -> mongo.Document:
     }
 
 
-def _select(values: dict[str, float | None], columns: tuple[str, ...]) -> list[float | None]:
-    return [values[column] for column in columns]
+def _positions(columns: tuple[str, ...]) -> slice:
+    """Return where these columns, which stand side by side, are in FEATURE_COLUMNS."""
+    first = FEATURE_COLUMNS.index(columns[0])
+    return slice(first, first + len(columns))
 
 
-def update_track_documents(database: mongo.Database, lake: Lake, *, written: Collection[str] = ()) -> int:
+_STATISTIC_POSITIONS = {
+    feature: {statistic: _positions(feature_columns(feature, statistic)) for statistic in STATISTICS}
+    for feature in FEATURE_SIZES
+}
+_DESCRIPTOR_POSITIONS = {name: _positions(descriptor_columns(name)) for name in DESCRIPTORS}
+
+
+def update_track_documents(database: mongo.Database, lake: Lake, *, written: Container[str] = ()) -> int:
     """Update `tracks` from TRACKS, one document per row; return how many were written.
 
     Documents of `written` ids are up to date already. Fields beyond TRACKS' columns stay. Documents of
@@ -69,31 +73,49 @@ def update_track_documents(database: mongo.Database, lake: Lake, *, written: Col
     needs them. The document `catalog` of `state` is written last and holds the digest of the TRACKS that this
     was done for.
     """
-    tracks = lake.read_arrow(TRACKS)
-    track_ids = tracks["track_id"].to_pylist()
-    catalog_state = {"_id": state.CATALOG, "tracks": len(tracks), "digest": tracks_digest(tracks)}
+    n_tracks = lake.count_rows(TRACKS)
+    catalog_state = {"_id": state.CATALOG, "tracks": n_tracks, "digest": tracks_digest(lake)}
     n_documents = mongo.count(database["tracks"])
-    if mongo.get(database["state"], state.CATALOG) == catalog_state and n_documents >= len(tracks):
+    if mongo.get(database["state"], state.CATALOG) == catalog_state and n_documents >= n_tracks:
         return 0
-    rows = [row for row in tracks.to_pylist() if row["track_id"] not in written]
-    mongo.merge(database["tracks"], map(track_document, rows))
-    if mongo.count(database["tracks"]) > len(tracks):
-        embedded = lake.read_arrow(EMBEDDINGS, "track_id")["track_id"].to_pylist()
-        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - {*track_ids, *embedded})
+    rows = (row for row in _rows(lake) if row["track_id"] not in written)
+    n_written = mongo.merge(database["tracks"], map(track_document, rows))
+    if mongo.count(database["tracks"]) > n_tracks:
+        needed = track_ids(lake, TRACKS) | track_ids(lake, EMBEDDINGS)
+        mongo.delete(database["tracks"], set(mongo.ids(database["tracks"])) - needed)
     state.write(database, catalog_state)
-    return len(rows)
+    return n_written
 
 
-def clear_model_fields(database: mongo.Database, lake: Lake, track_ids: Iterable[str]) -> None:
+def clear_model_fields(database: mongo.Database, lake: Lake, ids: Iterable[str]) -> None:
     """Replace the documents of tracks that are no longer published: only TRACKS' columns stay."""
-    cleared = set(track_ids)
-    rows = [row for row in lake.read_arrow(TRACKS).to_pylist() if row["track_id"] in cleared]
+    cleared = set(ids)
+    rows = (row for row in _rows(lake) if row["track_id"] in cleared) if cleared else ()
     mongo.upsert(database["tracks"], map(track_document, rows))
 
 
-def tracks_digest(tracks: pa.Table) -> str:
-    """Return a hash of rows of TRACKS, independent of their order (32 hex digits)."""
+def _rows(lake: Lake) -> Iterator[dict[str, Any]]:
+    """Yield the rows of TRACKS, with one batch of them in memory."""
+    for batch in lake.iter_batches(TRACKS):
+        yield from batch.to_pylist()
+
+
+def track_ids(lake: Lake, table: Table) -> set[str]:
+    """Return the track_ids of a table: 120 bytes each."""
+    return {
+        track_id
+        for batch in lake.iter_batches(table, "track_id")
+        for track_id in batch["track_id"].to_pylist()
+    }
+
+
+def tracks_digest(lake: Lake, only: Container[str] | None = None) -> str:
+    """Return a hash of TRACKS, or of the rows with the ids in `only` (32 hex digits).
+
+    TRACKS is sorted by track_id, so it does not depend on the order in which rows were written.
+    """
     digest = hashlib.sha256()
-    for row in tracks.sort_by("track_id").to_pylist():
-        digest.update(json.dumps(row, sort_keys=True).encode())
+    for row in _rows(lake):
+        if only is None or row["track_id"] in only:
+            digest.update(json.dumps(row, sort_keys=True).encode())
     return digest.hexdigest()[:32]

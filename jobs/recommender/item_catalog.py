@@ -223,7 +223,7 @@ class _Embeddings(NamedTuple):
 
 
 def _read_embeddings(lake: Lake, model_version: str) -> _Embeddings:
-    table = lake.read_arrow(EMBEDDINGS).filter(pc.field("model_version") == model_version)
+    table = lake.read_arrow(EMBEDDINGS, where=pc.field("model_version") == model_version)
     table = table.sort_by("track_id")
     track_ids = table["track_id"].to_pylist()
     values = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)

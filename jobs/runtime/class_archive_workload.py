@@ -5,24 +5,20 @@ Run once at set-up to write the class archive.
 
 import sys
 
-from pyspark.ml.clustering import KMeans
-from pyspark.ml.functions import array_to_vector
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 
 def main(folder: str) -> None:
-    """Write, read, join, aggregate, map in Python and cluster a few rows; the files go to `folder`."""
+    """Write, read, join, aggregate and map in Python a few rows; the files go to `folder`."""
     spark = SparkSession.builder.getOrCreate()
-    rows = [(number, f"name {number}", [float(number % 3), 1.0]) for number in range(20)]
-    frame = spark.createDataFrame(rows, "id int, name string, vector array<double>").repartition(2)
+    rows = [(number, f"name {number}") for number in range(20)]
+    frame = spark.createDataFrame(rows, "id int, name string").repartition(2)
     frame.write.parquet(f"{folder}/rows")
     stored = spark.read.parquet(f"{folder}/rows")
     counts = stored.groupBy(F.col("id") % 3).agg(F.count("*"), F.max("name"))
     stored.join(counts, F.col("id") == F.col("(id % 3)")).sort("name").toArrow()
     stored.mapInArrow(lambda batches: batches, stored.schema).persist().count()
-    vectors = stored.select(array_to_vector("vector").alias("features"))
-    KMeans(k=2, distanceMeasure="cosine", maxIter=2).fit(vectors).transform(vectors).collect()
     spark.stop()
 
 

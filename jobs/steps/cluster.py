@@ -1,33 +1,35 @@
 """Train K-Means on VECTORS over a grid of k and seeds, an MLflow run each; register the best model.
 
-k is chosen by what a cluster is for: selection score = silhouette - search cost. The silhouette (cosine
-distance, -1 to 1) measures how separate the clusters are. The search cost (0 to 1 and beyond) is the fraction
-of the collection that a query is compared with, centroids included, to find 98 % of its ten nearest
-neighbours. Silhouette alone would choose the smallest k, which searches everything.
+`jobs/model/grid_search.py` says how k is chosen.
 """
 
 import argparse
-import hashlib
 import json
-import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyspark.ml.functions import array_to_vector
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from jobs import progress
 from jobs.errors import InputError, StepError
 from jobs.lake.schemas import EMBEDDERS, VECTORS
 from jobs.lake.storage import Lake, open_lake
-from jobs.model import batch_inference, plots, registry, tracking
-from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, nearest_cluster
+from jobs.model import batch_inference, kmeans, plots, registry, tracking
+from jobs.model.embedding import Embedder, nearest_cluster
+from jobs.model.grid_search import (
+    GridSettings,
+    KMeansTrial,
+    TrialEvaluator,
+    best_trial,
+    fit_on_sample,
+    parse_grid,
+)
 from jobs.model.ivf_index import Clusters
-from jobs.model.kmeans import KMeansTrial, best_trial, train_kmeans
-from jobs.model.vector_samples import exact_neighbours, sample_for_plots
+from jobs.model.kmeans import DistributedVectors
+from jobs.model.vector_samples import exact_neighbours, sample_for_plots, sample_vectors
 from jobs.progress import StepResult
 from jobs.spark import session
 
@@ -70,15 +72,16 @@ def main(arguments: argparse.Namespace) -> StepResult:
     if versions:
         version = versions[0]
     else:
-        search = GridSearch(
+        training = Training(
             lake=lake,
             n_tracks=n_tracks,
             settings=settings,
             embedder=load_embedder(embedder_rows),
             embedder_parameters=json.loads(embedder_rows[0]["parameters"]),
         )
-        with progress.watch("cluster", n_tracks):
-            version = search.run(session.get_session(arguments.master), tags)
+        # All trials, and the chosen one once more over all tracks.
+        with progress.watch("cluster, trials", len(settings.trials()) + 1, lambda: training.n_done):
+            version = training.run(session.get_session(arguments.master), tags)
     number = str(version.version)  # an int in the version that `run` returns
     registry.set_challenger(number)
     batch_inference.update_embeddings(lake, arguments.master, registry.version(number))
@@ -89,20 +92,6 @@ def main(arguments: argparse.Namespace) -> StepResult:
         "nprobe": int(version.tags["nprobe"]),
     }
     return StepResult(counts, model_version=number)
-
-
-def parse_grid(text: str | None, n_tracks: int) -> list[int]:
-    """Return the numbers of clusters to try, ascending.
-
-    Those of "8,16,32", or half to four times √n_tracks.
-    """
-    if text is not None:
-        numbers = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
-        if min(numbers) < 2:
-            raise InputError(f"--k: expected numbers from 2, as in 8,16,32, found {text!r}")
-        return sorted(set(numbers))
-    root = math.sqrt(n_tracks)
-    return sorted({min(max(round(root * factor), 2), max(n_tracks - 1, 2)) for factor in (0.5, 1, 1.5, 2, 4)})
 
 
 def _read_embedder_rows(lake: Lake) -> list[dict[str, Any]]:
@@ -128,28 +117,8 @@ def load_embedder(rows: list[dict[str, Any]]) -> Embedder:
     return Embedder.from_arrays(arrays)
 
 
-@dataclass(frozen=True, kw_only=True)
-class GridSettings:
-    """What is tried: every k with `seeds` seeds from `seed` on, each with at most `iterations` iterations."""
-
-    k: list[int]
-    seed: int
-    seeds: int
-    iterations: int
-
-    @property
-    def digest(self) -> str:
-        """A hash of the settings: 16 hex digits."""
-        identity = json.dumps([self.k, self.seed, self.seeds, self.iterations])
-        return hashlib.sha256(identity.encode()).hexdigest()[:16]
-
-    def trials(self) -> list[tuple[int, int]]:
-        """Return every (k, seed)."""
-        return [(k, seed) for k in self.k for seed in range(self.seed, self.seed + self.seeds)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridSearch:
+@dataclass(kw_only=True)
+class Training:
     """One training: a parent run in MLflow, a child run per trial, the best trial registered."""
 
     lake: Lake
@@ -157,20 +126,18 @@ class GridSearch:
     settings: GridSettings
     embedder: Embedder
     embedder_parameters: dict[str, Any]
+    n_done: int = 0
 
     def run(self, spark: SparkSession, tags: dict[str, str]) -> Any:
         """Train, log and register with `tags`; return the new version."""
-        points = self._read_points(spark)
         run_tags = {**tags, "lake": str(self.lake.root), "git_commit": tracking.git_commit()}
         name = f"{self.embedder.recipe}, {self.n_tracks} tracks"
         with (
             tracking.start_run(name, run_tags, self._parameters()) as run_id,
             tempfile.TemporaryDirectory() as folder,
         ):
-            trials = self._train(points, run_tags)
-            chosen = best_trial(trials)
-            self._log(trials, chosen)
-            clusters = Clusters(chosen.centroids, chosen.index.nprobe)
+            chosen = self._train(spark, run_tags)
+            clusters = Clusters(chosen.fitted.centroids, chosen.index.nprobe)
             version = registry.register(
                 self.embedder,
                 clusters,
@@ -179,15 +146,7 @@ class GridSearch:
                 folder=Path(folder),
             )
             tracking.rename_run(f"{name}, k {chosen.k}, version {version.version}")
-        points.unpersist()
         return version
-
-    def _read_points(self, spark: SparkSession) -> DataFrame:
-        """Return VECTORS in a fixed order, as Spark ML's vectors, in memory."""
-        vectors = self.lake.read(spark, VECTORS)
-        points = vectors.repartitionByRange(self.n_tracks // ROWS_PER_PARTITION + 1, "track_id")
-        points = points.sortWithinPartitions("track_id")
-        return points.select(array_to_vector("embedding").alias("features")).persist()
 
     def _parameters(self) -> dict[str, Any]:
         """Return the parameters of the parent run: the grid, and the embedder's except its curves."""
@@ -197,28 +156,31 @@ class GridSearch:
             "iterations": self.settings.iterations,
             "seed": self.settings.seed,
             "seeds": self.settings.seeds,
+            "blas": kmeans.blas_name(),
         }
         for name, value in self.embedder_parameters.items():
             if not isinstance(value, list):
                 parameters[name] = value
         return parameters
 
-    def _train(self, points: DataFrame, run_tags: dict[str, str]) -> list[KMeansTrial]:
-        queries, neighbours = exact_neighbours(self.lake, self.n_tracks)
+    def _train(self, spark: SparkSession, run_tags: dict[str, str]) -> KMeansTrial:
+        """Train and log all trials on a sample; return the best one, trained over all tracks."""
+        evaluator = TrialEvaluator(
+            DistributedVectors(self.lake.read(spark, VECTORS), self.n_tracks),
+            *exact_neighbours(self.lake, self.n_tracks),
+        )
+        sample = sample_vectors(self.lake, self.n_tracks, self.settings.sample_size())
         trials = []
-        for k, seed in self.settings.trials():
+        for k, seed, fitted in fit_on_sample(spark, sample, self.settings):
             with tracking.start_run(f"k={k} seed={seed}", run_tags, {"k": k, "seed": seed}, nested=True):
-                trial, metrics = train_kmeans(
-                    points,
-                    k=k,
-                    seed=seed,
-                    iterations=self.settings.iterations,
-                    queries=queries,
-                    neighbours=neighbours,
-                )
-                tracking.log_metrics(**metrics, **trial.metrics())
+                trial = evaluator.evaluate(k, seed, fitted)
+                tracking.log_metrics(**trial.training_metrics(), **trial.metrics())
                 trials.append(trial)
-        return trials
+            self.n_done += 1
+        chosen = evaluator.train(best_trial(trials), self.settings.iterations)
+        evaluator.vectors.close()
+        self._log(trials, chosen)
+        return chosen
 
     def _version_tags(self, chosen: KMeansTrial, clusters: Clusters) -> dict[str, str]:
         return {
@@ -237,13 +199,13 @@ class GridSearch:
         search_costs = {k: trial.search_cost for k, trial in best_by_k.items()}
         tracking.log_curve("silhouette_by_k", silhouettes)
         tracking.log_curve("search_cost_by_k", search_costs)
-        tracking.log_metrics(k=chosen.k, **chosen.metrics())
+        tracking.log_metrics(k=chosen.k, **chosen.training_metrics(), **chosen.metrics())
         tracking.log_table("grid", [{"k": t.k, "seed": t.seed, **t.metrics()} for t in trials])
         vectors, genres = sample_for_plots(self.lake, self.n_tracks)
-        clusters = nearest_cluster(vectors, chosen.centroids)
+        clusters = nearest_cluster(vectors, chosen.fitted.centroids)
         figures = {
             "silhouette": plots.plot_silhouette_by_k(silhouettes, search_costs, chosen.k, self.n_tracks),
-            "cluster_sizes": plots.plot_cluster_sizes(chosen.sizes),
+            "cluster_sizes": plots.plot_cluster_sizes(chosen.fitted.totals.sizes),
             "genres_by_cluster": plots.plot_genres_by_cluster(genres, clusters),
             "map": plots.plot_map(vectors, genres, clusters),
         }

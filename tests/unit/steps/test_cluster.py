@@ -1,4 +1,4 @@
-"""The grid of k, and vectors that are of another embedder."""
+"""Arguments that cannot be used, and vectors that are of another embedder."""
 
 import pyarrow as pa
 import pytest
@@ -8,26 +8,7 @@ from jobs.errors import InputError, StepError
 from jobs.lake.schemas import EMBEDDERS, VECTORS
 from jobs.lake.storage import Lake
 from jobs.steps import cluster, embed
-from jobs.steps.cluster import parse_grid
 from tests import synthetic_features
-
-
-def test_default_grid_is_around_the_root_of_the_tracks():
-    assert parse_grid(None, 400) == [10, 20, 30, 40, 80]
-
-
-@pytest.mark.parametrize("n_tracks", [1, 2, 3, 4, 7])
-def test_small_libraries_have_a_grid(n_tracks):
-    grid = parse_grid(None, n_tracks)
-    assert grid and min(grid) == 2 and max(grid) <= max(n_tracks - 1, 2)
-
-
-def test_given_grid_is_sorted_and_checked():
-    assert parse_grid("16, 8,8", 5) == [8, 16]
-    with pytest.raises(InputError, match="--k: expected numbers from 2.*found '1,8'"):
-        parse_grid("1,8", 5)
-    with pytest.raises(InputError, match="--k"):
-        parse_grid("many", 5)
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--iterations"])
