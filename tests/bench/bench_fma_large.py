@@ -20,11 +20,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from jobs.fma import features_csv
 from jobs.lake.feature_columns import FMA_COLUMNS
+from jobs.lake.schemas import FEATURES, TRACKS
+from jobs.lake.storage import Lake
 from jobs.model import kmeans
 from tests.bench.bench_scaling import measure_command
 
@@ -100,6 +104,39 @@ class SyntheticTracks:
             for number in np.unique(genre):
                 values[genre == number] += within[genre == number] @ basis[number]
             yield start, (values * scale).astype(np.float32)
+
+
+def commit(lake: Lake, tracks: SyntheticTracks) -> None:
+    """Write TRACKS and FEATURES to a lake, as `catalog` and `fma import` would."""
+    names = list(GENRES)
+    rows = []
+    for number, artist in enumerate(tracks.artist.tolist(), 2):
+        genre = names[tracks.artist_genre[artist]]
+        rows.append(
+            {
+                "track_id": str(number),
+                "content_hash": f"hash of {number}",
+                "title": f"Song {number}",
+                "artist": f"Artist {artist}",
+                "genre": genre,
+                "genres": [genre],
+                "recording_id": str(number),
+            }
+        )
+    rows.sort(key=lambda row: row["track_id"])
+    lake.commit_arrow(TRACKS, [pa.RecordBatch.from_pylist(rows, TRACKS.arrow_schema())])
+    values = np.concatenate([block for _, block in tracks.features()])
+    order = np.argsort([str(number) for number in range(2, tracks.n_tracks + 2)])
+    columns: dict[str, Any] = {name: pa.array(values[order, i]) for i, name in enumerate(FMA_COLUMNS)}
+    columns["track_id"] = [row["track_id"] for row in rows]
+    columns["content_hash"] = [row["content_hash"] for row in rows]
+    columns["feature_version"] = ["fma-librosa"] * len(rows)
+    schema = FEATURES.arrow_schema()
+    arrays = []
+    for field in schema:
+        known = field.name in columns
+        arrays.append(pa.array(columns[field.name], field.type) if known else pa.nulls(len(rows), field.type))
+    lake.commit_arrow(FEATURES, [pa.RecordBatch.from_arrays(arrays, schema=schema)])
 
 
 def write_features(path: Path, tracks: SyntheticTracks) -> None:
