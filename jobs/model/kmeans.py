@@ -8,6 +8,7 @@ computes cosines one by one in Java, some thirty times slower, and cannot begin 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,12 @@ def fit(vectors: np.ndarray, *, k: int, seed: int, iterations: int) -> FittedClu
     """
     started = time.monotonic()
     centroids = _initial_centroids(vectors, k, seed)
-    return _iterate(lambda current: cluster_sums(vectors, current), centroids, iterations, started)
+    return _iterate(partial(cluster_sums, vectors), centroids, iterations, started)
+
+
+def fit_from(vectors: np.ndarray, centroids: np.ndarray, *, iterations: int) -> FittedClusters:
+    """Fit in this process, beginning from the given centroids (k, d)."""
+    return _iterate(partial(cluster_sums, vectors), centroids, iterations, time.monotonic())
 
 
 def _initial_centroids(vectors: np.ndarray, k: int, seed: int) -> np.ndarray:

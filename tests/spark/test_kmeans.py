@@ -29,7 +29,7 @@ def distributed(spark, vectors, monkeypatch):
 
 def test_blocks_give_what_one_process_gives(distributed, vectors):
     start = vectors[:12]
-    expected = kmeans._iterate(lambda current: kmeans.cluster_sums(vectors, current), start, 50, 0.0)
+    expected = kmeans.fit_from(vectors, start, iterations=50)
     fitted = distributed.fit(start, iterations=50)
     assert fitted.iterations == expected.iterations > 1
     np.testing.assert_allclose(fitted.centroids, expected.centroids, atol=1e-6)
