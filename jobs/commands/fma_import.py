@@ -80,7 +80,7 @@ def _feature_files(arguments: argparse.Namespace) -> list[FeatureFile]:
 
 def load_features(lake: Lake, file: FeatureFile) -> None:
     """Replace the version's rows in FEATURES by the file's, in bounded memory, and its faults in REJECTS."""
-    rows = lake.read_arrow(TRACKS, "track_id", "content_hash").to_pylist()
+    rows = lake.iter_rows(TRACKS, "track_id", "content_hash")
     content_hash_by_id = {row["track_id"]: row["content_hash"] for row in rows}
     total_bytes = file.path.stat().st_size
     with progress.watch(f"{file.path.name}, MiB", total_bytes >> 20, lambda: file.bytes_read >> 20):

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import pyarrow as pa
@@ -118,6 +118,11 @@ class Lake:
     def iter_batches(self, table: Table, *columns: str) -> Iterator[pa.RecordBatch]:
         """Yield the current version in batches of at most 2,500 rows, some columns or all."""
         return iter_parquet_batches(table, parquet_files([self.version(table)]), columns)
+
+    def iter_rows(self, table: Table, *columns: str) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the current version, some columns or all, with one batch of them in memory."""
+        for batch in self.iter_batches(table, *columns):
+            yield from batch.to_pylist()
 
     def iter_staged_batches(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Yield the finished parts, the last one first; `table` has the columns they were staged with."""

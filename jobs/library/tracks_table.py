@@ -64,7 +64,7 @@ def update_tracks(master: str, lake: Lake) -> tuple[int, int]:
         files,
         lake.read_arrow(TRACKS, *_SHARED_COLUMNS, "track_id", "source").to_pylist(),
         lake.read_staged_arrow(TRACKS, *_SHARED_COLUMNS).to_pylist(),
-        metadata_ids=set(lake.read_arrow(FMA_METADATA, "track_id")["track_id"].to_pylist()),
+        metadata_ids={row["track_id"] for row in lake.iter_rows(FMA_METADATA, "track_id")},
         imported_ids=imported_track_ids(lake),
         reread_all=is_outdated,
         has_newer_input=any(
@@ -166,7 +166,7 @@ def _file_key(row: file_tasks.TaskRow) -> tuple[Any, ...]:
 
 def imported_track_ids(lake: Lake) -> list[str]:
     """Return the tracks whose features were imported from FMA, without audio."""
-    rows = lake.read_arrow(FEATURES, "track_id", "feature_version").to_pylist()
+    rows = lake.iter_rows(FEATURES, "track_id", "feature_version")
     return sorted({row["track_id"] for row in rows if row["feature_version"].startswith("fma-")})
 
 
@@ -246,7 +246,7 @@ def find_usable_files(lake: Lake) -> list[file_tasks.TaskRow]:
     files = [row for row in rows if row["outcome"] != "rejected"]
     rejected_paths = {row["path"] for row in rows if row["outcome"] == "rejected"}
     columns = ("track_id", "line", "track_duration", "track_bit_rate")
-    metadata = {row["track_id"]: row for row in lake.read_arrow(FMA_METADATA, *columns).to_pylist()}
+    metadata = {row["track_id"]: row for row in lake.iter_rows(FMA_METADATA, *columns)}
     short_clips = errata.short_clips(files, metadata)
     errors = errata.wrong_bit_rates(files, metadata) | short_clips
     hashes = {row["path"]: row["content_hash"] for row in files}

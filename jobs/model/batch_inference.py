@@ -35,7 +35,7 @@ def update_embeddings(lake: Lake, master: str, version: Any) -> int:
 
     number = str(version.version)
     training = training_data.training_set(lake, version.tags["feature_version"])
-    rows = lake.read_arrow(EMBEDDINGS, "model_version", "track_id").to_pylist()
+    rows = lake.iter_rows(EMBEDDINGS, "model_version", "track_id")
     embedded_ids = sorted(row["track_id"] for row in rows if row["model_version"] == number)
     reads_genres = version.tags.get("recipe") in GENRE_RECIPES
     genres = training_data.track_genres(lake) if reads_genres else {}
@@ -47,7 +47,8 @@ def update_embeddings(lake: Lake, master: str, version: Any) -> int:
     spark = session.get_session(master)
     embedded = embed_frame(spark, lake, training, embedder, clusters)
     embedded = embedded.withColumn("model_version", F.lit(number)).select(EMBEDDINGS.names)
-    newest = sorted({int(row["model_version"]) for row in rows}, reverse=True)[: MAX_VERSIONS - 1]
+    stored = {int(row["model_version"]) for row in lake.iter_rows(EMBEDDINGS, "model_version")}
+    newest = sorted(stored, reverse=True)[: MAX_VERSIONS - 1]
     retained = {*map(str, newest), *registry.aliases().values()} - {number}
     other_versions = lake.read(spark, EMBEDDINGS).where(F.col("model_version").isin(sorted(retained)))
     lake.commit(EMBEDDINGS, other_versions.unionByName(embedded))

@@ -111,11 +111,8 @@ def _write_vectors(folder: Path, row_of: np.ndarray, parts: Iterable[np.ndarray]
 
 def _column_pairs(lake: Lake) -> Iterator[tuple[str, str]]:
     """Yield (track_id, recording_id) of TRACKS; the recording of a track without one is the track."""
-    for batch in lake.iter_batches(TRACKS, "track_id", "recording_id"):
-        for track_id, recording_id in zip(
-            batch["track_id"].to_pylist(), batch["recording_id"].to_pylist(), strict=True
-        ):
-            yield track_id, recording_id or track_id
+    for row in lake.iter_rows(TRACKS, "track_id", "recording_id"):
+        yield row["track_id"], row["recording_id"] or row["track_id"]
 
 
 def _batches(

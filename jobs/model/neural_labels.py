@@ -57,7 +57,7 @@ def track_labels(
 
 
 def _genre_names(lake: Lake) -> dict[str, set[str]]:
-    rows = lake.read_arrow(TRACKS, "track_id", "genre").to_pylist()
+    rows = lake.iter_rows(TRACKS, "track_id", "genre")
     return {row["track_id"]: {row["genre"]} for row in rows if row["genre"]}
 
 
@@ -72,7 +72,7 @@ def _session_names(plays: Iterable[PlayEvent]) -> dict[str, set[str]]:
 
 def cv_folds(lake: Lake) -> dict[str, str]:
     """Return the fold of every track of TRACKS: by its artist, or by its id where no artist is known."""
-    rows = lake.read_arrow(TRACKS, "track_id", "artist").to_pylist()
+    rows = lake.iter_rows(TRACKS, "track_id", "artist")
     return {row["track_id"]: cv_fold(row["artist"] or row["track_id"]) for row in rows}
 
 

@@ -105,7 +105,7 @@ def feature_batches(
 
 def track_genres(lake: Lake) -> dict[str, list[str]]:
     """Return the sorted genres of every track that has any."""
-    rows = lake.read_arrow(TRACKS, "track_id", "genres").to_pylist()
+    rows = lake.iter_rows(TRACKS, "track_id", "genres")
     return {row["track_id"]: sorted(row["genres"]) for row in rows if row["genres"]}
 
 

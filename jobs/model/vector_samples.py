@@ -38,8 +38,9 @@ def exact_neighbours(lake: Lake, n_tracks: int) -> tuple[np.ndarray, np.ndarray]
 def sample_for_plots(lake: Lake, n_tracks: int) -> tuple[np.ndarray, list[str | None]]:
     """Return vectors (n, d) of sampled tracks, and their genres."""
     ids, vectors = _sample_vectors(lake, n_tracks, _MAX_PLOTTED)
-    rows = lake.read_arrow(TRACKS, "track_id", "genre").to_pylist()
-    genres = {row["track_id"]: row["genre"] for row in rows}
+    sampled = set(ids)
+    rows = lake.iter_rows(TRACKS, "track_id", "genre")
+    genres = {row["track_id"]: row["genre"] for row in rows if row["track_id"] in sampled}
     return vectors, [genres.get(track_id) for track_id in ids]
 
 

@@ -6,7 +6,7 @@ and played, but not recommended.
 
 import hashlib
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from jobs.lake.feature_columns import (
@@ -78,7 +78,7 @@ def update_track_documents(database: mongo.Database, lake: Lake, *, written: Con
     n_documents = mongo.count(database["tracks"])
     if mongo.get(database["state"], state.CATALOG) == catalog_state and n_documents >= n_tracks:
         return 0
-    rows = (row for row in _rows(lake) if row["track_id"] not in written)
+    rows = (row for row in lake.iter_rows(TRACKS) if row["track_id"] not in written)
     n_written = mongo.merge(database["tracks"], map(track_document, rows))
     if mongo.count(database["tracks"]) > n_tracks:
         needed = track_ids(lake, TRACKS) | track_ids(lake, EMBEDDINGS)
@@ -90,23 +90,13 @@ def update_track_documents(database: mongo.Database, lake: Lake, *, written: Con
 def clear_model_fields(database: mongo.Database, lake: Lake, ids: Iterable[str]) -> None:
     """Replace the documents of tracks that are no longer published: only TRACKS' columns stay."""
     cleared = set(ids)
-    rows = (row for row in _rows(lake) if row["track_id"] in cleared) if cleared else ()
+    rows = (row for row in lake.iter_rows(TRACKS) if row["track_id"] in cleared) if cleared else ()
     mongo.upsert(database["tracks"], map(track_document, rows))
-
-
-def _rows(lake: Lake) -> Iterator[dict[str, Any]]:
-    """Yield the rows of TRACKS, with one batch of them in memory."""
-    for batch in lake.iter_batches(TRACKS):
-        yield from batch.to_pylist()
 
 
 def track_ids(lake: Lake, table: Table) -> set[str]:
     """Return the track_ids of a table: 120 bytes each."""
-    return {
-        track_id
-        for batch in lake.iter_batches(table, "track_id")
-        for track_id in batch["track_id"].to_pylist()
-    }
+    return {row["track_id"] for row in lake.iter_rows(table, "track_id")}
 
 
 def tracks_digest(lake: Lake, only: Container[str] | None = None) -> str:
@@ -115,7 +105,7 @@ def tracks_digest(lake: Lake, only: Container[str] | None = None) -> str:
     TRACKS is sorted by track_id, so it does not depend on the order in which rows were written.
     """
     digest = hashlib.sha256()
-    for row in _rows(lake):
+    for row in lake.iter_rows(TRACKS):
         if only is None or row["track_id"] in only:
             digest.update(json.dumps(row, sort_keys=True).encode())
     return digest.hexdigest()[:32]

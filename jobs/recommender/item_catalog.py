@@ -205,7 +205,7 @@ def load(
     catalog = _align(embeddings, tracks, model_version, weights or RankingWeights())
     if not len(catalog.ids):
         raise StepError(f"expected tracks of model version {model_version}, found none; run `segue publish`")
-    return with_item_similarities(catalog, lake.read_arrow(ITEM_SIMILARITIES).to_pylist())
+    return with_item_similarities(catalog, lake.iter_rows(ITEM_SIMILARITIES))
 
 
 def empty(model_version: str) -> ItemCatalog:
@@ -237,7 +237,7 @@ def _read_track_columns(lake: Lake) -> dict[str, ItemInfo]:
     A missing title or recording is the track's id, a missing artist "".
     """
     tracks = {}
-    for row in lake.read_arrow(TRACKS, "track_id", "title", "artist", "recording_id", "listens").to_pylist():
+    for row in lake.iter_rows(TRACKS, "track_id", "title", "artist", "recording_id", "listens"):
         track_id = row["track_id"]
         tracks[track_id] = ItemInfo(
             title=row["title"] or track_id,

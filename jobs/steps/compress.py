@@ -134,7 +134,7 @@ def in_shard(path: str, number: int, n_shards: int) -> bool:
 
 def _counts(lake: Lake, library: scan.ScanResult, *, n_attempted: int) -> dict[str, Any]:
     prefix = scan.path_prefix(library.root)
-    rows = lake.read_arrow(FILES, "path", "outcome").to_pylist()
+    rows = lake.iter_rows(FILES, "path", "outcome")
     outcomes = Counter(row["outcome"] for row in rows if row["path"].startswith(prefix))
     return {
         "found": len(library.files),

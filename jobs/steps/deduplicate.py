@@ -44,7 +44,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
 def _update_fingerprints(master: str, lake: Lake) -> int:
     """Make FINGERPRINTS hold exactly the contents in TRACKS; return how many were fingerprinted."""
     columns = ("content_hash", "duration_s", "audio_path", "bit_rate")
-    rows = lake.read_arrow(TRACKS, *columns).to_pylist()
+    rows = lake.iter_rows(TRACKS, *columns)
     tracks = {row["content_hash"]: row for row in rows if row["audio_path"] is not None}
     known = set(lake.read_arrow(FINGERPRINTS, "content_hash")["content_hash"].to_pylist())
     staged = set(lake.read_staged_arrow(FINGERPRINTS, "content_hash")["content_hash"].to_pylist())

@@ -75,7 +75,7 @@ def plan_extraction(lake: Lake, *, retry: bool) -> list[file_tasks.TaskRow]:
     extracted = extracted_keys(lake.read_arrow(FEATURES, *_VERSION_COLUMNS))
     extracted |= extracted_keys(lake.read_staged_arrow(FEATURES, *_VERSION_COLUMNS))
     todo = []
-    for track in lake.read_arrow(TRACKS, *_TRACK_COLUMNS).to_pylist():
+    for track in lake.iter_rows(TRACKS, *_TRACK_COLUMNS):
         if track["audio_path"] is None or (track["track_id"], track["content_hash"]) in extracted:
             continue
         if retry or not _is_rejected(track, rejected):
@@ -188,7 +188,7 @@ def explode_features(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _counts(lake: Lake, *, n_attempted: int) -> dict[str, Any]:
     extracted = extracted_keys(lake.read_arrow(FEATURES, *_VERSION_COLUMNS))
-    rows = lake.read_arrow(TRACKS, "track_id", "content_hash", "audio_path").to_pylist()
+    rows = lake.iter_rows(TRACKS, "track_id", "content_hash", "audio_path")
     tracks = [row for row in rows if row["audio_path"] is not None]
     n_extracted = sum((row["track_id"], row["content_hash"]) in extracted for row in tracks)
     return {

@@ -5,7 +5,7 @@ chosen on all.
     .venv/bin/python -m tests.bench.bench_kmeans [--tracks 20000 106574] [--k 330] [--choice] [--vectors FILE]
 
 Vectors are planted as in bench_index.py, but of 64 dimensions, or those of a file. Each system trains once
-from its own first centroids, at most 50 iterations, on one thread. Seconds are of CPU; cost is the mean cosine
+from its own first centroids, at most 50 iterations, on one thread. Seconds are of CPU, cost the mean cosine
 distance of a vector to its centroid, silhouette that of 2,000 vectors. A system that is not installed is left
 out.
 """
