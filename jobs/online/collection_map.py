@@ -16,15 +16,19 @@ from jobs.online import mongo, state
 _TRACKS_PER_DOCUMENT = 5_000
 
 
-def publish_map(database: mongo.Database, lake: Lake, model_version: str, digest: str) -> int:
-    """Write the map of `model_version`; return how many tracks were placed, 0 if the map is up to date.
+def is_published(database: mongo.Database, model_version: str, digest: str) -> bool:
+    """Return whether the map is that of `model_version`.
 
     `digest` identifies what is published: the same digest has the same map.
     """
     current = mongo.get(database["state"], state.MAP)
-    if current and (current["model_version"], current["digest"]) == (model_version, digest):
-        return 0
-    documents = _map_documents(lake, model_version)
+    return current is not None and (current["model_version"], current["digest"]) == (model_version, digest)
+
+
+def write_map(
+    database: mongo.Database, model_version: str, digest: str, documents: list[mongo.Document]
+) -> None:
+    """Write the map of `model_version`, the `map_documents` of it."""
     n_tracks = sum(len(document["ids"]) for document in documents)
     mongo.upsert(database["map"], documents)
     map_state = state.MapState(
@@ -32,10 +36,9 @@ def publish_map(database: mongo.Database, lake: Lake, model_version: str, digest
     )
     state.write(database, map_state)
     mongo.delete(database["map"], set(mongo.ids(database["map"])) - {part["_id"] for part in documents})
-    return n_tracks
 
 
-def _map_documents(lake: Lake, model_version: str) -> list[mongo.Document]:
+def map_documents(lake: Lake, model_version: str) -> list[mongo.Document]:
     """Return the documents of the collection `map`, in order of track_id."""
     rows = lake.read_arrow(EMBEDDINGS, where=pc.field("model_version") == model_version)
     rows = rows.sort_by("track_id")

@@ -93,16 +93,22 @@ def count(collection: Collection) -> int:
     return collection.estimated_document_count()
 
 
-def upsert(collection: Collection, documents: Iterable[Document]) -> int:
+def upsert(collection: Collection, documents: Iterable[Document], *, mostly_new: bool = False) -> int:
     """Insert or replace documents by `_id`, in bulks; return their number.
 
-    Writing the same again changes nothing.
+    Writing the same again changes nothing. With `mostly_new`, bulks are inserted until one has a document
+    that exists: an insertion costs the embedded server little more than half of a replacement.
     """
     n_documents = 0
     for bulk in batched(documents):
-        writes = [pymongo.ReplaceOne({"_id": document["_id"]}, document, upsert=True) for document in bulk]
-        collection.bulk_write(writes, ordered=False)
         n_documents += len(bulk)
+        if mostly_new:
+            existing = {document["_id"] for document in insert_missing(collection, bulk, "_id")}
+            bulk = [document for document in bulk if document["_id"] in existing]
+            mostly_new = not existing
+        if bulk:
+            writes = [pymongo.ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in bulk]
+            collection.bulk_write(writes, ordered=False)
     return n_documents
 
 
@@ -148,8 +154,11 @@ def find(collection: Collection, document_ids: Iterable[str], *fields: str) -> I
         yield from collection.find({"_id": {"$in": bulk}}, projection)
 
 
-def insert_missing(collection: Collection, documents: Iterable[Document]) -> Iterator[Document]:
-    """Insert documents whose `_id` does not exist; yield the stored document of every other one."""
+def insert_missing(collection: Collection, documents: Iterable[Document], *fields: str) -> Iterator[Document]:
+    """Insert documents whose `_id` does not exist; yield the stored document of every other one.
+
+    With all fields, or only `_id` and `fields`.
+    """
     for bulk in batched(documents):
         try:
             collection.insert_many(bulk, ordered=False)
@@ -157,7 +166,7 @@ def insert_missing(collection: Collection, documents: Iterable[Document]) -> Ite
             failed = error.details["writeErrors"]
             if any(write["code"] != _DUPLICATE_KEY for write in failed):
                 raise
-            yield from find(collection, [bulk[write["index"]]["_id"] for write in failed])
+            yield from find(collection, [bulk[write["index"]]["_id"] for write in failed], *fields)
 
 
 def batched(documents: Iterable[Document]) -> Iterator[list[Document]]:

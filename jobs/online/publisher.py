@@ -7,6 +7,7 @@ writes one document.
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,16 +56,21 @@ def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepR
     batch_inference.update_embeddings(lake, master, champion)
     publication = _read_publication(lake, champion)
     version = publication.version
-    with embedded_mongo.mongo_uri(mongo_uri, lake.root) as uri:
+    with embedded_mongo.mongo_uri(mongo_uri, lake.root) as uri, ThreadPoolExecutor(1) as pool:
         with mongo.database(uri) as database:
             is_new = not is_published(database, version, n_tracks=lake.count_rows(TRACKS))
+            has_map = collection_map.is_published(database, model_version, version["digest"])
+        # The map takes a core a minute or more; meanwhile most of the work is the store's.
+        map_documents = None if has_map else pool.submit(collection_map.map_documents, lake, model_version)
         if is_new:
             _write_version(uri, session.get_session(master), lake, publication)
         with mongo.database(uri) as database:
             track_documents.update_track_documents(
                 database, lake, written=publication.track_ids if is_new else frozenset()
             )
-            collection_map.publish_map(database, lake, model_version, version["digest"])
+            if map_documents is not None:
+                documents = map_documents.result()
+                collection_map.write_map(database, model_version, version["digest"], documents)
     registry.set_champion(model_version)
     n_written = version["tracks"] if is_new else 0
     return StepResult({"tracks": version["tracks"], "new": n_written}, model_version=model_version)
@@ -167,7 +173,8 @@ def _write_tracks(tracks: DataFrame, uri: str, n_done: Accumulator[int]) -> None
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with mongo.database(uri) as database:
             rows = (row for batch in batches for row in batch.to_pylist())
-            n_done.add(mongo.upsert(database["tracks"], map(track_documents.published_document, rows)))
+            documents = map(track_documents.published_document, rows)
+            n_done.add(mongo.upsert(database["tracks"], documents, mostly_new=True))
         yield from ()
 
     # Arrow, because Spark's own rows of 900 features cost more than the documents.
@@ -189,7 +196,7 @@ def _write_similar(
                 number = int(mapped.numbers[cluster])
                 found = neighbours.search_cluster(mapped, cluster, searched[cluster])
                 documents = (neighbours.similar_document(model_version, number, *row) for row in found)
-                n_done.add(mongo.upsert(database["similar"], documents))
+                n_done.add(mongo.upsert(database["similar"], documents, mostly_new=True))
 
     tasks = neighbours.balanced_tasks(vectors, searched, _SIMILAR_TASKS)
     if tasks:

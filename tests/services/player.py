@@ -36,7 +36,7 @@ def publish(database, lake):
     champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "synthetic"}
     champion["published_at"] = datetime.now(UTC)
     mongo.upsert(database["state"], [champion])
-    collection_map.publish_map(database, lake, "1", "synthetic")
+    collection_map.write_map(database, "1", "synthetic", collection_map.map_documents(lake, "1"))
 
 
 def recommend(database, *track_ids):

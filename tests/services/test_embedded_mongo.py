@@ -310,3 +310,13 @@ def test_address_of_a_real_server_is_returned_unchanged(tmp_path: Path) -> None:
     with embedded_mongo.mongo_uri("mongodb://db.example/segue", tmp_path) as uri:
         assert uri == "mongodb://db.example/segue"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_documents_are_written_whether_new_or_stored(data: Path) -> None:
+    """600 documents are three bulks; the second one has documents that exist."""
+    with embedded_mongo.embedded_mongo(data) as uri, mongo.database(uri) as database:
+        stored = [{"_id": str(number), "value": "old", "other": 1} for number in range(260, 270)]
+        assert mongo.upsert(database["a"], stored) == 10
+        new = [{"_id": str(number), "value": "new"} for number in range(600)]
+        assert mongo.upsert(database["a"], new, mostly_new=True) == 600
+        assert sorted(database["a"].find(), key=lambda document: int(document["_id"])) == new
