@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Clocked:
         begun = time.perf_counter()
         result = self.function(row)
         self.add(time.perf_counter() - begun)
+        assert result is not None
         return result
 
 
@@ -52,8 +53,10 @@ def compress_and_extract(row: file_tasks.TaskRow, scratch: str) -> file_tasks.Ta
     root = tempfile.mkdtemp(dir=scratch)
     source = {"path": row["path"], "size": os.path.getsize(row["path"])}
     compressed = compress.compress_file(source, audio_root=root, bit_rate=BIT_RATE, in_place=False)
+    assert compressed is not None
     result = extract.extract_file({**row, "audio_path": compressed["audio_path"]})
     shutil.rmtree(root)
+    assert result is not None
     return result
 
 
@@ -158,8 +161,11 @@ def _clocks(master: str) -> Iterator[dict[str, float]]:
 
         return clocked_commit
 
-    commits = {name: clocked(getattr(Lake, name)) for name in ("commit", "commit_arrow")}
-    with mock.patch.object(file_tasks, "map_files", clocked_run), mock.patch.multiple(Lake, **commits):
+    with (
+        mock.patch.object(file_tasks, "map_files", clocked_run),
+        mock.patch.object(Lake, "commit", clocked(Lake.commit)),
+        mock.patch.object(Lake, "commit_arrow", clocked(Lake.commit_arrow)),
+    ):
         yield times
 
 
@@ -254,7 +260,7 @@ def run(plan: dict[str, Any]) -> dict[str, Any]:
     return {"cold": cold, "growth": growth, "pairs": pairs}
 
 
-def _smallest(folder: str, count: int) -> Iterable[dict[str, Any]]:
+def _smallest(folder: str, count: int) -> list[scan.ScannedFile]:
     return sorted(scan.scan(folder, Path(folder, "no lake")).files, key=lambda file: file["size"])[:count]
 
 

@@ -1,6 +1,6 @@
 """Measure the speed and memory of compress and extract, and the overhead of Spark over the bare functions.
 
-    python tests/bench/bench_batch.py [--tracks 400] [--quick] [--library DIR]
+    python -m tests.bench.bench_batch [--tracks 400] [--quick] [--library DIR]
 
 Spark's times are those of a whole step on a new lake (plan, map, commit) with its workers running. The bare
 pool runs the same function on the same files in as many processes, largest file first, within the same
@@ -21,12 +21,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peak_memory import ROLES, Peaks
 from rich.console import Console
 from rich.table import Table as Grid
 
 from jobs import settings
 from jobs.library import scan
+from tests.bench.peak_memory import ROLES, Peaks
 
 HERE = Path(__file__).resolve().parent
 STEPS = ("compress", "extract")
@@ -103,7 +103,7 @@ def part(clips: list[Path], share: int, scratch: Path) -> str:
 def measure(cores: int, folders: list[str], rounds: int, scratch: Path) -> dict[str, Any]:
     """Run batch_session.py on the first cores of the machine; return its times, with the peak memory."""
     scratch.mkdir()
-    plan = {
+    plan: dict[str, Any] = {
         "cores": cores,
         "rounds": rounds,
         "folder": folders[-1],
@@ -113,7 +113,7 @@ def measure(cores: int, folders: list[str], rounds: int, scratch: Path) -> dict[
     plan["results"] = str(scratch / "results.json")
     print(f"{cores} core(s), {rounds} round(s):", file=sys.stderr)
     usable = sorted(os.sched_getaffinity(0))[:cores]
-    command = [sys.executable, str(HERE / "batch_session.py"), json.dumps(plan)]
+    command = [sys.executable, "-m", "tests.bench.batch_session", json.dumps(plan)]
     process = subprocess.Popen(command, preexec_fn=lambda: os.sched_setaffinity(0, usable))
     with process, Peaks(process.pid) as peaks:
         process.wait()

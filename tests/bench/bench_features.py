@@ -1,12 +1,10 @@
-"""Cost of the features: `python tests/bench/bench_features.py [--quick]`.
+"""Cost of the features: `python -m tests.bench.bench_features [--quick]`.
 
 All times are CPU time (process_time) of one thread. The candidates take turns, round after round, in one
 process; a ratio is the median of the rounds' ratios, so that other work on the machine affects both sides.
 The clips are four of FMA (30 s, 256 kbit/s MP3) in ../shared/data, or synthetic ones if that folder is
 missing.
 """
-
-# ruff: noqa: E402 - this checkout comes before an installed version
 
 import argparse
 import json
@@ -20,14 +18,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit" / "dsp")]
-
 import librosa
 import numpy as np
 import scipy.stats
 import soundfile
-import test_features
 from threadpoolctl import threadpool_limits
 
 from jobs.audio import decoding, features_of_file
@@ -35,7 +29,9 @@ from jobs.dsp import features
 from jobs.dsp.accumulators import FeatureAccumulator, FeatureMap, Segment
 from jobs.dsp.harmony import ConstantQHarmony, StftChroma
 from jobs.dsp.timbre import Mel, Timbre
+from tests.unit.dsp import test_features
 
+ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "fma_small" / "000"
 DURATIONS_S = (1, 10, 30, 300, 900, 3_600, 14_400)
 TRACKS = (100, 300, 1_000, 3_000, 10_000)

@@ -1,11 +1,9 @@
-"""Measure import and export of FMA's features.csv at full size: `python tests/bench/bench_fma.py [--tracks
+"""Measure import and export of FMA's features.csv at full size: `python -m tests.bench.bench_fma [--tracks
 N]`.
 
 Writes a synthetic file with the data set's layout and size (106,574 tracks × 518; FMA's file has 951 MB),
 imports it into an empty lake, exports it and compares every value. Each step runs in a process of its own.
 """
-
-# ruff: noqa: E402 - the checkout this file lies in comes before whatever is installed
 
 import argparse
 import csv
@@ -17,9 +15,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT)]
-
 import numpy as np
 import psutil
 import pyarrow as pa
@@ -27,6 +22,8 @@ import pyarrow.csv
 
 from jobs.fma import features_csv
 from jobs.lake.feature_columns import FMA_COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 _BLOCK_TRACKS = 1_000
 

@@ -19,6 +19,7 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def run(folder: Path, n_tracks: int) -> None:
     results = Results(folder / "results.json")
     for name, words in STEPS:
         command = [word.format(**paths) for word in words]
-        results.once(name, lambda command=command: measure_command(folder / "lake", command))
+        results.once(name, partial(measure_command, folder / "lake", command))
     total = [sum(row[column] for row in results.rows.values()) for column in ("cpu", "wall")]
     peak = max(row["mib"] for row in results.rows.values())
     print(f"{'all':28s}{total[0]:9.0f}{total[1]:9.0f}{peak:9,.0f}")

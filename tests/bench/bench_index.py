@@ -3,7 +3,7 @@
 Recall@10, queries per second, seconds and memory of the build.
 
     .venv/bin/uv pip install --python .venv/bin/python -e '.[bench]'
-    .venv/bin/python tests/bench/bench_index.py --sizes 1000,10000,106000,1000000
+    .venv/bin/python -m tests.bench.bench_index --sizes 1000,10000,106000,1000000
 
 Vectors are planted: 96 dimensions, unit length, √n groups of log-normal sizes. The members of a group are
 within a subspace of 12 directions, as tracks of one style are; the queries are other members of the groups.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.runtime import embedded_kafka, embedded_mongo, stream_status
 from jobs.steps import recommend
@@ -42,8 +43,8 @@ addEventListener("load", () => segue.addEventListener("recommended", () => {
 
 def run(plays: int) -> tuple[list[float], list[float]]:
     """Return the latencies in seconds after tracks that ended, and after tracks that were skipped."""
-    ended = []
-    skipped = []
+    ended: list[float] = []
+    skipped: list[float] = []
     with ExitStack() as stack:
         lake = synthetic_lake.make(
             Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake", seconds=20.0
@@ -68,7 +69,7 @@ def run(plays: int) -> tuple[list[float], list[float]]:
     return ended, skipped
 
 
-def serve(stack: ExitStack, lake) -> str:
+def serve(stack: ExitStack, lake: Lake) -> str:
     """Start MongoDB, Kafka, the stream and serving as `segue up` does; return the player's address."""
     uri = stack.enter_context(embedded_mongo.mongo_uri(None, lake.root))
     stack.enter_context(embedded_kafka.kafka_address(None, lake.root))

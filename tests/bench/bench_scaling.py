@@ -146,8 +146,8 @@ def cut_clips(clips: Path, music: Path, n_clips: int) -> None:
         seconds = float(mutagen.File(source).info.length) / PIECES
         segments = ["-f", "segment", "-segment_time", f"{seconds:.3f}", "-reset_timestamps", "1"]
         out = music / f"{number:06d} %02d{source.suffix}"
-        ffmpeg = [ffmpeg_path(), "-nostdin", "-y", "-i", source, "-map", "0:a", "-c", "copy"]
-        subprocess.run([*ffmpeg, *segments, out], check=True, capture_output=True)
+        ffmpeg = [ffmpeg_path(), "-nostdin", "-y", "-i", str(source), "-map", "0:a", "-c", "copy"]
+        subprocess.run([*ffmpeg, *segments, str(out)], check=True, capture_output=True)
 
 
 def measure_users(n_users: int, plays_per_user: int) -> dict[str, float]:
@@ -183,7 +183,7 @@ def measure_users(n_users: int, plays_per_user: int) -> dict[str, float]:
             results["store MiB"] = psutil.Process(server[1]).memory_full_info().pss / MIB
         store_files = (lake.root / "mongo").glob("*.db")
         results["store's file MiB"] = sum(file.stat().st_size for file in store_files) / MIB
-        play_files = lake.version(PLAYS).rglob("*.parquet")
+        play_files = (lake.root / PLAYS.name).rglob("*.parquet")
         results["PLAYS MiB"] = sum(file.stat().st_size for file in play_files) / MIB
     results["this process, peak MiB"] = peak_memory_mib()
     return results

@@ -1,6 +1,6 @@
 """The player's endpoint under load: recommendations, search, events, audio streams, event streams, memory.
 
-    .venv/bin/python tests/bench/bench_serving.py --tracks 100000
+    .venv/bin/python -m tests.bench.bench_serving --tracks 100000
 
 A lake of so many tracks is synthetic (titles and names of made-up words, a handful of real files), MongoDB
 holds a list of 20 recommendations for each of 400 listeners, Kafka is away. The server gets one core, the
@@ -78,11 +78,11 @@ def plant(folder: Path, count: int) -> list[str]:
         pa.array(values, field.type) for values, field in zip(columns, EMBEDDINGS.arrow_schema(), strict=True)
     ]
     lake.commit_arrow(EMBEDDINGS, [pa.RecordBatch.from_arrays(arrays, schema=EMBEDDINGS.arrow_schema())])
-    database = Database(folder)
-    accounts = Accounts(database)
+    accounts_database = Database(folder)
+    accounts = Accounts(accounts_database)
     accounts.add("admin", "the password of the bench", admin=True)
     secrets = [accounts.add_app_password(f"listener{number}", "bench").secret for number in range(LISTENERS)]
-    database.close()
+    accounts_database.close()
     with embedded_mongo.embedded_mongo(folder / "mongo") as uri, mongo.database(uri) as database:
         mongo.upsert(
             database["recommendations"], (_list(f"listener{n}", rng, count) for n in range(LISTENERS))

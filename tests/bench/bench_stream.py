@@ -243,11 +243,11 @@ def percentile(values: list[float], q: int) -> float:
 def memory(lake: Path, pid: int) -> list[int]:
     """Return MiB (PSS) of the stream with its JVM, of the broker, of the store."""
     stream = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    others = [
-        embedded_server.read_state(embedded_kafka.KAFKA, lake / "kafka")[1],
-        embedded_server.read_state(embedded_mongo.MONGO, lake / "mongo")[1],
+    states = [
+        embedded_server.read_state(embedded_kafka.KAFKA, lake / "kafka"),
+        embedded_server.read_state(embedded_mongo.MONGO, lake / "mongo"),
     ]
-    groups = [stream, *([psutil.Process(number)] for number in others)]
+    groups = [stream, *([psutil.Process(state.pid)] for state in states if state is not None)]
     return [sum(map(_pss, group)) >> 20 for group in groups]
 
 

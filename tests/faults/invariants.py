@@ -5,7 +5,7 @@ Each with what violates it, "" if nothing does.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from serving.db.accounts import Accounts
 from serving.db.database import Database
 from serving.db.feedback import FeedbackStore
 from tests.faults.simulated_clients import Promises
+
+# Event types that a profile counts; likes and dislikes are ratings.
+_COUNTED = ("started", "finished", "skipped")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -44,52 +47,45 @@ def violations(lake: Path, promises: Promises, uri: str | None = None) -> Iterat
     yield "every accepted event is in PLAYS", _few(lost)
     yield "nothing is in PLAYS that nobody sent", _few(unknown)
     compacted = Counter(Lake(lake).read_arrow(PLAYS, "event_id")["event_id"].to_pylist())
-    yield (
-        "each event is in the compacted PLAYS once",
-        _few({event_id for event_id, count in compacted.items() if count > 1}),
-    )
+    repeated = {event_id for event_id, count in compacted.items() if count > 1}
+    yield "each event is in the compacted PLAYS once", _few(repeated)
     with embedded_mongo.mongo_uri(uri, lake) as address, mongo.database(address) as database:
-        there = {
-            name: {d["_id"]: d for d in database[name].find()} for name in ("plays", "profiles", "feedback")
+        stored = {
+            document["_id"]: profiles.from_document(document) for document in database["profiles"].find()
         }
-    yield "MongoDB's plays are those of PLAYS", _few(ids ^ set(there["plays"]))
-    there["profiles"] = {user: profiles.from_document(each) for user, each in there["profiles"].items()}
+        play_ids = {document["_id"] for document in database["plays"].find()}
+        feedback = {document["_id"]: document for document in database["feedback"].find()}
+    yield "MongoDB's plays are those of PLAYS", _few(ids ^ play_ids)
     expected = _profiles(lake, play_log.to_events(plays))
-    yield (
-        "profiles are those computed from PLAYS alone",
-        _few(
-            {
-                user
-                for user in {*expected, *there["profiles"]}
-                if expected.get(user) != there["profiles"].get(user)
-            }
-        ),
-    )
-    found = Counter[tuple[str, str, str]]()
-    for user, profile in there["profiles"].items():
-        for track in profile["tracks"]:
-            found += Counter(
-                {(user, track["track_id"], kind): track[kind] for kind in ("started", "finished", "skipped")}
-            )
-    sent_counts = Counter(
-        {
-            k: n
-            for k, n in promises.count(ids & set(promises.sent)).items()
-            if k[2] not in ("liked", "disliked")
-        }
-    )
-    yield (
-        "profiles count what the clients sent",
-        _few({str(key) for key in {*found, *sent_counts} if found[key] != sent_counts[key]}),
-    )
-    yield "likes in MongoDB are those of the accounts", _few(_likes(lake, there["feedback"]))
+    differing = {user for user in {*expected, *stored} if expected.get(user) != stored.get(user)}
+    yield "profiles are those computed from PLAYS alone", _few(differing)
+    counted = _counts(stored.values())
+    sent = promises.count(ids & set(promises.sent))
+    sent = Counter({key: count for key, count in sent.items() if key[2] in _COUNTED})
+    miscounted = {str(key) for key in {*counted, *sent} if counted[key] != sent[key]}
+    yield "profiles count what the clients sent", _few(miscounted)
+    yield "likes in MongoDB are those of the accounts", _few(_likes(lake, feedback))
+    yield "every table can be read", _few(_unreadable(Lake(lake)))
+
+
+def _counts(stored: Iterable[profiles.Profile]) -> Counter[tuple[str, str, str]]:
+    """Count (user, track, event type) as the profiles do."""
+    counts = Counter[tuple[str, str, str]]()
+    for profile in stored:
+        for track in profile.tracks:
+            for kind in _COUNTED:
+                counts[profile.user_id, track.track_id, kind] += getattr(track, kind)
+    return counts
+
+
+def _unreadable(lake: Lake) -> set[str]:
     unreadable = set()
     for table in schemas.TABLES:
         try:
-            Lake(lake).read_arrow(table)
+            lake.read_arrow(table)
         except Exception as error:
             unreadable.add(f"{table.name}: {error}")
-    yield "every table can be read", _few(unreadable)
+    return unreadable
 
 
 def _profiles(lake: Path, plays: list[PlayEvent]) -> dict[str, profiles.Profile]:

@@ -43,7 +43,7 @@ def main() -> None:
             embedded_kafka.kafka_address(None, lake) as address,
             embedded_mongo.embedded_mongo(lake / "mongo") as uri,
         ):
-            process = start(lake, "0.1")
+            process = start(lake)
             try:
                 sent, sizes = send_for(lake, address, process.pid, arguments)
                 check(lake, uri, sent)
@@ -89,7 +89,7 @@ def send_for(
                 if time.monotonic() - started >= 60 * minute:
                     break
             sizes.append(memory(lake, pid))
-            found = stream_status.read(lake)
+            found = stream_status.read(lake) or {}
             latency = found["latency_s"]
             live = list((lake / "PLAYS").rglob("*.parquet"))
             print(

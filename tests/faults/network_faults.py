@@ -1,7 +1,6 @@
 """Faults while clients play: the network to Kafka and MongoDB cut, silent and slow; clock jumps; a full disk.
 
-    python -m tests.faults.network_faults [--seconds 15] [--report network_faults.md] [--clock] [--disk-mib
-    300]
+    python -m tests.faults.network_faults [--seconds 15] [--report FILE.md] [--clock] [--disk-mib 300]
 
 Serving, the stream, the embedded broker and store are restarted as supervisord would; serving and stream
 reach the others through proxies. The lake has 40 synthetic tracks in a temporary folder; with --disk-mib
@@ -21,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jobs.online import mongo
@@ -233,8 +233,8 @@ def faults(test_bed: TestBed, arguments: argparse.Namespace) -> list[Fault]:
     made: list[Fault] = [
         (
             f"{name} {mode}",
-            lambda proxy=proxy, mode=mode: proxy.set(mode),
-            lambda proxy=proxy: proxy.set("open"),
+            partial(proxy.set, mode),
+            partial(proxy.set, "open"),
         )
         for name, proxy in (("Kafka", test_bed.kafka), ("MongoDB", test_bed.store))
         for mode in ("cut", "silent", "slow")

@@ -27,20 +27,26 @@ class Proxy:
         """Set the mode; "cut" also aborts open connections."""
         self.mode = mode
         if mode == "cut":
-            self._loop.call_soon_threadsafe(lambda: [writer.transport.abort() for writer in self._writers])
+            self._loop.call_soon_threadsafe(self._abort_all)
+
+    def _abort_all(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         if self.mode == "cut":
-            return writer.transport.abort()
+            writer.transport.abort()
+            return
         try:
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to())
         except OSError:
-            return writer.transport.abort()
+            writer.transport.abort()
+            return
         self._writers |= {writer, there_writer}
         await asyncio.gather(self._forward(reader, there_writer), self._forward(there_reader, writer))
         self._writers -= {writer, there_writer}
-        return None
+        return
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

@@ -65,8 +65,16 @@ _NIGHTLY_LIMIT_S = 1_800
 class Kill:
     """One kill.
 
-    at: seconds since the start; time: since 1970; known: all process ids of the part then; back: seconds
-    until recovery.
+    Attributes
+    ----------
+    at
+        Seconds since the start.
+    time
+        Seconds since 1970.
+    known
+        All process ids of the part at that time.
+    back
+        Seconds until recovery.
     """
 
     at: float
@@ -94,7 +102,8 @@ class Killer:
     """Kills random processes and measures how long each part takes to recover."""
 
     def __init__(self, home: supervisor.ServiceHome, seed: int) -> None:
-        self.home, self.kills = home, [Kill] * 0
+        self.home = home
+        self.kills: list[Kill] = []
         self._chance, self._begun = random.Random(seed), time.monotonic()
         self._stopped = threading.Event()
         self._watch = threading.Thread(target=self._watch_recovery, daemon=True)
