@@ -4,7 +4,7 @@ Collect the queries' vectors, then score all candidates.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,12 +34,16 @@ class PlaySplit:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What systems are evaluated on. Track numbers are positions in the sorted keys of `training`."""
+    """What systems are evaluated on. Track numbers are positions in the sorted keys of `training`.
+
+    `report` is called with the number of tracks compared so far.
+    """
 
     lake: Lake
     training: TrainingSet
     labels: Labels
     plays: PlaySplit
+    report: Callable[[int], None] = lambda _: None
 
     def metrics(self, systems: dict[str, EmbeddingSystem]) -> dict[str, dict[str, float]]:
         """Return each system's metrics."""
@@ -51,10 +55,13 @@ class Evaluation:
                 evaluator.add_queries(values, positions)
         for evaluator in evaluators.values():
             evaluator.start(queries, self.labels, self.plays)
+        n_compared = 0
         for positions, values in self._batches(columns, None):
             is_played = [[n in tracks for n in positions.tolist()] for tracks in self.plays.before]
             for evaluator in evaluators.values():
                 evaluator.add(values, positions, np.array(is_played, dtype=bool))
+            n_compared += len(positions)
+            self.report(n_compared)
         return {name: evaluator.metrics() for name, evaluator in evaluators.items()}
 
     def _query_positions(self) -> list[int]:

@@ -8,6 +8,7 @@ recommendations that are served, beside their parts (see `recommender.offline_ev
 import argparse
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,14 @@ def main(arguments: argparse.Namespace) -> StepResult:
     compared_with = str(champion.version) if champion is not None else ""
     is_same_champion = compared_with in ("", version.tags.get("compared_with"))
     if version.tags.get("evaluation_digest") != digest or not is_same_champion:
-        with progress.watch("evaluate", len(training.keys)):
-            metrics = _embedding_metrics(lake, training, [version, champion], labels, plays)
+        n_compared = 0
+
+        def report(count: int) -> None:
+            nonlocal n_compared
+            n_compared = count
+
+        with progress.watch("evaluate", len(training.keys), lambda: n_compared):
+            metrics = _embedding_metrics(lake, training, [version, champion], labels, plays, report=report)
             for system, play_metrics in _play_metrics(arguments.master, lake, version, plays).items():
                 metrics[system] = metrics.get(system, {}) | play_metrics
         registry.log_evaluation(version, metrics, evaluation_digest=digest, compared_with=compared_with)
@@ -104,6 +111,8 @@ def _embedding_metrics(
     versions: list[Any],
     labels: dict[str, GenreLabel],
     plays: list[PlayEvent],
+    *,
+    report: Callable[[int], None],
 ) -> SystemMetrics:
     """Return the metrics of the version, the champion (or None) and the baselines by one vector per track."""
     ids = [track_id for track_id, _ in training.keys]
@@ -125,6 +134,7 @@ def _embedding_metrics(
         training=training,
         labels=encoded,
         plays=PlaySplit(before=holdout.before, after=holdout.after),
+        report=report,
     )
     return evaluation.metrics(systems)
 
