@@ -29,6 +29,7 @@ import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +57,9 @@ ANSWER_LIMIT_S = 5
 
 # How often `serve_forever` asks the server.
 _POLL_INTERVAL_S = 10
+
+# Pause between two questions to a server that has just started.
+_ANSWER_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,8 +277,11 @@ def _configure(server: EmbeddedServer, data: Path, process: "subprocess.Popen[by
     address = jvm_gateway.configure(
         process, lambda gateway: server.serve(gateway, data), limit_s=START_LIMIT_S
     )
-    if not server.is_answering(address):
-        raise jvm_gateway.JvmError("no answer to a query")
+    deadline = time.monotonic() + START_LIMIT_S
+    while not server.is_answering(address):  # a first query can take seconds on a machine under load
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise jvm_gateway.JvmError("no answer to a query")
+        time.sleep(_ANSWER_INTERVAL_S)
     state = json.dumps({"uri": address, "pid": process.pid})
     paths.atomic_write(server.file(data, "json"), state, mode=0o600, fsync=False)
     return ServerState(address, process.pid)
