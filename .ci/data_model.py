@@ -92,7 +92,7 @@ Experiment and registered model are called `segue`.
 | --- | --- |
 | aliases | `champion` (online), `challenger` (newest candidate), `previous` (what a rollback restores), \
 `rolling_back` (during one) |
-| version tags | `embedder_id`, `feature_version`, `training_hash`, `training_digest`, `recipe`, `k`, \
+| version tags | `embedder_id`, `feature_version`, `training_hash`, `grid_digest`, `recipe`, `k`, \
 `nprobe`, `silhouette`, `tracks`, `model_hash`; \
 later `embeddings_digest`, `evaluation_digest`, `compared_with`, `gate`, `rolled_back` |
 | metrics per run | `<system>/<metric>`: systems `model`, `champion`, `mfcc_mean`, `content`, \

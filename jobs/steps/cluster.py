@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
     )
     embedder_rows = _read_embedder_rows(lake)
     tags = {name: embedder_rows[0][name] for name in ("embedder_id", "feature_version", "training_hash")}
-    tags["training_digest"] = settings.digest
+    tags["grid_digest"] = settings.digest
     tracking.connect(arguments.mlflow, lake.root)
     tracking.end_killed_runs(str(lake.root))
     versions = registry.versions(**tags)
