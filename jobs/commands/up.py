@@ -75,8 +75,10 @@ def _start(home: supervisor.ServiceHome, arguments: argparse.Namespace) -> None:
             home.write("state.json", {**chosen, "supervisord": pid, "started": int(time.time())})
             health.wait_until_healthy(home, services, pid, report)
         except BaseException:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end this either
             processes.stop_all(home)
             raise
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _exit(number: int, _: object) -> NoReturn:

@@ -4,10 +4,12 @@ The tracks of a cluster are one slice. Workers of a machine share the files' pag
 their memory does not grow with the collection.
 """
 
+import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +80,7 @@ def clustered_vectors(lake: Lake, model_version: str) -> Iterator[Path]:
 
 
 def _write(lake: Lake, model_version: str, folder: Path) -> None:
-    recording_by_id = dict(_column_pairs(lake))
+    recording_by_id = dict(_recording_pairs(lake))
     ids: list[str] = []
     row_numbers: list[int] = []
     for row_ids, row_clusters, _ in _batches(lake, model_version, recording_by_id):
@@ -93,30 +95,36 @@ def _write(lake: Lake, model_version: str, folder: Path) -> None:
     np.save(folder / "ids.npy", np.array([track_id.encode() for track_id in ordered_ids], dtype="S"))
     np.save(folder / "recordings.npy", _recording_rows(ordered_ids, recording_by_id))
     np.save(folder / "starts.npy", np.searchsorted(clusters[order], np.arange(len(numbers) + 1)))
-    _write_vectors(folder, row_of, (part for *_, part in _batches(lake, model_version, recording_by_id)))
+    _write_vectors(
+        folder / "vectors.npy", row_of, (part for *_, part in _batches(lake, model_version, recording_by_id))
+    )
 
 
-def _write_vectors(folder: Path, row_of: np.ndarray, parts: Iterable[np.ndarray]) -> None:
-    vectors = None
-    start = 0
-    for part in parts:
-        if vectors is None:
-            shape = (len(row_of), part.shape[1])
-            vectors = np.lib.format.open_memmap(folder / "vectors.npy", "w+", np.float32, shape)
-        vectors[row_of[start : start + len(part)]] = part
-        start += len(part)
-    if vectors is None:
-        np.save(folder / "vectors.npy", np.zeros((0, 1), dtype=np.float32))
+def _write_vectors(file: Path, row_of: np.ndarray, parts: Iterator[np.ndarray]) -> None:
+    """Write the vectors of `parts`, in their order, to the rows `row_of` (n,).
+
+    Not through the mapping: on a full disk that would end the process without a message.
+    """
+    first = next(parts, None)
+    if first is None:
+        np.save(file, np.zeros((0, 1), dtype=np.float32))
+        return
+    shape = (len(row_of), first.shape[1])
+    offset = np.lib.format.open_memmap(file, "w+", np.float32, shape).offset
+    with file.open("r+b", buffering=0) as stream:
+        vectors = chain.from_iterable(chain([first], parts))
+        for row, vector in zip(row_of.tolist(), vectors, strict=True):
+            os.pwrite(stream.fileno(), vector.astype(np.float32).tobytes(), offset + row * 4 * len(vector))
 
 
-def _column_pairs(lake: Lake) -> Iterator[tuple[str, str]]:
+def _recording_pairs(lake: Lake) -> Iterator[tuple[str, str]]:
     """Yield (track_id, recording_id) of TRACKS; the recording of a track without one is the track."""
     for row in lake.iter_rows(TRACKS, "track_id", "recording_id"):
         yield row["track_id"], row["recording_id"] or row["track_id"]
 
 
 def _batches(
-    lake: Lake, model_version: str, known: dict[str, str]
+    lake: Lake, model_version: str, known_ids: Container[str]
 ) -> Iterator[tuple[list[str], list[int], np.ndarray]]:
     """Yield (track_ids, clusters, vectors (n, d)) of the version's rows of EMBEDDINGS with known ids."""
     for batch in lake.iter_batches(EMBEDDINGS):
@@ -125,7 +133,7 @@ def _batches(
         rows = [
             row
             for row, (version, track_id) in enumerate(zip(versions, ids, strict=True))
-            if version == model_version and track_id in known
+            if version == model_version and track_id in known_ids
         ]
         if rows:
             selected = batch.take(rows)

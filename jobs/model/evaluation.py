@@ -36,7 +36,10 @@ class PlaySplit:
 class Evaluation:
     """What systems are evaluated on. Track numbers are positions in the sorted keys of `training`.
 
-    `report` is called with the number of tracks compared so far.
+    Attributes
+    ----------
+    report
+        Called with the number of tracks compared so far.
     """
 
     lake: Lake

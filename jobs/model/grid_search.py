@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # The default grid: factors of the root of the number of tracks.
 _ROOT_FACTORS = (0.5, 1, 1.5, 2, 4)
 
-# Trials are trained on this many vectors for each cluster of the default grid's largest k, and on no fewer
-# than the second number.
+# Trials are trained on this many vectors for each cluster of the grid's largest k, and on no fewer than the
+# second number.
 _SAMPLE_PER_CLUSTER = 16
 _MIN_SAMPLE = 20_000
 
@@ -152,11 +152,14 @@ def fit_on_sample(
 
         return context.parallelize([0], 1).map(run).collect()[0]
 
-    # A job per trial, and not a task of one job: each is logged when it is done.
-    with ThreadPoolExecutor(context.defaultParallelism) as pool:
-        for (k, seed), fitted in zip(settings.trials(), pool.map(fit, settings.trials()), strict=True):
-            yield k, seed, fitted
-    vectors.unpersist()
+    # A job per trial, and not a task of one job: each is logged when it is done. Spark queues them.
+    trials = settings.trials()
+    try:
+        with ThreadPoolExecutor(len(trials)) as pool:
+            for (k, seed), fitted in zip(trials, pool.map(fit, trials), strict=True):
+                yield k, seed, fitted
+    finally:
+        vectors.unpersist()
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,9 @@ _BLOCK_ROWS = 2_048
 
 # A task of an iteration: few enough vectors to be in memory, many enough to pay for the task.
 _ROWS_PER_TASK = 20_000
-_MAX_TASKS = 64
+
+# With more cores than such tasks there are smaller ones, but no more than this.
+_MAX_SMALL_TASKS = 64
 
 
 @dataclass(frozen=True)
@@ -126,19 +128,18 @@ def _iterate(
 
 def cluster_sums(vectors: np.ndarray, centroids: np.ndarray) -> ClusterSums:
     """Assign vectors (n, d) to centroids (k, d) and add them up."""
-    clusters = np.empty(len(vectors), dtype=np.int64)
+    sums = np.zeros(centroids.shape)
+    sizes = np.zeros(len(centroids), dtype=np.int64)
     cosine = 0.0
     for start in range(0, len(vectors), _BLOCK_ROWS):
-        cosines = vectors[start : start + _BLOCK_ROWS] @ centroids.T
+        block = vectors[start : start + _BLOCK_ROWS]
+        cosines = block @ centroids.T
         nearest = cosines.argmax(axis=1)
-        clusters[start : start + _BLOCK_ROWS] = nearest
         cosine += float(np.take_along_axis(cosines, nearest[:, None], axis=1).sum(dtype=np.float64))
-    ones = np.ones(len(vectors))
-    membership = csr_array(
-        (ones, clusters, np.arange(len(vectors) + 1)), shape=(len(vectors), len(centroids))
-    )
-    sizes = np.bincount(clusters, minlength=len(centroids))
-    return ClusterSums(membership.T @ vectors.astype(np.float64), sizes, cosine)
+        sizes += np.bincount(nearest, minlength=len(centroids))
+        membership = (np.ones(len(block)), nearest, np.arange(len(block) + 1))
+        sums += csr_array(membership, shape=(len(block), len(centroids))).T @ block.astype(np.float64)
+    return ClusterSums(sums, sizes, cosine)
 
 
 class DistributedVectors:
@@ -147,7 +148,7 @@ class DistributedVectors:
     def __init__(self, vectors: "DataFrame", n_vectors: int) -> None:
         """Distribute `vectors`, a frame of track_id and embedding."""
         parallelism = vectors.sparkSession.sparkContext.defaultParallelism
-        n_tasks = min(max(n_vectors // _ROWS_PER_TASK + 1, min(parallelism, n_vectors)), _MAX_TASKS)
+        n_tasks = max(n_vectors // _ROWS_PER_TASK + 1, min(parallelism, n_vectors, _MAX_SMALL_TASKS))
         ordered = vectors.repartitionByRange(n_tasks, "track_id").sortWithinPartitions("track_id")
         blocks = ordered.select("track_id", "embedding").mapInArrow(
             _to_blocks, "first string, block binary, n int"
@@ -167,14 +168,15 @@ class DistributedVectors:
 
         def reduce(vectors: np.ndarray) -> dict[str, object]:
             part = cluster_sums(vectors, centroids)
-            sums, sizes = part.sums.tobytes(), part.sizes.astype(np.int64).tobytes()
+            # float32: the driver collects these of all tasks.
+            sums, sizes = part.sums.astype(np.float32).tobytes(), part.sizes.tobytes()
             return {"sums": sums, "sizes": sizes, "cosine": part.cosine}
 
         rows = self._map(reduce, "sums binary, sizes binary, cosine double")
         sums = np.zeros((len(centroids), centroids.shape[1]))
         sizes = np.zeros(len(centroids), dtype=np.int64)
         for row in rows:
-            sums += np.frombuffer(row.sums).reshape(sums.shape)
+            sums += np.frombuffer(row.sums, dtype=np.float32).reshape(sums.shape)
             sizes += np.frombuffer(row.sizes, dtype=np.int64)
         return ClusterSums(sums, sizes, float(sum(row.cosine for row in rows)))
 

@@ -11,7 +11,7 @@ from jobs.model.ivf_index import clusters_to_search, exact_nearest
 N_NEIGHBOURS = 50
 
 
-def clusters_by_cluster(
+def searched_clusters(
     vectors: ClusteredVectors, *, count: int = N_NEIGHBOURS, nprobe: int = 1
 ) -> list[np.ndarray]:
     """Return for each cluster the clusters that its tracks' neighbours are searched in.

@@ -6,7 +6,10 @@ import numpy as np
 class TopK:
     """The `depth` best candidates of each query, collected over batches.
 
-    `positions` (q, depth) are their track numbers, best first, -1 after the end of a list.
+    Attributes
+    ----------
+    positions : (q, depth)
+        Their track numbers, best first, -1 after the end of a list.
     """
 
     def __init__(self, queries: np.ndarray, depth: int) -> None:

@@ -22,7 +22,9 @@ def is_published(database: mongo.Database, model_version: str, digest: str) -> b
     `digest` identifies what is published: the same digest has the same map.
     """
     current = mongo.get(database["state"], state.MAP)
-    return current is not None and (current["model_version"], current["digest"]) == (model_version, digest)
+    if current is None or (current["model_version"], current["digest"]) != (model_version, digest):
+        return False
+    return mongo.count(database["map"]) == current["parts"]
 
 
 def write_map(

@@ -6,12 +6,14 @@ writes one document.
 """
 
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +32,8 @@ from jobs.online.state import ChampionState, PublishedVersion
 from jobs.progress import StepResult
 from jobs.runtime import embedded_mongo
 from jobs.spark import session
+
+T = TypeVar("T")
 
 # Tasks that write `similar`: enough for the progress to be seen and for workers to end together.
 _SIMILAR_TASKS = 64
@@ -56,12 +60,14 @@ def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepR
     batch_inference.update_embeddings(lake, master, champion)
     publication = _read_publication(lake, champion)
     version = publication.version
-    with embedded_mongo.mongo_uri(mongo_uri, lake.root) as uri, ThreadPoolExecutor(1) as pool:
+    with embedded_mongo.mongo_uri(mongo_uri, lake.root) as uri:
         with mongo.database(uri) as database:
             is_new = not is_published(database, version, n_tracks=lake.count_rows(TRACKS))
             has_map = collection_map.is_published(database, model_version, version["digest"])
         # The map takes a core a minute or more; meanwhile most of the work is the store's.
-        map_documents = None if has_map else pool.submit(collection_map.map_documents, lake, model_version)
+        map_documents = (
+            None if has_map else _in_background(partial(collection_map.map_documents, lake, model_version))
+        )
         if is_new:
             _write_version(uri, session.get_session(master), lake, publication)
         with mongo.database(uri) as database:
@@ -74,6 +80,20 @@ def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepR
     registry.set_champion(model_version)
     n_written = version["tracks"] if is_new else 0
     return StepResult({"tracks": version["tracks"], "new": n_written}, model_version=model_version)
+
+
+def _in_background(function: Callable[[], T]) -> Future[T]:
+    """Call a function in a thread that does not keep the process from ending; return its result to come."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _read_publication(lake: Lake, champion: Any) -> _Publication:
@@ -187,16 +207,17 @@ def _write_similar(
     """Search the neighbours of every track and write them, on the workers, a list of clusters per task."""
     vectors = ClusteredVectors.open(folder)
     model_version = publication.version["model_version"]
-    searched = neighbours.clusters_by_cluster(vectors, nprobe=publication.nprobe)
+    searched = neighbours.searched_clusters(vectors, nprobe=publication.nprobe)
 
     def write(clusters: list[int]) -> None:
         mapped = ClusteredVectors.open(folder)
+        documents = (
+            neighbours.similar_document(model_version, int(mapped.numbers[cluster]), *row)
+            for cluster in clusters
+            for row in neighbours.search_cluster(mapped, cluster, searched[cluster])
+        )
         with mongo.database(uri) as database:
-            for cluster in clusters:
-                number = int(mapped.numbers[cluster])
-                found = neighbours.search_cluster(mapped, cluster, searched[cluster])
-                documents = (neighbours.similar_document(model_version, number, *row) for row in found)
-                n_done.add(mongo.upsert(database["similar"], documents, mostly_new=True))
+            n_done.add(mongo.upsert(database["similar"], documents, mostly_new=True))
 
     tasks = neighbours.balanced_tasks(vectors, searched, _SIMILAR_TASKS)
     if tasks:

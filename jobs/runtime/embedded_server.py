@@ -274,10 +274,10 @@ def _open_pipe(server: EmbeddedServer, data: Path) -> int:
 
 def _configure(server: EmbeddedServer, data: Path, process: "subprocess.Popen[bytes]") -> ServerState:
     """Start the server in the JVM, check that it answers, write the state file."""
+    deadline = time.monotonic() + START_LIMIT_S
     address = jvm_gateway.configure(
         process, lambda gateway: server.serve(gateway, data), limit_s=START_LIMIT_S
     )
-    deadline = time.monotonic() + START_LIMIT_S
     while not server.is_answering(address):  # a first query can take seconds on a machine under load
         if process.poll() is not None or time.monotonic() > deadline:
             raise jvm_gateway.JvmError("no answer to a query")

@@ -6,6 +6,7 @@
 import argparse
 import json
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from jobs.model.vector_samples import exact_neighbours, sample_for_plots, sample
 from jobs.progress import StepResult
 from jobs.spark import session
 
+# What random generators of numpy and scikit-learn take.
+MAX_SEED = 2**32
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the step's arguments."""
@@ -55,6 +59,8 @@ def main(arguments: argparse.Namespace) -> StepResult:
         raise StepError("expected rows in VECTORS, found none; run `segue embed` first")
     if arguments.seeds < 1:
         raise InputError(f"--seeds: expected at least 1, found {arguments.seeds}")
+    if arguments.seed < 0 or arguments.seed + arguments.seeds > MAX_SEED:
+        raise InputError(f"--seed: expected 0 to {MAX_SEED - arguments.seeds}, found {arguments.seed}")
     if arguments.iterations < 1:
         raise InputError(f"--iterations: expected at least 1, found {arguments.iterations}")
     settings = GridSettings(
@@ -145,7 +151,7 @@ class Training:
                 tags={**tags, **self._version_tags(chosen, clusters)},
                 folder=Path(folder),
             )
-            tracking.rename_run(f"{name}, k {chosen.k}, version {version.version}")
+            tracking.rename_run(f"{name}, k {len(clusters.centroids)}, version {version.version}")
         return version
 
     def _parameters(self) -> dict[str, Any]:
@@ -165,10 +171,16 @@ class Training:
 
     def _train(self, spark: SparkSession, run_tags: dict[str, str]) -> KMeansTrial:
         """Train and log all trials on a sample; return the best one, trained over all tracks."""
-        evaluator = TrialEvaluator(
-            DistributedVectors(self.lake.read(spark, VECTORS), self.n_tracks),
-            *exact_neighbours(self.lake, self.n_tracks),
-        )
+        with closing(DistributedVectors(self.lake.read(spark, VECTORS), self.n_tracks)) as vectors:
+            evaluator = TrialEvaluator(vectors, *exact_neighbours(self.lake, self.n_tracks))
+            trials = self._train_trials(spark, evaluator, run_tags)
+            chosen = evaluator.train(best_trial(trials), self.settings.iterations)
+        self._log(trials, chosen)
+        return chosen
+
+    def _train_trials(
+        self, spark: SparkSession, evaluator: TrialEvaluator, run_tags: dict[str, str]
+    ) -> list[KMeansTrial]:
         sample = sample_vectors(self.lake, self.n_tracks, self.settings.sample_size())
         trials = []
         for k, seed, fitted in fit_on_sample(spark, sample, self.settings):
@@ -177,15 +189,12 @@ class Training:
                 tracking.log_metrics(**trial.training_metrics(), **trial.metrics())
                 trials.append(trial)
             self.n_done += 1
-        chosen = evaluator.train(best_trial(trials), self.settings.iterations)
-        evaluator.vectors.close()
-        self._log(trials, chosen)
-        return chosen
+        return trials
 
     def _version_tags(self, chosen: KMeansTrial, clusters: Clusters) -> dict[str, str]:
         return {
             "recipe": self.embedder.recipe,
-            "k": str(chosen.k),
+            "k": str(len(clusters.centroids)),
             "nprobe": str(clusters.nprobe),
             "silhouette": f"{chosen.silhouette:.3f}",
             "tracks": str(self.n_tracks),

@@ -37,7 +37,7 @@ def search(folder, rows, recordings=None, *, count=5):
     found = {}
     with clustered_vectors(lake, "1") as path:
         vectors = ClusteredVectors.open(path)
-        searched = neighbours.clusters_by_cluster(vectors, count=count)
+        searched = neighbours.searched_clusters(vectors, count=count)
         for task in neighbours.balanced_tasks(vectors, searched, 4):
             for cluster in task:
                 near = neighbours.search_cluster(vectors, cluster, searched[cluster], count=count)

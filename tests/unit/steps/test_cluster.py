@@ -11,13 +11,21 @@ from jobs.steps import cluster, embed
 from tests import synthetic_features
 
 
-@pytest.mark.parametrize("option", ["--seeds", "--iterations"])
-def test_zero_is_no_number_of_seeds_or_iterations(tmp_path, option):
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--seeds", 0, "at least 1"),
+        ("--iterations", 0, "at least 1"),
+        ("--seed", -1, "0 to 4294967294"),
+        ("--seed", 4294967295, "0 to 4294967294"),
+    ],
+)
+def test_number_out_of_range_is_refused(tmp_path, option, value, expected):
     lake = Lake(tmp_path)
     vector = {"track_id": "1", "embedding": [1.0], "embedder_id": "e"}
     lake.commit_arrow(VECTORS, pa.Table.from_pylist([vector], schema=VECTORS.arrow_schema()).to_batches())
-    with pytest.raises(InputError, match=f"{option}: expected at least 1, found 0"):
-        cluster.main(parse(["cluster", option, "0", "--lake", str(tmp_path)]))
+    with pytest.raises(InputError, match=f"{option}: expected {expected}, found {value}"):
+        cluster.main(parse(["cluster", option, str(value), "--lake", str(tmp_path)]))
 
 
 def test_vectors_of_another_embedder_are_refused_until_embed(tmp_path, monkeypatch):
