@@ -68,7 +68,7 @@ def _start(home: supervisor.ServiceHome, arguments: argparse.Namespace) -> None:
         nonlocal n_healthy
         n_healthy = count
 
-    signal.signal(signal.SIGTERM, _exit)
+    handler = signal.signal(signal.SIGTERM, _exit)
     with progress.watch("up", len(services), lambda: n_healthy):
         try:
             pid = supervisor.start(home, environment, services)
@@ -78,7 +78,7 @@ def _start(home: supervisor.ServiceHome, arguments: argparse.Namespace) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not end this either
             processes.stop_all(home)
             raise
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, handler)
 
 
 def _exit(number: int, _: object) -> NoReturn:

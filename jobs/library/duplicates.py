@@ -171,7 +171,7 @@ def add_recording_id(tracks: DataFrame, groups: dict[str, str]) -> DataFrame:
     """Return tracks (track_id, content_hash, ...) with recording_id; `groups` is from `recording_groups`."""
     spark = tracks.sparkSession
     group_rows = spark.createDataFrame(list(groups.items()), "content_hash string, recording_group string")
-    grouped = tracks.join(F.broadcast(group_rows), "content_hash", "left")
+    grouped = tracks.join(group_rows, "content_hash", "left")
     return grouped.withColumn("recording_id", first_track_id("recording_group")).drop("recording_group")
 
 

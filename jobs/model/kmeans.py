@@ -1,8 +1,8 @@
 """Spherical K-Means: in one process over a sample, or on Spark over all vectors.
 
 Every vector belongs to the centroid with the largest cosine; a centroid is the sum of its vectors at length 1
-(Dhillon and Modha, 2001). An assignment is one matrix product per block, by numpy's BLAS: Spark ML's K-Means
-computes cosines one by one in Java, some thirty times slower, and cannot begin from given centroids.
+(Dhillon and Modha, 2001). An assignment is one matrix product per block, by numpy's BLAS. Spark ML's K-Means
+computes cosines one by one in Java and cannot begin from given centroids (docs/decisions/0011-own-kmeans.md).
 """
 
 import time
@@ -100,7 +100,8 @@ def fit_from(vectors: np.ndarray, centroids: np.ndarray, *, iterations: int) -> 
 
 
 def _initial_centroids(vectors: np.ndarray, k: int, seed: int) -> np.ndarray:
-    from sklearn.cluster import kmeans_plusplus  # a second to import, for the workers of every step
+    # A second to import, which `segue cluster` with nothing new does not need.
+    from sklearn.cluster import kmeans_plusplus
 
     k = min(k, len(vectors))
     rows = np.random.default_rng(seed).permutation(len(vectors))[: _INITIAL_PER_CLUSTER * k]

@@ -1,6 +1,7 @@
 """A two-dimensional map of embeddings: t-SNE of their cosines."""
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 # t-SNE of this many vectors takes a minute on one core; further vectors are placed among their nearest of
 # these.
@@ -40,6 +41,8 @@ def _tsne(vectors: np.ndarray) -> np.ndarray:
 
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     model = TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=0)
-    points = model.fit_transform(vectors)
+    # With more threads the points would depend on the number of cores.
+    with threadpool_limits(1):
+        points = model.fit_transform(vectors)
     points = points - (points.max(axis=0) + points.min(axis=0)) / 2
     return np.asarray(points / max(np.abs(points).max(), 1e-9))

@@ -100,14 +100,16 @@ def upsert(collection: Collection, documents: Iterable[Document], *, mostly_new:
     that exists: an insertion costs the embedded server little more than half of a replacement.
     """
     n_documents = 0
+    are_new = mostly_new
     for bulk in batched(documents):
         n_documents += len(bulk)
-        if mostly_new:
-            existing = {document["_id"] for document in insert_missing(collection, bulk, "_id")}
-            bulk = [document for document in bulk if document["_id"] in existing]
-            mostly_new = not existing
-        if bulk:
-            writes = [pymongo.ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in bulk]
+        replaced = bulk
+        if are_new:
+            stored_ids = {stored["_id"] for stored in insert_missing(collection, bulk, "_id")}
+            replaced = [document for document in bulk if document["_id"] in stored_ids]
+            are_new = not stored_ids
+        if replaced:
+            writes = [pymongo.ReplaceOne({"_id": each["_id"]}, each, upsert=True) for each in replaced]
             collection.bulk_write(writes, ordered=False)
     return n_documents
 

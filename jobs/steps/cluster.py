@@ -208,7 +208,7 @@ class Training:
         search_costs = {k: trial.search_cost for k, trial in best_by_k.items()}
         tracking.log_curve("silhouette_by_k", silhouettes)
         tracking.log_curve("search_cost_by_k", search_costs)
-        tracking.log_metrics(k=chosen.k, **chosen.training_metrics(), **chosen.metrics())
+        tracking.log_metrics(k=len(chosen.fitted.centroids), **chosen.training_metrics(), **chosen.metrics())
         tracking.log_table("grid", [{"k": t.k, "seed": t.seed, **t.metrics()} for t in trials])
         vectors, genres = sample_for_plots(self.lake, self.n_tracks)
         clusters = nearest_cluster(vectors, chosen.fitted.centroids)

@@ -12,7 +12,7 @@ import pytest
 from jobs.lake.lake_version import VERSION_FILE
 from jobs.lake.schemas import FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from tests.bench.bench_fma_large import SyntheticTracks, commit
+from tests.synthetic_fma import SyntheticTracks, commit
 
 N_TRACKS = 3_000
 
