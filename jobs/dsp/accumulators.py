@@ -66,6 +66,22 @@ class FrameBuffer:
         """Yield `count` columns from `start`, (frames,) each."""
         return (self.column(number) for number in range(start, start + count))
 
+    def blocks(self, count: int) -> Iterator[np.ndarray]:
+        """Yield all rows in order, `count` at a time, (count, n); the last block may be shorter."""
+        pending: list[np.ndarray] = []
+        n_pending = 0
+        for piece in self._pieces:
+            rest = piece
+            while n_pending + len(rest) >= count:
+                taken = count - n_pending
+                yield np.concatenate([*pending, rest[:taken]])
+                pending, n_pending, rest = [], 0, rest[taken:]
+            if len(rest):
+                pending.append(rest)
+                n_pending += len(rest)
+        if pending:
+            yield np.concatenate(pending)
+
     def all(self) -> np.ndarray:
         """Return all rows, (frames, n)."""
         return np.concatenate(self._pieces)

@@ -28,6 +28,7 @@ import numpy as np
 
 from jobs.dsp import kernels, spectral
 from jobs.dsp.accumulators import FeatureAccumulator, FeatureMap, Segment
+from jobs.dsp.fixed_band import FixedBand
 from jobs.dsp.harmony import ConstantQHarmony, StftChroma
 from jobs.dsp.spectral import HOP_LENGTH, N_FFT
 from jobs.dsp.timbre import Mel, Timbre
@@ -38,7 +39,13 @@ __all__ = ["FEATURE_VERSION", "GROUPS", "SignalError", "extract_groups", "extrac
 Blocks = Callable[[], Iterator[np.ndarray]]
 
 # In the order in which they keep their rows: the last is restarted first, the first never.
-GROUPS: tuple[type[FeatureAccumulator], ...] = (Mel, Timbre, StftChroma, ConstantQHarmony)
+GROUPS: tuple[type[FeatureAccumulator], ...] = (
+    Mel,
+    Timbre,
+    StftChroma,
+    FixedBand,
+    ConstantQHarmony,
+)
 
 OVERLAP = N_FFT - HOP_LENGTH
 # Frames computed at a time: their spectrum (2 MB in float64) stays in one core's cache.
@@ -58,7 +65,7 @@ class SignalError(ValueError):
 
 
 def extract_features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
-    """Return all features of one signal, float32 (920,), in the order of FEATURE_COLUMNS, always finite.
+    """Return all features of one signal, float32 (1448,), in the order of FEATURE_COLUMNS, always finite.
 
     Per frame, with M the magnitude spectrum at the frequencies f (librosa's default parameters):
     - chroma_stft: M^2 on 12 pitch classes at the clip's tuning, divided by the frame's largest; 0..1

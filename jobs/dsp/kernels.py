@@ -61,6 +61,14 @@ def _magnitudes(spectrum: np.ndarray, magnitude: np.ndarray, power: np.ndarray) 
 
 
 @_compiled
+def power(spectrum: np.ndarray, result: np.ndarray) -> None:
+    """Fill the power (frames, bins), float32, of a complex spectrum of the same shape."""
+    for frame in range(len(spectrum)):
+        for k in range(spectrum.shape[1]):
+            result[frame, k] = np.float32(spectrum[frame, k].real ** 2 + spectrum[frame, k].imag ** 2)
+
+
+@_compiled
 def _spectral_moments(magnitude: np.ndarray, power: np.ndarray, roll: float, stats: np.ndarray) -> None:
     # float64 throughout: the bandwidth is the root of E[b^2] - E[b]^2.
     total = first = second = energy = 0.0
@@ -244,3 +252,46 @@ def moments(row: np.ndarray) -> tuple[float, float, float, float, float, float]:
         third += d * d * d
         fourth += d * d * d * d
     return low, high, mean, second / row.size, third / row.size, fourth / row.size
+
+
+@_compiled
+def harmonic_share(bands: np.ndarray, frames: int, neighbours: int) -> np.ndarray:
+    """Return H^2 / (H^2 + P^2) of each frame and band, float32; 0.5 where both are 0.
+
+    H is the median over time, P the median over frequency; at the edges the first and last values repeat.
+
+    Parameters
+    ----------
+    bands : (frames, bands)
+        Magnitudes, at least one frame.
+    frames
+        Odd number of frames of H.
+    neighbours
+        Odd number of bands of P.
+    """
+    n_frames, n_bands = bands.shape
+    share = np.empty((n_frames, n_bands), np.float32)
+    across_time, across_bands = np.empty(frames, np.float32), np.empty(neighbours, np.float32)
+    for t in range(n_frames):
+        for k in range(n_bands):
+            for offset in range(frames):
+                near = min(max(t + offset - frames // 2, 0), n_frames - 1)
+                _insert(across_time, offset, bands[near, k])
+            for offset in range(neighbours):
+                near = min(max(k + offset - neighbours // 2, 0), n_bands - 1)
+                _insert(across_bands, offset, bands[t, near])
+            lasting = np.float64(across_time[frames // 2]) ** 2
+            striking = np.float64(across_bands[neighbours // 2]) ** 2
+            total = lasting + striking
+            share[t, k] = lasting / total if total > 0 else 0.5
+    return share
+
+
+@_compiled
+def _insert(ordered: np.ndarray, count: int, value: float) -> None:
+    """Insert a value into the `count` smallest-first values at the start of `ordered`."""
+    place = count
+    while place > 0 and ordered[place - 1] > value:
+        ordered[place] = ordered[place - 1]
+        place -= 1
+    ordered[place] = value

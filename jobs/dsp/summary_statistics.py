@@ -75,8 +75,12 @@ class Covariance:
         self._sum += values.sum(axis=0)
         self._products += values.T @ values
 
+    def mean(self) -> np.ndarray:
+        """Return the mean of each feature, (n,)."""
+        return self._sum / self._frames
+
     def upper_triangle(self) -> np.ndarray:
         """Return mean((x - mean x)(y - mean y)) for x <= y, (n (n + 1) / 2,), row by row."""
-        mean = self._sum / self._frames
+        mean = self.mean()
         covariance = self._products / self._frames - np.outer(mean, mean)
         return covariance[np.triu_indices(len(mean))]

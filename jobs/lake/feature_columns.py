@@ -1,4 +1,4 @@
-"""Names of the 920 feature columns, and the feature versions that this code can read.
+"""Names of the 1,448 feature columns, and the feature versions that this code can read.
 
 A column is one statistic, over the frames of a track, of one coefficient of a feature (`mfcc_mean_03`), or
 one value of a descriptor (`tempo`, `tempogram_017`). The units are librosa's; `docs/features.md` describes
@@ -28,8 +28,20 @@ STATISTICS = ("kurtosis", "max", "mean", "median", "min", "skew", "std")
 # name -> (number of values, meaning).
 FEATURE_SIZES = {**FMA_SIZES, "mfcc_delta": 20}
 DESCRIPTORS = {
+    "fluctuation_pattern": (
+        80,
+        "cosine transform of log(1 + fluctuation in dB) at 20 rates of 0.3 to 15 Hz in 16 bands of 0 to 10 kHz, "
+        "lowest 8 x 10 coefficients, band by band",
+    ),
+    "harmonic_share": (8, "share of the energy that lasts rather than strikes, in 8 bands of 0 to 10 kHz, 0 to 1"),
     "key": (1, "musical key: 0 to 11 are C major to B major, 12 to 23 are C minor to B minor"),
     "key_strength": (1, "correlation of the summed constant-Q chroma with the key's profile, -1 to 1"),
+    "mel_covariance": (210, "covariance of the 20 coefficients of mel_mean over the frames, as mfcc_covariance"),
+    "mel_delta_covariance": (210, "the same of their differences from frame to frame"),
+    "mel_mean": (
+        20,
+        "mean MFCC of 64 mel bands of 0 to 10 kHz at 22,050 Hz, levels relative to the recording's loudest, dB",
+    ),
     "mfcc_covariance": (210, "covariance of mfcc 1 to 20 over the frames, upper triangle row by row, dB^2"),
     "onset_density": (1, "note onsets per second"),
     "tempo": (1, "beats per minute"),
@@ -105,12 +117,14 @@ ECHONEST_COLUMNS = tuple(f"echonest_{name}" for _, name in ECHONEST_FIELDS)
 # columns that it lacks. `key` is left out: it is a category, not a quantity. The two versions that begin with
 # `fma-` are imported from the data set's own files, without audio.
 _BASIC_FEATURES = sorted(set(FMA_SIZES) - {"chroma_cens", "chroma_cqt", "tonnetz"})
-_NUMERIC_DESCRIPTORS = ("key_strength", "mfcc_covariance", "onset_density", "tempo", "tempogram")
+_FIRST_DESCRIPTORS = ("key_strength", "mfcc_covariance", "onset_density", "tempo", "tempogram")
+_NUMERIC_DESCRIPTORS = tuple(name for name in DESCRIPTORS if name != "key")
 MODEL_INPUT_COLUMNS = {
     "fma-echonest": ECHONEST_COLUMNS,
     "fma-librosa": FMA_COLUMNS,
     "basic-1": all_statistic_columns(_BASIC_FEATURES),
-    "fma518+1": (*all_statistic_columns(FEATURE_SIZES), *all_descriptor_columns(_NUMERIC_DESCRIPTORS)),
+    "fma518+1": (*all_statistic_columns(FEATURE_SIZES), *all_descriptor_columns(_FIRST_DESCRIPTORS)),
+    "fma518+2": (*all_statistic_columns(FEATURE_SIZES), *all_descriptor_columns(_NUMERIC_DESCRIPTORS)),
 }
 FEATURE_VERSION = list(MODEL_INPUT_COLUMNS)[-1]
 
