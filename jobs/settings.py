@@ -76,6 +76,17 @@ def dag_settings() -> dict[str, str]:
     return {name.lower(): os.environ.get(f"SEGUE_{name}", "") for name in names}
 
 
+def musicnn_enabled() -> bool:
+    """Return whether MusiCNN's weights are to be installed and used: SEGUE_MUSICNN, `on` (default) or `off`.
+
+    Raises InputError for another value.
+    """
+    value = os.environ.get("SEGUE_MUSICNN") or "on"
+    if value not in ("on", "off"):
+        raise InputError(f"SEGUE_MUSICNN: expected on or off, found {value!r}")
+    return value == "on"
+
+
 def airflow_task_pid() -> int | None:
     """Return the process id of the Airflow task that has submitted this job, or None."""
     pid = os.environ.get(_TASK_PID_VARIABLE)
