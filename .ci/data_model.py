@@ -19,6 +19,7 @@ from jobs.lake.feature_columns import (  # noqa: E402
     FEATURE_COLUMNS,
     FEATURE_SIZES,
     MODEL_INPUT_COLUMNS,
+    PRETRAINED,
     STATISTICS,
     descriptor_columns,
 )
@@ -169,7 +170,7 @@ def _feature_rows() -> list[str]:
         f"| `<feature>_<statistic>_<number>` ({n_statistics}) | float "
         f"| statistic ({', '.join(STATISTICS)}) over the frames of coefficient 01, 02, … of: {features} |"
     )
-    for name, (size, meaning) in DESCRIPTORS.items():
+    for name, (size, meaning) in {**DESCRIPTORS, **PRETRAINED}.items():
         columns = descriptor_columns(name)
         names = f"`{name}`" if size == 1 else f"`{columns[0]}` to `{columns[-1]}`"
         rows.append(f"| {names} | float | {meaning} |")

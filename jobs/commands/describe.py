@@ -16,9 +16,9 @@ from jobs.dsp import tonality
 from jobs.errors import InputError, UnusableFile
 from jobs.lake.feature_columns import (
     DESCRIPTORS,
-    FEATURE_COLUMNS,
     FEATURE_SIZES,
     FEATURE_VERSION,
+    SIGNAL_COLUMNS,
     STATISTICS,
     descriptor_columns,
     feature_columns,
@@ -90,14 +90,14 @@ def _check_plot_path(name: str, audio: str) -> Path:
 
 
 def to_nested(values: np.ndarray) -> dict[str, dict[str, Any]]:
-    """Return features (in the order of FEATURE_COLUMNS) as nested dictionaries.
+    """Return features (beginning with SIGNAL_COLUMNS) as nested dictionaries.
 
     Returns
     -------
     {"features": {name: {statistic: [numbers]}}, "descriptors": {name: [numbers]}}, seven digits each.
     """
     by_column = {}
-    for column, value in zip(FEATURE_COLUMNS, values.tolist(), strict=True):
+    for column, value in zip(SIGNAL_COLUMNS, values.tolist(), strict=False):
         by_column[column] = float(f"{value:.7g}")
     features: dict[str, Any] = {}
     for feature in FEATURE_SIZES:
@@ -131,7 +131,7 @@ def _print_table(file_info: dict[str, Any], nested: dict[str, dict[str, Any]]) -
             cells = [_format_short(statistics[statistic][number]) for statistic in _STATISTICS]
             grid.add_row(label, *cells, end_section=number + 1 == size)
     console.print(grid)
-    console.print("\nmfcc_covariance and tempogram: with --json")
+    console.print("\nDescriptors of several values: with --json")
 
 
 def _format_short(value: float) -> str:

@@ -65,7 +65,7 @@ class SignalError(ValueError):
 
 
 def extract_features(blocks: Blocks, *, sample_rate: int) -> np.ndarray:
-    """Return all features of one signal, float32 (1448,), in the order of FEATURE_COLUMNS, always finite.
+    """Return all features of one signal, float32 (1448,), in the order of SIGNAL_COLUMNS, always finite.
 
     Per frame, with M the magnitude spectrum at the frequencies f (librosa's default parameters):
     - chroma_stft: M^2 on 12 pitch classes at the clip's tuning, divided by the frame's largest; 0..1

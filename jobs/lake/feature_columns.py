@@ -1,4 +1,4 @@
-"""Names of the 1,448 feature columns, and the feature versions that this code can read.
+"""Names of the 1,698 feature columns, and the feature versions that this code can read.
 
 A column is one statistic, over the frames of a track, of one coefficient of a feature (`mfcc_mean_03`), or
 one value of a descriptor (`tempo`, `tempogram_017`). The units are librosa's; `docs/features.md` describes
@@ -50,6 +50,16 @@ DESCRIPTORS = {
         "autocorrelation of the onset strength at 48 tempi, 30 to 300 beats per minute, evenly in octaves",
     ),
 }
+# Descriptors that only models read: they are not published in the online store.
+MODEL_DESCRIPTORS = frozenset(
+    ("fluctuation_pattern", "harmonic_share", "mel_covariance", "mel_delta_covariance", "mel_mean")
+)
+
+# What a pretrained network makes of a recording, where its weights are installed (`jobs/musicnn`): null else.
+PRETRAINED = {
+    "musicnn": (200, "MusiCNN's penultimate layer, mean over three excerpts of 3 s; null without its weights"),
+    "musicnn_tags": (50, "probabilities of MusiCNN's 50 tags, mean over the same excerpts; null as musicnn is"),
+}
 
 
 def feature_columns(feature: str, statistic: str) -> tuple[str, ...]:
@@ -66,7 +76,7 @@ def descriptor_columns(descriptor: str) -> tuple[str, ...]:
 
     `<name>`, or `<name>_<number>` from 001 if it has several values.
     """
-    size, _ = DESCRIPTORS[descriptor]
+    size, _ = {**DESCRIPTORS, **PRETRAINED}[descriptor]
     if size == 1:
         return (descriptor,)
     return tuple(f"{descriptor}_{number:03d}" for number in range(1, size + 1))
@@ -89,9 +99,16 @@ def all_statistic_columns(features: Iterable[str]) -> tuple[str, ...]:
     return tuple(columns)
 
 
-# The 518 columns of FMA's features.csv, by its names and in its order; then the 920 that this code computes.
+# The 518 columns of FMA's features.csv, by its names and in its order; the columns that are computed from a
+# signal; and all that this code writes.
 FMA_COLUMNS = all_statistic_columns(FMA_SIZES)
-FEATURE_COLUMNS = (*all_statistic_columns(FEATURE_SIZES), *all_descriptor_columns(DESCRIPTORS))
+SIGNAL_COLUMNS = (*all_statistic_columns(FEATURE_SIZES), *all_descriptor_columns(DESCRIPTORS))
+PRETRAINED_COLUMNS = all_descriptor_columns(PRETRAINED)
+FEATURE_COLUMNS = (*SIGNAL_COLUMNS, *PRETRAINED_COLUMNS)
+
+# The columns of the online store's documents.
+PUBLISHED_DESCRIPTORS = tuple(name for name in DESCRIPTORS if name not in MODEL_DESCRIPTORS)
+PUBLISHED_COLUMNS = (*all_statistic_columns(FEATURE_SIZES), *all_descriptor_columns(PUBLISHED_DESCRIPTORS))
 
 # The features of FMA's echonest.csv: (second header row, third header row). Its metadata and ranks are left
 # out.
@@ -118,7 +135,7 @@ ECHONEST_COLUMNS = tuple(f"echonest_{name}" for _, name in ECHONEST_FIELDS)
 # `fma-` are imported from the data set's own files, without audio.
 _BASIC_FEATURES = sorted(set(FMA_SIZES) - {"chroma_cens", "chroma_cqt", "tonnetz"})
 _FIRST_DESCRIPTORS = ("key_strength", "mfcc_covariance", "onset_density", "tempo", "tempogram")
-_NUMERIC_DESCRIPTORS = tuple(name for name in DESCRIPTORS if name != "key")
+_NUMERIC_DESCRIPTORS = (*(name for name in DESCRIPTORS if name != "key"), *PRETRAINED)
 MODEL_INPUT_COLUMNS = {
     "fma-echonest": ECHONEST_COLUMNS,
     "fma-librosa": FMA_COLUMNS,

@@ -9,6 +9,7 @@ from jobs.lake.feature_columns import (
     DESCRIPTORS,
     ECHONEST_COLUMNS,
     FEATURE_SIZES,
+    PRETRAINED,
     all_statistic_columns,
     descriptor_columns,
 )
@@ -102,7 +103,7 @@ FEATURES = Table(
         *(_statistic_column(name) for name in all_statistic_columns(FEATURE_SIZES)),
         *(
             Column(name, "float", meaning)
-            for descriptor, (_, meaning) in DESCRIPTORS.items()
+            for descriptor, (_, meaning) in {**DESCRIPTORS, **PRETRAINED}.items()
             for name in descriptor_columns(descriptor)
         ),
         *(

@@ -1,8 +1,8 @@
-"""Fit an embedder to the training tracks: standardization, principal components, centering. Deterministic."""
+"""Fit an embedder to the training tracks: standardization, shares, centering, principal components. Deterministic."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,14 +12,15 @@ from jobs.model.embedding import (
     FittedGroup,
     TransformedColumns,
     concat_groups,
+    is_missing,
     l2_normalize,
     transform_parts,
 )
 from jobs.model.metrics import k_occurrence_skew
 
-# A component is divided by the root of its standard deviation, or of this part of the largest one where it is
-# smaller.
-_MIN_RELATIVE_DEVIATION = 0.02
+# Tracks whose cosines give a group its share, and the smallest deviation of cosines that counts.
+_MAX_SHARE_TRACKS = 2_000
+_MIN_COSINE_DEVIATION = 0.01
 
 # Tracks among which hubness is measured before and after centering.
 _MAX_HUBNESS_TRACKS = 2_000
@@ -32,7 +33,7 @@ class FitReport:
     Attributes
     ----------
     shares
-        Each group's part of the cosine.
+        Each group's part of a vector's squared length.
     explained_variance
         0 to 1.
     hubness_*
@@ -114,36 +115,41 @@ def _fit_groups(
 ) -> tuple[FittedGroup, ...]:
     """Return the recipe's groups, fitted; the sum of their shares is `share_sum`."""
     position = {column: number for number, column in enumerate(columns)}
-    declared = recipes.recipe_groups(recipe, columns)
-    weight_sum = sum(group.weight for group in declared)
     fitted = []
-    for group in declared:
+    weights = []
+    for group in recipes.recipe_groups(recipe, columns):
         parts = tuple((part.transform, tuple(position[c] for c in part.columns)) for part in group.parts)
-        share = share_sum * group.weight / weight_sum
-        fitted.append(fit_group(values, name=group.name, parts=parts, share=share))
-    return tuple(fitted)
+        fitted.append(fit_group(values, name=group.name, parts=parts, standardized=group.standardized))
+        weights.append(group.weight / _cosine_deviation(fitted[-1].directions(values[:_MAX_SHARE_TRACKS])))
+    shares = [share_sum * weight / sum(weights) for weight in weights]
+    return tuple(replace(group, share=share) for group, share in zip(fitted, shares, strict=True))
+
+
+def _cosine_deviation(directions: np.ndarray) -> float:
+    """Return the standard deviation of the cosines of all pairs of unit vectors (tracks, m)."""
+    present = directions[np.any(directions != 0, axis=1)]
+    if len(present) < 3:
+        return 1.0
+    cosines = (present @ present.T)[np.triu_indices(len(present), 1)]
+    return max(float(cosines.std()), _MIN_COSINE_DEVIATION)
 
 
 def fit_group(
-    values: np.ndarray, *, name: str, parts: tuple[TransformedColumns, ...], share: float
+    values: np.ndarray, *, name: str, parts: tuple[TransformedColumns, ...], standardized: bool
 ) -> FittedGroup:
-    """Return a group fitted to the training tracks' feature rows (tracks, n), 1 row or more.
+    """Return a group, of share 1, fitted to the training tracks' feature rows (tracks, n), 1 row or more.
 
-    Deterministic.
+    Deterministic. Tracks without any of the group's features are left out.
     """
-    transformed = np.nan_to_num(transform_parts(values, parts))
+    present = values[~is_missing(values, parts)]
+    transformed = np.nan_to_num(transform_parts(present if len(present) else values, parts))
     mean = transformed.mean(axis=0)
     deviation = transformed.std(axis=0)
-    scale = np.where(
-        deviation > 1e-9 * (1 + np.abs(mean)), deviation, np.inf
-    )  # a constant is standardized to 0
-    unrotated = FittedGroup(
-        name=name, parts=parts, share=share, mean=mean, scale=scale, loadings=np.eye(len(mean))
-    )
-    components, deviations = pca(unrotated.standardize(values), len(mean))
-    roots = np.sqrt(np.maximum(deviations, _MIN_RELATIVE_DEVIATION * deviations.max(initial=0)))
+    varies = deviation > 1e-9 * (1 + np.abs(mean))  # a constant becomes 0
+    if not standardized:
+        deviation = np.full_like(deviation, deviation.max(initial=0))
     return FittedGroup(
-        name=name, parts=parts, share=share, mean=mean, scale=scale, loadings=components / roots
+        name=name, parts=parts, share=1.0, mean=mean, scale=np.where(varies, deviation, np.inf)
     )
 
 

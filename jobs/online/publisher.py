@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs import progress
-from jobs.lake.feature_columns import FEATURE_COLUMNS
+from jobs.lake.feature_columns import PUBLISHED_COLUMNS
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model import batch_inference, neighbours, registry
@@ -114,7 +114,7 @@ def _tracks_frame(spark: SparkSession, lake: Lake, version: PublishedVersion) ->
     """Return the tracks of a model version with their features."""
     embedded = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version["model_version"])
     # One array column: with about a thousand columns Spark's planning would take longer than the work.
-    values = F.array(*FEATURE_COLUMNS).alias("features")
+    values = F.array(*PUBLISHED_COLUMNS).alias("features")
     features = lake.read(spark, FEATURES).where(F.col("feature_version") == version["feature_version"])
     return (
         lake.read(spark, TRACKS)

@@ -10,9 +10,9 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from jobs.lake.feature_columns import (
-    DESCRIPTORS,
-    FEATURE_COLUMNS,
     FEATURE_SIZES,
+    PUBLISHED_COLUMNS,
+    PUBLISHED_DESCRIPTORS,
     STATISTICS,
     descriptor_columns,
     feature_columns,
@@ -53,8 +53,8 @@ def published_document(row: Mapping[str, Any]) -> mongo.Document:
 
 
 def _positions(columns: tuple[str, ...]) -> slice:
-    """Return where these columns, which stand side by side, are in FEATURE_COLUMNS."""
-    first = FEATURE_COLUMNS.index(columns[0])
+    """Return where these columns, which stand side by side, are in PUBLISHED_COLUMNS."""
+    first = PUBLISHED_COLUMNS.index(columns[0])
     return slice(first, first + len(columns))
 
 
@@ -62,7 +62,7 @@ _STATISTIC_POSITIONS = {
     feature: {statistic: _positions(feature_columns(feature, statistic)) for statistic in STATISTICS}
     for feature in FEATURE_SIZES
 }
-_DESCRIPTOR_POSITIONS = {name: _positions(descriptor_columns(name)) for name in DESCRIPTORS}
+_DESCRIPTOR_POSITIONS = {name: _positions(descriptor_columns(name)) for name in PUBLISHED_DESCRIPTORS}
 
 
 def update_track_documents(database: mongo.Database, lake: Lake, *, written: Container[str] = ()) -> int:

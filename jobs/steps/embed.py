@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from jobs import progress
 from jobs.errors import InputError
-from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS
+from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS, descriptor_columns
 from jobs.lake.schemas import EMBEDDERS, VECTORS
 from jobs.lake.storage import Lake, open_lake
 from jobs.model import batch_inference, fitting, neural, neural_labels, recipes, training_data
@@ -58,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--recipe",
         choices=sorted(recipes.RECIPES),
-        default="timbre",
-        help="embedding recipe (default timbre)",
+        help="embedding recipe (default musicnn if most tracks have its features, else timbre)",
     )
     parser.add_argument(
         "--dimensions", type=int, default=96, help="maximum embedding dimensions (default 96)"
@@ -82,7 +81,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
     lake = open_lake(arguments)
     inputs = _read_inputs(lake, arguments)
     n_tracks = len(inputs.training.keys)
-    counts = {"tracks": n_tracks, "recipe": arguments.recipe, "embedder": inputs.embedder_id}
+    counts = {"tracks": n_tracks, "recipe": inputs.parameters["recipe"], "embedder": inputs.embedder_id}
     if _is_up_to_date(lake, inputs):
         return StepResult({**counts, "new": 0})
     with progress.watch("embed", n_tracks):
@@ -95,14 +94,15 @@ def main(arguments: argparse.Namespace) -> StepResult:
 
 def _read_inputs(lake: Lake, arguments: argparse.Namespace) -> FitInputs:
     training = training_data.training_set(lake, arguments.feature_version)
+    recipe = arguments.recipe or default_recipe(lake, training)
     parameters = {
-        "recipe": arguments.recipe,
+        "recipe": recipe,
         "recipe_version": recipes.VERSION,
         "dimensions": arguments.dimensions,
     }
     neural_config = None
     labels: dict[str, TrackLabels] = {}
-    if arguments.recipe == "neural":
+    if recipe == "neural":
         neural_config = neural.parse_config(arguments)
         parameters |= dataclasses.asdict(neural_config)
         plays = None
@@ -110,9 +110,18 @@ def _read_inputs(lake: Lake, arguments: argparse.Namespace) -> FitInputs:
             # `evaluate` holds out the later plays.
             plays, _ = splits.temporal_split(play_log.latest_plays(lake, splits.MAX_PLAYS))
         labels = neural_labels.track_labels(lake, [track_id for track_id, _ in training.keys], plays)
-    reads_genres = arguments.recipe in recipes.GENRE_RECIPES
+    reads_genres = recipe in recipes.GENRE_RECIPES
     genres = training_data.track_genres(lake) if reads_genres else {}
     return FitInputs(training, parameters, neural_config, labels, genres)
+
+
+def default_recipe(lake: Lake, training: TrainingSet) -> str:
+    """Return musicnn if at least half of the training tracks have its features, else timbre."""
+    column = descriptor_columns("musicnn")[0]
+    n_present = 0
+    for _, values in training_data.feature_batches(lake, training, [column]):
+        n_present += int(np.isfinite(values).sum())
+    return "musicnn" if 2 * n_present >= len(training.keys) else "timbre"
 
 
 def _is_up_to_date(lake: Lake, inputs: FitInputs) -> bool:

@@ -11,10 +11,16 @@ import pyarrow.compute as pc
 from jobs.audio import features_of_file
 from jobs.errors import StepError
 from jobs.lake import rejects
-from jobs.lake.feature_columns import ECHONEST_COLUMNS, FEATURE_COLUMNS, FEATURE_VERSION
+from jobs.lake.feature_columns import (
+    ECHONEST_COLUMNS,
+    FEATURE_COLUMNS,
+    FEATURE_VERSION,
+    PRETRAINED_COLUMNS,
+)
 from jobs.lake.schemas import FEATURES, REJECTS, TRACKS, Column, Table
 from jobs.lake.storage import Lake, open_lake
 from jobs.library import scan
+from jobs.musicnn import weights
 from jobs.paths import escape_control_chars, to_path
 from jobs.progress import StepResult
 from jobs.spark import file_tasks, session
@@ -36,7 +42,8 @@ _RESULTS = Table(
 # Files per Spark task: about three seconds of work for clips of half a minute.
 _TASK_FILES = 32
 
-_VERSION_COLUMNS = ("track_id", "content_hash", "feature_version")
+# Of the pretrained features one column tells whether the weights were there.
+_VERSION_COLUMNS = ("track_id", "content_hash", "feature_version", PRETRAINED_COLUMNS[0])
 _TRACK_COLUMNS = ("track_id", "path", "audio_path", "content_hash", "duration_s", "bit_rate")
 
 
@@ -69,11 +76,11 @@ def plan_extraction(lake: Lake, *, retry: bool) -> list[file_tasks.TaskRow]:
     """Return the tracks to extract, with the columns of a new attempt.
 
     These are the tracks with audio and without features of the present version, in FEATURES or staged by a
-    killed run. Tracks that were rejected with the same content are among them only with `retry`.
+    killed run; with MusiCNN's weights also those without its embedding. Tracks that were rejected with the same content are among them only with `retry`.
     """
     rejected = rejects.by_path(lake.read_arrow(REJECTS), "extract")
     extracted = extracted_keys(lake.read_arrow(FEATURES, *_VERSION_COLUMNS))
-    extracted |= extracted_keys(lake.read_staged_arrow(FEATURES, *_VERSION_COLUMNS))
+    extracted |= _staged_keys(lake)
     todo = []
     for track in lake.iter_rows(TRACKS, *_TRACK_COLUMNS):
         if track["audio_path"] is None or (track["track_id"], track["content_hash"]) in extracted:
@@ -84,10 +91,25 @@ def plan_extraction(lake: Lake, *, retry: bool) -> list[file_tasks.TaskRow]:
 
 
 def extracted_keys(feature_rows: pa.Table) -> set[tuple[str, str]]:
-    """Return (track_id, content_hash) of the rows of FEATURES that have the present feature version."""
+    """Return (track_id, content_hash) of the rows of FEATURES that nothing is missing from.
+
+    They have the present feature version and, where this machine has MusiCNN's weights, its embedding.
+    """
+    needs_pretrained = weights.is_available()
     return {
         (row["track_id"], row["content_hash"])
-        for row in feature_rows.to_pylist()
+        for row in feature_rows.select(_VERSION_COLUMNS).to_pylist()
+        if row["feature_version"] == FEATURE_VERSION
+        and not (needs_pretrained and row[PRETRAINED_COLUMNS[0]] is None)
+    }
+
+
+def _staged_keys(lake: Lake) -> set[tuple[str, str]]:
+    """Return (track_id, content_hash) of the rows that a killed run has staged."""
+    rows = lake.read_staged_arrow(FEATURES, "track_id", "content_hash", "feature_version")
+    return {
+        (row["track_id"], row["content_hash"])
+        for row in rows.to_pylist()
         if row["feature_version"] == FEATURE_VERSION
     }
 
@@ -157,18 +179,28 @@ def merge_features(
     `iter_staged()` yields the results, the latest attempt first. It is called twice, so that one batch is in
     memory at a time: once for the keys that were attempted, once for the rows.
     """
-    attempted = {key for batch in iter_staged() for key in _keys(batch)}
+
+    def staged() -> Iterator[pa.RecordBatch]:
+        return map(_without_other_versions, iter_staged())
+
+    attempted = {key for batch in staged() for key in _keys(batch)}
     for batch in old:
         is_old = [key not in attempted for key in _keys(batch)]
         yield batch.filter(pa.array(is_old, pa.bool_()))
     seen: set[tuple[str, str]] = set()
-    for batch in iter_staged():
+    for batch in staged():
         is_latest = []
         for key in _keys(batch):
             is_latest.append(key not in seen)
             seen.add(key)
         latest = batch.filter(pa.array(is_latest, pa.bool_()))
         yield explode_features(latest.filter(pc.field("error").is_null()))
+
+
+def _without_other_versions(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Leave out results that were staged before an upgrade, with another number of features."""
+    is_complete = pc.equal(pc.list_value_length(batch.column("features")), len(FEATURE_COLUMNS))
+    return batch.filter(pc.fill_null(is_complete, True))
 
 
 def _keys(batch: pa.RecordBatch) -> list[tuple[str, str]]:
@@ -180,9 +212,11 @@ def explode_features(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return staged rows with one column per feature, as in FEATURES."""
     matrix = batch.column("features").flatten().to_numpy().reshape(len(batch), len(FEATURE_COLUMNS))
     by_name = dict(zip(FEATURE_COLUMNS, np.ascontiguousarray(matrix.T), strict=True))
+    for name in PRETRAINED_COLUMNS:
+        by_name[name] = pa.array(by_name[name], from_pandas=True)  # NaN becomes null
     by_name |= dict.fromkeys(ECHONEST_COLUMNS, pa.nulls(len(batch), pa.float32()))
     columns = [by_name[name] if name in by_name else batch.column(name) for name in FEATURES.names]
-    arrays = [pa.array(column) for column in columns]
+    arrays = [column if isinstance(column, pa.Array) else pa.array(column) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, schema=FEATURES.arrow_schema())
 
 
