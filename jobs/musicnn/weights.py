@@ -107,7 +107,7 @@ def install(folder: Path = FOLDER) -> bool:
 
 
 def write(folder: Path, arrays: Mapping[str, np.ndarray], licence: bytes) -> None:
-    """Write the weights and their licence; kernels are float16, which changes an embedding's cosine by 3e-6."""
+    """Write the weights and their licence; float16 kernels change an embedding's cosine by 3e-6."""
     compact = {
         name: array.astype(np.float16 if name.endswith("/kernel") else np.float32)
         for name, array in arrays.items()
