@@ -12,7 +12,7 @@ import soundfile
 from jobs.audio import features_of_file
 from jobs.cli import main
 from jobs.commands import describe_plot
-from jobs.lake.feature_columns import FEATURE_COLUMNS, FEATURE_SIZES
+from jobs.lake.feature_columns import FEATURE_SIZES, SIGNAL_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def test_json_has_the_values_that_extract_stores(song: Path, capsys: pytest.Capt
     flat = [v for feature in printed["features"].values() for numbers in feature.values() for v in numbers]
     flat += [v for numbers in printed["descriptors"].values() for v in numbers]
     values, _, _ = features_of_file.extract_file_features(str(song))
-    assert len(flat) == len(FEATURE_COLUMNS)
-    np.testing.assert_allclose(flat, values, rtol=1e-6)
+    assert len(flat) == len(SIGNAL_COLUMNS)
+    np.testing.assert_allclose(flat, values[: len(flat)], rtol=1e-6)
 
 
 def test_plot_is_written_and_replaced(song: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

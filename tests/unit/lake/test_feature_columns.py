@@ -16,7 +16,7 @@ from jobs.lake.schemas import FEATURES
 
 
 def test_features_table_has_every_column() -> None:
-    assert len(FEATURE_COLUMNS) == 920
+    assert len(FEATURE_COLUMNS) == 1_698
     assert FEATURES.names[5:] == [*FEATURE_COLUMNS, *ECHONEST_COLUMNS]
     assert FEATURE_COLUMNS[: len(FMA_COLUMNS)] == FMA_COLUMNS
 

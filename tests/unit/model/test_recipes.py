@@ -7,6 +7,7 @@ from jobs.model import recipes
 def test_older_feature_version_leaves_groups_out():
     names = [group.name for group in recipes.recipe_groups("timbre", MODEL_INPUT_COLUMNS["basic-1"])]
     assert names == ["timbre", "chroma"]
-    assert [group.name for group in recipes.recipe_groups("timbre", FEATURE_COLUMNS)] == [
-        "timbre", "covariance", "delta", "rhythm", "chroma",
-    ]  # fmt: skip
+    names = [group.name for group in recipes.recipe_groups("timbre", MODEL_INPUT_COLUMNS["fma518+1"])]
+    assert names == ["timbre", "covariance", "rhythm", "chroma"]
+    names = [group.name for group in recipes.recipe_groups("musicnn", FEATURE_COLUMNS)]
+    assert names == ["musicnn", "timbre", "change", "rhythm", "chroma", "harmonic", "fluctuation"]
