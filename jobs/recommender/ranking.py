@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jobs.recommender import scoring
 from jobs.recommender.item_catalog import ItemCatalog
 from jobs.recommender.profiles import Profile, ProfileTrack
 from jobs.recommender.recommendations import RecommendationList, RecommendedItem
@@ -81,7 +82,7 @@ def recommend(
     if not query.seeds.size:
         return default_list(catalog, count, excluded)
     candidates = score(catalog, query)
-    best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 9)))
+    best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 6)))
     n_exploration = count // _EXPLORE_EVERY
     chosen = _diversify(catalog, candidates.indices[best_first], count - n_exploration, excluded)
     # `indices` are sorted, so searchsorted finds the position of each chosen track.
@@ -187,25 +188,33 @@ def _reasons(
 ) -> list[str]:
     """Return in words, for the candidates at these positions, the seed that adds most to their score."""
     content = candidates.content[:, positions]
-    collaborative = candidates.collaborative[:, positions]
-    strongest = (content + collaborative).argmax(axis=0)
-    columns = np.arange(len(positions))
+    collaborative = candidates.collaborative[positions]
+    strongest = content.argmax(axis=0)
+    likeliest = _likeliest(catalog, query, candidates.indices[positions])
     tracks = {track.track_id: track for track in profile.tracks}
-    seed_titles = [str(catalog.titles[seed]) for seed in query.seeds]
-    seed_histories = [_history(tracks[str(catalog.ids[seed])]) for seed in query.seeds]
     without_seed = "much played here" if catalog.plays.any() else "further away from what you play"
+
+    def describe(index: int) -> str:
+        return f"{catalog.titles[index]}, {_history(tracks[str(catalog.ids[index])])}"
+
     reasons = []
-    by_candidate = zip(
-        strongest.tolist(), content[strongest, columns], collaborative[strongest, columns], strict=True
-    )
-    for seed, by_content, by_plays in by_candidate:
+    for column in range(len(positions)):
+        by_content, by_plays = content[strongest[column], column], collaborative[column]
         if by_content + by_plays <= 0:
             reasons.append(without_seed)
-        elif by_plays > by_content:
-            reasons.append(f"played by who plays {seed_titles[seed]}, {seed_histories[seed]}")
+        elif by_plays > by_content and likeliest[column] >= 0:
+            reasons.append(f"played by who plays {describe(likeliest[column])}")
         else:
-            reasons.append(f"sounds like {seed_titles[seed]}, {seed_histories[seed]}")
+            reasons.append(f"sounds like {describe(int(query.seeds[strongest[column]]))}")
     return reasons
+
+
+def _likeliest(catalog: ItemCatalog, query: QueryProfile, indices: np.ndarray) -> list[int]:
+    """Return for each candidate (c,) the liked track that adds most to its collaborative score, else -1."""
+    if not query.liked.size:
+        return [-1] * len(indices)
+    shares = scoring.shares_of_tracks(catalog, query, indices)
+    return np.where(shares.max(axis=0) > 0, query.liked[shares.argmax(axis=0)], -1).tolist()
 
 
 def _history(track: ProfileTrack) -> str:
