@@ -65,7 +65,7 @@ class RankingWeights:
     collaborative: float = 0.0
     popularity: float = 0.05
     factors: float = 0.0
-    regularization: float = 30.0
+    regularization: float = 40.0
     recency: float = 0.0
 
     @classmethod

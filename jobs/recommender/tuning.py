@@ -25,15 +25,12 @@ TUNING_USERS = 300
 
 CONFIG_GRID = (
     CollaborativeConfig(model="bm25", content_weight=0.0),
-    *(
-        CollaborativeConfig(content_weight=content_weight, power=power)
-        for content_weight in (0.0, 0.2, 1.0)
-        for power in (1.0, 2.0)
-    ),
+    CollaborativeConfig(content_weight=0.2),
+    CollaborativeConfig(content_weight=1.0),
 )
 
 # Regularizations first, then the chosen one with sound.
-REGULARIZATIONS = (3.0, 10.0, 20.0, 30.0, 45.0)
+REGULARIZATIONS = (5.0, 15.0, 30.0, 45.0, 70.0)
 SOUND_PRIORS = (0.0, 1.0, 4.0)
 
 CONTENT_ONLY = RankingWeights(content=1.0, collaborative=0.0, popularity=0.0)
@@ -138,7 +135,7 @@ def _make_splits(catalog: ItemCatalog, plays: Sequence[PlayEvent]) -> list[_Tuni
 
 
 def _best_by_one_standard_error(scores: Mapping[Option, np.ndarray], default: Option | None) -> Option:
-    """Return the option with the best mean, or the default if there is one and the lead is within a standard error.
+    """Return the option with the best mean, or a given default if the lead is within one standard error.
 
     `scores` are each option's scores of the same users, (users,).
     """

@@ -8,8 +8,8 @@ systems are written here, independent of `jobs`, and their settings are chosen o
 lists go the way of the stream: events, `profiles.add_play`, `tuning.select_weights`, the rows of
 ITEM_SIMILARITIES, `ranking.recommendation_list`. Items have random vectors, since there is no sound.
 
-Counts are divided so that the median pair has ten plays, at most 60. `--days` spreads the plays at random over
-so many days; with 0 they have all the same time.
+Counts are divided so that the median pair has ten plays, at most 60. `--days` spreads the plays at random
+over so many days; with 0 they have all the same time.
 """
 
 import argparse
