@@ -11,8 +11,8 @@ from jobs.plays.events import PlayEvent
 # Share of all plays, in order of time, that is the training part; the rest is the holdout.
 TRAIN_SHARE = 0.8
 
-# Ranking weights are chosen on earlier splits, within the training part, so that the holdout stays unseen.
-TUNING_SPLITS = (0.6, 0.8)
+# Ranking weights are chosen on an earlier split, within the training part, so that the holdout stays unseen.
+TUNING_SPLITS = (0.8,)
 
 # The newest plays that are used for tuning and evaluation, as Python objects.
 MAX_PLAYS = 500_000

@@ -78,8 +78,7 @@ class FittedRecommender:
         ranked = np.full((len(holdout.profiles), K), -1)
         for row, (profile, before) in enumerate(zip(holdout.profiles, holdout.before, strict=True)):
             exclude = {str(catalog.ids[index]) for index in before}
-            # One more than needed: the tenth is exploration, which has no score and is left out.
-            items = ranking.recommend(catalog, profile, count=K + 1, exclude=exclude)
-            scored = [item for item in items if (item.rank, item.score) != (K, 0.0)][:K]
+            # The first ten have no exploration.
+            scored = ranking.recommend(catalog, profile, count=K, exclude=exclude)
             ranked[row, : len(scored)] = [catalog.index_of[item.track_id] for item in scored]
         return ranked

@@ -11,7 +11,7 @@ The steps, with five tracks A to E (indices 0 to 4) of which the user has skippe
 3. `score` adds up the content, collaborative and popularity score of each, less a penalty for sounding like
    B; say [1.0, 0.4, 0.7, 0.6].
 4. `_diversify`: without A, no recording twice, at most two tracks of an artist in ten: D, E, C, or [3, 4, 2].
-5. `_explore`: every tenth item is a track of a cluster that the user does not play.
+5. `_explore`: every tenth item from rank 15 is a track of a cluster that the user does not play.
 """
 
 import hashlib
@@ -33,7 +33,9 @@ LIST_LENGTH = 30
 _MAX_PER_ARTIST = 2
 _ARTIST_WINDOW = 10
 
-# Every tenth item is exploration, chosen from this many tracks.
+# Every tenth item from the fifteenth on is exploration, chosen from this many tracks. The first ten are what
+# a user most likely wants.
+_EXPLORE_FIRST = 14
 _EXPLORE_EVERY = 10
 _EXPLORATION_POOL = 20
 
@@ -73,8 +75,8 @@ def recommend(
     """Return up to `count` items for a profile, best first, without the track ids in `exclude`.
 
     The list has neither the track played last nor a disliked one, no recording twice, and at most two tracks
-    of an artist in ten. Recently played tracks are ranked lower, and one item in ten is exploration. A
-    profile without a track of the catalog gets the default list.
+    of an artist in ten. Recently played tracks are ranked lower, and the items of rank 15, 25, ... are
+    exploration. A profile without a track of the catalog gets the default list.
     """
     query = query_profile(catalog, profile)
     excluded = {catalog.index_of[track_id] for track_id in exclude if track_id in catalog.index_of}
@@ -83,7 +85,7 @@ def recommend(
         return default_list(catalog, count, excluded)
     candidates = score(catalog, query)
     best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 6)))
-    n_exploration = count // _EXPLORE_EVERY
+    n_exploration = len(range(_EXPLORE_FIRST, count, _EXPLORE_EVERY))
     chosen = _diversify(catalog, candidates.indices[best_first], count - n_exploration, excluded)
     # `indices` are sorted, so searchsorted finds the position of each chosen track.
     positions = np.searchsorted(candidates.indices, chosen)
@@ -153,8 +155,8 @@ def _has_artist_quota(artists: list[int], chosen: list[int], candidate: int) -> 
 def _explore(
     catalog: ItemCatalog, profile: Profile, ranked: list[_Ranked], known: set[int], count: int
 ) -> None:
-    """Insert a track of an unfamiliar cluster at every tenth place; user and newest play decide which one."""
-    places = range(_EXPLORE_EVERY - 1, count, _EXPLORE_EVERY)
+    """Insert a track of an unfamiliar cluster at ranks 15, 25, ...; user and newest play decide which one."""
+    places = range(_EXPLORE_FIRST, count, _EXPLORE_EVERY)
     pool = _exploration_candidates(catalog, known | {item.track for item in ranked}, len(places))
     recordings = catalog.recording_codes
     for place in places:

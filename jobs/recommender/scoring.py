@@ -218,9 +218,15 @@ def _best(scores: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 def _scale(scores: np.ndarray, is_new: np.ndarray) -> np.ndarray:
-    """Return scores (c,) divided by the largest of a new track, so that those of two systems can be added."""
-    largest = scores[is_new].max(initial=0.0)
-    return np.maximum(scores, 0) / (largest if largest > 0 else 1.0)
+    """Return scores (c,) from 0 to 1, so that those of two systems can be added.
+
+    New tracks are divided by the largest score of a new track, played ones by twice the largest of a played
+    one: a profile explains its own tracks best, and would otherwise be recommended to itself.
+    """
+    largest_new = scores[is_new].max(initial=0.0)
+    largest_played = 2 * scores[~is_new].max(initial=0.0)
+    divisors = np.where(is_new, largest_new, largest_played)
+    return np.maximum(scores, 0) / np.where(divisors > 0, divisors, 1.0)
 
 
 def shares_of_tracks(catalog: ItemCatalog, query: QueryProfile, candidates: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Tune the configurations of similar items and item factors and the ranking weights by NDCG@10.
 
-Earlier temporal splits are what is tuned on; a history without times is split by user and track. Content,
+It is tuned on an earlier temporal split, and on a split by user and track: the only one that a history
+without times has, and a larger sample of what each user likes. Content,
 similar items, item factors and popularity alone are among the choices, so on the tuning plays the choice is
 at least as good as each of its parts.
 """
@@ -122,10 +123,9 @@ def select_weights(catalog: ItemCatalog, plays: Sequence[PlayEvent]) -> Selected
 
 
 def _make_splits(catalog: ItemCatalog, plays: Sequence[PlayEvent]) -> list[_TuningSplit]:
+    parts = [splits.pair_split(plays)]
     if splits.has_times(plays):
-        parts = [splits.temporal_split(plays, train_share) for train_share in splits.TUNING_SPLITS]
-    else:
-        parts = [splits.pair_split(plays)]
+        parts += [splits.temporal_split(plays, train_share) for train_share in splits.TUNING_SPLITS]
     tuning_splits = []
     for before, after in parts:
         holdout = build_holdout(catalog.index_of, before, after, TUNING_USERS)

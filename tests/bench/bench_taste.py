@@ -6,7 +6,8 @@ FILE has a user, an item and a count per line, separated by blanks, tabs or comm
 (`user_artists.dat` of hetrec2011-lastfm-2k). A fifth of each user's items is held out at random. The plain
 systems are written here, independent of `jobs`, and their settings are chosen on a further fifth. Segue's
 lists go the way of the stream: events, `profiles.add_play`, `tuning.select_weights`, the rows of
-ITEM_SIMILARITIES, `ranking.recommendation_list`. Items have random vectors, since there is no sound.
+ITEM_SIMILARITIES, `ranking.recommendation_list` (of 30, from which known items are taken out). Items have
+random vectors, since there is no sound.
 
 Counts are divided so that the median pair has ten plays, at most 60. `--days` spreads the plays at random
 over so many days; with 0 they have all the same time.
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -148,9 +150,9 @@ def ease(known: csr_array, regularization: float) -> np.ndarray:
 
 PLAIN: dict[str, list[Callable[[csr_array], np.ndarray]]] = {
     "popularity": [popularity],
-    "BM25": [lambda known, b=b: bm25(known, b, 200) for b in (0.2, 0.6)],
-    "ALS": [lambda known, r=r: als(known, r) for r in (10.0, 20.0, 30.0)],
-    "EASE": [lambda known, r=r: ease(known, r) for r in (100.0, 400.0)],
+    "BM25": [partial(bm25, b=b, n_neighbours=200) for b in (0.2, 0.6)],
+    "ALS": [partial(als, regularization=value) for value in (10.0, 20.0, 30.0)],
+    "EASE": [partial(ease, regularization=value) for value in (100.0, 400.0)],
 }
 
 
@@ -183,7 +185,7 @@ def play_events(known: csr_array, days: float, seed: int) -> list[PlayEvent]:
     """Return the known plays as `finished` events, in order of time."""
     rng = np.random.default_rng(seed)
     pairs = known.tocoo()
-    plays = []
+    plays: list[PlayEvent] = []
     for user, item, count in zip(*pairs.coords, pairs.data.astype(int).tolist(), strict=True):
         for seconds in np.round(rng.random(count) * days * 86_400).tolist():
             play = PlayEvent(
@@ -231,7 +233,7 @@ def fit_catalog(n_items: int, plays: list[PlayEvent]) -> tuple[ItemCatalog, tuni
 
 
 def served_lists(split: Split, days: float, seed: int) -> Iterator[tuple[str, Lists]]:
-    """Yield Segue's lists as they are served, and without the exploration among the first ten."""
+    """Yield Segue's lists as they are served less the known items, and ranked without them."""
     plays = play_events(split.known, days, seed)
     started = time.process_time()
     catalog, selected = fit_catalog(split.known.shape[1], plays)
@@ -240,20 +242,21 @@ def served_lists(split: Split, days: float, seed: int) -> Iterator[tuple[str, Li
     for play in plays:
         profiles.add_play(by_user[play.user_id], play)
     served = np.full((len(by_user), K), -1)
-    without_rules = np.full((len(by_user), K), -1)
+    ranked_without_known = np.full((len(by_user), K), -1)
     started = time.process_time()
     for row, profile in enumerate(by_user.values()):
         items = ranking.recommendation_list(catalog, profile).items
         known = set(split.known.indices[split.known.indptr[row] : split.known.indptr[row + 1]].tolist())
         new = [item for item in items if catalog.index_of[item.track_id] not in known]
-        scored = [item for item in new if item.score > 0]
-        for lists, chosen in ((served, new), (without_rules, scored)):
+        excluded = {str(catalog.ids[index]) for index in known}
+        without_known = ranking.recommend(catalog, profile, count=K, exclude=excluded)
+        for lists, chosen in ((served, new), (ranked_without_known, without_known)):
             chosen_indices = [catalog.index_of[item.track_id] for item in chosen[:K]]
             lists[row, : len(chosen_indices)] = chosen_indices
     milliseconds = (time.process_time() - started) * 1_000 / len(by_user)
     print(f"{milliseconds:.2f} CPU ms a list of {len(catalog.ids)} items", flush=True)
     yield "Segue, served", served
-    yield "Segue, no exploration", without_rules
+    yield "Segue, known excluded", ranked_without_known
 
 
 def print_row(name: str, lists: Lists, split: Split) -> None:
