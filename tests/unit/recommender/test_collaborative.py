@@ -139,7 +139,7 @@ def test_bm25_finds_the_scene_and_counts_repeated_plays():
     counts = np.ones(interactions.nnz)
     confidences = collaborative.confidence_matrix(*pairs.coords, counts, N_TRACKS)
     assert precision_at_4(collaborative.bm25_similarities(confidences), IS_SAME_SCENE) > 0.8
-    # Of two tracks with one user in common each, the one that is played more often is more similar.
+    # Of two tracks with one user in common each, the one with more plays is more similar.
     users, tracks = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 2])
     confidences = collaborative.confidence_matrix(users, tracks, np.array([1, 9, 1, 1]), 3)
     similar = collaborative.bm25_similarities(confidences)
