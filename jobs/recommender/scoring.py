@@ -191,13 +191,26 @@ def _similar_item_scores(catalog: ItemCatalog, query: QueryProfile) -> np.ndarra
     """
     if not catalog.weights.collaborative or not catalog.similar_items:
         return np.zeros(0)
-    indices, scores = [np.zeros(0, dtype=int)], [np.zeros(0)]
-    for track, confidence in zip(query.liked.tolist(), query.confidences.tolist(), strict=True):
-        if track in catalog.similar_items:
-            similar = catalog.similar_items[track]
-            indices.append(similar.indices)
-            scores.append(confidence * similar.scores)
-    return np.bincount(np.concatenate(indices), np.concatenate(scores), minlength=len(catalog.ids))
+    rows, indices, scores = _similar_entries(catalog, query)
+    return np.bincount(indices, query.confidences[rows] * scores, minlength=len(catalog.ids))
+
+
+def _similar_entries(catalog: ItemCatalog, query: QueryProfile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the similar items of all liked tracks in turn: the track's row, the index, the score.
+
+    Example: of two liked tracks the second has the similar items [3, 4]: ([1, 1], [3, 4], [0.9, 0.5]).
+    """
+    found = [
+        (row, catalog.similar_items[track])
+        for row, track in enumerate(query.liked.tolist())
+        if track in catalog.similar_items
+    ]
+    if not found:
+        return np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
+    sizes = [len(similar.indices) for _, similar in found]
+    rows = np.repeat([row for row, _ in found], sizes)
+    indices = np.concatenate([similar.indices for _, similar in found])
+    return rows, indices, np.concatenate([similar.scores for _, similar in found])
 
 
 def _user_factors(catalog: ItemCatalog, query: QueryProfile) -> np.ndarray | None:
@@ -236,11 +249,13 @@ def shares_of_tracks(catalog: ItemCatalog, query: QueryProfile, candidates: np.n
     products of the tracks' factors give up to the profile's own term.
     """
     shares = np.zeros((len(query.liked), len(candidates)))
-    for row, track in enumerate(query.liked.tolist()):
-        if catalog.weights.collaborative and track in catalog.similar_items:
-            similar = catalog.similar_items[track]
-            by_index = dict(zip(similar.indices.tolist(), similar.scores.tolist(), strict=True))
-            shares[row] = [by_index.get(candidate, 0.0) for candidate in candidates.tolist()]
+    if catalog.weights.collaborative and len(candidates):
+        rows, indices, scores = _similar_entries(catalog, query)
+        position_of = np.full(len(catalog.ids), -1)
+        position_of[candidates] = np.arange(len(candidates))
+        positions = position_of[indices]
+        is_candidate = positions >= 0
+        shares[rows[is_candidate], positions[is_candidate]] = scores[is_candidate]
     if catalog.weights.factors and catalog.factors is not None and len(query.liked):
         products = (
             catalog.factors[query.liked]
