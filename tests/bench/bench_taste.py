@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from scipy.sparse import csr_array
+from scipy.sparse.linalg import svds
 
 from jobs.model.embedding import l2_normalize
 from jobs.model.metrics import K, ranking_metrics
@@ -199,8 +200,23 @@ def play_events(known: csr_array, days: float, seed: int) -> list[PlayEvent]:
     return sorted(plays, key=lambda play: (play.played_at, play.event_id))
 
 
-def catalog_of(n_items: int) -> ItemCatalog:
-    """Return a catalog of items by an artist each, with random vectors."""
+def random_vectors(n_items: int) -> np.ndarray:
+    """Return vectors (n, 32) that know nothing."""
+    return l2_normalize(np.random.default_rng(0).standard_normal((n_items, 32))).astype(np.float32)
+
+
+def vectors_of_other_users(plays: csr_array) -> np.ndarray:
+    """Return vectors (n, 32) in place of a sound: the strongest directions of other users' plays."""
+    log_counts = csr_array(plays).astype(float)
+    log_counts.data = np.log1p(log_counts.data)
+    directions = svds(log_counts, k=32, v0=np.ones(min(log_counts.shape)))[2].T
+    noise = 1e-4 * np.random.default_rng(0).standard_normal(directions.shape)
+    return l2_normalize(directions + noise).astype(np.float32)
+
+
+def catalog_of(vectors: np.ndarray) -> ItemCatalog:
+    """Return a catalog of items by an artist each."""
+    n_items = len(vectors)
     rng = np.random.default_rng(0)
     ids = np.array([f"t{item:06d}" for item in range(n_items)])
     return ItemCatalog(
@@ -209,15 +225,15 @@ def catalog_of(n_items: int) -> ItemCatalog:
         titles=ids,
         artists=ids,
         recordings=ids,
-        vectors=l2_normalize(rng.standard_normal((n_items, 32))).astype(np.float32),
+        vectors=vectors,
         clusters=rng.integers(max(2, n_items // 100), size=n_items),
         plays=np.zeros(n_items, dtype=int),
     )
 
 
-def fit_catalog(n_items: int, plays: list[PlayEvent]) -> tuple[ItemCatalog, tuning.SelectedWeights]:
+def fit_catalog(vectors: np.ndarray, plays: list[PlayEvent]) -> tuple[ItemCatalog, tuning.SelectedWeights]:
     """Return the catalog as `segue recommend` makes it of these plays, and what it chose."""
-    catalog = catalog_of(n_items)
+    catalog = catalog_of(vectors)
     selected = tuning.select_weights(catalog, plays[-splits.MAX_PLAYS :]) or tuning.SelectedWeights()
     counts: dict[tuple[str, str], int] = {}
     for play in plays:
@@ -232,11 +248,11 @@ def fit_catalog(n_items: int, plays: list[PlayEvent]) -> tuple[ItemCatalog, tuni
     return item_catalog.with_item_similarities(catalog.with_weights(weights), rows), selected
 
 
-def served_lists(split: Split, days: float, seed: int) -> Iterator[tuple[str, Lists]]:
+def served_lists(split: Split, vectors: np.ndarray, days: float, seed: int) -> Iterator[tuple[str, Lists]]:
     """Yield Segue's lists as they are served less the known items, and ranked without them."""
     plays = play_events(split.known, days, seed)
     started = time.process_time()
-    catalog, selected = fit_catalog(split.known.shape[1], plays)
+    catalog, selected = fit_catalog(vectors, plays)
     print(f"chosen in {time.process_time() - started:.0f} CPU s: {selected}", flush=True)
     by_user = {f"u{user:06d}": profiles.new_profile(f"u{user:06d}") for user in range(split.known.shape[0])}
     for play in plays:
@@ -287,12 +303,20 @@ def main() -> None:
     parser.add_argument("--users", type=int, help="use only so many users, drawn at random")
     parser.add_argument("--days", type=float, default=90, help="days of the plays' random times (default 90)")
     parser.add_argument("--served-only", action="store_true", help="leave the plain systems out")
+    parser.add_argument(
+        "--sound",
+        action="store_true",
+        help="evaluate every other user, and stand the plays of the others in for the sound of the items",
+    )
     arguments = parser.parse_args()
     plays = read_triplets(arguments.file)
     if arguments.users:
         rng = np.random.default_rng(arguments.seed)
         plays = plays[np.sort(rng.permutation(plays.shape[0])[: arguments.users])]
         plays = csr_array(plays[:, np.unique(plays.indices)])
+    others = plays[1::2]
+    if arguments.sound:
+        plays = csr_array(plays[::2])
     split = hold_out(plays, arguments.seed)
     print(f"{plays.shape[0]} users, {plays.shape[1]} items, {plays.nnz} pairs")
     print(
@@ -301,8 +325,12 @@ def main() -> None:
     if not arguments.served_only:
         for name, lists in plain_lists(split, arguments.seed):
             print_row(name, lists, split)
-    for name, lists in served_lists(split, arguments.days, arguments.seed):
-        print_row(name, lists, split)
+    systems = {"": random_vectors(plays.shape[1])}
+    if arguments.sound:
+        systems[" with sound"] = vectors_of_other_users(others)
+    for suffix, vectors in systems.items():
+        for name, lists in served_lists(split, vectors, arguments.days, arguments.seed):
+            print_row(name + suffix, lists, split)
 
 
 if __name__ == "__main__":
