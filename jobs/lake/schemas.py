@@ -248,6 +248,7 @@ ITEM_SIMILARITIES = Table(
         Column("listeners", "int", "number of users who finished or liked it"),
         Column("neighbours", "strings", "track_ids of the most similar tracks by co-listening, best first"),
         Column("scores", "floats", "similarity of each neighbour, 0 to 1 (`recommender/collaborative.py`)"),
+        Column("factors", "floats", "item factors (`recommender/implicit_als.py`); empty without plays"),
     ),
 )
 

@@ -40,7 +40,7 @@ class RankingState(TypedDict):
 
     _id: str
     weights: dict[str, float]
-    config: dict[str, float]
+    config: dict[str, Any]
     input_digest: str
 
 

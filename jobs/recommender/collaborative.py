@@ -26,6 +26,12 @@ from jobs.recommender.item_catalog import SimilarItems
 # Similar items per track.
 N_NEIGHBOURS = 50
 
+# Of BM25, whose similarities fall more slowly.
+N_BM25_NEIGHBOURS = 100
+
+# Saturation by plays and damping by popularity, as in Robertson and Zaragoza 2009.
+_BM25_K1, _BM25_B = 1.2, 0.2
+
 # Strongest directions, at most; up to `_MAX_DENSE_TRACKS` all are computed and the others dropped.
 _MAX_DIRECTIONS = 128
 _MAX_DENSE_TRACKS = 1_000
@@ -60,8 +66,11 @@ class CollaborativeConfig:
         How much is removed as chance.
     power
         Exponent of the similarities.
+    model
+        `autoencoder` (W above) or `bm25`: the neighbourhood of plays alone (`bm25_similarities`).
     """
 
+    model: str = "autoencoder"
     content_weight: float = 1.0
     shrinkage: float = 1.0
     power: float = 2.0
@@ -81,6 +90,57 @@ def interaction_matrix(users: np.ndarray, tracks: np.ndarray, n_tracks: int) -> 
     values = np.sqrt(np.minimum(1.0, _MAX_USER_ITEMS / np.maximum(sizes, 1)))
     matrix.data = np.repeat(values, sizes).astype(np.float32)
     return matrix
+
+
+def confidence_matrix(users: np.ndarray, tracks: np.ndarray, counts: np.ndarray, n_tracks: int) -> csr_array:
+    """Return log(1 + count) of each pair of user and track (users, n_tracks); pairs are distinct."""
+    names, rows = np.unique(users, return_inverse=True)
+    values = np.log1p(counts).astype(np.float32)
+    return csr_array((values, (rows, tracks)), shape=(len(names), n_tracks))
+
+
+def bm25_similarities(confidences: csr_array) -> dict[int, SimilarItems]:
+    """Return the similar items of each track by BM25 of confidences (users, n), scores scaled to 0 to 1.
+
+    A user is a term of a track: it weighs more with more plays, less if the user plays everything, and a
+    popular track is damped a little. The similarity is the product of two tracks' weights.
+    """
+    if not confidences.nnz:
+        return {}
+    weights = _bm25_weights(confidences)
+    by_user = csr_array(weights.T)
+    n_tracks = weights.shape[0]
+    similar: dict[int, SimilarItems] = {}
+    for start in range(0, n_tracks, _BLOCK):
+        products = csr_array(weights[start : start + _BLOCK] @ by_user)
+        products.sort_indices()
+        for row in range(products.shape[0]):
+            entries = slice(products.indptr[row], products.indptr[row + 1])
+            indices, scores = products.indices[entries], products.data[entries]
+            is_other = (indices != start + row) & (scores > _MIN_SIMILARITY)
+            indices, scores = indices[is_other], scores[is_other]
+            best = np.lexsort((indices, -scores))[:N_BM25_NEIGHBOURS]
+            if best.size:
+                similar[start + row] = SimilarItems(indices[best], scores[best])
+    largest = max((float(items.scores[0]) for items in similar.values()), default=1.0)
+    return {
+        index: SimilarItems(items.indices, (items.scores / largest).astype(np.float32))
+        for index, items in similar.items()
+    }
+
+
+def _bm25_weights(confidences: csr_array) -> csr_array:
+    """Return the BM25 weights (n, users) of the users of each track."""
+    by_track = csr_array(confidences.T, dtype=np.float64)
+    lengths = np.asarray(by_track.sum(axis=1)).ravel()
+    lengths = 1 - _BM25_B + _BM25_B * lengths / max(lengths.mean(), 1e-9)
+    sizes = np.bincount(by_track.indices, minlength=by_track.shape[1])
+    # Not below 0 for a user who plays nearly every track.
+    idf = np.log1p(by_track.shape[0] / (1 + sizes))
+    lengths_of_entries = np.repeat(lengths, np.diff(by_track.indptr))
+    saturated = by_track.data * (_BM25_K1 + 1) / (_BM25_K1 * lengths_of_entries + by_track.data)
+    by_track.data = saturated * idf[by_track.indices]
+    return by_track
 
 
 def factorize(interactions: csr_array, vectors: np.ndarray, config: CollaborativeConfig) -> np.ndarray:
@@ -129,6 +189,15 @@ def _strongest_directions(
     # A fixed start vector: the same plays give the same similarities.
     eigenvalues, directions = eigsh(gram, k=min(_MAX_DIRECTIONS, n_tracks), v0=np.ones(n_tracks), tol=1e-3)
     return eigenvalues, directions
+
+
+def similar_items(
+    interactions: csr_array, confidences: csr_array, vectors: np.ndarray, config: CollaborativeConfig
+) -> dict[int, SimilarItems]:
+    """Return the similar items of each track by the configuration's model."""
+    if config.model == "bm25":
+        return bm25_similarities(confidences)
+    return item_similarities(factorize(interactions, vectors, config), config)
 
 
 def item_similarities(factors: np.ndarray, config: CollaborativeConfig) -> dict[int, SimilarItems]:

@@ -3,7 +3,8 @@
 Users with their profile before a temporal split, and the tracks they played after it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,16 +77,16 @@ def _sample_users(tracks: Mapping[str, _UserTracks], max_users: int) -> list[str
     return users[::step][:max_users]
 
 
-def positive_pairs(index_of: Mapping[str, int], plays: Sequence[PlayEvent]) -> set[tuple[str, int]]:
-    """Return the pairs of user and track index in which the user finished or liked the track."""
-    return {
+def positive_counts(index_of: Mapping[str, int], plays: Iterable[PlayEvent]) -> dict[tuple[str, int], int]:
+    """Return for each pair of user and track index how often the user finished or liked the track."""
+    return Counter(
         (play.user_id, index_of[play.track_id])
         for play in plays
         if play.event in POSITIVE_EVENTS and play.track_id in index_of
-    }
+    )
 
 
-def listener_counts(index_of: Mapping[str, int], plays: Sequence[PlayEvent]) -> np.ndarray:
+def listener_counts(index_of: Mapping[str, int], plays: Iterable[PlayEvent]) -> np.ndarray:
     """Return how many users finished or liked each track, (tracks,)."""
-    indices = [index for _, index in positive_pairs(index_of, plays)]
+    indices = [index for _, index in positive_counts(index_of, plays)]
     return np.bincount(np.array(indices, dtype=int), minlength=len(index_of))

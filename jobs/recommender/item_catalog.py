@@ -15,6 +15,7 @@ from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model.ivf_index import IVFIndex
+from jobs.recommender.implicit_als import constant_part
 
 # Candidates per seed track from its nearest neighbours, and candidates from the most popular tracks.
 N_CANDIDATES = 60
@@ -24,6 +25,9 @@ _MAX_CACHED_SEARCHES = 30_000
 
 # Tracks of each cluster, the most popular first, that exploration chooses from.
 _EXPLORED_PER_CLUSTER = 40
+
+# Tracks that every user's factors are compared with: 8 MB.
+_MAX_FACTOR_TRACKS = 30_000
 
 # The index searches a tenth of the clusters, and at least this many.
 _MIN_NPROBE = 8
@@ -45,11 +49,29 @@ _SHARED = (
 
 @dataclass(frozen=True, kw_only=True)
 class RankingWeights:
-    """Weights of the content, collaborative and popularity scores; `segue recommend` tunes them."""
+    """Weights of the scores; `segue recommend` tunes them.
+
+    Attributes
+    ----------
+    content, collaborative, factors, popularity
+        Weights of the similarity of sound, the similar items, the item factors and the popularity.
+    regularization
+        Of the fold-in, as the item factors were fitted.
+    recency
+        How much more a track counts that was played a moment ago.
+    """
 
     content: float = 1.0
     collaborative: float = 0.0
     popularity: float = 0.05
+    factors: float = 0.0
+    regularization: float = 40.0
+    recency: float = 0.0
+
+    @classmethod
+    def from_state(cls, weights: Mapping[str, float]) -> "RankingWeights":
+        """Return the weights of a state document; fields of another version of Segue are left out."""
+        return cls(**{name: value for name, value in weights.items() if name in cls.__dataclass_fields__})
 
 
 class SimilarItems(NamedTuple):
@@ -80,6 +102,7 @@ class ItemCatalog:
     clusters : (n,) int
     plays : (n,) number of listeners
     similar_items : index -> similar items, for the tracks that have any
+    factors : (n, d) float32 item factors (`implicit_als.py`), or None
     """
 
     model_version: str
@@ -91,20 +114,47 @@ class ItemCatalog:
     clusters: np.ndarray
     plays: np.ndarray
     similar_items: Mapping[int, SimilarItems] = field(default_factory=dict)
+    factors: np.ndarray | None = None
     weights: RankingWeights = RankingWeights()
 
     def with_weights(
-        self, weights: RankingWeights, similar_items: Mapping[int, SimilarItems] | None = None
+        self,
+        weights: RankingWeights,
+        similar_items: Mapping[int, SimilarItems] | None = None,
+        factors: np.ndarray | None = None,
     ) -> "ItemCatalog":
-        """Return a copy with other ranking weights, and other similar items if given.
+        """Return a copy with other ranking weights, and other similar items and item factors if given.
 
         It shares what is cached.
         """
         if similar_items is None:
             similar_items = self.similar_items
-        copied = replace(self, weights=weights, similar_items=similar_items)
+        if factors is None:
+            factors = self.factors
+        copied = replace(self, weights=weights, similar_items=similar_items, factors=factors)
         vars(copied).update({name: getattr(self, name) for name in _SHARED})
         return copied
+
+    @cached_property
+    def fold_in_constant(self) -> np.ndarray:
+        """What every user's fold-in shares (see `implicit_als.constant_part`)."""
+        assert self.factors is not None
+        return constant_part(self.factors.astype(float), self.weights.regularization)
+
+    @cached_property
+    def factor_tracks(self) -> np.ndarray:
+        """The tracks that a user's factors are compared with, sorted: those with the most listeners.
+
+        The others are candidates if they are near a track of the profile.
+        """
+        most = np.argsort(-self.plays, kind="stable")[:_MAX_FACTOR_TRACKS]
+        return np.sort(most)
+
+    @cached_property
+    def compared_factors(self) -> np.ndarray:
+        """The factors (m, d) of `factor_tracks`."""
+        assert self.factors is not None
+        return np.ascontiguousarray(self.factors[self.factor_tracks])
 
     @cached_property
     def index_of(self) -> dict[str, int]:
@@ -277,16 +327,32 @@ def with_item_similarities(catalog: ItemCatalog, rows: Iterable[Mapping[str, Any
     """
     index_of = catalog.index_of
     similar_items = {}
+    factors: dict[int, list[float]] = {}
     listeners = np.zeros(len(catalog.ids), dtype=int)
     for row in rows:
         index = index_of.get(row["track_id"])
         if index is None:
             continue
         listeners[index] = row["listeners"]
+        # A table of Segue 0.2's first builds lacks the column.
+        if row.get("factors"):
+            factors[index] = row["factors"]
         pairs = zip(row["neighbours"], row["scores"], strict=True)
         known = [(index_of[neighbour], score) for neighbour, score in pairs if neighbour in index_of]
         if known:
             indices, scores = zip(*known, strict=True)
             similar_items[index] = SimilarItems(np.array(indices), np.array(scores))
     plays = listeners if listeners.any() else catalog.plays
-    return replace(catalog, similar_items=similar_items, plays=plays)
+    return replace(
+        catalog, similar_items=similar_items, plays=plays, factors=_stack(factors, len(catalog.ids))
+    )
+
+
+def _stack(factors: Mapping[int, list[float]], n_tracks: int) -> np.ndarray | None:
+    """Return item factors (n, d), zeros for tracks that have none; None if no track has any."""
+    if not factors:
+        return None
+    dimensions = len(next(iter(factors.values())))
+    stacked = np.zeros((n_tracks, dimensions), dtype=np.float32)
+    stacked[list(factors)] = list(factors.values())
+    return stacked

@@ -18,8 +18,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.model.metrics import K, ranking_metrics
 from jobs.plays.events import PlayEvent
-from jobs.recommender import collaborative
-from jobs.recommender.collaborative import CollaborativeConfig
 from jobs.recommender.fitted_recommender import FittedRecommender
 from jobs.recommender.holdout import POSITIVE_EVENTS, Holdout
 from jobs.recommender.item_catalog import ItemCatalog
@@ -33,17 +31,16 @@ def evaluate_systems(
 
     All of them are fitted on the plays before.
     """
-    selected = select_weights(catalog, before) or SelectedWeights(CollaborativeConfig(), CONTENT_ONLY)
+    selected = select_weights(catalog, before) or SelectedWeights(weights=CONTENT_ONLY)
     config = selected.config
     plays_only = replace(config, content_weight=0.0)
+    factors = selected.factor_config
     recommender = FittedRecommender(catalog, before)
-    similar_items = collaborative.item_similarities(recommender.factorize(config), config)
-    similar_by_plays = collaborative.item_similarities(recommender.factorize(plays_only), plays_only)
     users = [profile.user_id for profile in holdout.profiles]
     ranked = {
-        "hybrid": recommender.recommend(similar_items, selected.weights, holdout),
-        "content": recommender.recommend({}, CONTENT_ONLY, holdout),
-        "collaborative": recommender.recommend(similar_by_plays, COLLABORATIVE_ONLY, holdout),
+        "hybrid": recommender.recommend(config, factors, selected.weights, holdout),
+        "content": recommender.recommend(config, factors, CONTENT_ONLY, holdout),
+        "collaborative": recommender.recommend(plays_only, factors, COLLABORATIVE_ONLY, holdout),
         "als": top_k(als_scores(spark, catalog.index_of, before, users), holdout.before),
         "popularity": top_k(recommender.listeners, holdout.before),
     }

@@ -34,8 +34,10 @@ _LATE_FRACTION = 0.8
 SHORT_HALF_LIFE = timedelta(hours=6)
 LONG_HALF_LIFE = timedelta(days=60)
 
-# Tracks in a profile: about 27 KB of document. Rated tracks are dropped last.
-MAX_TRACKS = 300
+# Tracks in a profile: about 90 KB of document. Rated tracks are dropped last, some at a time since all are
+# compared.
+MAX_TRACKS = 1_000
+_DROPPED = 50
 
 
 @dataclass(slots=True)
@@ -206,10 +208,11 @@ def _add_weights(
 
 
 def _drop_least_valuable(tracks: list[ProfileTrack], now: datetime) -> None:
-    """Remove the unrated track with the smallest long-term weight, a rated one only if all are rated."""
+    """Remove the unrated tracks with the smallest long-term weights, rated ones only if all are rated."""
 
     def value(track: ProfileTrack) -> tuple[bool, float, str]:
         weight = abs(decayed(track.long_term, track.at, now, LONG_HALF_LIFE))
         return track.liked is not None, weight, track.track_id  # the id makes the order total
 
-    tracks.remove(min(tracks, key=value))
+    dropped = {track.track_id for track in sorted(tracks, key=value)[:_DROPPED]}
+    tracks[:] = [track for track in tracks if track.track_id not in dropped]

@@ -11,7 +11,7 @@ The steps, with five tracks A to E (indices 0 to 4) of which the user has skippe
 3. `score` adds up the content, collaborative and popularity score of each, less a penalty for sounding like
    B; say [1.0, 0.4, 0.7, 0.6].
 4. `_diversify`: without A, no recording twice, at most two tracks of an artist in ten: D, E, C, or [3, 4, 2].
-5. `_explore`: every tenth item is a track of a cluster that the user does not play.
+5. `_explore`: every tenth item from rank 15 is a track of a cluster that the user does not play.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jobs.recommender import scoring
 from jobs.recommender.item_catalog import ItemCatalog
 from jobs.recommender.profiles import Profile, ProfileTrack
 from jobs.recommender.recommendations import RecommendationList, RecommendedItem
@@ -32,7 +33,9 @@ LIST_LENGTH = 30
 _MAX_PER_ARTIST = 2
 _ARTIST_WINDOW = 10
 
-# Every tenth item is exploration, chosen from this many tracks.
+# Every tenth item from the fifteenth on is exploration, chosen from this many tracks. The first ten are what
+# a user most likely wants.
+_EXPLORE_FIRST = 14
 _EXPLORE_EVERY = 10
 _EXPLORATION_POOL = 20
 
@@ -72,8 +75,8 @@ def recommend(
     """Return up to `count` items for a profile, best first, without the track ids in `exclude`.
 
     The list has neither the track played last nor a disliked one, no recording twice, and at most two tracks
-    of an artist in ten. Recently played tracks are ranked lower, and one item in ten is exploration. A
-    profile without a track of the catalog gets the default list.
+    of an artist in ten. Recently played tracks are ranked lower, and the items of rank 15, 25, ... are
+    exploration. A profile without a track of the catalog gets the default list.
     """
     query = query_profile(catalog, profile)
     excluded = {catalog.index_of[track_id] for track_id in exclude if track_id in catalog.index_of}
@@ -81,8 +84,8 @@ def recommend(
     if not query.seeds.size:
         return default_list(catalog, count, excluded)
     candidates = score(catalog, query)
-    best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 9)))
-    n_exploration = count // _EXPLORE_EVERY
+    best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 6)))
+    n_exploration = len(range(_EXPLORE_FIRST, count, _EXPLORE_EVERY))
     chosen = _diversify(catalog, candidates.indices[best_first], count - n_exploration, excluded)
     # `indices` are sorted, so searchsorted finds the position of each chosen track.
     positions = np.searchsorted(candidates.indices, chosen)
@@ -152,8 +155,8 @@ def _has_artist_quota(artists: list[int], chosen: list[int], candidate: int) -> 
 def _explore(
     catalog: ItemCatalog, profile: Profile, ranked: list[_Ranked], known: set[int], count: int
 ) -> None:
-    """Insert a track of an unfamiliar cluster at every tenth place; user and newest play decide which one."""
-    places = range(_EXPLORE_EVERY - 1, count, _EXPLORE_EVERY)
+    """Insert a track of an unfamiliar cluster at ranks 15, 25, ...; user and newest play decide which one."""
+    places = range(_EXPLORE_FIRST, count, _EXPLORE_EVERY)
     pool = _exploration_candidates(catalog, known | {item.track for item in ranked}, len(places))
     recordings = catalog.recording_codes
     for place in places:
@@ -187,25 +190,33 @@ def _reasons(
 ) -> list[str]:
     """Return in words, for the candidates at these positions, the seed that adds most to their score."""
     content = candidates.content[:, positions]
-    collaborative = candidates.collaborative[:, positions]
-    strongest = (content + collaborative).argmax(axis=0)
-    columns = np.arange(len(positions))
+    collaborative = candidates.collaborative[positions]
+    strongest = content.argmax(axis=0)
+    likeliest = _likeliest(catalog, query, candidates.indices[positions])
     tracks = {track.track_id: track for track in profile.tracks}
-    seed_titles = [str(catalog.titles[seed]) for seed in query.seeds]
-    seed_histories = [_history(tracks[str(catalog.ids[seed])]) for seed in query.seeds]
     without_seed = "much played here" if catalog.plays.any() else "further away from what you play"
+
+    def describe(index: int) -> str:
+        return f"{catalog.titles[index]}, {_history(tracks[str(catalog.ids[index])])}"
+
     reasons = []
-    by_candidate = zip(
-        strongest.tolist(), content[strongest, columns], collaborative[strongest, columns], strict=True
-    )
-    for seed, by_content, by_plays in by_candidate:
+    for column in range(len(positions)):
+        by_content, by_plays = content[strongest[column], column], collaborative[column]
         if by_content + by_plays <= 0:
             reasons.append(without_seed)
-        elif by_plays > by_content:
-            reasons.append(f"played by who plays {seed_titles[seed]}, {seed_histories[seed]}")
+        elif by_plays > by_content and likeliest[column] >= 0:
+            reasons.append(f"played by who plays {describe(likeliest[column])}")
         else:
-            reasons.append(f"sounds like {seed_titles[seed]}, {seed_histories[seed]}")
+            reasons.append(f"sounds like {describe(int(query.seeds[strongest[column]]))}")
     return reasons
+
+
+def _likeliest(catalog: ItemCatalog, query: QueryProfile, indices: np.ndarray) -> list[int]:
+    """Return for each candidate (c,) the liked track that adds most to its collaborative score, else -1."""
+    if not query.liked.size:
+        return [-1] * len(indices)
+    shares = scoring.shares_of_tracks(catalog, query, indices)
+    return np.where(shares.max(axis=0) > 0, query.liked[shares.argmax(axis=0)], -1).tolist()
 
 
 def _history(track: ProfileTrack) -> str:

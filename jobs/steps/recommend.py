@@ -9,7 +9,7 @@ second, which can be rebuilt from them.
 import argparse
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -18,14 +18,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from scipy.sparse import csr_array
 
 from jobs.lake.schemas import ITEM_SIMILARITIES, PLAYS, RECOMMENDATIONS
 from jobs.lake.storage import Lake, open_lake
 from jobs.online import mongo, retention, state
 from jobs.plays import play_log, splits
 from jobs.progress import StepResult
-from jobs.recommender import collaborative, item_catalog, profiles, ranking, recommendations, tuning
-from jobs.recommender.collaborative import CollaborativeConfig
+from jobs.recommender import (
+    collaborative,
+    implicit_als,
+    item_catalog,
+    profiles,
+    ranking,
+    recommendations,
+    tuning,
+)
 from jobs.recommender.holdout import POSITIVE_EVENTS
 from jobs.recommender.item_catalog import ItemCatalog, RankingWeights, SimilarItems
 from jobs.recommender.recommendations import RecommendationList
@@ -33,6 +41,9 @@ from jobs.spark import session
 
 # Pairs of user and track that similarities are learned from, 400 MB. Of more, a sample of the users is taken.
 _MAX_INTERACTIONS = 20_000_000
+
+# Part of the input digest: another value has everything tuned and ranked again, after an update of Segue.
+_RANKING_REVISION = "factors-1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,12 +80,13 @@ def _update_ranking(
     """
     current = cast(state.RankingState | None, mongo.get(database["state"], state.RANKING_WEIGHTS))
     version = lake.version(PLAYS)
-    input_digest = f"{catalog.model_version} {version.name if version else ''} {lake.count_rows(PLAYS)}"
+    plays_version = version.name if version else ""
+    input_digest = f"{_RANKING_REVISION} {catalog.model_version} {plays_version} {lake.count_rows(PLAYS)}"
     has_current = current is not None and current["input_digest"] == input_digest
     if current is None or not has_current or lake.version(ITEM_SIMILARITIES) is None:
         current = _tune(master, lake, catalog, input_digest)
     state.write(database, current)
-    return RankingWeights(**current["weights"])
+    return RankingWeights.from_state(current["weights"])
 
 
 def _tune(master: str, lake: Lake, catalog: ItemCatalog, input_digest: str) -> state.RankingState:
@@ -82,22 +94,22 @@ def _tune(master: str, lake: Lake, catalog: ItemCatalog, input_digest: str) -> s
     selected = tuning.select_weights(catalog, play_log.latest_plays(lake, splits.MAX_PLAYS))
     if selected is None:
         # Too few users to tune on: compute item similarities anyway, with ranking weight 0.
-        selected = tuning.SelectedWeights(CollaborativeConfig(), RankingWeights())
+        selected = tuning.SelectedWeights()
     pairs = _sample_users(interactions(lake.read(session.get_session(master), PLAYS)))
-    rows = item_similarity_rows(catalog, pairs, selected.config)
+    rows = item_similarity_rows(catalog, pairs, selected)
     lake.commit_arrow(ITEM_SIMILARITIES, rows.to_batches())
     return state.RankingState(
         _id=state.RANKING_WEIGHTS,
-        weights=asdict(selected.weights),
-        config=asdict(selected.config),
+        weights=asdict(replace(selected.weights, regularization=selected.factor_config.regularization)),
+        config={**asdict(selected.config), **asdict(selected.factor_config)},
         input_digest=input_digest,
     )
 
 
 def interactions(plays: DataFrame) -> DataFrame:
-    """Return the distinct pairs (user_id, track_id) in which the user finished or liked the track."""
+    """Return the pairs (user_id, track_id, plays), how often the user finished or liked the track."""
     is_positive = F.col("event").isin(*POSITIVE_EVENTS)
-    return plays.where(is_positive).select("user_id", "track_id").distinct()
+    return plays.where(is_positive).groupBy("user_id", "track_id").agg(F.count("*").alias("plays"))
 
 
 def _sample_users(pairs: DataFrame) -> pa.Table:
@@ -112,8 +124,8 @@ def _sample_users(pairs: DataFrame) -> pa.Table:
     return table.sort_by([("user_id", "ascending"), ("track_id", "ascending")])
 
 
-def item_similarity_rows(catalog: ItemCatalog, pairs: pa.Table, config: CollaborativeConfig) -> pa.Table:
-    """Return the rows of ITEM_SIMILARITIES, learned from pairs of user_id and track_id."""
+def item_similarity_rows(catalog: ItemCatalog, pairs: pa.Table, selected: tuning.SelectedWeights) -> pa.Table:
+    """Return the rows of ITEM_SIMILARITIES, learned from pairs of user_id and track_id with their plays."""
     users = pairs["user_id"].combine_chunks().dictionary_encode()
     tracks = pairs["track_id"].combine_chunks().dictionary_encode()
     # Index in the catalog of each distinct track, -1 if it has none; then of each pair.
@@ -125,13 +137,15 @@ def item_similarity_rows(catalog: ItemCatalog, pairs: pa.Table, config: Collabor
     indices = indices[is_known]
     user_numbers = users.indices.to_numpy()[is_known]
     matrix = collaborative.interaction_matrix(user_numbers, indices, len(catalog.ids))
-    factors = collaborative.factorize(matrix, catalog.vectors, config)
-    similar_items = collaborative.item_similarities(factors, config)
+    n_plays = pairs["plays"].to_numpy()[is_known]
+    confidences = collaborative.confidence_matrix(user_numbers, indices, n_plays, len(catalog.ids))
+    similar_items = collaborative.similar_items(matrix, confidences, catalog.vectors, selected.config)
     listeners = np.bincount(indices, minlength=len(catalog.ids))
+    factors = _item_factors(catalog, confidences, listeners, selected)
     nothing = SimilarItems(np.zeros(0, dtype=int), np.zeros(0, dtype=np.float32))
     rows = []
     for index, track_id in enumerate(catalog.ids.tolist()):
-        if listeners[index] or index in similar_items:
+        if listeners[index] or index in similar_items or factors[index].any():
             similar = similar_items.get(index, nothing)
             rows.append(
                 {
@@ -139,9 +153,21 @@ def item_similarity_rows(catalog: ItemCatalog, pairs: pa.Table, config: Collabor
                     "listeners": int(listeners[index]),
                     "neighbours": catalog.ids[similar.indices].tolist(),
                     "scores": similar.scores.tolist(),
+                    "factors": factors[index].tolist(),
                 }
             )
     return pa.Table.from_pylist(rows, schema=ITEM_SIMILARITIES.arrow_schema())
+
+
+def _item_factors(
+    catalog: ItemCatalog, confidences: csr_array, listeners: np.ndarray, selected: tuning.SelectedWeights
+) -> np.ndarray:
+    """Return the item factors (n, d); (n, 0) without plays, or if ranking does not ask for them."""
+    if not confidences.nnz or not selected.weights.factors:
+        return np.zeros((len(catalog.ids), 0), dtype=np.float32)
+    config = selected.factor_config
+    fitted = implicit_als.fit_item_factors(confidences, config.regularization)
+    return implicit_als.add_sound(fitted, catalog.vectors, listeners, config.sound_prior)
 
 
 def _format_weights(weights: RankingWeights) -> str:

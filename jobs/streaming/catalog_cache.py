@@ -54,7 +54,9 @@ class CatalogCache:
         champion: dict[str, Any] | None = states.get(state.CHAMPION)
         if champion is None:
             return self._catalog
-        weights = item_catalog.RankingWeights(**states.get(state.RANKING_WEIGHTS, {}).get("weights", {}))
+        weights = item_catalog.RankingWeights.from_state(
+            states.get(state.RANKING_WEIGHTS, {}).get("weights", {})
+        )
         versions = tuple(self._lake.version(table) for table in (EMBEDDINGS, TRACKS, ITEM_SIMILARITIES))
         key = _CatalogKey(champion["model_version"], champion["digest"], weights, versions)
         if key != self._catalog_key:

@@ -11,7 +11,7 @@ import pytest
 from jobs.lake.schemas import PLAYS
 from jobs.model.embedding import l2_normalize
 from jobs.plays import simulator, splits
-from jobs.recommender import offline_evaluation
+from jobs.recommender import offline_evaluation, tuning
 from jobs.recommender.collaborative import CollaborativeConfig
 from jobs.recommender.holdout import build_holdout
 from jobs.recommender.item_catalog import ItemCatalog
@@ -50,22 +50,25 @@ def planted_catalog(n_groups: int, tracks_per_group: int, noise: float) -> ItemC
     )
 
 
-def test_interactions_are_finished_or_liked_and_count_once(spark):
+def test_interactions_are_finished_or_liked_with_their_plays(spark):
     rows = play_rows(("ann", "0000", "0000", "0001"), ("ben", "0000"), ("ann", "0001"))
     rows += play_rows(("ann", "0002"), event="skipped") + play_rows(("eve", "0002"), event="liked")
     pairs = recommend.interactions(spark.createDataFrame(rows, PLAYS.spark_schema())).toArrow()
     assert sorted(map(tuple, (row.values() for row in pairs.to_pylist()))) == [
-        ("ann", "0000"),
-        ("ann", "0001"),
-        ("ben", "0000"),
-        ("eve", "0002"),
+        ("ann", "0000", 2),
+        ("ann", "0001", 2),
+        ("ben", "0000", 1),
+        ("eve", "0002", 1),
     ]
-    config = CollaborativeConfig(content_weight=0.0)
-    table = recommend.item_similarity_rows(planted_catalog(3, 2, 0.1), pairs, config)
+    selected = tuning.SelectedWeights(
+        config=CollaborativeConfig(content_weight=0.0), weights=tuning.DEFAULT_WEIGHTS
+    )
+    table = recommend.item_similarity_rows(planted_catalog(3, 2, 0.1), pairs, selected)
     by_track = {row["track_id"]: row for row in table.to_pylist()}
     listeners = {track_id: row["listeners"] for track_id, row in by_track.items()}
     assert listeners == {"0000": 2, "0001": 1, "0002": 1}
     assert by_track["0000"]["neighbours"] == ["0001"] and by_track["0002"]["neighbours"] == []
+    assert {len(row["factors"]) for row in by_track.values()} == {3}  # as many as users
 
 
 @pytest.fixture(scope="module")

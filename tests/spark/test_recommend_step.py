@@ -17,14 +17,13 @@ from jobs.orchestration import change_detection
 from jobs.plays import play_log, simulator
 from jobs.plays.events import LoggedPlay
 from jobs.recommender import profiles, tuning
-from jobs.recommender.collaborative import CollaborativeConfig
 from jobs.runtime import embedded_mongo
 from jobs.steps import recommend
 from tests import synthetic_lake
 from tests.spark.conftest import MASTER
 from tests.spark.test_recommend import NOW
 
-SELECTED = tuning.SelectedWeights(CollaborativeConfig(), tuning.DEFAULT_WEIGHTS)
+SELECTED = tuning.SelectedWeights(weights=tuning.DEFAULT_WEIGHTS)
 COLLECTIONS = ("profiles", "recommendations", "state")
 
 

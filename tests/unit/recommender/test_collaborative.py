@@ -131,3 +131,22 @@ def test_search_by_cluster_compares_a_tenth_and_keeps_recall(monkeypatch):
         collaborative, "_N_STRONG", 0
     )  # without the strong tracks the popular ones are missed
     assert recall_at_10(exact, collaborative.item_similarities(factors, config)) < 0.9
+
+
+def test_bm25_finds_the_scene_and_counts_repeated_plays():
+    interactions = planted_interactions()
+    pairs = interactions.tocoo()
+    counts = np.ones(interactions.nnz)
+    confidences = collaborative.confidence_matrix(*pairs.coords, counts, N_TRACKS)
+    assert precision_at_4(collaborative.bm25_similarities(confidences), IS_SAME_SCENE) > 0.8
+    # Of two tracks with one user in common each, the one with more plays is more similar.
+    users, tracks = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 2])
+    confidences = collaborative.confidence_matrix(users, tracks, np.array([1, 9, 1, 1]), 3)
+    similar = collaborative.bm25_similarities(confidences)
+    assert similar[0].indices.tolist() == [1, 2] and similar[0].scores[0] > similar[0].scores[1]
+
+
+def test_bm25_without_plays_is_empty():
+    nothing = np.zeros(0, dtype=int)
+    confidences = collaborative.confidence_matrix(nothing, nothing, nothing, N_TRACKS)
+    assert collaborative.bm25_similarities(confidences) == {}

@@ -1,5 +1,7 @@
 """Loading the item catalog of a model version from a lake, and copies that share what is cached."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -67,6 +69,21 @@ def test_load_reads_similar_items_of_known_tracks(lake):
     assert list(catalog.similar_items) == [0]
     assert catalog.similar_items[0].indices.tolist() == [2]
     assert catalog.similar_items[0].scores.tolist() == [0.5]
+
+
+def test_load_reads_item_factors_and_a_table_without_them(lake):
+    row = {"listeners": 3, "neighbours": [], "scores": []}
+    write(lake, ITEM_SIMILARITIES, [{**row, "track_id": "b", "factors": [1.0, 2.0]}])
+    np.testing.assert_array_equal(item_catalog.load(lake, "1").factors, [[0, 0], [1, 2], [0, 0]])
+    old = replace(ITEM_SIMILARITIES, columns=ITEM_SIMILARITIES.columns[:-1])
+    write(lake, old, [{**row, "track_id": "b"}])
+    catalog = item_catalog.load(lake, "1")
+    assert catalog.factors is None and catalog.plays.tolist() == [0, 3, 0]
+
+
+def test_weights_of_another_version_are_read():
+    old = {"content": 4.0, "collaborative": 64.0, "popularity": 1.0, "gone": 3.0}
+    assert RankingWeights.from_state(old) == RankingWeights(content=4.0, collaborative=64.0, popularity=1.0)
 
 
 def test_copy_with_weights_shares_the_cache(catalog):

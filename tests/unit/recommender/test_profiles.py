@@ -113,5 +113,5 @@ def test_profile_is_limited_and_keeps_rated_tracks():
         make_event("finished", f"t{number:03d}", after=timedelta(minutes=number)) for number in range(n_plays)
     ]
     track_ids = {track.track_id for track in profile_of(*plays).tracks}
-    assert len(track_ids) == profiles.MAX_TRACKS
+    assert profiles.MAX_TRACKS - profiles._DROPPED < len(track_ids) <= profiles.MAX_TRACKS
     assert {"liked", f"t{n_plays - 1:03d}"} <= track_ids and "t000" not in track_ids
