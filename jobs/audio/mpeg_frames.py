@@ -112,17 +112,14 @@ class _Window:
 def walk_frames(file: BinaryIO, start: int) -> FrameWalk | None:
     """Walk over the frames of an open file from byte `start` on; return None if no frames are there."""
     window = _Window(file)
-    for name, parse in _PARSERS.items():
-        position = _find_frame(window, parse, start, min(window.size, start + _MAX_SEARCH_BYTES))
-        if position is not None and _is_first(window, position, name):
-            return _walk(window, position, name)
-    return None
-
-
-def _is_first(window: _Window, position: int, name: str) -> bool:
-    """Return whether no frames of the other format precede: chance makes headers of one within the other."""
-    others = [parse for other, parse in _PARSERS.items() if other != name]
-    return all(_find_frame(window, parse, position, position + 1) is None for parse in others)
+    end = min(window.size, start + _MAX_SEARCH_BYTES)
+    first: tuple[int, str] | None = None
+    for name, parse in _PARSERS.items():  # what comes first: chance makes headers of one within the other
+        position = _find_frame(window, parse, start, end)
+        if position is not None:
+            first = (position, name)
+            end = position
+    return _walk(window, *first) if first is not None else None
 
 
 def _find_frame(window: _Window, parse: Callable[[bytes], Frame | None], start: int, end: int) -> int | None:

@@ -18,7 +18,7 @@ import mutagen
 from mutagen.id3 import ID3, TXXX
 from mutagen.mp4 import MP4
 
-from jobs.audio import decoding, tag_copy
+from jobs.audio import decoding, tag_copy, tag_sources
 from jobs.errors import InputError, UnusableFile
 from jobs.runtime.parent_death import kill_on_parent_exit
 
@@ -183,6 +183,7 @@ def _write_tags(source: str, target: str, encoder_tag: EncoderTag) -> None:
     if tagged_file.tags is None:
         tagged_file.add_tags()
     tag_copy.copy_tags(decoding.open_tags(source), tagged_file)
+    tag_copy.add_missing(tag_sources.read_sources(source).tags, tagged_file.tags)
     value = f"{encoder_tag.content_hash} {encoder_tag.target_bit_rate}"
     if isinstance(tagged_file.tags, ID3):
         tagged_file.tags.add(TXXX(encoding=3, desc=_TAG_NAME, text=value))
