@@ -98,6 +98,26 @@ _WORKER_ERROR = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re
 # such as a store that closes or a worker that ends.
 _MIN_FREE_BYTES = 1 << 20
 
+# What to do about an error of Spark or the system whose cause is known, by words of its message.
+_ADVICE = (
+    (
+        re.compile(
+            r"OutOfMemoryError|Java heap space|GC overhead limit|Not enough memory to build and broadcast"
+        ),
+        "Spark has too little memory: raise spark.driver.memory in spark_conf/, or close other programs",
+    ),
+    (
+        re.compile(r"Could not execute broadcast in \d+|broadcast.*timeout|autoBroadcastJoinThreshold", re.I),
+        "a broadcast did not end in time: set spark.sql.autoBroadcastJoinThreshold to -1 in spark_conf/",
+    ),
+    (
+        re.compile(
+            r"Address already in use|BindException|service 'sparkDriver'|Can't assign requested address"
+        ),
+        "a port or an address cannot be used: end the program that has it, or set SPARK_LOCAL_IP=127.0.0.1",
+    ),
+)
+
 INTERRUPTED_STATUS = 130
 
 
@@ -188,10 +208,11 @@ def error_message(error: Exception, arguments: argparse.Namespace) -> str:
     if message:
         return message
     if isinstance(error, OSError):
-        return str(error)
+        return str(error) + (f"; {_ADVICE[2][1]}" if error.errno == errno.EADDRINUSE else "")
     # A defect of Segue or of Spark: one line on the console, the traceback in a file.
     lines = str(error).strip().splitlines() or [""]
-    return f"unexpected {type(error).__name__}: {lines[0][:200]}; traceback: {_save_traceback()}"
+    advice = "".join(f"; {text}" for pattern, text in _ADVICE if pattern.search(str(error)))
+    return f"unexpected {type(error).__name__}: {lines[0][:200]}{advice}; traceback: {_save_traceback()}"
 
 
 def _own_message(error: Exception) -> str:

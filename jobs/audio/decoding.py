@@ -1,5 +1,9 @@
 """Read an audio file's header, and decode its samples block by block.
 
+Audio is what decodes: mutagen reads the header if it can, `containers` the structure, and libsndfile or
+FFmpeg have the last word. libsndfile decodes in this process and is the first choice; FFmpeg decodes what
+libsndfile cannot open, and what it would end too early.
+
 Conventions: samples are float32, mono (the mean of the channels), about -1 to 1, at the file's own sample
 rate in hertz; durations in seconds, bit rates in bits per second. A file that cannot be used raises
 UnusableFile with a one-line reason.
@@ -16,17 +20,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import imageio_ffmpeg
-import mutagen
 import numpy as np
 import soundfile
-from mutagen.aac import AAC
-from mutagen.mp3 import MP3, BitrateMode
-from mutagen.ogg import OggFileType
-from mutagen.wave import WAVE
 
+from jobs.audio import containers
+from jobs.audio.containers import Structure
+from jobs.audio.tag_sources import open_tags as open_tags
 from jobs.errors import UnusableFile
 from jobs.runtime.parent_death import kill_on_parent_exit
 
@@ -55,12 +56,10 @@ _MAGIC_BYTES = {
     (4, b"ftyp"): "MP4",
 }
 
-# An Ogg page: the size of its fixed header (a table with one byte per segment follows), and its largest size.
-_OGG_HEADER_BYTES = 27
-_MAX_OGG_PAGE_BYTES = 65_307
-
-# Writers to a pipe put a size from here on into a WAV header, meaning "unknown".
-_WAV_UNKNOWN_BYTES = 0x7FFF_0000
+# libsndfile may report this much less than a file holds (an encoder's padding), and no more than this
+# multiple of it: where an MP3's header states nothing it estimates, and then reads on to the end.
+_MAX_UNREPORTED_S = 0.1
+_MAX_OVERESTIMATE = 10.0
 
 # Sun AU's header up to its first optional field: magic, data offset, data size, encoding, sample rate,
 # channels.
@@ -106,77 +105,58 @@ def check_file(path: str) -> None:
 
 
 def read_header(path: str) -> Header:
-    """Read the file's header with mutagen.
+    """Return what the file's header and structure state.
 
-    Raises UnusableFile if the file has none of the known formats, or is a truncated Ogg.
+    Raises UnusableFile if neither mutagen nor a decoder finds audio in it, or if the file is cut off.
     """
+    structure = containers.inspect(path)
     tagged_file = open_tags(path)
-    if tagged_file is None or getattr(tagged_file, "info", None) is None:
-        formats = ", ".join(sorted(EXTENSIONS))
-        raise UnusableFile(f"expected audio ({formats}), found {_describe_content(path)}")
-    if isinstance(tagged_file, OggFileType):
-        _check_ogg_end(path)
-    duration_s = getattr(tagged_file.info, "length", 0)
-    bit_rate = getattr(tagged_file.info, "bitrate", 0)
-    if not bit_rate and duration_s:
+    info = getattr(tagged_file, "info", None)
+    if info is None and structure.duration_s is None:
+        _check_decodes(path)
+    _check_whole(structure, getattr(info, "length", 0))
+    duration_s = _promised_duration(structure, getattr(info, "length", 0))
+    bit_rate = int(getattr(info, "bitrate", 0) or 0)
+    is_contradicted = duration_s and abs(getattr(info, "length", 0) - duration_s) > 0.1 * duration_s
+    if duration_s and (not bit_rate or is_contradicted):
         bit_rate = int(os.path.getsize(path) * 8 / duration_s)
-    if _is_duration_estimated(tagged_file, path):
-        duration_s = 0
-    return Header(type(tagged_file).__name__, float(duration_s) or None, bit_rate or None)
+    kind = type(tagged_file).__name__ if info is not None else structure.format or "unknown"
+    return Header(kind, duration_s or None, bit_rate or None)
 
 
-def _is_duration_estimated(tagged_file: Any, path: str) -> bool:
-    """Return whether mutagen has only estimated the duration from size and bit rate.
-
-    ADTS (.aac) has no duration, an MP3 has one only in a Xing or VBRI frame, a WAV written to a pipe has
-    none.
-    """
-    info = tagged_file.info
-    if isinstance(tagged_file, WAVE):
-        stated_bytes = info.length * info.bitrate / 8
-        return bool(stated_bytes >= _WAV_UNKNOWN_BYTES > os.path.getsize(path))
-    if isinstance(tagged_file, MP3):
-        return bool(info.bitrate_mode == BitrateMode.UNKNOWN)
-    return isinstance(tagged_file, AAC)
-
-
-def _check_ogg_end(path: str) -> None:
-    """Raise UnusableFile if the file ends inside an Ogg page.
-
-    Ogg has no duration in its header: mutagen reads it from the last whole page, so it cannot reveal a
-    truncation.
-    """
-    with open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - _MAX_OGG_PAGE_BYTES))
-        end = file.read()
-    last_page = end[max(0, end.rfind(b"OggS")) :]
-    if last_page.startswith(b"OggS") and len(last_page) < _ogg_page_size(last_page):
-        raise UnusableFile("expected whole Ogg pages, found that the file ends inside one: truncated")
-
-
-def _ogg_page_size(page: bytes) -> int:
-    """Return the size in bytes of the Ogg page that begins here.
-
-    Of a page cut in its header, a lower bound.
-    """
-    if len(page) < _OGG_HEADER_BYTES:
-        return _OGG_HEADER_BYTES
-    n_segments = page[_OGG_HEADER_BYTES - 1]
-    segment_sizes = page[_OGG_HEADER_BYTES : _OGG_HEADER_BYTES + n_segments]
-    return _OGG_HEADER_BYTES + n_segments + sum(segment_sizes)
-
-
-def open_tags(path: str) -> Any:
-    """Open a file with mutagen.
-
-    Return None if mutagen knows no such format or the file is too broken for it.
-    """
+def _check_decodes(path: str) -> None:
+    """Raise UnusableFile if no decoder opens a file that mutagen does not know either."""
     try:
-        return mutagen.File(path)
-    except OSError:
-        raise
-    except Exception:  # on broken files mutagen raises struct.error, IndexError and others
+        open_audio(path)
+    except UnusableFile as error:
+        formats = ", ".join(sorted(EXTENSIONS))
+        message = f"expected audio ({formats}), found {_describe_content(path)}"
+        raise UnusableFile(message) from error
+
+
+def _promised_duration(structure: Structure, mutagen_s: float) -> float | None:
+    """Return the seconds that a file should decode to; None if that is not known before decoding.
+
+    What the structure shows precedes mutagen's figure, which is an estimate for AAC and for an MP3 without a
+    Xing header, and the length of the first piece for files that were joined.
+    """
+    known = [seconds for seconds in (structure.duration_s, structure.stated_s) if seconds is not None]
+    if known:
+        return max(known)
+    if structure.format in ("wav", "mp3", "aac", "flac") or not mutagen_s:
         return None
+    return float(mutagen_s)
+
+
+def _check_whole(structure: Structure, mutagen_s: float) -> None:
+    """Raise UnusableFile if the structure shows that the file ends early, as in a broken download."""
+    if structure.is_cut:
+        part = "Ogg pages" if structure.format.startswith("ogg") else "frames"
+        raise UnusableFile(f"expected whole {part}, found that the file ends inside one: truncated")
+    if structure.duration_s is not None:
+        check_duration(structure.stated_s, structure.duration_s)
+    elif mutagen_s and structure.format == "mp4":
+        check_duration(mutagen_s, mutagen_s * structure.present_fraction)
 
 
 def _describe_content(path: str) -> str:
@@ -195,16 +175,61 @@ def _describe_content(path: str) -> str:
 
 
 def open_audio(path: str) -> Decoder:
-    """Open a file for decoding: with libsndfile in this process, or with FFmpeg for other formats (AAC).
+    """Open a file for decoding: with libsndfile in this process, or with FFmpeg where that decodes more.
 
     Raises UnusableFile if neither finds audio in it.
     """
     check_file(path)
+    structure = containers.inspect(path)
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
-            return Decoder(file.samplerate, lambda: _soundfile_blocks(path))
+            sample_rate = int(file.samplerate)
+            is_complete = _reads_whole(structure, file.frames / sample_rate)
     except soundfile.LibsndfileError:
-        return Decoder(_ffmpeg_sample_rate(path), lambda: _ffmpeg_blocks(path))
+        is_complete = False
+    if is_complete:
+        return Decoder(sample_rate, lambda: _all_blocks(path, sample_rate, structure.duration_s))
+    return Decoder(_ffmpeg_sample_rate(path), lambda: _ffmpeg_blocks(path))
+
+
+def _reads_whole(structure: Structure, reported_s: float) -> bool:
+    """Return whether libsndfile, which reports this duration, decodes all of the file."""
+    if structure.links or not structure.has_fixed_size:
+        return False
+    if structure.duration_s is None:
+        return reported_s > 0
+    is_longer = structure.duration_s > reported_s + _MAX_UNREPORTED_S
+    return not is_longer and reported_s <= _MAX_OVERESTIMATE * structure.duration_s + 1
+
+
+def _all_blocks(path: str, sample_rate: int, expected_s: float | None) -> Iterator[np.ndarray]:
+    """Yield libsndfile's blocks; where it stops early, at damage, FFmpeg decodes what follows."""
+    n_samples = 0
+    failure: UnusableFile | None = None
+    try:
+        for block in _soundfile_blocks(path):
+            n_samples += len(block)
+            yield block
+    except UnusableFile as error:
+        failure = error
+    is_short = expected_s is not None and n_samples < (expected_s - _MAX_UNREPORTED_S) * sample_rate
+    if failure is None and not is_short:
+        return
+    try:
+        rest = _skip(_ffmpeg_blocks(path, sample_rate), n_samples)
+        yield from rest
+    except UnusableFile:
+        if failure is not None:
+            raise failure from None
+        raise
+
+
+def _skip(blocks: Iterator[np.ndarray], n_samples: int) -> Iterator[np.ndarray]:
+    """Yield the blocks without their first samples."""
+    for block in blocks:
+        if len(block) > n_samples:
+            yield block[n_samples:]
+        n_samples = max(0, n_samples - len(block))
 
 
 def _soundfile_blocks(path: str) -> Iterator[np.ndarray]:
@@ -227,8 +252,9 @@ def _to_mono(block: np.ndarray) -> np.ndarray:
     return np.einsum("nc->n", block) / np.float32(n_channels)
 
 
-def _ffmpeg_blocks(path: str) -> Iterator[np.ndarray]:
-    with _ffmpeg_pipe(path) as read:
+def _ffmpeg_blocks(path: str, sample_rate: int | None = None) -> Iterator[np.ndarray]:
+    """Yield FFmpeg's blocks, at the file's own sample rate or at `sample_rate` hertz."""
+    with _ffmpeg_pipe(path, sample_rate) as read:
         _, channels = _au_header(read, path)
         frame_bytes = 4 * channels
         while data := read(frame_bytes * _BLOCK_FRAMES):
@@ -243,13 +269,14 @@ def _ffmpeg_sample_rate(path: str) -> int:
 
 
 @contextmanager
-def _ffmpeg_pipe(path: str) -> Iterator[Callable[[int], bytes]]:
+def _ffmpeg_pipe(path: str, sample_rate: int | None = None) -> Iterator[Callable[[int], bytes]]:
     """Start FFmpeg decoding a file to Sun AU; yield a function that returns the next n bytes.
 
     AU is the simplest container that states the sample rate.
     """
     # Decode all channels: FFmpeg's own mono mix (-ac 1) is 3 dB louder than their mean.
-    command = [ffmpeg_path(), "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0"]
+    command = [ffmpeg_path(), "-nostdin", "-v", "error", *ffmpeg_inputs(path), *ffmpeg_mapping(path)]
+    command += ["-ar", str(sample_rate)] if sample_rate else []
     process = subprocess.Popen(
         [*command, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"],
         stdout=subprocess.PIPE,
@@ -290,6 +317,32 @@ def _au_header(read: Callable[[int], bytes], path: str) -> tuple[int, int]:
     _, data_offset, _, _, sample_rate, channels = _AU_HEADER.unpack(header)
     read(data_offset - _AU_HEADER.size)
     return int(sample_rate), int(channels)
+
+
+def ffmpeg_urls(path: str) -> list[str]:
+    """Return what FFmpeg has to read, one after the other: the file, or each of its links.
+
+    FFmpeg stops with exit status 0 where a link has other parameters than the first one, so each link is an
+    input of its own.
+    """
+    links = containers.inspect(path).links
+    if not links:
+        return [f"file:{path}"]
+    return [f"subfile,,start,{start},end,{end},,:file:{path}" for start, end in links]
+
+
+def ffmpeg_inputs(path: str) -> list[str]:
+    """Return FFmpeg's options for its inputs; see `ffmpeg_mapping`."""
+    return [word for url in ffmpeg_urls(path) for word in ("-i", url)]
+
+
+def ffmpeg_mapping(path: str) -> list[str]:
+    """Return FFmpeg's options that take the first audio stream of the inputs, joined."""
+    n_inputs = len(ffmpeg_urls(path))
+    if n_inputs == 1:
+        return ["-map", "0:a:0"]
+    streams = "".join(f"[{number}:a:0]" for number in range(n_inputs))
+    return ["-filter_complex", f"{streams}concat=n={n_inputs}:v=0:a=1[joined]", "-map", "[joined]"]
 
 
 def decoded_duration(path: str) -> float:

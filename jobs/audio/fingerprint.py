@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jobs.audio import decoding
-from jobs.errors import UnusableFile
+from jobs.errors import UnusableFile, raise_if_system_fault
 from jobs.paths import to_path
 from jobs.runtime.parent_death import kill_on_parent_exit
 
@@ -20,11 +20,11 @@ _FINGERPRINTED_S = 120
 def fingerprint(path: str) -> np.ndarray:
     """Return Chromaprint's fingerprint of a file: uint32, shape (frames,), one frame per 0.124 s.
 
-    Raises UnusableFile if FFmpeg cannot compute one.
+    Raises UnusableFile if FFmpeg cannot compute one, and OSError if the file cannot be read.
     """
     command = [decoding.ffmpeg_path(), "-nostdin", "-v", "error"]
-    command += ["-t", str(_FINGERPRINTED_S), "-i", f"file:{path}", "-map", "0:a:0"]
-    command += ["-f", "chromaprint", "-fp_format", "raw", "pipe:1"]
+    command += [*decoding.ffmpeg_inputs(path), *decoding.ffmpeg_mapping(path)]
+    command += ["-t", str(_FINGERPRINTED_S), "-f", "chromaprint", "-fp_format", "raw", "pipe:1"]
     try:
         completed = subprocess.run(
             command,
@@ -41,10 +41,14 @@ def fingerprint(path: str) -> np.ndarray:
 def fingerprint_track(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of FINGERPRINTS for a track, from its `audio_path`.
 
-    No frames if it cannot be fingerprinted.
+    No frames if it cannot be fingerprinted; `deduplicate` tries again with its next run. Raises StepError if
+    the disk or the machine fails.
     """
     try:
         frames = fingerprint(to_path(row["audio_path"]))
+    except OSError as error:
+        raise_if_system_fault(error, row["audio_path"])
+        frames = np.empty(0, np.uint32)
     except UnusableFile:
         frames = np.empty(0, np.uint32)  # a track without fingerprint is no duplicate of any other
     return {**row, "fingerprint": frames.view(np.int32)}

@@ -64,16 +64,29 @@ def _translate(source_tags: Any, target_tags: Any) -> None:
     Other tags stay as FFmpeg has translated them.
     """
     for names in tags.TAG_NAMES.values():
-        id3_name, mp4_name, vorbis_name = names
         texts = tags.values(source_tags, names)
-        if not texts:
+        if texts:
+            _set_values(target_tags, names, texts)
+
+
+def _set_values(target_tags: Any, names: tuple[str, str, str], texts: list[str]) -> None:
+    id3_name, mp4_name, vorbis_name = names
+    if isinstance(target_tags, ID3):
+        target_tags.setall(id3_name, [Frames[id3_name](encoding=3, text=texts)])
+    elif not isinstance(target_tags, MP4Tags):
+        target_tags[vorbis_name] = texts
+    elif mp4_name != "trkn":  # a pair of numbers, which FFmpeg translates correctly
+        target_tags[mp4_name] = texts
+
+
+def add_missing(sources: list[Any], target_tags: Any) -> None:
+    """Set the values that `target_tags` lacks from a file's other tags (APEv2, RIFF INFO), in their order."""
+    for names in tags.TAG_NAMES.values():
+        if tags.values(target_tags, names):
             continue
-        if isinstance(target_tags, ID3):
-            target_tags.setall(id3_name, [Frames[id3_name](encoding=3, text=texts)])
-        elif not isinstance(target_tags, MP4Tags):
-            target_tags[vorbis_name] = texts
-        elif mp4_name != "trkn":  # a pair of numbers, which FFmpeg translates correctly
-            target_tags[mp4_name] = texts
+        texts = next(filter(None, (tags.values(source, names) for source in sources)), [])
+        if texts:
+            _set_values(target_tags, names, texts)
 
 
 def pictures(tagged_file: Any) -> list[Picture]:

@@ -18,7 +18,7 @@ import mutagen
 from mutagen.id3 import ID3, TXXX
 from mutagen.mp4 import MP4
 
-from jobs.audio import decoding, tag_copy
+from jobs.audio import decoding, tag_copy, tag_sources
 from jobs.errors import InputError, UnusableFile
 from jobs.runtime.parent_death import kill_on_parent_exit
 
@@ -140,8 +140,11 @@ def _run_ffmpeg(
 ) -> "subprocess.CompletedProcess[bytes]":
     """Encode the first audio stream of `source`, without pictures: `tag_copy` copies them as tags."""
     # ffmpeg-python hashes its arguments as UTF-8, which a file name need not be: insert the names afterwards.
-    names = {"SOURCE": f"file:{source}", "TARGET": f"file:{target}"}
-    output = ffmpeg.output(ffmpeg.input("SOURCE")["a:0"], "TARGET", threads=1, **options).overwrite_output()
+    names = {"TARGET": f"file:{target}"}
+    names |= {f"SOURCE{number}": url for number, url in enumerate(decoding.ffmpeg_urls(source))}
+    streams = [ffmpeg.input(name)["a:0"] for name in names if name != "TARGET"]
+    stream = streams[0] if len(streams) == 1 else ffmpeg.concat(*streams, v=0, a=1)
+    output = ffmpeg.output(stream, "TARGET", threads=1, **options).overwrite_output()
     output = output.global_args("-nostdin", "-v", "error", "-progress", "pipe:1")
     command = [names.get(word, word) for word in output.compile(cmd=decoding.ffmpeg_path())]
     expected_s = header_s or os.path.getsize(source) / _MIN_BYTES_PER_S
@@ -180,6 +183,7 @@ def _write_tags(source: str, target: str, encoder_tag: EncoderTag) -> None:
     if tagged_file.tags is None:
         tagged_file.add_tags()
     tag_copy.copy_tags(decoding.open_tags(source), tagged_file)
+    tag_copy.add_missing(tag_sources.read_sources(source).tags, tagged_file.tags)
     value = f"{encoder_tag.content_hash} {encoder_tag.target_bit_rate}"
     if isinstance(tagged_file.tags, ID3):
         tagged_file.tags.add(TXXX(encoding=3, desc=_TAG_NAME, text=value))

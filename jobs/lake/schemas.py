@@ -63,6 +63,7 @@ TRACKS = Table(
         Column(
             "album", "string", "album from FMA's metadata, else from the tags, else from the folder; or null"
         ),
+        Column("artists", "strings", "all artists of the tags, artist first if they do not list them apart"),
         Column("track_no", "int", "position on the album, from 1"),
         Column("year", "int", "year of release"),
         Column("genre", "string", "top genre if there is one, else the first genre"),
@@ -88,6 +89,7 @@ TRACKS = Table(
             "string",
             "MusicBrainz identifier (UUID) of the recording, from the tags; or null",
         ),
+        Column("tag_error", "string", "why a tag of path could not be read, in one line; null if all could"),
     ),
 )
 

@@ -33,7 +33,7 @@ from jobs.lake.table import Table
 from jobs.paths import fsync_dir
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 
 
 class Lake:
@@ -102,7 +102,7 @@ class Lake:
         schema = table.spark_schema()
         if version is None:
             return spark.createDataFrame([], schema)
-        return spark.read.schema(schema).parquet(str(version)).select(table.names)
+        return _reader(spark).schema(schema).parquet(str(version)).select(table.names)
 
     def read_arrow(self, table: Table, *columns: str, where: pc.Expression | None = None) -> pa.Table:
         """Return the current version without Spark.
@@ -210,7 +210,7 @@ class Lake:
         schema = table.spark_schema()
         if not parts:
             return spark.createDataFrame([], schema)
-        return spark.read.schema(schema).parquet(*parts)
+        return _reader(spark).schema(schema).parquet(*parts)
 
     def _parts(self, table: Table) -> list[Path]:
         return sorted((self.root / table.name / "staged").glob("[!.]*"))
@@ -219,6 +219,11 @@ class Lake:
 def open_lake(arguments: argparse.Namespace) -> Lake:
     """Return the lake that `--lake` names; see `Lake` for the errors."""
     return Lake(settings.lake_path(arguments.lake))
+
+
+def _reader(spark: "SparkSession") -> "DataFrameReader":
+    """Return a reader that takes paths as they are: [, { or * in a folder's name is no pattern."""
+    return spark.read.option("__globPaths__", "false")
 
 
 def _check_types(table: Table, frame: "DataFrame") -> None:

@@ -35,6 +35,19 @@ MAX_BIT_ERROR_RATE = 0.2
 # recording.
 _MIN_DISTINCT_FRACTION = 0.1
 
+# Fraction of the frames from which on a repeated frame is silence or a standing sound: where two fingerprints
+# agree in such a frame, they agree in nothing that identifies a recording.
+_MIN_REPEATED_FRACTION = 0.05
+
+# Fingerprints with more of such frames (single notes in digital silence) are too plain.
+_MAX_REPEATED_FRACTION = 1 / 3
+
+# The error rate of one recording must be below this fraction of the rate that chance gives, by how often each
+# bit is set in the two fingerprints. Chance gives .4 to .5 for music, and .16 for two white noises or two
+# rains, whose encodings differ in .05 to .1; below _MIN_CHANCE_RATE a fingerprint identifies nothing.
+_MAX_FRACTION_OF_CHANCE = 0.5
+_MIN_CHANCE_RATE = 0.1
+
 # Only pairs with at least this fraction of equal frames, and at least this many, are compared. Two encodings
 # have .04 to .8 of their frames in common, two recordings two or three frames at most.
 _MIN_COMMON_FRACTION = 0.02
@@ -107,13 +120,53 @@ def bit_errors(fingerprint_a: np.ndarray, fingerprint_b: np.ndarray) -> float | 
         return None
     if min(_distinct_fraction(short), _distinct_fraction(long)) < _MIN_DISTINCT_FRACTION:
         return None
+    if max(_repeated_fraction(short), _repeated_fraction(long)) > _MAX_REPEATED_FRACTION:
+        return None
+    repeated = np.intersect1d(_repeated_frames(short), _repeated_frames(long))
     rates = []
     for shift in range(-_MAX_SHIFT, len(long) - len(short) + _MAX_SHIFT + 1):
         short_part = short[max(0, -shift) : len(long) - shift]
         long_part = long[max(0, shift) :][: len(short_part)]
-        if len(short_part) >= _MIN_OVERLAP * len(short):
-            rates.append(np.bitwise_count(short_part ^ long_part).mean() / 32)
-    return float(min(rates))
+        if len(short_part) < _MIN_OVERLAP * len(short):
+            continue
+        differing = np.bitwise_count(short_part ^ long_part)
+        is_telling = (differing > 0) | ~np.isin(short_part, repeated)
+        if is_telling.sum() >= MIN_FRAMES:
+            rates.append(differing[is_telling].mean() / 32)
+    return float(min(rates)) if rates else None
+
+
+def chance_rate(fingerprint_a: np.ndarray, fingerprint_b: np.ndarray) -> float:
+    """Return the bit error rate, 0 to 0.5, that chance gives two fingerprints with these bits in any order.
+
+    Fingerprints of noise have the same bits set nearly all the time, whatever the noise.
+    """
+    set_a, set_b = (_set_fraction(each) for each in (fingerprint_a, fingerprint_b))
+    return float(np.mean(set_a * (1 - set_b) + set_b * (1 - set_a)))
+
+
+def _set_fraction(frames: np.ndarray) -> np.ndarray:
+    """Return the fraction of the frames in which each bit is set, shape (32,); silence does not count."""
+    telling = frames[~np.isin(frames, _repeated_frames(frames))]
+    bits = telling[:, np.newaxis] >> np.arange(32, dtype=np.uint32) & 1
+    return bits.mean(axis=0) if len(telling) else np.zeros(32)
+
+
+def _repeated_frames(frames: np.ndarray) -> np.ndarray:
+    distinct, counts = np.unique(frames, return_counts=True)
+    return distinct[counts >= max(2, _MIN_REPEATED_FRACTION * len(frames))]
+
+
+def _repeated_fraction(frames: np.ndarray) -> float:
+    return float(np.isin(frames, _repeated_frames(frames)).mean())
+
+
+def is_same_recording(fingerprint_a: np.ndarray, fingerprint_b: np.ndarray, rate: float | None) -> bool:
+    """Return whether two fingerprints with this bit error rate are of one recording; None is no rate."""
+    if rate is None or rate > MAX_BIT_ERROR_RATE:
+        return False
+    chance = chance_rate(fingerprint_a, fingerprint_b)
+    return chance >= _MIN_CHANCE_RATE and rate <= _MAX_FRACTION_OF_CHANCE * chance
 
 
 def _distinct_fraction(frames: np.ndarray) -> float:
@@ -136,7 +189,7 @@ def compare_pairs(
                 "content_hash": first_hash,
                 "other_hash": second_hash,
                 "bit_errors": rate,
-                "is_same": rate is not None and rate <= MAX_BIT_ERROR_RATE,
+                "is_same": is_same_recording(fingerprints[i], fingerprints[j], rate),
             }
         )
     return sorted(rows, key=lambda row: (row["content_hash"], row["other_hash"]))

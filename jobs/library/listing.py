@@ -20,6 +20,7 @@ _TASK_FILES = 64
 def update_files_table(arguments: argparse.Namespace, lake: Lake) -> None:
     """Update FILES and REJECTS from the library, as far as this is possible without compressing a file."""
     library = scan.scan(arguments.library, lake.root)
+    scan.log_skipped(library)
     todo = _plan_listing(lake, library, retry=arguments.retry_rejected)
     file_tasks.map_files(
         arguments.master,

@@ -1,6 +1,9 @@
 """Walk a folder of music and list its audio files."""
 
+import fnmatch
+import logging
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,11 +11,16 @@ from typing import TypedDict
 
 from jobs.audio.decoding import EXTENSIONS
 from jobs.errors import InputError, raise_if_system_fault
-from jobs.paths import to_text
+from jobs.paths import escape_control_chars, to_text
+
+log = logging.getLogger("segue")
 
 # Name of the temporary file that an in-place compression writes before it takes the original's name.
 PART_PREFIX = ".segue-"
 PART_SUFFIX = ".part"
+
+# Hidden entries that the log names.
+_MAX_HIDDEN_NAMED = 5
 
 # Columns of FILES by which a changed file is recognized.
 FILE_STAT_COLUMNS = ("size", "mtime_ns", "ctime_ns")
@@ -44,6 +52,19 @@ class FileRow(ScannedFile, total=False):
     outcome: str
 
 
+# Folders and files that systems and programs hide from their users, in lower case: they hold no music of
+# the user's. Every other name that begins with a dot is music, as "...And Justice" and ".5 The Gray Chapter".
+_HIDDEN_NAMES = (
+    *("._*", ".ds_store", ".appledouble", ".spotlight-v100", ".fseventsd", ".temporaryitems", "__macosx"),
+    *(".documentrevisions-v100", ".apdisk", ".trash", ".trash-*", ".trashes", "$recycle.bin"),
+    *("system volume information", "#recycle", "@recycle", "@eadir", "@tmp", ".@__thumb", "#snapshot"),
+    *(".snapshot", ".snapshots", ".zfs", "lost+found", ".nfs[0-9a-f]*", ".fuse_hidden*", ".~lock.*"),
+    *(".git", ".hg", ".svn", ".bzr", ".cache", ".thumbnails", ".thumbs", ".tmp", ".temp"),
+    *(".stfolder*", ".stversions", ".syncthing.*", ".sync", ".dropbox*", ".owncloudsync*", ".sync_*"),
+)
+_IS_HIDDEN = re.compile("|".join(fnmatch.translate(name) for name in _HIDDEN_NAMES))
+
+
 @dataclass
 class ScanResult:
     """The audio files below a folder, and counts of all other entries."""
@@ -51,6 +72,7 @@ class ScanResult:
     root: Path
     files: list[ScannedFile] = field(default_factory=list)  # sorted by path
     skipped: Counter[str] = field(default_factory=Counter)  # by extension; also "link" and "hidden"
+    hidden: list[str] = field(default_factory=list)  # paths that a system hides, as text
     stale_parts: list[str] = field(default_factory=list)  # temporary files of killed in-place compressions
 
 
@@ -104,8 +126,9 @@ def _add_entry(result: ScanResult, entry: "os.DirEntry[str]", pending: list[str]
         result.skipped["link"] += 1
     elif entry.name.startswith(PART_PREFIX) and entry.name.endswith(PART_SUFFIX):
         result.stale_parts.append(entry.path)
-    elif entry.name.startswith("."):
+    elif is_hidden(entry.name):
         result.skipped["hidden"] += 1
+        result.hidden.append(to_text(entry.path))
     elif entry.is_dir(follow_symlinks=False):
         if Path(entry.path) != lake:
             pending.append(entry.path)
@@ -115,6 +138,23 @@ def _add_entry(result: ScanResult, entry: "os.DirEntry[str]", pending: list[str]
         _add_file(result, entry.path)
     else:
         result.skipped[to_text(extension) or "without extension"] += 1
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether systems or programs hide a file or folder of this name, as `.git`, `._x`, `@eaDir`."""
+    return _IS_HIDDEN.match(name.lower()) is not None
+
+
+def log_skipped(result: ScanResult) -> None:
+    """Log how many entries were left out, by kind, and name the first hidden ones."""
+    if not result.skipped:
+        return
+    kinds = ", ".join(
+        f"{count} {escape_control_chars(kind)}" for kind, count in result.skipped.most_common(8)
+    )
+    names = ", ".join(escape_control_chars(path) for path in sorted(result.hidden)[:_MAX_HIDDEN_NAMED])
+    more = ", …" if len(result.hidden) > _MAX_HIDDEN_NAMED else ""
+    log.info("left out of the library: %s%s", kinds, f" (hidden: {names}{more})" if names else "")
 
 
 def _add_file(result: ScanResult, path: str) -> None:

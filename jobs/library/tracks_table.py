@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.audio import tags
+from jobs.errors import raise_if_system_fault
 from jobs.fma import errata, track_metadata
 from jobs.lake import rejects
 from jobs.lake.schemas import (
@@ -39,8 +40,11 @@ _TASK_FILES = 256
 # Columns that FILES and TRACKS share. While they are the same, the file's tags are the same.
 _SHARED_COLUMNS = ["path", "audio_path", "content_hash", "duration_s", "bit_rate", "mtime_ns"]
 
+# Columns of TRACKS that only the tags have.
+_TAG_COLUMNS = ["artists", "recording_mbid", "tag_error"]
+
 # Columns of TRACKS that come from the file and its tags; the others are derived from them.
-_FILE_COLUMNS = [*_SHARED_COLUMNS, *track_metadata.SHARED_COLUMNS, "recording_mbid", "source"]
+_FILE_COLUMNS = [*_SHARED_COLUMNS, *track_metadata.SHARED_COLUMNS, *_TAG_COLUMNS, "source"]
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,10 @@ def _commit(spark: SparkSession, lake: Lake, files: list[file_tasks.TaskRow], pl
     current = old.join(current_ids, "track_id", "left_semi").select(_FILE_COLUMNS)
     described = lake.staged(spark, TRACKS).select(_FILE_COLUMNS).unionByName(current)
     described = described.join(existing, _SHARED_COLUMNS, "left_semi").dropDuplicates(["path"])
+    # Files that could not be read just then: their tracks stay as they are.
+    attempted = spark.createDataFrame(_to_arrow(plan.todo, TRACKS.select("path")))
+    unread = old.join(attempted, "path", "left_semi").join(described, "path", "left_anti")
+    described = described.unionByName(unread.select(_FILE_COLUMNS))
     lake.commit(TRACKS, build_tracks(spark, lake, assign_track_ids(described, old)))
 
 
@@ -175,12 +183,18 @@ def no_audio_hash(track_id: str) -> str:
     return f"fma:{track_id}"
 
 
-def read_track_row(row: file_tasks.TaskRow) -> file_tasks.TaskRow:
+def read_track_row(row: file_tasks.TaskRow) -> file_tasks.TaskRow | None:
     """Return a file's row of TRACKS without its id.
 
-    If the file is gone meanwhile, described by its path alone.
+    None if the file cannot be read just then: a track that TRACKS has keeps its description, and the next run
+    tries again. Raises StepError if the disk or the machine fails.
     """
-    return {**row, **tags.read_tags(to_path(row["path"]), to_path(row["library"])), "source": "tags"}
+    try:
+        described = tags.read_tags(to_path(row["path"]), to_path(row["library"]))
+    except OSError as error:
+        raise_if_system_fault(error, row["path"])
+        return None
+    return {**row, **described, "source": "tags"}
 
 
 def assign_track_ids(files: DataFrame, old: DataFrame) -> DataFrame:
@@ -220,6 +234,8 @@ def build_tracks(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> Data
     genres = lake.read_arrow(FMA_GENRES).to_pylist()
     metadata = track_metadata.metadata_columns(lake.read(spark, FMA_METADATA), genres)
     tracks = track_metadata.apply_metadata(tracks, metadata)
+    is_by_tags = (F.col("source") == "tags") & F.col("artists").isNotNull()
+    tracks = tracks.withColumn("artists", F.when(is_by_tags, F.col("artists")).otherwise(F.array("artist")))
     groups = duplicates.recording_groups(lake.read_arrow(DUPLICATE_PAIRS))
     return duplicates.add_recording_id(tracks, groups).select(TRACKS.names)
 

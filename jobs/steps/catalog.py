@@ -4,6 +4,7 @@ New tracks are written to MongoDB as well.
 """
 
 import argparse
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,10 @@ from jobs.lake.schemas import FMA_METADATA, TRACKS
 from jobs.lake.storage import Lake, open_lake
 from jobs.library import listing, tracks_table
 from jobs.online import mongo, track_documents
+from jobs.paths import escape_control_chars
 from jobs.progress import StepResult
+
+log = logging.getLogger("segue")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,9 +67,14 @@ def main(arguments: argparse.Namespace) -> StepResult:
 
 
 def _counts(lake: Lake, *, n_files: int, n_new: int, metadata_counts: Mapping[str, int]) -> dict[str, Any]:
-    rows = lake.read_arrow(TRACKS, "path", "source").to_pylist()
+    rows = lake.read_arrow(TRACKS, "path", "source", "tag_error").to_pylist()
     with_audio = [row for row in rows if row["path"] is not None]
     counts = {"tracks": len(rows), "new": n_new, "duplicates": n_files - len(with_audio)}
+    with_error = [row for row in with_audio if row["tag_error"] is not None]
+    if with_error:
+        path, error = escape_control_chars(with_error[0]["path"]), with_error[0]["tag_error"]
+        log.warning("%d files have a tag that cannot be read, as %s: %s", len(with_error), path, error)
+        counts["unreadable tags"] = len(with_error)
     n_records = lake.count_rows(FMA_METADATA)
     if n_records:
         with_metadata = sum(row["source"] == "fma" for row in with_audio)

@@ -53,6 +53,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
     shard = parse_shard(arguments.shard)
     lake = open_lake(arguments)
     library = scan.scan(arguments.library, lake.root)
+    scan.log_skipped(library)
     todo = plan_compression(
         lake,
         library,

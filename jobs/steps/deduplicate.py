@@ -7,6 +7,9 @@ import argparse
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Window
+from pyspark.sql import functions as F
 
 from jobs.audio.fingerprint import fingerprint_track
 from jobs.lake.schemas import DUPLICATE_PAIRS, FINGERPRINTS, TRACKS, Column
@@ -17,6 +20,9 @@ from jobs.spark import file_tasks, session
 
 _RESULTS = FINGERPRINTS.with_columns(Column("audio_path", "string", "file that is fingerprinted"))
 _HASHES = FINGERPRINTS.select("content_hash").arrow_schema()
+
+# Chromaprint describes 2.5 seconds at a time: a track of fewer seconds than these may have no frame.
+_MIN_FINGERPRINTED_S = 5.0
 
 # Files per Spark task: a second or two of work.
 _TASK_FILES = 16
@@ -48,7 +54,10 @@ def _update_fingerprints(master: str, lake: Lake) -> int:
     tracks = {row["content_hash"]: row for row in rows if row["audio_path"] is not None}
     known = set(lake.read_arrow(FINGERPRINTS, "content_hash")["content_hash"].to_pylist())
     staged = set(lake.read_staged_arrow(FINGERPRINTS, "content_hash")["content_hash"].to_pylist())
-    todo = [row for content_hash, row in tracks.items() if content_hash not in known | staged]
+    failed = failed_hashes(lake.read_arrow(FINGERPRINTS)) | failed_hashes(
+        lake.read_staged_arrow(FINGERPRINTS)
+    )
+    todo = [row for content_hash, row in tracks.items() if content_hash not in (known | staged) - failed]
     file_tasks.map_files(
         master,
         lake,
@@ -65,9 +74,23 @@ def _update_fingerprints(master: str, lake: Lake) -> int:
         spark = session.get_session(master)
         hashes = pa.Table.from_pylist([{"content_hash": value} for value in tracks], schema=_HASHES)
         all_rows = lake.read(spark, FINGERPRINTS).unionByName(lake.staged(spark, FINGERPRINTS))
-        all_rows = all_rows.dropDuplicates(["content_hash"])
+        # Of several attempts the one with the most frames: an earlier one may have failed.
+        longest_first = Window.partitionBy("content_hash").orderBy(F.size("fingerprint").desc())
+        all_rows = all_rows.withColumn("nth", F.row_number().over(longest_first)).where("nth = 1").drop("nth")
         lake.commit(FINGERPRINTS, all_rows.join(spark.createDataFrame(hashes), "content_hash", "left_semi"))
     return len(todo)
+
+
+def failed_hashes(rows: pa.Table) -> set[str]:
+    """Return the content_hash of the rows without frames although the track is long enough for some.
+
+    Their audio could not be read just then, as with a disk that was away: they are tried again.
+    """
+    is_failed = pc.and_(
+        pc.equal(pc.list_value_length(rows["fingerprint"]), 0),
+        pc.greater(rows["duration_s"], _MIN_FINGERPRINTED_S),
+    )
+    return set(rows.filter(is_failed)["content_hash"].to_pylist())
 
 
 def compare_fingerprints(rows: pa.Table) -> pa.Table:

@@ -107,3 +107,12 @@ def test_lake_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(StepError, match="--lake: expected a folder that can be written"):
         Lake(tmp_path / "file" / "lake")
+
+
+@pytest.mark.parametrize("name", ["Music [FLAC]", "a{b}c", "what*", "_x", ".y", "q?", "back\\slash"])
+def test_lake_below_any_name(spark, tmp_path, name):
+    lake = Lake(tmp_path / name / "lake")
+    lake.commit(VECTORS, vectors(spark, "a"))
+    lake.stage(VECTORS, "1", vectors(spark, "b").write.parquet)
+    assert [row.track_id for row in lake.read(spark, VECTORS).collect()] == ["a"]
+    assert [row.track_id for row in lake.staged(spark, VECTORS).collect()] == ["b"]

@@ -1,5 +1,6 @@
 """An error is one line on the console, with the exit status of its kind; `--help` fits a terminal."""
 
+import argparse
 import errno
 import importlib
 import json
@@ -98,3 +99,21 @@ def test_help_fits_80_columns(capsys):
 def test_command_has_arguments_and_main(name):
     module = importlib.import_module(cli.COMMANDS[name].module)
     assert callable(module.add_arguments) and callable(module.main)
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("java.lang.OutOfMemoryError: Java heap space", "raise spark.driver.memory"),
+        ("Not enough memory to build and broadcast the table", "raise spark.driver.memory"),
+        ("Could not execute broadcast in 300 secs.", "autoBroadcastJoinThreshold to -1"),
+        (
+            "java.net.BindException: Address already in use: service 'sparkDriver'",
+            "end the program that has it",
+        ),
+    ],
+)
+def test_unexpected_error_with_known_cause_has_advice(message, advice):
+    arguments = argparse.Namespace(command="embed")
+    line = cli.error_message(RuntimeError(message), arguments)
+    assert line.startswith("unexpected RuntimeError: ") and advice in line and "\n" not in line

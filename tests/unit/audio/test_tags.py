@@ -2,7 +2,9 @@ from pathlib import PurePath
 
 import mutagen
 import pytest
-from mutagen.id3 import ID3, TALB, TCON, TDRC, TIT2, TPE1, TRCK, TXXX, UFID
+from mutagen.apev2 import APEv2
+from mutagen.id3 import ID3, TALB, TCON, TDRC, TDRL, TIT2, TPE1, TRCK, TXXX, UFID
+from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4FreeForm, MP4Tags
 
 from jobs.audio.tags import UNKNOWN_ARTIST, read_tags, recording_mbid, tags_from_path
@@ -25,12 +27,14 @@ def test_id3_tags_precede_path(tone, tmp_path):
     assert read_tags(str(path), str(tmp_path)) == {
         "title": "Aria",
         "artist": "Ada",
+        "artists": ["Ada"],
         "album": "Suite",
         "track_no": 7,
         "year": 2011,
         "genre": "Rock",  # ID3v1's number 17
         "genres": ["Rock", "Folk"],
         "recording_mbid": None,
+        "tag_error": None,
     }
 
 
@@ -126,3 +130,129 @@ def test_recording_mbid_in_vorbis_comments(tone, tmp_path, name):
     tagged.update({"MUSICBRAINZ_TRACKID": [MBID], "musicbrainz_releasetrackid": ["0" * 32]})
     tagged.save()
     assert read_tags(str(path), str(tmp_path))["recording_mbid"] == MBID
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("Say &quot;Hi&quot; &amp; Go", 'Say "Hi" & Go'),
+        ("&amp;quot;", "&quot;"),  # once
+        ("&#39;til &#x4e;ow", "'til Now"),
+        ("R&B; AT&T &copy Rock&notes", "R&B; AT&T &copy Rock&notes"),
+        ("\ufeffTitle\0", "Title"),
+    ],
+)
+def test_html_entities_are_decoded_once(tone, tmp_path, text, title):
+    path = tone("File.flac")
+    tagged = mutagen.File(path)
+    tagged["title"] = text
+    tagged.save()
+    assert read_tags(str(path), str(tmp_path))["title"] == title
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [
+        ("20110719", 2011),
+        ("19.07.2011", 2011),
+        ("07/19/2011", 2011),
+        ("July 2011", 2011),
+        ("c. 1999", 1999),
+        ("2011-07-19T10:00", 2011),
+        ("12345", None),
+        ("20119999", None),
+    ],
+)
+def test_year_in_date_of_any_form(tone, tmp_path, date, year):
+    path = tone("File.flac")
+    tagged = mutagen.File(path)
+    tagged["date"] = date
+    tagged.save()
+    assert read_tags(str(path), str(tmp_path))["year"] == year
+
+
+@pytest.mark.parametrize(
+    ("frames", "year"), [([TDRL(text="2011")], 2011), ([TDRL(text="2011"), TDRC(text="1999")], 1999)]
+)
+def test_release_date_is_second(tone, tmp_path, frames, year):
+    path = tone("File.mp3")
+    tags = id3(*frames)
+    tags.save(path)
+    assert read_tags(str(path), str(tmp_path))["year"] == year
+
+
+@pytest.mark.parametrize(
+    ("path", "artist", "album", "number", "title"),
+    [
+        ("Ada/Suite/CD 1/01 Aria.mp3", "Ada", "Suite", 1, "Aria"),
+        ("Ada/Suite/Disc 2 - Live/02 Aria.mp3", "Ada", "Suite", 2, "Aria"),
+        ("Ada/CD 1/Aria.mp3", "Ada", None, None, "Aria"),
+        ("CD 1/Aria.mp3", "CD 1", None, None, "Aria"),
+        ("Ada/Discovery/Aria.mp3", "Ada", "Discovery", None, "Aria"),
+        ("Ada/Suite/1-07 Aria.mp3", "Ada", "Suite", 7, "Aria"),
+        ("Ada/Suite/[07] Aria.mp3", "Ada", "Suite", 7, "Aria"),
+        ("Ada - Suite - 03 Aria.mp3", "Ada", "Suite", 3, "Aria"),
+        ("Ada - 03 - Aria.mp3", "Ada", None, 3, "Aria"),
+        ("Jay - 99 Problems.mp3", "Jay", None, None, "99 Problems"),
+        (".5 The Gray Chapter/...And Justice.mp3", ".5 The Gray Chapter", None, None, "...And Justice"),
+    ],
+)
+def test_discs_and_numbers_in_path(path, artist, album, number, title):
+    found = tags_from_path(PurePath(path))
+    assert list(found.values()) == [title, artist, album, number]
+
+
+def test_all_artists_are_taken(tone, tmp_path):
+    path = tone("File.mp3")
+    id3(TPE1(text=["Ada", "Bob"])).save(path)
+    assert read_tags(str(path), str(tmp_path))["artists"] == ["Ada", "Bob"]
+    id3(TPE1(text="Ada feat. Eve"), TXXX(desc="ARTISTS", text=["Ada", "Eve"])).save(path)
+    found = read_tags(str(path), str(tmp_path))
+    assert (found["artist"], found["artists"]) == ("Ada feat. Eve", ["Ada", "Eve"])
+
+
+def test_id3v2_precedes_ape_and_ape_id3v1(tone, tmp_path):
+    path = tone("File.mp3")
+    ape = APEv2()
+    ape.update({"Title": "Ape", "Artist": ["Ada", "Bob"], "Year": "1999", "Track": "7/9"})
+    ape.save(path)
+    found = read_tags(str(path), str(tmp_path))
+    assert (found["title"], found["artists"], found["year"], found["track_no"]) == (
+        "Ape",
+        ["Ada", "Bob"],
+        1999,
+        7,
+    )
+    id3(TIT2(text="One")).save(path, v1=2)
+    found = read_tags(str(path), str(tmp_path))
+    assert (found["title"], found["artist"]) == ("One", "Ada")
+    MP3(path).delete()
+    ape.save(path)
+    with path.open("ab") as file:  # ID3v1 alone
+        file.write(b"TAG" + b"Old".ljust(125, b"\0"))
+    assert read_tags(str(path), str(tmp_path))["title"] == "Ape"
+
+
+def test_riff_info_is_read(sound, tmp_path):
+    path = sound("File.wav", "-metadata", "title=Aria", "-metadata", "artist=Ada", "-metadata", "date=2011")
+    found = read_tags(str(path), str(tmp_path))
+    assert (found["title"], found["artist"], found["year"], found["tag_error"]) == ("Aria", "Ada", 2011, None)
+
+
+def test_ffmpeg_reads_what_mutagen_does_not_know(sound, tmp_path):
+    path = sound("File.opus", "-f", "webm", "-metadata", "title=A=B; C", "-metadata", "artist=Ada")
+    found = read_tags(str(path), str(tmp_path))
+    assert (found["title"], found["artist"], found["tag_error"]) == ("A=B; C", "Ada", None)
+
+
+def test_broken_tag_costs_the_tag(sound, tmp_path):
+    path = sound("Ada/Aria.mp3", "-id3v2_version", "0")
+    path.write_bytes(b"ID3\x05\x00\x00\x00\x00\x00\x0fTIT2\0\0\0\5\0\0\0Good" + path.read_bytes())
+    found = read_tags(str(path), str(tmp_path))
+    assert (found["title"], found["artist"]) == ("Aria", "Ada")
+    assert found["tag_error"].startswith("expected tags that can be read, found a broken one (")
+
+
+def test_missing_file_is_not_described_by_its_name(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_tags(str(tmp_path / "Ada - Aria.mp3"), str(tmp_path))

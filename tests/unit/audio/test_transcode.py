@@ -8,6 +8,7 @@ import psutil
 import pytest
 import soundfile
 from mutagen import id3
+from mutagen.apev2 import APEv2
 from mutagen.flac import Picture
 from mutagen.mp4 import MP4Cover, MP4FreeForm
 
@@ -253,3 +254,13 @@ def test_file_name_like_option_or_protocol(sound, tmp_path, monkeypatch):
     for name in ("-i.wav", "concat:a|b.wav", "%03d.wav"):
         shutil.copy(path, name)
         assert transcode.transcode(name, "x.mp3", bit_rate=64_000, content_hash=HASH, header_s=3) > 2.9
+
+
+def test_ape_tags_are_copied(sound):
+    path = sound("song.mp3", "-id3v2_version", "0")
+    ape = APEv2()
+    ape.update({"Title": "Aria", "Artist": ["Ada", "Bob"], "Year": "2011"})
+    ape.save(path)
+    copied = mutagen.File(compress(path)[0]).tags
+    assert (copied["TIT2"].text, copied["TPE1"].text) == (["Aria"], ["Ada", "Bob"])
+    assert str(copied["TDRC"]) == "2011"

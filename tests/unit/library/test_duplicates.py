@@ -1,10 +1,12 @@
 """Two encodings of one recording are found; everything else, and everything doubtful, stays apart."""
 
 import itertools
+import subprocess
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 
 from jobs.audio import decoding
 from jobs.audio.fingerprint import fingerprint
@@ -125,3 +127,52 @@ def test_pairs_of_real_recordings(recordings):
     twice = {(name, name.replace(".hq.ogg", ".ogg")) for name in names if ".hq." in name}
     assert found == {pair for pair in twice if "bird-whistling" not in pair[0]}  # a second of bird
     assert len(found) == 13
+
+
+def signal_prints(tmp_path, signals):
+    """Return the fingerprints of signals (44.1 kHz), and of the first one once more as MP3 of 48 kbit/s."""
+    prints = []
+    for number, signal in enumerate(signals):
+        soundfile.write(tmp_path / f"{number}.wav", signal.astype(np.float32), 44_100)
+        prints.append(fingerprint(str(tmp_path / f"{number}.wav")))
+    command = [decoding.ffmpeg_path(), "-v", "error", "-i", str(tmp_path / "0.wav"), "-b:a", "48k"]
+    subprocess.run([*command, str(tmp_path / "0.mp3")], check=True)
+    return [*prints, fingerprint(str(tmp_path / "0.mp3"))]
+
+
+def white_noise(seed):
+    return 0.3 * np.random.default_rng(seed).standard_normal(20 * 44_100)
+
+
+def rain(seed):
+    random = np.random.default_rng(seed)
+    drops = np.zeros(20 * 44_100)
+    drops[random.integers(0, drops.size - 50, drops.size // 400)] = 1
+    drop = np.exp(-np.arange(50) / 8) * np.sin(0.9 * np.arange(50))
+    return 0.3 * np.convolve(drops * random.standard_normal(drops.size), drop, "same")
+
+
+def sparse(seed):
+    """A note of a second, then five seconds of digital silence."""
+    time = np.arange(44_100) / 44_100
+    signal = np.zeros(36 * 44_100)
+    for start in range(0, signal.size - 44_100, 6 * 44_100):
+        pitch = np.random.default_rng((seed, start)).choice([220, 262, 294, 330, 392, 440])
+        signal[start : start + 44_100] = 0.4 * np.exp(-4 * time) * np.sin(2 * np.pi * pitch * time)
+    return signal
+
+
+@pytest.mark.parametrize("make", [white_noise, rain, sparse])
+def test_different_plain_pieces_are_no_pair(tmp_path, make):
+    prints = signal_prints(tmp_path, [make(seed) for seed in range(4)])
+    rows = duplicates.compare_pairs(list("abcdz"), prints, np.full(5, 20.0))
+    pairs = [(row["content_hash"], row["other_hash"]) for row in rows if row["is_same"]]
+    # Two encodings of one sparse piece or noise may be found, and nothing else.
+    assert set(pairs) <= {("a", "z")}
+
+
+def test_common_silence_is_no_evidence():
+    silence = np.full(25, 7, np.uint32)
+    one, other = (np.concatenate([frames(60), silence]) for _ in range(2))
+    assert duplicates.bit_errors(one, one) == 0
+    assert duplicates.bit_errors(one, other) > 0.4

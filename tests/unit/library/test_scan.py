@@ -25,8 +25,38 @@ def test_scan_finds_audio_and_counts_others(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "link.mp3").symlink_to("/etc/passwd")
     found = scan.scan(str(tmp_path), tmp_path / "lake")
-    assert names(found) == ["a.ogg", "b.MP3", "c.flac", "odd.mp3", "in.wav"]
-    assert found.skipped == {".txt": 1, "link": 1, "hidden": 1}
+    assert names(found) == [".hidden.mp3", "a.ogg", "b.MP3", "c.flac", "odd.mp3", "in.wav"]
+    assert found.skipped == {".txt": 1, "link": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["...And Justice/a.mp3", ".5 The Gray Chapter/a.mp3", ".hidden.mp3", ".38 Special/.a.ogg", "_x/a.mp3"],
+)
+def test_name_with_leading_dot_is_music(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"x")
+    found = scan.scan(str(tmp_path), tmp_path / "lake")
+    assert [file["path"] for file in found.files] == [str(tmp_path / name)] and not found.skipped
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".git/a.mp3", ".Trash-1000/files/a.mp3", ".Trashes/a.mp3", "._a.mp3", "@eaDir/a.mp3"),
+        *("lost+found/a.mp3", "$RECYCLE.BIN/a.mp3", "__MACOSX/a.mp3", ".stversions/a.mp3", ".nfs00ab.mp3"),
+    ],
+)
+def test_hidden_entry_is_counted_and_named(tmp_path, name, caplog):
+    for path in (tmp_path / name, tmp_path / "b.mp3"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    found = scan.scan(str(tmp_path), tmp_path / "lake")
+    assert names(found) == ["b.mp3"] and found.skipped == {"hidden": 1}
+    assert found.hidden == [str(tmp_path / name.split("/")[0])]
+    caplog.set_level("INFO")
+    scan.log_skipped(found)
+    assert found.hidden[0] in caplog.text and "1 hidden" in caplog.text
 
 
 def test_linked_folder_is_not_walked(tmp_path):

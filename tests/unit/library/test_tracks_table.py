@@ -5,7 +5,7 @@ The table itself is tested in tests/spark/test_catalog_step.py.
 
 import pytest
 
-from jobs.library.tracks_table import plan_tracks
+from jobs.library.tracks_table import plan_tracks, read_track_row
 
 
 def file(name, content="h1"):
@@ -93,3 +93,8 @@ def test_imported_features_make_table_dirty_once():
     assert not plan([file("a")], [track("a"), track_without_audio("9")], imported_ids=["9"]).is_dirty
     assert plan([file("a")], [track("a"), track_without_audio("9")]).is_dirty
     assert not plan([file("a")], [track("a")], imported_ids=["a"]).is_dirty
+
+
+def test_file_that_cannot_be_read_is_not_described(tmp_path):
+    row = {**file("a"), "path": str(tmp_path / "Ada - Aria.mp3"), "library": str(tmp_path)}
+    assert read_track_row(row) is None
