@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from jobs.plays.events import event_id, parse_time
+from jobs.plays.events import event_id
+from jobs.plays.listen_times import parse_time
 from serving.problems import RequestError
 from serving.subsonic.protocol import GENERIC, Answer, SubsonicError, SubsonicRequest, method
 
