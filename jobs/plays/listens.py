@@ -1,4 +1,4 @@
-"""A listen, the one form of every history's rows, and a row that is none."""
+"""A listen, the one form of every history's rows, and the rows that are not imported."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jobs.library.accents import is_mark, without_accents
+
 # The columns of TRACKS that a matcher needs.
 COLUMNS = ("track_id", "artist", "title", "album", "recording_mbid", "audio_path")
 
@@ -96,6 +98,6 @@ def normalize(text: str) -> str:
 
     A name of punctuation alone only without case.
     """
-    folded = unicodedata.normalize("NFKD", text).casefold()
+    folded = without_accents(unicodedata.normalize("NFKD", text).casefold())
     spelled = re.sub(r"\s&\s|\s\+\s", " and ", folded).replace("&", "and")
-    return "".join(char for char in spelled if char.isalnum()) or text.casefold()
+    return "".join(char for char in spelled if char.isalnum() or is_mark(char)) or text.casefold()

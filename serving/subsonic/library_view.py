@@ -11,6 +11,7 @@ from serving.db.accounts import User
 from serving.media import content_type
 from serving.problems import RequestError
 from serving.radio import RadioQuery
+from serving.search_index import normalize_identity
 
 _ALBUM_ORDERS = (
     *("random", "newest", "highest", "frequent", "recent", "starred"),
@@ -197,7 +198,9 @@ class LibraryView:
         """Return an artist's tracks, those the user finished most often first."""
         plays = self._state.feedback.play_counts(self._user.name)
         tracks = [
-            track for track in self._catalog.tracks if normalize_text(track.artist) == normalize_text(artist)
+            track
+            for track in self._catalog.tracks
+            if normalize_identity(track.artist) == normalize_identity(artist)
         ]
         return sorted(tracks, key=lambda track: -plays.get(track.track_id, 0))[:count]
 
@@ -208,8 +211,8 @@ class LibraryView:
         """
         tracks = self._catalog.search(query)
         words = normalize_text(query).split()
-        artists = dict.fromkeys(t.artist_id for t in tracks if _begins(t.artist, words))
-        albums = dict.fromkeys(t.album_id for t in tracks if _begins(f"{t.album} {t.artist}", words))
+        artists = dict.fromkeys(t.artist_id for t in tracks if _begins((t.artist,), words))
+        albums = dict.fromkeys(t.album_id for t in tracks if _begins((t.album, t.artist), words))
 
         def page(kind: str, found: list[Any]) -> list[Any]:
             offset, count = pages[kind]
@@ -276,6 +279,6 @@ def _part(name: str) -> str:
     return name.replace("/", "_")
 
 
-def _begins(text: str, words: list[str]) -> bool:
-    text_words = normalize_text(text).split()
+def _begins(names: tuple[str, ...], words: list[str]) -> bool:
+    text_words = [word for name in names for word in normalize_text(name).split()]
     return all(any(text_word.startswith(word) for text_word in text_words) for word in words)

@@ -34,6 +34,7 @@ def test_spellings_of_one_track_match(artist, title):
         (("Jay", "Run"), ("Jay (featuring Ada)", "Run")),
         (("Beyoncé", "Halo"), ("Beyonce\u0301", "\uff28alo")),  # composed or not, full width
         (("AC/DC", "T.N.T."), ("ACDC", "TNT")),
+        (("ガガ", "Song"), ("ｶﾞｶﾞ", "song")),
         (("Kraftwerk", "Die Straße"), ("KRAFTWERK", "DIE STRASSE")),
     ],
 )
@@ -51,6 +52,10 @@ def test_spellings_of_two_services_match(ours, theirs):
         (("Band", "Live and Let Die"), ("Band", "Live")),
         (("Defeater", "Ftisland"), ("De", "")),
         (("X", "With"), ("X", "")),
+        (("काल", "Song"), ("कील", "Song")),
+        (("X", "กิน"), ("X", "กึน")),
+        (("ガガ", "Song"), ("カカ", "Song")),
+        (("!!!", "Song"), ("÷÷÷", "Song")),
         (("X", "Song (Live at Wembley)"), ("X", "Song")),
     ],
 )

@@ -1,5 +1,6 @@
 """What clients of Subsonic's API and of HTTP expect beyond single methods."""
 
+import dataclasses
 import io
 
 import pytest
@@ -83,12 +84,25 @@ def test_album_has_what_clients_of_folders_expect(call, method, key, values):
     assert album["parent"] == album["artistId"]
 
 
+def test_album_and_artist_of_symbols_are_found(call, state, monkeypatch):
+    first, *rest = state.catalog.tracks
+    named = dataclasses.replace(first, artist="!!!", album="÷", artist_id="ar-!", album_id="al-÷")
+    catalog = type(state.catalog)(state.catalog.version, (named, *rest), state.catalog.roots)
+    monkeypatch.setattr(state, "catalog", catalog)
+    for query in ("÷", "!!!"):
+        assert call("search3", query=query)["searchResult3"]["album"][0]["name"] == "÷"
+    assert call("search3", query="!!!")["searchResult3"]["artist"][0]["name"] == "!!!"
+
+
 def test_unknown_order_of_albums_is_an_error(call):
     assert "found 'nonsense'" in call("getAlbumList2", type="nonsense")["error"]["message"]
 
 
 def test_address_may_end_in_a_slash_and_name_in_capitals(ask):
-    assert ask("ping.view", path="http://127.0.0.1//rest/", u="Local").json()["subsonic-response"]["status"] == "ok"
+    assert (
+        ask("ping.view", path="http://127.0.0.1//rest/", u="Local").json()["subsonic-response"]["status"]
+        == "ok"
+    )
     assert ask("ping", u="Lokal").json()["subsonic-response"]["error"]["code"] == 40
 
 
