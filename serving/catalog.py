@@ -18,7 +18,7 @@ import numpy as np
 from jobs.lake.schemas import FILES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.paths import to_path
-from serving.search_index import PrefixIndex, normalize_text
+from serving.search_index import PrefixIndex, normalize_identity, normalize_text
 
 _COLUMNS = (
     *("track_id", "title", "artist", "album", "track_no", "year", "genre", "genres"),
@@ -48,8 +48,11 @@ class Track:
 
 
 def stable_id(kind: str, *names: str) -> str:
-    """Return an id made of names: stable over restarts, rebuilds and additions."""
-    return f"{kind}-{hashlib.sha256(chr(0).join(map(normalize_text, names)).encode()).hexdigest()[:16]}"
+    """Return an id made of names: stable over restarts, rebuilds and additions.
+
+    Names of one spelling have one id, whatever their case and their form of Unicode.
+    """
+    return f"{kind}-{hashlib.sha256(chr(0).join(map(normalize_identity, names)).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)

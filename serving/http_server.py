@@ -21,8 +21,8 @@ REQUEST_TIMEOUT_S = 60.0
 # Time limit for reading what was sent. A browser that pauses requests the rest again, by Range.
 IDLE_TIMEOUT_S = 120.0
 
-# Limit of a request's line and headers; a playlist of 1,000 tracks is sent in the line.
-MAX_HEADER_BYTES = 64 * 1024
+# Limit of a request's line and headers; a queue of 5,000 tracks may be sent in the line.
+MAX_HEADER_BYTES = 256 * 1024
 
 # Seconds that open streams get to end at shutdown.
 _GRACE_S = 2

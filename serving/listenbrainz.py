@@ -13,8 +13,9 @@ from fastapi.responses import JSONResponse, Response
 
 from jobs.lake.schemas import TRACKS
 from jobs.plays import track_matching
-from jobs.plays.events import event_id, parse_time
-from jobs.plays.history_files import listenbrainz_mbids
+from jobs.plays.events import event_id
+from jobs.plays.history_rows import listenbrainz_mbids
+from jobs.plays.listen_times import parse_time
 from jobs.plays.track_matching import TrackMatcher
 from serving.app_state import AppState
 from serving.catalog import Catalog, Track
@@ -25,7 +26,6 @@ from serving.problems import RequestError
 _EVENTS = {"single": "finished", "import": "finished", "playing_now": "started"}
 
 _MAX_LISTENS = 1_000
-_MAX_NAME_LENGTH = 300
 
 router = APIRouter(prefix="/1", include_in_schema=False)
 
@@ -79,7 +79,7 @@ def _accept(request: Request, user: User, body: Any) -> tuple[int, int]:
     events = []
     for listen in listens:
         track_id = _match(matcher, listen)
-        if track_id is not None:
+        if track_id in catalog.by_id:  # a track without audio matches, so that an import matches the same
             events.append(_event_fields(user, listen_type, catalog.by_id[track_id], listen))
     for event in events:
         state.accept_play(user, event, is_limited=False)
@@ -91,7 +91,7 @@ def _track_matcher(request: Request, catalog: Catalog) -> TrackMatcher:
     matched_catalog, matcher = getattr(request.app.state, "track_matcher", (None, None))
     if matcher is None or matched_catalog is not catalog:
         rows = request.app.state.app_state.lake.read_arrow(TRACKS, *track_matching.COLUMNS).to_pylist()
-        matcher = TrackMatcher(row for row in rows if row["track_id"] in catalog.by_id)
+        matcher = TrackMatcher(rows)
         request.app.state.track_matcher = (catalog, matcher)
     return matcher
 
@@ -106,9 +106,9 @@ def _match(matcher: TrackMatcher, listen: Any) -> str | None:
     if not isinstance(artist, str) or not isinstance(title, str):
         raise RequestError(400, "track_metadata: expected artist_name and track_name, found something else")
     return matcher.match(
-        artist[:_MAX_NAME_LENGTH],
-        title[:_MAX_NAME_LENGTH],
-        album=str(names.get("release_name") or "")[:_MAX_NAME_LENGTH],
+        artist,
+        title,
+        album=str(names.get("release_name") or ""),
         mbids=listenbrainz_mbids(names),
     )
 
@@ -130,7 +130,7 @@ def _event_fields(user: User, listen_type: str, track: Track, listen: Mapping[st
 def _listened_at(listen: Mapping[str, Any]) -> datetime:
     seconds = listen.get("listened_at")
     try:
-        if not isinstance(seconds, int):
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise ValueError(f"expected seconds since 1970, found {ascii(seconds)[:40]}")
         return parse_time(seconds, datetime.now(UTC))
     except ValueError as error:

@@ -3,6 +3,7 @@
 Plain ASGI: Starlette's BaseHTTPMiddleware buffers, which would hold back event streams.
 """
 
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -20,9 +21,9 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _LOOPBACK = ("127.0.0.1", "::1", "testclient")
 _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "testserver")
 
-# Limits of a body; ListenBrainz clients send up to 1,000 listens at once.
+# Limits of a body; ListenBrainz clients send up to 1,000 listens at once, Subsonic's queues of thousands.
 _MAX_BODY_BYTES, _MAX_IMPORT_BYTES = 64 * 1024, 2 * 1024 * 1024
-_IMPORT = "/1/submit-listens"
+_IMPORT = ("/1/submit-listens", "/rest/")
 
 CSP = "; ".join(
     (
@@ -96,6 +97,8 @@ class SecurityMiddleware:
                 await self.app(scope, receive, send)
             return
         started, status = time.monotonic(), 0
+        # A client whose address of the server ends in a slash asks for //rest/ping.
+        scope = {**scope, "path": re.sub("/{2,}", "/", scope["path"])}
 
         async def answer(message: MutableMapping[str, Any]) -> None:
             nonlocal status
@@ -160,7 +163,7 @@ def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
 
 def _limit_body(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
     """Return `receive` with a size limit: it raises RequestError (413) for a body that is too large."""
-    limit = _MAX_IMPORT_BYTES if scope["path"] == _IMPORT else _MAX_BODY_BYTES
+    limit = _MAX_IMPORT_BYTES if scope["path"].startswith(_IMPORT) else _MAX_BODY_BYTES
     length = headers.get("content-length", "0")
     if not length.isdecimal():
         raise RequestError(400, "expected a Content-Length that is a number")

@@ -168,12 +168,12 @@ class Radio:
                 ranked = ranking.default_list(items, _N_CANDIDATES, forbidden)
             candidates = catalog.by_ids(item.track_id for item in ranked)
             varied = [t for t in candidates if _random_key(query.salt, t.track_id) % _SKIP_ONE_IN]
-            # Backwards, so that each artist keeps the best track.
+            # Each artist has its best track, and the place of that.
             by_artist: dict[str, Track] = {}
-            for track in reversed(varied or candidates):
-                by_artist[track.artist_id] = track
+            for track in varied or candidates:
+                by_artist.setdefault(track.artist_id, track)
             if by_artist:
-                return list(reversed(by_artist.values()))[: query.count]
+                return list(by_artist.values())[: query.count]
         return []
 
     def path_between(

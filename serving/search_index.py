@@ -6,14 +6,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jobs.library.accents import is_mark, without_accents
+
 # Words of a query that count; each costs a pass over all documents.
 _MAX_WORDS = 8
 
 
 def normalize_text(text: str) -> str:
-    """Return text as it is compared: casefolded, no accents, letters and digits only, single blanks."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return " ".join("".join(c if c.isalnum() else " " for c in plain if not unicodedata.combining(c)).split())
+    """Return text as a search compares it: casefolded, no accents, letters and digits only, single blanks.
+
+    A name of symbols alone stays as it is, so that `!!!` and `÷` are found by their own spelling.
+    """
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    letters = "".join(char if char.isalnum() or is_mark(char) else " " for char in decomposed)
+    return " ".join(without_accents(letters).split()) or normalize_identity(text)
+
+
+def normalize_identity(text: str) -> str:
+    """Return a name as an id is made of it: composed, casefolded, single blanks; symbols and marks count."""
+    composed = unicodedata.normalize("NFC", text).casefold()
+    return " ".join(unicodedata.normalize("NFC", composed).split())
 
 
 class PrefixIndex:

@@ -1,21 +1,27 @@
 """Import listening histories of ListenBrainz, Last.fm or Spotify, as play events for the stream.
 
 A listen is matched to a track by its MusicBrainz recording id, else by artist and title. Listens that match
-nothing are counted, the most played of them listed in `<lake>/unmatched.json`. Listens that PLAYS has are not
-sent again.
+nothing are counted, the most played of them listed in `<lake>/unmatched.json`. Rows that are no listen are
+counted by reason and stored in `<lake>/rejected_listens/`, one file for each history. Listens that PLAYS has
+are not sent again.
 """
 
 import argparse
+import hashlib
 import json
+from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import BinaryIO
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jobs import paths
-from jobs.errors import StepError
+from jobs.errors import InputError, StepError
 from jobs.lake.schemas import TRACKS
 from jobs.lake.storage import open_lake
 from jobs.plays import spool, topics, track_matching
 from jobs.plays.history_files import read_history
 from jobs.plays.history_import import ImportResult, KnownPlays, to_events
+from jobs.plays.listens import RejectedRow
 from jobs.plays.producer import Producer
 from jobs.plays.track_matching import TrackMatcher
 from jobs.progress import StepResult
@@ -31,9 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="ListenBrainz (.jsonl), Last.fm (.csv, .tsv) or Spotify (.json) listening history",
+        help="listening history of ListenBrainz, Last.fm, Spotify or Maloja, archive or .scrobbler.log",
     )
     parser.add_argument("--user", help="user to import for, if the files name none or another")
+    parser.add_argument(
+        "--timezone",
+        default="UTC",
+        help="zone of times without one where the format does not say, as Europe/Berlin (default UTC)",
+    )
 
 
 def main(arguments: argparse.Namespace) -> StepResult:
@@ -43,16 +54,21 @@ def main(arguments: argparse.Namespace) -> StepResult:
     if not matcher:
         raise StepError(f"expected tracks in {lake.root}, found none; run `segue run` first")
     files = [Path(name).expanduser() for name in arguments.files]
+    zone = _timezone(arguments.timezone)
     for file in files:  # an unreadable file fails before anything is sent
-        next(read_history(file), None)
+        _check(file, arguments.user)
     known = KnownPlays.load(lake, arguments.user)
     result = ImportResult()
     with embedded_kafka.kafka_address(arguments.kafka, lake.root) as address:
         topics.ensure_topics(address)
         with Producer(address, spool.spool_dir(lake.root)) as producer:
             for file in files:
-                for event in to_events(read_history(file), arguments.user, matcher, known, result):
+                rejected: list[RejectedRow] = []
+                result.store_rejected = rejected.append
+                listens = read_history(file, zone=zone, reject=result.reject)
+                for event in to_events(listens, arguments.user, matcher, known, result):
                     producer.send(event)
+                write_rejected(lake.root / "rejected_listens", file, rejected)
             if not producer.flush(_FLUSH_S):
                 raise StepError(
                     f"expected Kafka at {address} to acknowledge all events, found {producer.pending} "
@@ -62,3 +78,34 @@ def main(arguments: argparse.Namespace) -> StepResult:
     report = json.dumps(result.top_unmatched(), ensure_ascii=False, indent=1) + "\n"
     paths.atomic_write(lake.root / "unmatched.json", report)
     return StepResult(result.counts())
+
+
+def _timezone(name: str) -> tzinfo:
+    try:
+        return UTC if name == "UTC" else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InputError(f"--timezone: expected a zone as in Europe/Berlin, found {ascii(name)}") from None
+
+
+def _check(file: Path, user: str | None) -> None:
+    """Raise InputError for a file that is no history, or whose user nothing names."""
+    first = next(read_history(file), None)
+    if first is not None and first.user is None and user is None:
+        raise InputError(f"--user: expected the user to import for, found no name in {file}")
+
+
+def write_rejected(folder: Path, file: Path, rejected: list[RejectedRow]) -> None:
+    """Write the rows of one history that were not imported, instead of those of its last import."""
+    digest = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    path = folder / f"{file.name}-{digest}.jsonl"
+    if not rejected:
+        path.unlink(missing_ok=True)
+        return
+
+    def write(output: BinaryIO) -> None:
+        for row in rejected:
+            line = json.dumps({**row.to_dict(), "file": row.file or file.name}, ensure_ascii=False)
+            output.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    folder.mkdir(exist_ok=True)
+    paths.atomic_write(path, write)

@@ -40,18 +40,6 @@ MAX_CLOCK_SKEW = timedelta(minutes=10)
 # The beginning of an ISO 8601 time. A bare number is refused: it could be seconds or milliseconds.
 _ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:")
 
-# Numbers above this are milliseconds since 1970: as seconds they would be after the year 5138.
-_MIN_MILLISECONDS = 1e11
-
-# Times in Last.fm's exports, beside seconds and milliseconds since 1970.
-_TIME_FORMATS = (
-    "%d %b %Y %H:%M",
-    "%d %b %Y, %H:%M",
-    "%Y-%m-%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M:%S",
-)
-
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC) - MAX_CLOCK_SKEW
 
 
@@ -196,49 +184,3 @@ def event_id(user_id: str, played_at: datetime, track_id: str) -> str:
     """
     identity = f"{user_id}\n{math.floor(played_at.timestamp())}\n{track_id}"
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
-
-
-def parse_time(value: object, now: datetime | None = None) -> datetime:
-    """Parse the time of a listen from another service; return it in UTC.
-
-    Reads a number of seconds or milliseconds since 1970 (as a number or as text), ISO 8601 and Last.fm's
-    formats; a time without zone is UTC. Raises ValueError for anything else, and for a time more than
-    MAX_CLOCK_SKEW ahead of `now`.
-    """
-    try:
-        parsed = _parse_number(value) or _parse_text(value)
-    except (OverflowError, OSError):
-        parsed = None
-    if parsed is None or (now is not None and parsed > now + MAX_CLOCK_SKEW):
-        raise ValueError(
-            "expected a time in the past, as in 21 Nov 2026 20:15, ISO 8601 or seconds since 1970, "
-            f"found {ascii(value)[:40]}"
-        )
-    return parsed
-
-
-def _parse_number(value: object) -> datetime | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number and not (isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?", value)):
-        return None
-    seconds = float(value)  # type: ignore[arg-type]
-    if seconds > _MIN_MILLISECONDS:
-        seconds /= 1000
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
-
-
-def _parse_text(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    for time_format in _TIME_FORMATS:
-        try:
-            return datetime.strptime(value, time_format).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-    if not _ISO_TIME.match(value):
-        return None
-    try:
-        parsed = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)

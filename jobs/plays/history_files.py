@@ -1,201 +1,219 @@
-"""Read listening histories as ListenBrainz, Last.fm and Spotify export them, a piece at a time.
+"""Read listening histories as services export them, a piece at a time.
 
-A listen's time is its start, in UTC. ListenBrainz and Last.fm record the start; Spotify records the end, so
-the time played is subtracted.
+The content says which form a file has, not its name. A row that is no listen is given to `reject` with its
+reason, and the rest of the file is read.
+
+A listen's time is its start, in UTC; Spotify records the end, so the time played is subtracted. A time
+without a zone means, by the rule of each form:
+
+| form | zone |
+| --- | --- |
+| ListenBrainz, Maloja | UTC: seconds since 1970 |
+| Spotify: `ts`, `endTime` | UTC |
+| Last.fm: `uts`, `utc_time`, `timestamp`, `Date#user` | UTC |
+| Last.fm: `date` and `time` as text | the zone that is given: the API writes UTC, some tools local time |
+| `.scrobbler.log` with `#TZ/UTC` | UTC |
+| `.scrobbler.log` with `#TZ/UNKNOWN` | the zone that is given: the player's clock has none |
 """
 
-import codecs
-import csv
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
-
-import ijson
+from typing import IO
 
 from jobs.errors import InputError
-from jobs.plays.events import parse_time
+from jobs.plays import history_tables
+from jobs.plays.history_rows import json_listen
+from jobs.plays.history_tables import TableRow, log_listen, table_listen
+from jobs.plays.json_rows import iter_json_rows
+from jobs.plays.listens import INVALID_ROW, UNKNOWN_ROW, InvalidRow, Listen, RejectedRow
 
-# Spotify counts a stream from here on; a shorter one is a skip, unless the track had ended.
-_MIN_PLAYED_S = 30.0
+Reject = Callable[[RejectedRow], None]
 
-# The columns of a Last.fm table without a header.
-_LASTFM_COLUMNS = ["artist", "album", "track", "date"]
-_LASTFM_TIMES = ("uts", "date", "utc_time", "time")
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_SNIFFED_BYTES = 4_096
+
+# Files of an archive that have listens, of ListenBrainz and Spotify; the others are the account's.
+_ARCHIVED = re.compile(
+    r"(?:^|/)listens(?:/.*)?\.jsonl?$|(?:^|/)(?:Streaming_?History|endsong)[^/]*\.json$|\.scrobbler\.log$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
-class Listen:
-    """One line of a history."""
+class _Source:
+    """An open file: its name in messages, its bytes, and how to read times and to reject rows."""
 
-    user: str | None  # None if the file does not name one
-    artist: str
-    title: str
-    started_at: datetime
-    album: str | None = None
-    played_s: float | None = None  # None: the service only records finished tracks
-    is_complete: bool = True  # played to its end
-    mbids: tuple[str, ...] = ()  # possible MusicBrainz recording ids, the most reliable first
-    ended_at: datetime | None = None  # only from services that record the end
+    name: str
+    stream: IO[bytes]  # at its beginning
+    zone: tzinfo
+    now: datetime
+    reject: Reject
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether it counts as finished and not as a skip."""
-        return self.is_complete or self.played_s is None or self.played_s >= _MIN_PLAYED_S
+    def reject_row(self, row: int, error: InvalidRow, content: str) -> None:
+        """Pass on a row that is not imported."""
+        self.reject(RejectedRow(self.name, row, error.reason, error.found, content))
 
 
-def read_history(file: Path) -> Iterator[Listen]:
-    """Yield the listens of a file, in the format that its extension names.
+def read_history(file: Path, *, zone: tzinfo = UTC, reject: Reject | None = None) -> Iterator[Listen]:
+    """Yield the listens of a file.
 
-    Raises InputError for any other content.
+    Parameters
+    ----------
+    file
+        A file in one of the forms above, or a zip archive of ListenBrainz or Spotify.
+    zone
+        The zone of times without one, where the form does not say.
+    reject
+        Called with each row that is no listen; None leaves them out.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be opened, or has rows and none is of a known form.
     """
-    readers = {
-        ".jsonl": _read_listenbrainz,
-        ".json": _read_spotify,
-        ".csv": _read_lastfm,
-        ".tsv": _read_lastfm,
-    }
-    if file.suffix not in readers:
-        raise InputError(
-            f"expected .jsonl (ListenBrainz), .csv or .tsv (Last.fm) or .json (Spotify), found {file}"
-        )
+    now = datetime.now(UTC)
     try:
-        yield from readers[file.suffix](file)
+        with file.open("rb") as stream:
+            source = _Source(file.name, stream, zone, now, reject or _ignore)
+            is_archive = stream.peek(4)[:4] == b"PK\x03\x04"
+            yield from _read_archive(source) if is_archive else _read(source)
     except OSError as error:
-        raise InputError(f"expected a history, found {file}: {error.strerror}") from error
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        csv.Error,
-        ijson.JSONError,
-    ) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise InputError(f"expected a history, found {file} with {type(error).__name__}: {reason}") from error
+        raise InputError(f"expected a history, found {file}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise InputError(f"expected a history, found {file}, an archive with {error}") from error
 
 
-def _read_listenbrainz(file: Path) -> Iterator[Listen]:
-    """Read a dump of listens, of one user or of all: one JSON object a line."""
-    with file.open(encoding="utf-8-sig") as lines:
-        for line in lines:
-            if line.strip():
-                yield _listenbrainz_listen(json.loads(line))
+def _ignore(_: RejectedRow) -> None:
+    pass
 
 
-def _listenbrainz_listen(row: Mapping[str, Any]) -> Listen:
-    track = row["track_metadata"]
-    user = row.get("user_name") or row.get("user_id")
-    recorded = row["listened_at"] if "listened_at" in row else row["timestamp"]
-    return Listen(
-        user=str(user) if user is not None else None,
-        artist=track["artist_name"],
-        title=track["track_name"],
-        album=track.get("release_name"),
-        started_at=parse_time(recorded),
-        mbids=listenbrainz_mbids(track),
-    )
-
-
-def listenbrainz_mbids(track_metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the recording ids of ListenBrainz' `track_metadata`.
-
-    The player's, then the one that ListenBrainz mapped.
-    """
-    mbids = []
-    for part in ("additional_info", "mbid_mapping"):
-        values = track_metadata.get(part)
-        mbid = values.get("recording_mbid") if isinstance(values, dict) else None
-        if isinstance(mbid, str) and mbid:
-            mbids.append(mbid)
-    return tuple(mbids)
-
-
-def _read_spotify(file: Path) -> Iterator[Listen]:
-    """Read an export of the extended streaming history or of the last year's.
-
-    Podcast episodes are left out.
-    """
-    with file.open("rb") as binary:
-        if binary.peek(3).startswith(codecs.BOM_UTF8):
-            binary.read(3)
-        if not binary.peek().lstrip().startswith(b"["):
-            raise ValueError("no JSON array")
-        for row in ijson.items(binary, "item", use_float=True):
-            if "msPlayed" in row:
-                yield _spotify_short_listen(row)
-            elif row["master_metadata_album_artist_name"] and row["master_metadata_track_name"]:
-                yield _spotify_listen(row)
-
-
-def _spotify_short_listen(row: Mapping[str, Any]) -> Listen:
-    """Read a row of the last year's export, which has four fields; `endTime` is in UTC, in whole minutes."""
-    ended_at = parse_time(row["endTime"])
-    played_s = row["msPlayed"] / 1000
-    return Listen(
-        user=None,
-        artist=row["artistName"],
-        title=row["trackName"],
-        started_at=ended_at - timedelta(seconds=played_s),
-        played_s=played_s,
-        is_complete=False,
-        ended_at=ended_at,
-    )
-
-
-def _spotify_listen(row: Mapping[str, Any]) -> Listen:
-    ended_at = parse_time(row["ts"])
-    played_s = row["ms_played"] / 1000
-    return Listen(
-        user=row.get("username"),
-        artist=row["master_metadata_album_artist_name"],
-        title=row["master_metadata_track_name"],
-        album=row.get("master_metadata_album_album_name"),
-        started_at=ended_at - timedelta(seconds=played_s),
-        played_s=played_s,
-        is_complete=row.get("reason_end") == "trackdone",
-        ended_at=ended_at,
-    )
-
-
-def _read_lastfm(file: Path) -> Iterator[Listen]:
-    """Read a table of one of the usual exporters.
-
-    With a header that names artist, track and a time, or without one.
-    """
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        first_line = text.readline()
-        text.seek(0)
-        rows = csv.reader(text, delimiter=max("\t;,", key=first_line.count))
-        header = next(csv.reader([first_line], rows.dialect))
-        names = [name.strip().lower().split("#")[0] for name in header]
-        if "artist" in names:
-            next(rows, None)
-        else:
-            names = _LASTFM_COLUMNS
-        time_column = next((name for name in _LASTFM_TIMES if name in names), None)
-        if time_column is None:
-            raise ValueError(f"expected a column {' or '.join(_LASTFM_TIMES)}, found {', '.join(names)}")
-        for row in rows:
-            if not row:
+def _read_archive(source: _Source) -> Iterator[Listen]:
+    """Read the histories of an archive; ListenBrainz' `user.json` has the name of the user."""
+    with zipfile.ZipFile(source.stream) as archive:
+        names = sorted(name for name in archive.namelist() if _ARCHIVED.search(name))
+        if not names:
+            raise InputError(
+                f"expected an archive of ListenBrainz or Spotify, found {source.name} without a history"
+            )
+        user = _archive_user(archive)
+        for name in names:
+            if not archive.getinfo(name).file_size:
                 continue
-            if len(row) < len(names):
-                raise ValueError(f"expected {len(names)} columns, found {len(row)}")
-            fields = dict(zip(names, row, strict=False))
-            if fields["artist"] and fields[time_column]:  # the track that is playing now has no time yet
-                yield _lastfm_listen(fields, time_column)
+            with archive.open(name) as member:
+                inner = replace(source, name=f"{source.name}/{name}", stream=member)
+                for listen in _read(inner):
+                    yield listen if listen.user else replace(listen, user=user)
 
 
-def _lastfm_listen(fields: Mapping[str, str], time_column: str) -> Listen:
-    mbid = fields.get("track_mbid")
-    return Listen(
-        user=None,
-        artist=fields["artist"],
-        title=fields["track"],
-        album=fields.get("album"),
-        started_at=parse_time(fields[time_column]),
-        mbids=(mbid,) if mbid else (),
-    )
+def _archive_user(archive: zipfile.ZipFile) -> str | None:
+    if "user.json" not in archive.namelist():
+        return None
+    with archive.open("user.json") as member:
+        row = next(iter_json_rows(member), None)
+    values = row.value if row is not None and isinstance(row.value, dict) else {}
+    name = values.get("username") or values.get("user_name")
+    return name if isinstance(name, str) else None
+
+
+def _read(source: _Source) -> Iterator[Listen]:
+    """Read a file in the form that its content shows."""
+    head = source.stream.read(_SNIFFED_BYTES)
+    source.stream.seek(0)
+    encoding = _BYTE_ORDER_MARKS.get(head[:2], "utf-8-sig")
+    beginning = head.decode(encoding, errors="ignore").lstrip()
+    if not beginning:
+        raise InputError(f"expected a history, found {source.name} empty")
+    if beginning.startswith(("[", "{")) or source.name.endswith((".json", ".jsonl")):
+        yield from _read_json(source, encoding)
+        return
+    text = io.TextIOWrapper(source.stream, encoding=encoding, errors="surrogateescape", newline="")
+    try:
+        if beginning.startswith("#AUDIOSCROBBLER"):
+            yield from _read_log(source, text)
+        else:
+            yield from _read_table(source, text)
+    finally:
+        text.detach()
+
+
+def _read_json(source: _Source, encoding: str) -> Iterator[Listen]:
+    n_known = 0
+    unknown: str | None = None
+    for row in iter_json_rows(source.stream, encoding):
+        if row.error is None:
+            found = _listen_or_error(partial(json_listen, row.value, source.zone, source.now))
+        else:
+            found = InvalidRow(INVALID_ROW, row.error)
+        if isinstance(found, Listen):
+            n_known += 1
+            yield found
+            continue
+        if found.reason in (UNKNOWN_ROW, INVALID_ROW):
+            unknown = unknown or found.found
+        else:
+            n_known += 1
+        source.reject_row(row.number, found, row.text)
+    if unknown is not None and not n_known:
+        raise InputError(
+            f"expected a history of ListenBrainz, Last.fm, Spotify or Maloja, found {source.name}: {unknown}"
+        )
+
+
+def _listen_or_error(read: Callable[[], Listen]) -> Listen | InvalidRow:
+    """Return the listen that a reader makes of a row, or why it is none."""
+    try:
+        return read()
+    except InvalidRow as error:
+        return error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        return InvalidRow(INVALID_ROW, f"{type(error).__name__}: {error}")
+
+
+def _read_table(source: _Source, text: io.TextIOWrapper) -> Iterator[Listen]:
+    lines = _iter_lines(text)
+    first = list(islice(lines, history_tables.MAX_FIRST_LINES))
+    has_hint = bool(re.match(r"\s*sep=.\s*$", first[0]))  # for spreadsheets
+    delimiter = history_tables.find_delimiter(first[has_hint:])
+    size = history_tables.find_size(first[has_hint:], delimiter)
+    rows = history_tables.iter_rows(chain(first[has_hint:], lines), delimiter, size, 1 + has_hint)
+    columns, rows = history_tables.find_columns(rows, size)
+    if columns is None:
+        raise InputError(
+            "expected a table with the columns artist, track and a time (uts, utc_time, date, timestamp), "
+            f"found {source.name} beginning with {ascii(first[0].strip())[:80]}"
+        )
+    for row in rows:
+        found = _listen_or_error(partial(table_listen, row, columns, source.zone, source.now))
+        if isinstance(found, Listen):
+            yield found
+        else:
+            source.reject_row(row.line, found, row.text)
+
+
+def _read_log(source: _Source, text: io.TextIOWrapper) -> Iterator[Listen]:
+    is_utc = False
+    for number, line in enumerate(_iter_lines(text), 1):
+        content = line.rstrip("\r\n")
+        if content.upper().startswith("#TZ/"):
+            is_utc = content[4:].strip().upper() == "UTC"
+        if content.startswith("#") or not content.strip():
+            continue
+        row = TableRow(number, content.split("\t"), content)
+        found = _listen_or_error(partial(log_listen, row, is_utc, source.zone, source.now))
+        if isinstance(found, Listen):
+            yield found
+        else:
+            source.reject_row(number, found, content)
+
+
+def _iter_lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Yield lines that end in \\n, \\r\\n or \\r; a line without an end is cut at a megabyte."""
+    while line := text.readline(2**20):
+        yield line

@@ -5,19 +5,19 @@ Match listens to tracks, leave out plays that PLAYS has, count the rest.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.errors import InputError
 from jobs.lake.storage import Lake
-from jobs.plays import play_log
+from jobs.plays import events, play_log
 from jobs.plays.events import PlayEvent, event_id
-from jobs.plays.history_files import Listen
+from jobs.plays.listens import NO_USER, Listen, RejectedRow
 from jobs.plays.track_matching import TrackMatcher
 
 # Unmatched titles in the report, and titles that are counted at most, so that a dump of a million stays
@@ -31,13 +31,19 @@ _LISTEN_EVENTS = ("finished", "skipped")
 
 @dataclass
 class ImportResult:
-    """What became of the listens, and how often each artist and title matched no track."""
+    """What became of the rows: of the listens, and of those that are none, by reason.
+
+    Also how often each artist and title matched no track.
+    """
 
     listens: int = 0
     sent: int = 0
     known: int = 0
     n_unmatched: int = 0
     unmatched: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    # Called with each row that is counted in `rejected`.
+    store_rejected: Callable[[RejectedRow], None] | None = None
 
     def counts(self) -> dict[str, int | str]:
         """Return the counts for the summary line."""
@@ -50,7 +56,17 @@ class ImportResult:
         titles = self.top_unmatched()
         if titles:
             counts["top unmatched"] = f"{titles[0]['artist']} - {titles[0]['title']}"
+        if self.rejected:
+            counts["rejected"] = self.rejected.total()
+            reasons = (f"{reason} {count}" for reason, count in self.rejected.most_common())
+            counts["rejected by reason"] = "; ".join(reasons)
         return counts
+
+    def reject(self, row: RejectedRow) -> None:
+        """Count a row that is not imported, and store it."""
+        self.rejected[row.reason] += 1
+        if self.store_rejected is not None:
+            self.store_rejected(row)
 
     def top_unmatched(self) -> list[dict[str, Any]]:
         """Return the unmatched titles that were played most, with their number of listens."""
@@ -76,6 +92,7 @@ class KnownPlays:
 
     def __init__(self, hashes: np.ndarray) -> None:
         self._hashes = np.unique(hashes)
+        self._added: set[int] = set()
 
     @classmethod
     def load(cls, lake: Lake, user: str | None) -> "KnownPlays":
@@ -93,8 +110,15 @@ class KnownPlays:
         """Return the plays with these ids."""
         return cls(np.array([_hash(each) for each in ids], dtype=np.uint64))
 
+    def add(self, an_event_id: str) -> None:
+        """Remember a play that is being sent."""
+        self._added.add(_hash(an_event_id))
+
     def __contains__(self, an_event_id: str) -> bool:
-        wanted = np.uint64(_hash(an_event_id))
+        hashed = _hash(an_event_id)
+        if hashed in self._added:
+            return True
+        wanted = np.uint64(hashed)
         index = np.searchsorted(self._hashes, wanted)
         return bool(index < len(self._hashes) and self._hashes[index] == wanted)
 
@@ -124,12 +148,15 @@ def to_events(
 ) -> Iterator[PlayEvent]:
     """Yield the events of listens that match a track and are not in PLAYS; count all listens in `result`.
 
-    `user` overrides the name in the file. Raises InputError if there is neither.
+    `user` overrides the name in the file. A listen without a user, or whose event would be invalid, is
+    rejected.
     """
-    for listen in listens:
+    now = datetime.now(UTC)
+    for number, listen in enumerate(listens, 1):
         listener = user or listen.user
         if listener is None:
-            raise InputError("--user: expected the user to import for, found no name in the files")
+            result.reject(_rejected(listen, number, NO_USER, "expected --user, found no name in the row"))
+            continue
         result.listens += 1
         track_id = matcher.match(listen.artist, listen.title, album=listen.album, mbids=listen.mbids)
         if track_id is None:
@@ -137,8 +164,19 @@ def to_events(
         elif _is_known(listen, listener, {track_id, *matcher.same_name(listen.artist, listen.title)}, known):
             result.known += 1
         else:
-            yield to_play_event(listen, listener, track_id)
+            event = to_play_event(listen, listener, track_id)
+            try:
+                events.from_fields(events.to_dict(event), now)
+            except events.InvalidEvent as error:
+                result.reject(_rejected(listen, number, "invalid event", str(error)))
+                continue
+            known.add(event.event_id)
+            yield event
             result.sent += 1
+
+
+def _rejected(listen: Listen, number: int, reason: str, found: str) -> RejectedRow:
+    return RejectedRow("", number, reason, found, repr(listen))
 
 
 def to_play_event(listen: Listen, user: str, track_id: str) -> PlayEvent:
@@ -159,11 +197,22 @@ def _is_known(listen: Listen, user: str, track_ids: Iterable[str], known: KnownP
     An earlier import may have matched another album's.
     """
     for track_id in track_ids:
-        if event_id(user, listen.started_at, track_id) in known:
+        if any(event_id(user, start, track_id) in known for start in _possible_starts(listen)):
             return True
         if listen.ended_at is not None and _end_time_id(listen.ended_at.isoformat(), user, track_id) in known:
             return True
     return False
+
+
+def _possible_starts(listen: Listen) -> list[datetime]:
+    """Return the times that services write for the start of one listen: to the second, or to the minute.
+
+    Spotify's extended history and its last year's, and two exporters of Last.fm, differ in that.
+    """
+    if listen.is_of_a_minute:
+        return [listen.started_at + timedelta(seconds=n) for n in range(60)]
+    recorded = listen.ended_at or listen.started_at
+    return [listen.started_at, listen.started_at - (recorded - recorded.replace(second=0, microsecond=0))]
 
 
 def _end_time_id(ended_at: str, user: str, track_id: str) -> str:

@@ -9,8 +9,13 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jobs.library.accents import is_mark, without_accents
+
 # The columns of TRACKS that a matcher needs.
-COLUMNS = ("track_id", "artist", "title", "album", "recording_mbid")
+COLUMNS = ("track_id", "artist", "title", "album", "recording_mbid", "audio_path")
+
+# Characters of a name that are compared.
+_MAX_NAME_LENGTH = 300
 
 # What one service appends to a title and another does not: guests, remasters, mixes; to the end of the title.
 _VERSION_SUFFIX = re.compile(
@@ -29,11 +34,14 @@ class TrackMatcher:
     """The tracks of a library by MusicBrainz recording id, and by normalized artist and title."""
 
     def __init__(self, tracks: Iterable[Mapping[str, Any]]) -> None:
-        """Index rows with COLUMNS; `album` and `recording_mbid` may be missing."""
+        """Index rows with COLUMNS; `album`, `recording_mbid` and `audio_path` may be missing.
+
+        Tracks with audio go before those without, so that import and player match the same one.
+        """
         self._by_mbid: dict[str, str] = {}
         # For each name the tracks by id, with their albums.
         self._by_name: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        for track in sorted(tracks, key=lambda row: str(row["track_id"])):
+        for track in sorted(tracks, key=_order):
             if mbid := track.get("recording_mbid"):
                 self._by_mbid.setdefault(str(mbid).lower(), track["track_id"])
             if track["artist"] and track["title"]:
@@ -69,13 +77,17 @@ class TrackMatcher:
         return [track_id for track_id, _ in self._by_name.get(match_key(artist, title), [])]
 
 
+def _order(track: Mapping[str, Any]) -> tuple[bool, str]:
+    return not track.get("audio_path"), str(track["track_id"])
+
+
 def match_key(artist: str, title: str) -> tuple[str, str]:
     """Return what the spellings of one track share.
 
     Letters and digits, without guests, articles and remaster remarks.
     """
-    artist = unicodedata.normalize("NFKC", artist)
-    title = unicodedata.normalize("NFKC", title)
+    artist = unicodedata.normalize("NFKC", artist[:_MAX_NAME_LENGTH])
+    title = unicodedata.normalize("NFKC", title[:_MAX_NAME_LENGTH])
     main_artist = _ARTICLE.sub("", _FEATURED_ARTIST.sub("", artist).strip())
     main_title = _FEATURED_ARTIST.sub("", _VERSION_SUFFIX.sub("", title))
     return normalize(main_artist), normalize(main_title)
@@ -86,6 +98,6 @@ def normalize(text: str) -> str:
 
     A name of punctuation alone only without case.
     """
-    folded = unicodedata.normalize("NFKD", text).casefold()
+    folded = without_accents(unicodedata.normalize("NFKD", text).casefold())
     spelled = re.sub(r"\s&\s|\s\+\s", " and ", folded).replace("&", "and")
-    return "".join(char for char in spelled if char.isalnum()) or text.casefold()
+    return "".join(char for char in spelled if char.isalnum() or is_mark(char)) or text.casefold()

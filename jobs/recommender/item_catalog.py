@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 
+from jobs.audio.tags import UNKNOWN_ARTIST
 from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
@@ -191,8 +192,8 @@ class ItemCatalog:
     def artist_codes(self) -> list[int]:
         """A number for each track's artist; below 0 if the artist is unknown."""
         names, codes = np.unique(self.artists, return_inverse=True)
-        has_unknown = len(names) > 0 and names[0] == ""
-        return (codes - int(has_unknown)).tolist()
+        is_unknown = np.isin(names.astype(str), ("", UNKNOWN_ARTIST))
+        return np.where(is_unknown[codes], -1, codes).tolist()
 
     @cached_property
     def recording_codes(self) -> list[int]:

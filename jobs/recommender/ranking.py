@@ -112,7 +112,8 @@ def _diversify(catalog: ItemCatalog, order: np.ndarray, count: int, excluded: Se
 
     No excluded track, no recording twice, at most two tracks of an artist in ten. A track that comes too
     early for its artist waits, and is chosen as soon as enough others have been. Example: with A1, A2, A3,
-    B1, ... of the artists A, B and others, A3 waits until ten tracks after A1.
+    B1, ... of the artists A, B and others, A3 waits until ten tracks after A1. Where there are too few
+    artists for that, the list is filled with the tracks that wait.
     """
     artists = catalog.artist_codes
     recordings = catalog.recording_codes
@@ -137,6 +138,10 @@ def _diversify(catalog: ItemCatalog, order: np.ndarray, count: int, excluded: Se
         waiting.append(index)
         if has_grown:
             waiting = [candidate for candidate in waiting if recordings[candidate] not in taken]
+    for candidate in waiting:
+        if len(chosen) < count and recordings[candidate] not in taken:
+            chosen.append(candidate)
+            taken.add(recordings[candidate])
     return chosen
 
 

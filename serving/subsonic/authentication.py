@@ -6,7 +6,7 @@ import hmac
 from fastapi import Request
 
 from serving.app_state import AppState
-from serving.db.accounts import User
+from serving.db.accounts import LOCAL_USER, AppPassword, User
 from serving.subsonic.protocol import CONFLICTING, INVALID_API_KEY, WRONG_CREDENTIALS, Query, SubsonicError
 
 
@@ -34,7 +34,7 @@ def authenticate(state: AppState, query: Query, request: Request) -> User:
             password = bytes.fromhex(password[4:]).decode()
         except ValueError:
             password = ""
-    for app_password in state.accounts.app_passwords(name):
+    for app_password in _app_passwords(state, name):
         expected = hashlib.md5(
             (app_password.secret + salt).encode("utf-8", "replace"), usedforsecurity=False
         ).hexdigest()
@@ -48,3 +48,13 @@ def authenticate(state: AppState, query: Query, request: Request) -> User:
         WRONG_CREDENTIALS,
         "expected a user's name and an app password of the user's (made on the page, in Settings)",
     )
+
+
+def _app_passwords(state: AppState, name: str) -> list[AppPassword]:
+    """Return a user's app passwords; case, which telephones change, only tells two users apart."""
+    found = state.accounts.app_passwords(name)
+    if found:
+        return found
+    names = [LOCAL_USER, *(user for user, _ in state.accounts.list_users())]
+    same = {each for each in names if each.casefold() == name.casefold()}
+    return state.accounts.app_passwords(same.pop()) if len(same) == 1 else []

@@ -81,11 +81,14 @@ def _lyrics_of(request: SubsonicRequest) -> Answer:
 @method("getGenres")
 def _genres(request: SubsonicRequest) -> Answer:
     albums = Counter[str]()
+    songs = Counter[str]()
     for album in request.state.catalog.albums.values():
-        albums.update({track.genre for track in album.tracks})
+        of_tracks = [{name for name in (track.genre, *track.genres) if name} for track in album.tracks]
+        albums.update(set[str]().union(*of_tracks))
+        for names in of_tracks:
+            songs.update(names)
     genres = [
-        {"value": name, "songCount": count, "albumCount": albums[name]}
-        for name, count in request.state.catalog.genres
+        {"value": name, "songCount": count, "albumCount": albums[name]} for name, count in songs.most_common()
     ]
     return {"genres": {"genre": genres}}
 

@@ -11,7 +11,12 @@ from serving.db.accounts import User
 from serving.media import content_type
 from serving.problems import RequestError
 from serving.radio import RadioQuery
+from serving.search_index import normalize_identity
 
+_ALBUM_ORDERS = (
+    *("random", "newest", "highest", "frequent", "recent", "starred"),
+    *("alphabeticalByName", "alphabeticalByArtist", "byYear", "byGenre"),
+)
 # Subsonic requires the date an album was added; the lake does not have it.
 _UNKNOWN_DATE = "2000-01-01T00:00:00Z"
 
@@ -86,6 +91,11 @@ class LibraryView:
         found = {
             "id": album.album_id,
             "name": album.name,
+            # What clients of folders (getAlbumList, search2, getStarred) expect of an album.
+            "title": album.name,
+            "album": album.name,
+            "isDir": True,
+            "parent": album.artist_id,
             "artist": album.artist,
             "artistId": album.artist_id,
             "coverArt": album.album_id,
@@ -95,14 +105,15 @@ class LibraryView:
             "year": first.year,
             "genre": first.genre or None,
             "starred": self._favourites.get(album.album_id),
+            "userRating": self._stars.get(album.album_id),
         }
         return {name: value for name, value in found.items() if value is not None}
 
     def _artist(self, artist_id: str) -> dict[str, Any]:
         albums = self._catalog.artists[artist_id]
         found = {"id": artist_id, "name": albums[0].artist, "albumCount": len(albums), "coverArt": artist_id}
-        starred = self._favourites.get(artist_id)
-        return {**found, "starred": starred} if starred else found
+        marks = {"starred": self._favourites.get(artist_id), "userRating": self._stars.get(artist_id)}
+        return {**found, **{name: value for name, value in marks.items() if value is not None}}
 
     def album(self, album_id: str) -> dict[str, Any]:
         """Return an album with its songs; raises RequestError (404) for none."""
@@ -132,7 +143,11 @@ class LibraryView:
     def album_list(
         self, kind: str, *, size: int, offset: int, genre: str, years: tuple[int, int]
     ) -> list[dict[str, Any]]:
-        """Return a page of albums in one of Subsonic's orders."""
+        """Return a page of albums in one of Subsonic's orders. Raises RequestError (400) for another."""
+        if kind not in _ALBUM_ORDERS:
+            raise RequestError(
+                400, f"type: expected one of {', '.join(_ALBUM_ORDERS)}, found {ascii(kind)[:40]}"
+            )
         found = list(self._catalog.albums.values())
         if kind == "random":
             random.shuffle(found)
@@ -146,7 +161,10 @@ class LibraryView:
             found = [
                 a
                 for a in found
-                if any(normalize_text(track.genre) == normalize_text(genre) for track in a.tracks)
+                if any(
+                    normalize_text(genre) in map(normalize_text, (track.genre, *track.genres))
+                    for track in a.tracks
+                )
             ]
         elif kind in ("frequent", "recent", "starred", "highest"):
             found = self._order_by_use(found, kind)
@@ -180,7 +198,9 @@ class LibraryView:
         """Return an artist's tracks, those the user finished most often first."""
         plays = self._state.feedback.play_counts(self._user.name)
         tracks = [
-            track for track in self._catalog.tracks if normalize_text(track.artist) == normalize_text(artist)
+            track
+            for track in self._catalog.tracks
+            if normalize_identity(track.artist) == normalize_identity(artist)
         ]
         return sorted(tracks, key=lambda track: -plays.get(track.track_id, 0))[:count]
 
@@ -191,8 +211,8 @@ class LibraryView:
         """
         tracks = self._catalog.search(query)
         words = normalize_text(query).split()
-        artists = dict.fromkeys(t.artist_id for t in tracks if _begins(t.artist, words))
-        albums = dict.fromkeys(t.album_id for t in tracks if _begins(f"{t.album} {t.artist}", words))
+        artists = dict.fromkeys(t.artist_id for t in tracks if _begins((t.artist,), words))
+        albums = dict.fromkeys(t.album_id for t in tracks if _begins((t.album, t.artist), words))
 
         def page(kind: str, found: list[Any]) -> list[Any]:
             offset, count = pages[kind]
@@ -259,6 +279,6 @@ def _part(name: str) -> str:
     return name.replace("/", "_")
 
 
-def _begins(text: str, words: list[str]) -> bool:
-    text_words = normalize_text(text).split()
+def _begins(names: tuple[str, ...], words: list[str]) -> bool:
+    text_words = [word for name in names for word in normalize_text(name).split()]
     return all(any(text_word.startswith(word) for text_word in text_words) for word in words)

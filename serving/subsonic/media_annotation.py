@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 
-from jobs.plays.events import event_id, parse_time
+from jobs.plays.events import event_id
+from jobs.plays.listen_times import parse_time
 from serving.problems import RequestError
 from serving.subsonic.protocol import GENERIC, Answer, SubsonicError, SubsonicRequest, method
 
@@ -19,8 +20,12 @@ def _star(request: SubsonicRequest) -> Answer:
     ids = request.query.all("id")
     groups = [item_id for item_id in ids if request.library.is_artist_or_album(item_id)]
     songs = [item_id for item_id in ids if item_id not in groups]
+    ratings = request.state.feedback.ratings(request.user.name)
     for track_id in request.known_track_ids(songs):
-        request.state.set_rating(request.user, track_id, True if is_starred else None)
+        if is_starred:
+            request.state.set_rating(request.user, track_id, True)
+        elif ratings.get(track_id):  # a dislike is no star
+            request.state.set_rating(request.user, track_id, None)
     playlists = request.state.playlists
     change = playlists.add_favourite if is_starred else playlists.remove_favourite
     for item_id in (*groups, *request.query.all("albumId"), *request.query.all("artistId")):
@@ -32,12 +37,23 @@ def _star(request: SubsonicRequest) -> Answer:
 
 @method("setRating")
 def _set_rating(request: SubsonicRequest) -> Answer:
-    """4 and 5 stars like a track, 1 and 2 dislike it."""
+    """4 and 5 stars like a track, 1 and 2 dislike it.
+
+    3 and 0 take a dislike back and leave a like, which is the star of other clients. The stars of an album or
+    an artist are stored and rate no track.
+    """
     stars = request.query.number("rating", 0, 5)
-    track_id = request.state.track(request.query.text("id")).track_id
+    item_id = request.query.text("id")
     request.query.text("rating")  # raises if it is missing
+    if request.library.is_artist_or_album(item_id):
+        request.state.playlists.set_stars(request.user.name, item_id, stars)
+        return {}
+    track_id = request.state.track(item_id).track_id
     request.state.playlists.set_stars(request.user.name, track_id, stars)
-    request.state.set_rating(request.user, track_id, None if stars in (0, 3) else stars > 3)
+    if stars not in (0, 3):
+        request.state.set_rating(request.user, track_id, stars > 3)
+    elif request.state.feedback.ratings(request.user.name).get(track_id) is False:
+        request.state.set_rating(request.user, track_id, None)
     return {}
 
 

@@ -16,5 +16,6 @@ def _stream(request: SubsonicRequest) -> FileResponse:
 def _get_cover_art(request: SubsonicRequest) -> Answer:
     track = request.library.resolve_track(request.query.text("id"))
     file = request.state.catalog.audio_file(track)
-    picture = request.state.covers.jpeg(track, file, request.query.number("size", 600, 1200))
+    size = request.query.number("size", 600, 1200) or 1200  # 0: the whole picture
+    picture = request.state.covers.jpeg(track, file, size)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})

@@ -1,5 +1,6 @@
 """Requests and answers of the OpenSubsonic API: parameters in, XML or JSON out, Subsonic's error codes."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
@@ -91,8 +92,14 @@ def render(query: Query, content: dict[str, Any], status: str = "ok") -> Respons
         "serverVersion": "0.2",
         "openSubsonic": True,
     }
-    if query.text("f", "xml") == "json":
-        return JSONResponse({"subsonic-response": {**head, **content}})
+    form = query.text("f", "xml")
+    if form in ("json", "jsonp"):
+        answer = JSONResponse({"subsonic-response": {**head, **content}})
+        callback = query.text("callback", "")
+        if form == "jsonp" and re.fullmatch(r"[A-Za-z_$][\w$.]{0,99}", callback, re.ASCII):
+            script = b"%s(%s);" % (callback.encode(), answer.body)
+            return Response(script, media_type="application/javascript")
+        return answer
     root = ElementTree.Element("subsonic-response", {"xmlns": _NAMESPACE})
     _fill(root, {**head, **content})
     return Response(ElementTree.tostring(root, "utf-8", xml_declaration=True), media_type="application/xml")

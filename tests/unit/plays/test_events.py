@@ -134,38 +134,3 @@ def test_event_id_is_of_user_track_and_second():
         events.event_id("ann", NOW + timedelta(seconds=1), "2"),
     }
     assert len(others | {listen}) == 4
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        int(NOW.timestamp()),
-        float(NOW.timestamp()),
-        str(int(NOW.timestamp())),
-        1000 * int(NOW.timestamp()),
-        str(1000 * int(NOW.timestamp())),
-        "21 Nov 2026 20:15",
-        "21 Nov 2026, 20:15",
-        "2026-11-21 20:15:00",
-        "2026-11-21 20:15",
-        "2026-11-21T20:15:00",
-        "2026-11-21T20:15:00Z",
-        "2026-11-21T21:15:00+01:00",
-    ],
-)
-def test_listen_time_is_parsed_in_every_form(value):
-    assert events.parse_time(value) == NOW and events.parse_time(value).tzinfo == UTC
-
-
-@pytest.mark.parametrize(
-    "value", ["soon", "", None, True, [], "2026-11-21", "99999999999999999999999", float("inf"), -1e30]
-)
-def test_listen_time_in_another_form_is_refused(value):
-    with pytest.raises(ValueError, match="expected a time in the past, as in 21 Nov 2026 20:15"):
-        events.parse_time(value)
-
-
-def test_listen_time_in_the_future_is_refused():
-    assert events.parse_time(NOW.timestamp() + 60, NOW) == NOW + timedelta(minutes=1)
-    with pytest.raises(ValueError, match="expected a time in the past"):
-        events.parse_time(NOW.timestamp() + 3600, NOW)

@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.errors import InputError
 from jobs.lake.storage import Lake
 from jobs.plays import events, play_log
 from jobs.plays.events import LoggedPlay, PlayEvent
-from jobs.plays.history_files import Listen
 from jobs.plays.history_import import ImportResult, KnownPlays, to_events, to_play_event
+from jobs.plays.listens import Listen
 from jobs.plays.track_matching import TrackMatcher
 
 AT = datetime(2026, 11, 21, 20, 15, tzinfo=UTC)
@@ -68,8 +67,35 @@ def test_unmatched_listens_are_counted_and_known_ones_left_out():
 def test_user_is_required_and_overrides_the_file():
     assert [event.user_id for event in run([LISTEN], user=None)[0]] == ["rob"]
     assert [event.user_id for event in run([LISTEN], user="ann")[0]] == ["ann"]
-    with pytest.raises(InputError, match="--user"):
-        run([dataclasses.replace(LISTEN, user=None)], user=None)
+    sent, result = run([dataclasses.replace(LISTEN, user=None), LISTEN], user=None)
+    assert len(sent) == 1 and result.rejected == {"no user": 1}
+
+
+def test_listen_whose_event_is_invalid_is_rejected_and_the_rest_sent():
+    long_name = dataclasses.replace(LISTEN, user="x" * 200)
+    rows = []
+    result = ImportResult(store_rejected=rows.append)
+    sent = list(to_events([long_name, LISTEN], None, matcher(), KnownPlays.of_ids([]), result))
+    assert (len(sent), result.sent, result.rejected) == (1, 1, {"invalid event": 1})
+    assert rows[0].reason == "invalid event" and "user_id" in rows[0].found
+    assert result.counts()["rejected by reason"] == "invalid event 1"
+
+
+@pytest.mark.parametrize("first_in_minutes", [True, False])
+def test_listen_to_the_minute_and_to_the_second_is_one(first_in_minutes):
+    """As two exporters of Last.fm write it, and Spotify's two histories."""
+    exact = dataclasses.replace(LISTEN, started_at=AT + timedelta(seconds=42))
+    to_the_minute = dataclasses.replace(LISTEN, is_of_a_minute=True)
+    ended_at = exact.started_at + timedelta(seconds=200.5)
+    played = dataclasses.replace(exact, played_s=200.5, ended_at=ended_at)
+    ended_at = ended_at.replace(second=0, microsecond=0)
+    started_at = ended_at - timedelta(seconds=200.5)
+    short = dataclasses.replace(played, ended_at=ended_at, started_at=started_at, is_of_a_minute=True)
+    for pair in ([to_the_minute, exact], [short, played]):
+        sent, result = run(pair if first_in_minutes else pair[::-1])
+        assert (len(sent), result.known) == (1, 1)
+    later = dataclasses.replace(exact, started_at=AT + timedelta(seconds=62))
+    assert len(run([to_the_minute, later])[0]) == 2
 
 
 def lake_with(tmp_path, *plays, is_compacted=True):

@@ -34,6 +34,7 @@ def test_spellings_of_one_track_match(artist, title):
         (("Jay", "Run"), ("Jay (featuring Ada)", "Run")),
         (("Beyoncé", "Halo"), ("Beyonce\u0301", "\uff28alo")),  # composed or not, full width
         (("AC/DC", "T.N.T."), ("ACDC", "TNT")),
+        (("ガガ", "Song"), ("ｶﾞｶﾞ", "song")),
         (("Kraftwerk", "Die Straße"), ("KRAFTWERK", "DIE STRASSE")),
     ],
 )
@@ -51,6 +52,10 @@ def test_spellings_of_two_services_match(ours, theirs):
         (("Band", "Live and Let Die"), ("Band", "Live")),
         (("Defeater", "Ftisland"), ("De", "")),
         (("X", "With"), ("X", "")),
+        (("काल", "Song"), ("कील", "Song")),
+        (("X", "กิน"), ("X", "กึน")),
+        (("ガガ", "Song"), ("カカ", "Song")),
+        (("!!!", "Song"), ("÷÷÷", "Song")),
         (("X", "Song (Live at Wembley)"), ("X", "Song")),
     ],
 )
@@ -81,3 +86,17 @@ def test_unknown_name_matches_nothing():
     matcher = TrackMatcher([track("1", "AWOL", "Food"), track("2", None, "Food"), track("3", "AWOL", None)])
     assert matcher.match("AWOL", "Drink") is None and matcher.same_name("AWOL", "Drink") == []
     assert len(TrackMatcher([])) == 0 < len(matcher)
+
+
+def test_track_with_audio_goes_before_one_without():
+    """The player has no other; an import must match the same."""
+    rows = [track("1", "AWOL", "Food", mbid=MBID), track("2", "AWOL", "Food", mbid=MBID)]
+    rows[1]["audio_path"] = "2.mp3"
+    matcher = TrackMatcher(rows)
+    assert matcher.match("AWOL", "Food") == matcher.match("x", "y", mbids=(MBID,)) == "2"
+    assert matcher.same_name("AWOL", "Food") == ["2", "1"]
+
+
+def test_names_are_compared_by_their_beginning():
+    matcher = TrackMatcher([track("1", "AWOL", "x" * 400)])
+    assert matcher.match("AWOL", "x" * 400) == "1" and matcher.match("AWOL", "x" * 299) is None

@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pytest
 
+from jobs.audio.tags import UNKNOWN_ARTIST
 from jobs.recommender import profiles, ranking
 from jobs.recommender.item_catalog import RankingWeights, SimilarItems
 from tests.unit.recommender.conftest import make_event
@@ -110,3 +112,25 @@ def test_recommendation_list_names_model_and_newest_play(catalog, make_profile):
     assert (recommended.user_id, recommended.model_version) == ("u", "1")
     assert (recommended.as_of, recommended.offsets) == (profile.at, {"plays-0": 7})
     assert recommended.items == ranking.recommend(catalog, profile)
+
+
+@pytest.mark.parametrize(
+    "name_of",
+    [
+        lambda number: "J. S. Bach",
+        lambda number: f"artist {number % 2}",
+        lambda number: UNKNOWN_ARTIST,
+        lambda number: "",
+        lambda number: UNKNOWN_ARTIST if number % 2 else f"artist {number // 10}",
+    ],
+)
+def test_narrow_collection_gives_full_lists(catalog, make_profile, name_of):
+    narrow = replace(catalog, artists=np.array([name_of(number) for number in range(100)], dtype=object))
+    assert len(ranking.default_list(narrow, 30)) == 30
+    items = ranking.recommend(narrow, make_profile(("003", "finished")), count=30)
+    assert len(items) == 30 == len(set(ids_of(items)))
+
+
+def test_unknown_artist_is_no_artist(catalog):
+    unknown = replace(catalog, artists=np.array([UNKNOWN_ARTIST] * 99 + ["artist"], dtype=object))
+    assert set(unknown.artist_codes[:99]) == {-1} and unknown.artist_codes[99] >= 0

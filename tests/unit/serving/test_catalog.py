@@ -1,5 +1,7 @@
 """Search, the collection in memory, and which files can be read."""
 
+import unicodedata
+
 import pytest
 
 from serving import catalog
@@ -22,6 +24,65 @@ def test_normalize_text_drops_case_accents_punctuation():
     assert normalize_text("СЕВЕР") == "север"
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("Ed S", "+"), ("Ed S", "÷")),
+        (("IU", "Real"), ("IU", "Real+")),
+        (("!!!",), ("÷÷÷",)),
+        (("काल",), ("कील",)),
+        (("ガガ",), ("カカ",)),
+        (("กิน",), ("กึน",)),
+        (("AC/DC",), ("ACDC",)),
+        (("Björk",), ("Bjork",)),
+    ],
+)
+def test_names_that_differ_in_symbols_or_marks_have_two_ids(one, other):
+    assert catalog.stable_id("al", *one) != catalog.stable_id("al", *other)
+
+
+def test_names_that_differ_in_case_or_form_of_unicode_have_one_id():
+    for one, other in (
+        ("BJÖRK", "bjo\u0308rk"),
+        ("Straße", "STRASSE"),
+        ("ガガ", "カ\u3099カ\u3099"),
+        ("a  b", "A b "),
+    ):
+        assert catalog.stable_id("ar", one) == catalog.stable_id("ar", other)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "!!!",
+        "÷",
+        "+",
+        "Björk",
+        "काल",
+        "กิน",
+        "ガガ",
+        "🎵",
+        "AC/DC",
+        "Real+",
+        "...And You",
+        "ﬁ",
+        "Ωmega",
+        "№ 1",
+    ],
+)
+def test_every_name_is_found_by_its_own_spelling(name):
+    names = [name, "something else", "else"]
+    index = PrefixIndex([(1.0, [normalize_text(each) for each in names])])
+    for query in (name, name.upper(), unicodedata.normalize("NFD", name)):
+        assert list(index.search(query)) == [0]
+
+
+def test_search_leaves_out_accents_but_no_vowel_signs():
+    assert normalize_text("Ωμέγα Ёлка") == "ωμεγα елка"
+    assert normalize_text("काल") != normalize_text("कील") and normalize_text("ガガ") != normalize_text("カカ")
+    assert normalize_text("ｶﾞｶﾞ") == normalize_text("ガガ")
+
+
 def test_every_word_of_a_query_is_a_prefix():
     index = PrefixIndex([(2.0, ["the long night", "a longer day", "lonely"]), (1.0, ["moon", "long", "x"])])
     assert list(index.search("long")) == [0, 1]  # the whole word in the weighty field first
@@ -30,6 +91,7 @@ def test_every_word_of_a_query_is_a_prefix():
     assert list(index.search("ong")) == []
     assert list(index.search("")) == [0, 1, 2]
     assert list(index.search("!!!")) == []
+    assert list(index.search("long !!!")) == list(index.search("long"))
 
 
 def test_search_covers_title_artist_album_genre(found):
