@@ -219,4 +219,3 @@ def _rate_filters() -> np.ndarray:
     half_widths = np.maximum(step, 1.0 / (centres / rates[0]))[:, None]
     weights = np.maximum(0, 1 - np.abs(np.log(rates / centres[:, None])) / half_widths)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-

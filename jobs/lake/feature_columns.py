@@ -30,17 +30,23 @@ FEATURE_SIZES = {**FMA_SIZES, "mfcc_delta": 20}
 DESCRIPTORS = {
     "fluctuation_pattern": (
         80,
-        "cosine transform of log(1 + fluctuation in dB) at 20 rates of 0.3 to 15 Hz in 16 bands of 0 to 10 kHz, "
-        "lowest 8 x 10 coefficients, band by band",
+        "cosine transform of log(1 + fluctuation in dB) at 20 rates of 0.3 to 15 Hz in 16 bands of 0 to "
+        "10 kHz, lowest 8 x 10 coefficients, band by band",
     ),
-    "harmonic_share": (8, "share of the energy that lasts rather than strikes, in 8 bands of 0 to 10 kHz, 0 to 1"),
+    "harmonic_share": (
+        8,
+        "share of the energy that lasts rather than strikes, in 8 bands of 0 to 10 kHz, 0 to 1",
+    ),
     "key": (1, "musical key: 0 to 11 are C major to B major, 12 to 23 are C minor to B minor"),
     "key_strength": (1, "correlation of the summed constant-Q chroma with the key's profile, -1 to 1"),
-    "mel_covariance": (210, "covariance of the 20 coefficients of mel_mean over the frames, as mfcc_covariance"),
+    "mel_covariance": (
+        210,
+        "covariance of the 20 coefficients of mel_mean over the frames, as mfcc_covariance",
+    ),
     "mel_delta_covariance": (210, "the same of their differences from frame to frame"),
     "mel_mean": (
         20,
-        "mean MFCC of 64 mel bands of 0 to 10 kHz at 22,050 Hz, levels relative to the recording's loudest, dB",
+        "mean MFCC of 64 mel bands of 0 to 10 kHz at 22,050 Hz, levels relative to the loudest, dB",
     ),
     "mfcc_covariance": (210, "covariance of mfcc 1 to 20 over the frames, upper triangle row by row, dB^2"),
     "onset_density": (1, "note onsets per second"),
@@ -57,8 +63,14 @@ MODEL_DESCRIPTORS = frozenset(
 
 # What a pretrained network makes of a recording, where its weights are installed (`jobs/musicnn`): null else.
 PRETRAINED = {
-    "musicnn": (200, "MusiCNN's penultimate layer, mean over three excerpts of 3 s; null without its weights"),
-    "musicnn_tags": (50, "probabilities of MusiCNN's 50 tags, mean over the same excerpts; null as musicnn is"),
+    "musicnn": (
+        200,
+        "MusiCNN's penultimate layer, mean over three excerpts of 3 s; null without its weights",
+    ),
+    "musicnn_tags": (
+        50,
+        "probabilities of MusiCNN's 50 tags, mean over the same excerpts; null as musicnn is",
+    ),
 }
 
 

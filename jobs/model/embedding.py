@@ -175,7 +175,7 @@ class Embedder:
                     share=group["share"],
                     mean=arrays[f"{name}.mean"],
                     scale=arrays[f"{name}.scale"],
-                    loadings=arrays[f"{name}.loadings"] if f"{name}.loadings" in arrays else None,
+                    loadings=arrays.get(f"{name}.loadings"),
                 )
             )
         layers = tuple(
@@ -228,7 +228,8 @@ def transform_parts(values: np.ndarray, parts: tuple[TransformedColumns, ...]) -
 def is_missing(values: np.ndarray, parts: tuple[TransformedColumns, ...]) -> np.ndarray:
     """Return which of the feature rows (tracks, n) have none of the parts' features: all NaN, (tracks,)."""
     positions = [position for _, columns in parts for position in columns]
-    return np.isnan(np.asarray(values, dtype=np.float64)[:, positions]).all(axis=1)
+    missing: np.ndarray = np.isnan(np.asarray(values, dtype=np.float64)[:, positions]).all(axis=1)
+    return missing
 
 
 def _unit_or_zero(vectors: np.ndarray) -> np.ndarray:

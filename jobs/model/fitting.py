@@ -1,4 +1,7 @@
-"""Fit an embedder to the training tracks: standardization, shares, centering, principal components. Deterministic."""
+"""Fit an embedder to the training tracks: standardization, shares, centering, principal components.
+
+Deterministic.
+"""
 
 from collections import Counter
 from collections.abc import Sequence

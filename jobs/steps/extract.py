@@ -76,7 +76,8 @@ def plan_extraction(lake: Lake, *, retry: bool) -> list[file_tasks.TaskRow]:
     """Return the tracks to extract, with the columns of a new attempt.
 
     These are the tracks with audio and without features of the present version, in FEATURES or staged by a
-    killed run; with MusiCNN's weights also those without its embedding. Tracks that were rejected with the same content are among them only with `retry`.
+    killed run; with MusiCNN's weights also those without its embedding. Tracks that were rejected with the
+    same content are among them only with `retry`.
     """
     rejected = rejects.by_path(lake.read_arrow(REJECTS), "extract")
     extracted = extracted_keys(lake.read_arrow(FEATURES, *_VERSION_COLUMNS))
