@@ -228,8 +228,7 @@ def transform_parts(values: np.ndarray, parts: tuple[TransformedColumns, ...]) -
 def is_missing(values: np.ndarray, parts: tuple[TransformedColumns, ...]) -> np.ndarray:
     """Return which of the feature rows (tracks, n) have none of the parts' features: all NaN, (tracks,)."""
     positions = [position for _, columns in parts for position in columns]
-    missing: np.ndarray = np.isnan(np.asarray(values, dtype=np.float64)[:, positions]).all(axis=1)
-    return missing
+    return np.asarray(np.isnan(np.asarray(values, dtype=np.float64)[:, positions]).all(axis=1))
 
 
 def _unit_or_zero(vectors: np.ndarray) -> np.ndarray:
