@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jobs.lake.feature_columns import MODEL_INPUT_COLUMNS, descriptor_columns
 from jobs.model.embedding import l2_normalize
 from jobs.model.fitting import fit_embedder, fix_signs, pca
 from jobs.model.metrics import k_occurrence_skew
@@ -63,3 +64,30 @@ def test_signs_do_not_depend_on_the_solver():
     components = np.array([[0.1, -0.9], [-0.8, 0.2]])
     np.testing.assert_array_equal(fix_signs(components), fix_signs(-components))
     assert fix_signs(components)[1, 0] > 0
+
+
+def test_share_is_weight_over_deviation_of_cosines():
+    values, _ = planted_features(groups=20, tracks_per_group=3)
+    embedder, _ = fit_embedder(values, COLUMNS, recipe="timbre", dimensions=96)
+    upper = np.triu_indices(len(values), 1)
+    shares = []
+    for group, weight in zip(embedder.groups, (1.0, 1.0, 0.5, 0.5), strict=True):
+        directions = group.directions(values)
+        shares.append(weight / (directions @ directions.T)[upper].std())
+    found = [group.share for group in embedder.groups]
+    np.testing.assert_allclose(found, np.array(shares) / sum(shares), rtol=1e-9)
+
+
+def test_tracks_without_a_group_are_embedded_by_the_others():
+    columns = (*MODEL_INPUT_COLUMNS["fma518+1"], *descriptor_columns("musicnn"))
+    columns = (*columns, *descriptor_columns("mel_mean"), *descriptor_columns("mel_covariance"))
+    values = np.random.default_rng(5).standard_normal((30, len(columns)))
+    pretrained = [columns.index(name) for name in descriptor_columns("musicnn")]
+    values[20:, pretrained] = np.nan
+    embedder, _ = fit_embedder(values, columns, recipe="musicnn", dimensions=20)
+    musicnn = embedder.groups[0]
+    assert musicnn.name == "musicnn"
+    np.testing.assert_allclose(musicnn.mean, values[:20, pretrained].mean(axis=0))
+    assert (musicnn.apply(values)[20:] == 0).all()
+    assert (np.linalg.norm(musicnn.apply(values)[:20], axis=1) > 0).all()
+    np.testing.assert_allclose(np.linalg.norm(embedder.apply(values), axis=1), 1, atol=1e-6)

@@ -36,3 +36,29 @@ def test_key_invariant_is_same_after_transposition():
 def test_logarithm_of_doubled_values_has_equal_steps():
     steps = np.diff(transforms.logarithm(np.array([[1.0, 2.0, 4.0]])))
     np.testing.assert_allclose(steps, np.log(2), rtol=1e-3)
+
+
+def gaussian(mean, covariance):
+    return np.concatenate([mean, covariance[np.triu_indices(20)]])[None, :]
+
+
+def test_typical_gaussian_is_the_origin():
+    # Mean 0 and covariance 1 - floor in the units of each coefficient: the logarithm of the unit matrix.
+    units = np.array(transforms._MFCC_DEVIATION)
+    typical = gaussian(np.array(transforms._MFCC_MEAN), 0.9 * np.diag(units**2))
+    np.testing.assert_allclose(transforms.log_gaussian(typical), 0, atol=1e-9)
+    units = np.array(transforms._MFCC_CHANGE)
+    typical = (0.9 * np.diag(units**2))[np.triu_indices(20)][None, :]
+    np.testing.assert_allclose(transforms.log_change_covariance(typical), 0, atol=1e-9)
+
+
+def test_log_gaussian_is_scipys_logarithm_of_the_joined_matrix():
+    rng = np.random.default_rng(4)
+    units = np.array(transforms._MFCC_DEVIATION)
+    mean = rng.standard_normal(20)
+    half = rng.standard_normal((20, 20))
+    covariance = half @ half.T
+    values = gaussian(transforms._MFCC_MEAN + mean * units, covariance * np.outer(units, units))
+    joined = np.block([[covariance + 0.1 * np.eye(20) + np.outer(mean, mean), mean[:, None]], [mean, 1.0]])
+    expected = np.linalg.norm(scipy.linalg.logm(joined))
+    np.testing.assert_allclose(np.linalg.norm(transforms.log_gaussian(values)), expected, rtol=1e-8)
