@@ -74,7 +74,7 @@ def test_tones_last_and_clicks_strike() -> None:
     tones = np.zeros((200, 64), np.float32)
     tones[:, 4::8] = 1
     clicks = np.zeros((200, 64), np.float32)
-    clicks[::20] = 1
+    clicks[10::20] = 1
     for power, share in ((tones, 1), (clicks, 0)):
         accumulator = HarmonicShare()
         accumulator.add(power)
