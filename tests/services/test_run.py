@@ -94,7 +94,7 @@ def test_mlflow_has_a_run_for_every_k_and_the_model(lake):
     }
     assert {seed for _, seed in scores} == {0, 1}  # --seeds 2
     assert int(version.tags["k"]) == max(scores, key=lambda trial: (round(scores[trial], 9), -trial[0]))[0]
-    assert parent.data.params["recipe"] == "timbre" and "hubness_after_centering" in parent.data.params
+    assert parent.data.params["recipe"] == "musicnn" and "hubness_after_centering" in parent.data.params
     assert len(parent.data.tags["git_commit"]) == 40 and len(version.tags["model_hash"]) == 64
     plots = {"silhouette.png", "cluster_sizes.png", "genres_by_cluster.png", "map.png"}
     assert plots < {file.path for file in client.list_artifacts(version.run_id)}
@@ -108,7 +108,9 @@ def test_mlflow_has_a_run_for_every_k_and_the_model(lake):
 def test_registered_model_gives_the_embeddings_of_the_table(lake):
     tracking.connect(None, lake)
     model = mlflow.pyfunc.load_model(f"models:/{registry.MODEL}@{registry.CHAMPION}")
-    assert {"mfcc_mean_01", "tempo"} < {column.name for column in model.metadata.signature.inputs}
+    assert {"musicnn_001", "mel_mean_001", "tempo"} < {
+        column.name for column in model.metadata.signature.inputs
+    }
     features = Lake(lake).read_arrow(FEATURES).sort_by("track_id").to_pandas()
     predicted = model.predict(pd.DataFrame(features[list(FEATURE_COLUMNS)]))
     expected = rows(lake)["EMBEDDINGS"]
