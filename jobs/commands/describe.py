@@ -23,6 +23,7 @@ from jobs.lake.feature_columns import (
     descriptor_columns,
     feature_columns,
 )
+from jobs.musicnn import tags
 from jobs.paths import escape_control_chars, to_text
 from jobs.progress import StepResult
 
@@ -30,6 +31,8 @@ IMAGE_EXTENSIONS = (".png", ".svg", ".pdf")
 
 # Width of the table in a file or a pipe, and its statistics in reading order.
 _WIDTH = 80
+# Tags of the table, the most probable.
+_N_TAGS = 3
 _STATISTICS = ("mean", "std", "min", "median", "max", "skew", "kurtosis")
 
 
@@ -94,7 +97,8 @@ def to_nested(values: np.ndarray) -> dict[str, dict[str, Any]]:
 
     Returns
     -------
-    {"features": {name: {statistic: [numbers]}}, "descriptors": {name: [numbers]}}, seven digits each.
+    {"features": {name: {statistic: [numbers]}}, "descriptors": {name: [numbers]}, "tags": {name:
+    probability}}, seven digits each, three of the probabilities.
     """
     by_column = {}
     for column, value in zip(SIGNAL_COLUMNS, values.tolist(), strict=False):
@@ -108,7 +112,15 @@ def to_nested(values: np.ndarray) -> dict[str, dict[str, Any]]:
     descriptors = {}
     for name in DESCRIPTORS:
         descriptors[name] = [by_column[column] for column in descriptor_columns(name)]
-    return {"features": features, "descriptors": descriptors}
+    return {"features": features, "descriptors": descriptors, "tags": _tags(values)}
+
+
+def _tags(values: np.ndarray) -> dict[str, float]:
+    """Return the probability of each of MusiCNN's tags, the largest first; nothing without its weights."""
+    probabilities = values[-len(tags.TAGS) :].tolist()
+    if not np.isfinite(probabilities).all():
+        return {}
+    return {name: float(f"{value:.3g}") for name, value in tags.most_probable(probabilities, len(tags.TAGS))}
 
 
 def _print_table(file_info: dict[str, Any], nested: dict[str, dict[str, Any]]) -> None:
@@ -118,7 +130,11 @@ def _print_table(file_info: dict[str, Any], nested: dict[str, dict[str, Any]]) -
     console.print(Text(escape_control_chars(file_info["path"]), style="bold"))
     length = f"{file_info['duration_s']} s at {file_info['sample_rate']} Hz"
     console.print(f"{length}, features {file_info['feature_version']}")
-    console.print(summary(nested["descriptors"]) + "\n")
+    console.print(summary(nested["descriptors"]))
+    if nested["tags"]:
+        likely = [f"{name} {value:.2f}" for name, value in list(nested["tags"].items())[:_N_TAGS]]
+        console.print(f"MusiCNN's tags: {', '.join(likely)}")
+    console.print()
     grid = Grid("feature", *_STATISTICS, box=None, pad_edge=False, padding=(0, 0, 0, 1), header_style="bold")
     for column in grid.columns:
         column.no_wrap = True

@@ -13,6 +13,7 @@ from jobs.audio import features_of_file
 from jobs.cli import main
 from jobs.commands import describe_plot
 from jobs.lake.feature_columns import FEATURE_SIZES, SIGNAL_COLUMNS
+from jobs.musicnn import tags
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,9 @@ def test_json_has_the_values_that_extract_stores(song: Path, capsys: pytest.Capt
     values, _, _ = features_of_file.extract_file_features(str(song))
     assert len(flat) == len(SIGNAL_COLUMNS)
     np.testing.assert_allclose(flat, values[: len(flat)], rtol=1e-6)
+    assert set(printed["tags"]) == set(tags.TAGS)
+    assert list(printed["tags"].values()) == sorted(printed["tags"].values(), reverse=True)
+    assert max(printed["tags"].values()) == pytest.approx(values[-50:].max(), rel=1e-2)
 
 
 def test_plot_is_written_and_replaced(song: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
