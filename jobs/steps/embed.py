@@ -118,6 +118,8 @@ def _read_inputs(lake: Lake, arguments: argparse.Namespace) -> FitInputs:
 def default_recipe(lake: Lake, training: TrainingSet) -> str:
     """Return musicnn if at least half of the training tracks have its features, else timbre."""
     column = descriptor_columns("musicnn")[0]
+    if column not in MODEL_INPUT_COLUMNS[training.feature_version]:
+        return "timbre"
     n_present = 0
     for _, values in training_data.feature_batches(lake, training, [column]):
         n_present += int(np.isfinite(values).sum())

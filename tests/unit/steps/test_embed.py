@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
 from jobs.cli import parse
+from jobs.lake.schemas import FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import neural
+from jobs.model import neural, training_data
 from jobs.model.neural_labels import TrackLabels, cv_fold
 from jobs.plays import play_log
 from jobs.plays.events import LoggedPlay, PlayEvent
@@ -47,3 +49,23 @@ def test_network_is_trained_on_plays_before_the_split(tmp_path, monkeypatch):
         f"{n:03d}": TrackLabels(cv_fold(f"artist {n}"), ("s" if n % 4 else "u 2026-11-01",))
         for n in range(40)
     }
+
+
+@pytest.mark.parametrize(
+    ("version", "n_embedded", "recipe"),
+    [
+        ("fma518+2", 4, "musicnn"),
+        ("fma518+2", 2, "musicnn"),
+        ("fma518+2", 1, "timbre"),
+        ("fma518+1", 4, "timbre"),
+    ],
+)
+def test_default_recipe_is_what_most_tracks_have(tmp_path, version, n_embedded, recipe):
+    lake = Lake(tmp_path)
+    tracks = [{"track_id": str(number), "content_hash": "h"} for number in range(4)]
+    features = [{**track, "feature_version": version} for track in tracks]
+    for row in features[:n_embedded]:
+        row["musicnn_001"] = 0.25
+    for table, rows in ((TRACKS, tracks), (FEATURES, features)):
+        lake.commit_arrow(table, pa.Table.from_pylist(rows, schema=table.arrow_schema()).to_batches())
+    assert embed.default_recipe(lake, training_data.training_set(lake, None)) == recipe
