@@ -12,7 +12,7 @@ from jobs.musicnn.checkpoint import CheckpointError, read_checkpoint
 from jobs.runtime import install
 
 
-def test_failed_download_is_told_and_set_up_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_setup_continues_after_failed_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def no_network(command: list[str], **_: object) -> subprocess.CompletedProcess:
         return subprocess.CompletedProcess(
             command, 1, "", "WARNING: retrying\nERROR: no matching distribution\n"
