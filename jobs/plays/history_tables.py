@@ -40,6 +40,9 @@ _TIMES = (
 _LASTFM_TO_CSV = ("artist", "album", "track", "date")
 _LASTEXPORT = ("uts", "track", "artist", "album", "track mbid")
 
+# Characters that a field may have: csv's default limit, whatever limit another reader of this process has set.
+_MAX_FIELD_CHARS = 131_072
+
 # Lines that a quoted field may have, and lines among which the first complete row is looked for.
 _MAX_FIELD_LINES = 10
 MAX_FIRST_LINES = 100
@@ -96,6 +99,8 @@ def _parse_line(text: str, delimiter: str) -> list[str] | None:
     try:
         rows = list(csv.reader(body.splitlines(keepends=True), delimiter=delimiter))
     except csv.Error:
+        return None
+    if any(len(field) > _MAX_FIELD_CHARS for fields in rows for field in fields):
         return None
     # csv ends an open field at the end of the text, and leaves its line end in it.
     is_open = len(rows) != 1 or (bool(rows[0]) and rows[0][-1].endswith("\n"))
