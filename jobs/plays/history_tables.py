@@ -40,7 +40,7 @@ _TIMES = (
 _LASTFM_TO_CSV = ("artist", "album", "track", "date")
 _LASTEXPORT = ("uts", "track", "artist", "album", "track mbid")
 
-# Characters that a field may have: csv's default limit, whatever limit another reader of this process has set.
+# Characters that a field may have: csv's default, whatever limit another reader of the process has set.
 _MAX_FIELD_CHARS = 131_072
 
 # Lines that a quoted field may have, and lines among which the first complete row is looked for.
