@@ -12,7 +12,7 @@ _INTERVAL_COLUMNS = {
     "genre_map": "MAP",
     "genre_r_precision": "R-precision",
 }
-_PLAIN_COLUMNS = {"k_occurrence_skew": "hubness", "anti_hub_fraction": "in no list"}
+_PLAIN_COLUMNS = {"k_occurrence_skew": "skew", "anti_hub_fraction": "in none"}
 _ANY_ARTIST_COLUMNS = {name + ANY_ARTIST: title for name, title in _INTERVAL_COLUMNS.items()}
 
 # The rows, in their order; other systems have next-play metrics only.
@@ -53,7 +53,8 @@ def _retrieval_table(metrics: SystemMetrics) -> list[str]:
         cells = [f"{model[name]:.3f}" for name in _ANY_ARTIST_COLUMNS]
         rows.append(["any artist", *cells, "", ""])
     title = f"{n_queries:,} queries by genre, tracks of the query's artist left out; intervals 95 %"
-    return [title, *_align(rows)]
+    legend = "skew: hubness of the lists of ten; in none: fraction of tracks in no list"
+    return [title, *_align(rows), legend]
 
 
 def _cells(metrics: dict[str, float]) -> list[str]:
