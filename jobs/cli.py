@@ -140,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         print(f"segue {arguments.command}: {error_message(error, arguments)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    if result.details:
+        print(result.details)
     if result.summary():
         print(f"{arguments.command}: {result.summary()}")
     return 0

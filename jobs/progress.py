@@ -38,11 +38,13 @@ _display: Progress | None = None
 class StepResult:
     """What a command did.
 
-    Counts for its summary line and for Airflow, and the model version it made or used.
+    Counts for its summary line and for Airflow, the model version it made or used, and lines that the command
+    prints above its summary.
     """
 
     counts: Mapping[str, Any] = field(default_factory=dict)
     model_version: str | None = None
+    details: str = ""
 
     def summary(self) -> str:
         """Return the command's summary line."""

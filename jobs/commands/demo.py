@@ -13,12 +13,10 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-
 from jobs import progress
 from jobs.demo import encode, manifest
 from jobs.demo.clips import Clip, clip
-from jobs.demo.styles import STYLES
+from jobs.demo.variation import perform
 from jobs.errors import InputError, StepError
 from jobs.paths import sha256_file
 from jobs.progress import StepResult
@@ -41,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=DEFAULT_TRACKS,
         metavar="N",
-        help="number of clips (default %(default)s)",
+        help="number of clips (default %(default)s); from the 61st on genres overlap, rates and formats vary",
     )
 
 
@@ -75,7 +73,7 @@ def write_clip(out: Path, entry: Clip) -> str:
     """Synthesize one clip, write its file and return the file's SHA-256 in hex."""
     path = out / entry.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    stereo = STYLES[entry.style].play(np.random.default_rng(entry.seed), entry.tone)
+    stereo = perform(entry.style, entry.seed, entry.tone, entry.variation, entry.recording)
     manifest.write_file(path, lambda part: encode.encode_clip(stereo, entry, part))
     return sha256_file(path)
 

@@ -154,7 +154,7 @@ _ENDINGS = {
     "dub": ("Dub", "Version"),
     "march": ("March", "Parade"),
 }
-_FILE_FORMATS = ("mp3", "fma", "mp3", "ogg", "mp3", "fma", "mp3", "flac")
+_FILE_FORMATS = ("mp3", "fma", "ogg", "opus", "mp3", "m4a", "flac", "wav")
 
 
 def album(style: str, number: int) -> Album:

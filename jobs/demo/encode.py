@@ -61,7 +61,7 @@ def encode_clip(stereo: np.ndarray, clip: Clip, target: Path) -> None:
         FFmpeg fails or takes too long.
     """
     extension = clip.path.suffix
-    _encode(stereo, target, extension, clip.bit_rate)
+    _encode(stereo, target, extension, clip)
     cover = draw_cover(clip.style, clip.album.artist, clip.album.title)
     if extension in (".mp3", ".wav"):
         _tag_id3(MP3(target) if extension == ".mp3" else WAVE(target), clip, cover)
@@ -72,10 +72,14 @@ def encode_clip(stereo: np.ndarray, clip: Clip, target: Path) -> None:
         _tag_vorbis(file_type(target), clip, cover)
 
 
-def _encode(stereo: np.ndarray, target: Path, extension: str, bit_rate: int) -> None:
+def _encode(stereo: np.ndarray, target: Path, extension: str, clip: Clip) -> None:
     muxer, options = _FORMATS[extension]
     if extension == ".mp3":
-        options = {**options, "b:a": str(bit_rate)}
+        options = {**options, "b:a": str(clip.bit_rate)}
+    if clip.recording.sample_rate != SAMPLE_RATE:
+        options = {**options, "ar": str(clip.recording.sample_rate)}
+    if clip.recording.channels != 2:
+        options = {**options, "ac": str(clip.recording.channels)}
     source = ffmpeg.input("pipe:0", f="s16le", ar=SAMPLE_RATE, ac=2)
     output = ffmpeg.output(source, f"file:{target}", f=muxer, **options, **_BITEXACT).global_args(
         "-v", "error"

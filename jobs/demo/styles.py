@@ -10,10 +10,13 @@ from jobs.demo import acoustic, electronic
 
 @dataclass(frozen=True)
 class Style:
-    """A genre as written in the tag, and a function (generator, tone) that plays it: float32, (2, n)."""
+    """A genre as written in the tag, and a function that plays it.
+
+    `play` takes a generator, the tone, and optionally the band; its result is float32, (2, n).
+    """
 
     genre: str
-    play: Callable[[np.random.Generator, float], np.ndarray]
+    play: Callable[..., np.ndarray]
 
 
 STYLES = {

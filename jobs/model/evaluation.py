@@ -12,13 +12,35 @@ import numpy as np
 from jobs.lake.storage import Lake
 from jobs.model import training_data
 from jobs.model.evaluated_systems import EmbeddingSystem
-from jobs.model.metrics import K, Labels, ranking_metrics
+from jobs.model.metrics import K, Labels, mean_scores, ranking_scores
+from jobs.model.query_scores import GENRE_METRICS, PLAY_METRICS
 from jobs.model.retrieval_evaluator import RetrievalEvaluator
+from jobs.model.significance import bootstrap_interval
 from jobs.model.top_k import TopK
 from jobs.model.training_data import TrainingSet
 
 # Query tracks: all where there are fewer, else by the hash of their ids.
 MAX_QUERIES = 2_000
+
+# The "system" whose metrics are the largest that any ordering could reach on this collection.
+CEILING = "ceiling"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Metrics by system, with CEILING, and the scores that the main ones are means of.
+
+    Attributes
+    ----------
+    scores
+        By system, then metric: one per genre query (g,), or per user.
+    genre_positions : (g,)
+        Track numbers of the genre queries.
+    """
+
+    metrics: dict[str, dict[str, float]]
+    scores: dict[str, dict[str, np.ndarray]]
+    genre_positions: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +70,8 @@ class Evaluation:
     plays: PlaySplit
     report: Callable[[int], None] = lambda _: None
 
-    def metrics(self, systems: dict[str, EmbeddingSystem]) -> dict[str, dict[str, float]]:
-        """Return each system's metrics."""
+    def run(self, systems: dict[str, EmbeddingSystem]) -> EvaluationResult:
+        """Evaluate the systems, at least one, on the same queries."""
         columns = _all_columns(systems)
         queries = self._query_positions()
         evaluators = {name: _SystemEvaluator(system, columns) for name, system in systems.items()}
@@ -65,7 +87,14 @@ class Evaluation:
                 evaluator.add(values, positions, np.array(is_played, dtype=bool))
             n_compared += len(positions)
             self.report(n_compared)
-        return {name: evaluator.metrics() for name, evaluator in evaluators.items()}
+        metrics = {name: evaluator.metrics() for name, evaluator in evaluators.items()}
+        # The queries and their relevant tracks are the same for every system.
+        retrieval = next(iter(evaluators.values())).retrieval
+        ceilings = retrieval.ceilings()
+        if ceilings:
+            metrics[CEILING] = ceilings
+        scores = {name: evaluator.scores() for name, evaluator in evaluators.items()}
+        return EvaluationResult(metrics=metrics, scores=scores, genre_positions=retrieval.genre_positions)
 
     def _query_positions(self) -> list[int]:
         """Return the track numbers of the queries, ascending."""
@@ -127,18 +156,31 @@ class _SystemEvaluator:
 
     def add(self, values: np.ndarray, positions: np.ndarray, is_played: np.ndarray) -> None:
         """Second pass: add candidates (n, columns); `is_played` (users, n) are not recommended."""
-        assert self._retrieval is not None
         _, candidates = self._vectors(values, positions)
-        self._retrieval.add(candidates, positions)
+        self.retrieval.add(candidates, positions)
         if self._recommendations is not None:
             self._recommendations.add(candidates, positions, is_played)
 
-    def metrics(self) -> dict[str, float]:
-        """Return the metrics after both passes."""
+    @property
+    def retrieval(self) -> RetrievalEvaluator:
+        """The evaluator of the second pass."""
         assert self._retrieval is not None
-        metrics = self._retrieval.metrics()
+        return self._retrieval
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """Return the scores that intervals and the gate read, by metric, after both passes."""
+        scores = self.retrieval.scores()
         if self._recommendations is not None:
-            metrics |= ranking_metrics(self._recommendations.positions, self._next_tracks)
+            scores |= ranking_scores(self._recommendations.positions, self._next_tracks)
+        return {name: scores[name] for name in (*GENRE_METRICS, *PLAY_METRICS) if name in scores}
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics after both passes; those of `scores` with their 95 % intervals."""
+        metrics = self.retrieval.metrics()
+        if self._recommendations is not None:
+            metrics |= mean_scores(ranking_scores(self._recommendations.positions, self._next_tracks))
+        for name, values in self.scores().items():
+            metrics[f"{name}_ci_low"], metrics[f"{name}_ci_high"] = bootstrap_interval(values)
         return metrics
 
     def _vectors(self, values: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,12 @@ import numpy as np
 
 from jobs.model.top_k import TopK
 
+# Metrics of each system, by name.
+SystemMetrics = dict[str, dict[str, float]]
+
 # Length of the lists for hubness, coverage and recall.
 K = 10
-# Ranks that mean average precision reads: all of them in a small collection.
+# Ranks that mean average precision and R-precision read: all of them in a small collection.
 MAP_DEPTH = 1_000
 
 
@@ -33,6 +36,10 @@ class Labels:
     artists: np.ndarray
     evaluated: np.ndarray
 
+    def without_artists(self) -> "Labels":
+        """Return the labels with every artist unknown, so that tracks of the same artist count."""
+        return Labels(self.genres, np.full(len(self.artists), -1), self.evaluated)
+
     def n_relevant(self, positions: np.ndarray) -> np.ndarray:
         """Return how many evaluated tracks have the genre of `positions` (q,) and another artist, (q,)."""
         genres = self.genres[self.evaluated]
@@ -49,10 +56,12 @@ class Labels:
         return np.asarray(genre_counts[self.genres[positions]] - excluded)
 
 
-def genre_metrics(ranked: np.ndarray, positions: np.ndarray, labels: Labels) -> dict[str, float]:
-    """Return genre precision at 1, 5 and 10 and mean average precision of artist-filtered lists.
+def genre_scores(ranked: np.ndarray, positions: np.ndarray, labels: Labels) -> dict[str, np.ndarray]:
+    """Return the scores of each query, (q,) per metric: precision at 1, 5 and 10, AP and R-precision.
 
-    Precision at k divides by k, or by the length of the list where it is shorter.
+    Precision at k divides by k, or by the length of the list where it is shorter. Average precision (its mean
+    is `genre_map`) and R-precision are exact where depth is the number of tracks. In a larger collection both
+    read the first `depth` ranks, and count at most `depth` tracks as relevant: AP at 1,000.
 
     Parameters
     ----------
@@ -62,27 +71,54 @@ def genre_metrics(ranked: np.ndarray, positions: np.ndarray, labels: Labels) -> 
         Track numbers of the queries, each with at least one relevant track.
     """
     is_track = ranked >= 0
-    hits = (labels.genres[ranked] == labels.genres[positions][:, None]) & is_track
-    metrics = {}
+    is_relevant = (labels.genres[ranked] == labels.genres[positions][:, None]) & is_track
+    return _list_scores(is_relevant, is_track, labels.n_relevant(positions))
+
+
+def genre_ceilings(ranked: np.ndarray, positions: np.ndarray, labels: Labels) -> dict[str, float]:
+    """Return the largest values that any ordering could reach: all relevant tracks first.
+
+    Precision at k stays below 1 where a genre has fewer than k other tracks. Parameters as in `genre_scores`.
+    """
+    n_relevant = labels.n_relevant(positions)
+    is_relevant = np.arange(ranked.shape[1]) < n_relevant[:, None]
+    return mean_scores(_list_scores(is_relevant, ranked >= 0, n_relevant))
+
+
+def mean_scores(scores: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return each metric: the mean of its queries' scores."""
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+def _list_scores(
+    is_relevant: np.ndarray, is_track: np.ndarray, n_relevant: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the scores of lists (q, depth), given each query's number of relevant tracks (q,)."""
+    n_found = np.cumsum(is_relevant, axis=1)
+    scores = {}
     for k in (1, 5, 10):
         lengths = np.maximum(is_track[:, :k].sum(axis=1), 1)
-        metrics[f"genre_precision_at_{k}"] = float(np.mean(hits[:, :k].sum(axis=1) / lengths))
-    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    n_findable = np.minimum(labels.n_relevant(positions), ranked.shape[1])
-    metrics["genre_map"] = float(np.mean((precision * hits).sum(axis=1) / n_findable))
-    return metrics
+        scores[f"genre_precision_at_{k}"] = is_relevant[:, :k].sum(axis=1) / lengths
+    n_findable = np.minimum(n_relevant, is_relevant.shape[1])
+    precision = n_found / np.arange(1, is_relevant.shape[1] + 1)
+    scores["genre_map"] = (precision * is_relevant).sum(axis=1) / n_findable
+    # Precision at rank R: with 3 relevant tracks the number found in the first three, column 2, over 3.
+    scores["genre_r_precision"] = n_found[np.arange(len(n_found)), n_findable - 1] / n_findable
+    return scores
 
 
 def hubness_metrics(lists: np.ndarray, n_tracks: int) -> dict[str, float]:
-    """Return skewness and maximum of the k-occurrence, and coverage: the fraction of tracks in any list.
+    """Return skewness and maximum of the k-occurrence, and the fractions of tracks in any list and in none.
 
-    The k-occurrence of a track is the number of lists (q, k) that it is in; -1 in a list is no track.
+    The k-occurrence of a track is the number of lists (q, k) that it is in; -1 in a list is no track. A track
+    in many lists is a hub, one in none an anti-hub (Radovanovic et al. 2010, JMLR 11).
     """
     k_occurrence = np.bincount(lists[lists >= 0], minlength=n_tracks)
     return {
         "k_occurrence_skew": skewness(k_occurrence),
         "k_occurrence_max": int(k_occurrence.max()),
         "coverage": float(np.mean(k_occurrence > 0)),
+        "anti_hub_fraction": float(np.mean(k_occurrence == 0)),
     }
 
 
@@ -157,7 +193,12 @@ def euclidean_as_dot(queries: np.ndarray, candidates: np.ndarray) -> tuple[np.nd
 
 
 def ranking_metrics(ranked: np.ndarray, next_tracks: Sequence[set[int]]) -> dict[str, float]:
-    """Return recall@10 and NDCG@10 of recommendations against the tracks that each user played next.
+    """Return recall@10 and NDCG@10, the means of `ranking_scores`."""
+    return mean_scores(ranking_scores(ranked, next_tracks))
+
+
+def ranking_scores(ranked: np.ndarray, next_tracks: Sequence[set[int]]) -> dict[str, np.ndarray]:
+    """Return each user's recall@10 and NDCG@10, (users,), against the tracks that the user played next.
 
     Recall is relative to the hits that ten places allow.
 
@@ -177,6 +218,6 @@ def ranking_metrics(ranked: np.ndarray, next_tracks: Sequence[set[int]]) -> dict
     discounts = 1 / np.log2(np.arange(2, K + 2))
     ideal = np.array([discounts[:count].sum() for count in n_findable])
     return {
-        "next_play_recall_at_10": float(np.mean(hits.sum(axis=1) / n_findable)),
-        "next_play_ndcg_at_10": float(np.mean(hits @ discounts[: hits.shape[1]] / ideal)),
+        "next_play_recall_at_10": hits.sum(axis=1) / n_findable,
+        "next_play_ndcg_at_10": hits @ discounts[: hits.shape[1]] / ideal,
     }

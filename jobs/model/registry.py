@@ -21,13 +21,12 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from jobs.errors import InputError, StepError
 from jobs.model.embedding import Embedder
 from jobs.model.ivf_index import Clusters
+from jobs.model.metrics import SystemMetrics
+from jobs.model.query_scores import QueryScores
 from jobs.model.tracking import server_errors
 from jobs.paths import PACKAGE
 
 MODEL = "segue"
-
-# Metrics of each system, by name.
-SystemMetrics = dict[str, dict[str, float]]
 
 # The version that is to be online.
 CHAMPION = "champion"
@@ -37,6 +36,9 @@ CHALLENGER = "challenger"
 PREVIOUS = "previous"
 # The version that an unfinished rollback takes offline; absent otherwise.
 ROLLING_BACK = "rolling_back"
+
+# The artifact with the score of every query.
+_SCORES_FILE = "query_scores.json"
 
 # What a model needs to load where Segue is not installed, relative to the package `jobs`.
 _PACKAGED_MODULES = ("__init__.py", "model/__init__.py", "model/embedding.py", "model/transforms.py")
@@ -171,9 +173,14 @@ def load(version: ModelVersion) -> tuple[Embedder, Clusters]:
 
 @server_errors()
 def log_evaluation(
-    version: ModelVersion, metrics: SystemMetrics, *, evaluation_digest: str, compared_with: str
+    version: ModelVersion,
+    metrics: SystemMetrics,
+    *,
+    evaluation_digest: str,
+    compared_with: str,
+    scores: QueryScores | None = None,
 ) -> None:
-    """Log each system's metrics in the version's run as "<system>/<metric>".
+    """Log each system's metrics in the version's run as "<system>/<metric>", and the queries' scores.
 
     The tags are written last: they state that the evaluation is complete, of which inputs, and beside which
     champion ("" for none).
@@ -184,6 +191,7 @@ def log_evaluation(
         points += [Metric(f"{system}/{name}", value, 0, 0) for name, value in system_metrics.items()]
     client.log_batch(version.run_id, metrics=points)
     client.log_dict(version.run_id, metrics, "evaluation.json")
+    client.log_dict(version.run_id, (scores or QueryScores()).to_json(), _SCORES_FILE)
     set_tags(version, compared_with=compared_with, evaluation_digest=evaluation_digest)
 
 
@@ -195,6 +203,22 @@ def evaluation(version: ModelVersion) -> SystemMetrics:
         return {}
     metrics: SystemMetrics = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/evaluation.json")
     return metrics
+
+
+@server_errors()
+def query_scores(version: ModelVersion) -> QueryScores:
+    """Return the scores logged last for an evaluated version; empty where an older Segue evaluated it."""
+    files = {file.path for file in mlflow.MlflowClient().list_artifacts(version.run_id)}
+    if _SCORES_FILE not in files:
+        return QueryScores()
+    return QueryScores.from_json(mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{_SCORES_FILE}"))
+
+
+@server_errors()
+def run_parameters(version: ModelVersion) -> dict[str, str]:
+    """Return the parameters of the run that trained a version, as text."""
+    parameters: dict[str, str] = mlflow.MlflowClient().get_run(version.run_id).data.params
+    return parameters
 
 
 def _current_tags(version: ModelVersion) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Evaluate a registered model beside the champion and baselines; the metrics go to its MLflow run.
 
-Genre precision, hubness, coverage, index recall and silhouette come from one vector per track and system (see
-`model.evaluation`). With plays there are also next-play metrics, of each system's vectors and of the
-recommendations that are served, beside their parts (see `recommender.offline_evaluation`).
+Genre precision@10, MAP and R-precision with their ceilings, hubness, index recall and silhouette come from
+one vector per track and system (see `model.evaluation`). The score of each query is stored for the quality
+gate. With plays there are also next-play metrics, of each system's vectors and of the recommendations that
+are served, beside their parts (see `recommender.offline_evaluation`).
 """
 
 import argparse
@@ -16,12 +17,12 @@ import numpy as np
 from jobs import progress
 from jobs.errors import StepError
 from jobs.lake.storage import Lake, open_lake
-from jobs.model import genre_labels, neural_labels, registry, tracking, training_data
+from jobs.model import evaluation_report, genre_labels, neural_labels, registry, tracking, training_data
 from jobs.model.evaluated_systems import EmbeddingSystem, baselines, model_system
 from jobs.model.evaluation import Evaluation, PlaySplit
 from jobs.model.genre_labels import GenreLabel
-from jobs.model.metrics import Labels
-from jobs.model.registry import SystemMetrics
+from jobs.model.metrics import Labels, SystemMetrics
+from jobs.model.query_scores import QueryScores
 from jobs.model.training_data import TrainingSet
 from jobs.plays import play_log, splits
 from jobs.plays.events import PlayEvent
@@ -34,17 +35,10 @@ from jobs.spark import session
 MODEL = "model"
 CHAMPION = "champion"
 
-# Systems with next-play metrics only: the recommendations that are served, and what they are compared with.
-HYBRID = "hybrid"
-BASELINES = ("content", "collaborative", "als", "popularity")
+_SUMMARY_METRICS = ("genre_precision_at_10", "genre_map")
 
-_SUMMARY_METRICS = (
-    "genre_precision_at_10",
-    "genre_map",
-    "index_recall_at_10",
-    "k_occurrence_skew",
-    "coverage",
-)
+# Part of the digest of an evaluation; raise it when metrics are computed in another way, or are new.
+_EVALUATION_VERSION = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,21 +85,30 @@ def main(arguments: argparse.Namespace) -> StepResult:
             n_compared = count
 
         with progress.watch("evaluate", len(training.keys), lambda: n_compared):
-            metrics = _embedding_metrics(lake, training, [version, champion], labels, plays, report=report)
+            metrics, scores = _evaluate_embeddings(
+                lake, training, [version, champion], labels, plays, report=report
+            )
             for system, play_metrics in _play_metrics(arguments.master, lake, version, plays).items():
                 metrics[system] = metrics.get(system, {}) | play_metrics
-        registry.log_evaluation(version, metrics, evaluation_digest=digest, compared_with=compared_with)
-    return StepResult(_summary(registry.evaluation(version)), model_version=str(version.version))
+        registry.log_evaluation(
+            version, metrics, evaluation_digest=digest, compared_with=compared_with, scores=scores
+        )
+    metrics = registry.evaluation(version)
+    return StepResult(
+        _summary(metrics), model_version=str(version.version), details=evaluation_report.report(metrics)
+    )
 
 
 def _evaluation_digest(training: TrainingSet, labels: dict[str, GenreLabel], plays: list[PlayEvent]) -> str:
     """Return a hash of everything that the metrics are computed from, beside the models: 16 hex digits."""
     label_rows = [[track_id, label.genre, label.artist] for track_id, label in sorted(labels.items())]
-    identity = json.dumps([training.digest, label_rows, [play.event_id for play in plays]])
+    identity = json.dumps(
+        [_EVALUATION_VERSION, training.digest, label_rows, [play.event_id for play in plays]]
+    )
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def _embedding_metrics(
+def _evaluate_embeddings(
     lake: Lake,
     training: TrainingSet,
     versions: list[Any],
@@ -113,8 +116,11 @@ def _embedding_metrics(
     plays: list[PlayEvent],
     *,
     report: Callable[[int], None],
-) -> SystemMetrics:
-    """Return the metrics of the version, the champion (or None) and the baselines by one vector per track."""
+) -> tuple[SystemMetrics, QueryScores]:
+    """Evaluate the version, the champion (or None) and the baselines by one vector per track.
+
+    Return the metrics of all, and the scores of the version and the champion.
+    """
     ids = [track_id for track_id, _ in training.keys]
     systems: dict[str, EmbeddingSystem] = {}
     has_network = False
@@ -136,7 +142,14 @@ def _embedding_metrics(
         plays=PlaySplit(before=holdout.before, after=holdout.after),
         report=report,
     )
-    return evaluation.metrics(systems)
+    result = evaluation.run(systems)
+    track_ids = [ids[position] for position in result.genre_positions]
+    scores = QueryScores(
+        scores={name: result.scores[name] for name in (MODEL, CHAMPION) if name in systems},
+        track_ids=track_ids,
+        genres=[labels[track_id].genre for track_id in track_ids],
+    )
+    return result.metrics, scores
 
 
 def _encode_labels(ids: list[str], labels: dict[str, GenreLabel], folds: dict[str, str] | None) -> Labels:
@@ -178,22 +191,11 @@ def _play_metrics(master: str, lake: Lake, version: Any, plays: list[PlayEvent])
     return offline_evaluation.evaluate_systems(catalog, before, holdout, session.get_session(master))
 
 
-def _summary(metrics: SystemMetrics) -> dict[str, str]:
-    """Return the summary: the model's metrics with the other systems' in brackets, then next-play."""
-    summary = {}
+def _summary(metrics: SystemMetrics) -> dict[str, Any]:
+    """Return the summary: the model's queries and its main metrics."""
     model = metrics.get(MODEL, {})
+    summary: dict[str, Any] = {"evaluated queries": int(model.get("evaluated_queries", 0))}
     for metric in _SUMMARY_METRICS:
         if metric in model:
-            other_systems = [
-                f"{system} {values[metric]:.3f}"
-                for system, values in sorted(metrics.items())
-                if system != MODEL and metric in values
-            ]
-            in_brackets = f" ({', '.join(other_systems)})" if other_systems else ""
-            summary[metric.replace("_", " ")] = f"{model[metric]:.3f}{in_brackets}"
-    if HYBRID not in metrics:
-        return summary | {"next-play metrics": "no held-out plays"}
-    for metric, title in (("next_play_recall_at_10", "recall"), ("next_play_ndcg_at_10", "NDCG")):
-        values = [f"{system} {metrics[system][metric]:.3f}" for system in (HYBRID, *BASELINES)]
-        summary[f"next-play {title} at 10"] = ", ".join(values)
+            summary[metric.replace("_", " ")] = f"{model[metric]:.3f}"
     return summary

@@ -1,32 +1,24 @@
-"""The quality gate: a challenger becomes champion unless its metrics are worse than the champion's.
+"""The quality gate: a challenger becomes champion if it passes the paired test of `model.quality_gate`.
 
-The metric is genre precision@10 (artist-filtered, as in `evaluate`) where tracks have genres; where plays are
-known instead, next-play recall@10; with neither, silhouette, recall@10 of the index and coverage, each by
-itself.
+A model of the champion's settings must not be worse, one of other settings must be better. The reason becomes
+a tag of the version.
 """
 
 import argparse
-from dataclasses import dataclass
+import dataclasses
 from typing import Any
 
 from jobs.errors import InputError, StepError
 from jobs.lake.storage import open_lake
 from jobs.model import registry, tracking
-from jobs.model.registry import SystemMetrics
+from jobs.model.neural import NeuralConfig
+from jobs.model.quality_gate import Decision, decide
 from jobs.online import publisher
 from jobs.progress import StepResult
 
-# With fewer evaluated queries genre precision is not used: one neighbour more or less would decide.
-MIN_EVALUATED_QUERIES = 10
-UNLABELLED_METRICS = ("silhouette", "index_recall_at_10", "coverage")
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a version passes the gate, and the reason, which begins with "passed" or "refused"."""
-
-    passed: bool
-    reason: str
+# Parameters of a run that are a model's settings, those of a network included. The rest was measured, or
+# follows from the collection, such as k.
+_SETTINGS = ("recipe", "recipe_version", "dimensions", *(f.name for f in dataclasses.fields(NeuralConfig)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,8 +40,8 @@ def add_margin_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--margin",
         type=float,
-        default=0.02,
-        help="how far a challenger's metric may fall below the champion's (default 0.02)",
+        help="how far a metric may fall below the champion's (default 0.02 for a model of the champion's "
+        "settings; one of other settings must be better, unless a margin is given)",
     )
 
 
@@ -87,12 +79,12 @@ def promote_as_step(arguments: argparse.Namespace) -> StepResult:
     return StepResult({"champion": registry.aliases()[registry.CHAMPION], "gate": reason})
 
 
-def gate(number: str, *, margin: float, force: bool = False) -> str:
+def gate(number: str, *, margin: float | None, force: bool = False) -> str:
     """Make a version champion if it passes the gate.
 
     Return the reason, which becomes a tag of the version.
     """
-    if not margin >= 0:  # also for nan, which would let every challenger pass
+    if margin is not None and not margin >= 0:  # also for nan, which would let every challenger pass
         raise InputError(f"--margin: expected 0 or more, found {margin}")
     version = registry.version(number)
     champion = registry.aliases().get(registry.CHAMPION)
@@ -111,7 +103,7 @@ def gate(number: str, *, margin: float, force: bool = False) -> str:
     return decision.reason
 
 
-def _compare_with_champion(version: Any, champion: str, margin: float) -> Decision:
+def _compare_with_champion(version: Any, champion: str, margin: float | None) -> Decision:
     if "rolled_back" in version.tags:
         return Decision(False, f"refused: it was rolled back on {version.tags['rolled_back']}")
     if version.tags.get("compared_with") != champion:  # evaluated beside another champion, or none
@@ -120,35 +112,15 @@ def _compare_with_champion(version: Any, champion: str, margin: float) -> Decisi
             f"refused: not evaluated beside the champion, version {champion}; "
             f"run `segue evaluate --model-version {version.version}`",
         )
-    return decide(registry.evaluation(version), margin)
+    return decide(
+        registry.evaluation(version),
+        registry.query_scores(version),
+        is_refresh=_settings(version) == _settings(registry.version(champion)),
+        margin=margin,
+    )
 
 
-def decide(metrics: SystemMetrics, margin: float) -> Decision:
-    """Return whether the model's metrics are at most `margin` below the champion's."""
-    model = metrics.get("model")
-    champion = metrics.get("champion")
-    if not model:
-        return Decision(False, "refused: it was not evaluated; run `segue evaluate`")
-    if not champion:
-        return Decision(True, "passed: the champion cannot be compared on these tracks")
-    compared = []
-    worse = []
-    for name in _deciding_metrics(model, champion):
-        value = model.get(name, 0.0)
-        champion_value = champion.get(name, 0.0)
-        text = f"{name.replace('_', ' ')} {value:.3f}, the champion's {champion_value:.3f}"
-        compared.append(text)
-        if value < champion_value - margin:
-            worse.append(text)
-    outcome = "refused" if worse else "passed"
-    return Decision(not worse, f"{outcome}: {', '.join(worse or compared)}, margin {margin:g}")
-
-
-def _deciding_metrics(model: dict[str, float], champion: dict[str, float]) -> tuple[str, ...]:
-    """Return the names of the metrics that the gate compares."""
-    n_queries = min(model["evaluated_queries"], champion["evaluated_queries"])
-    if n_queries >= MIN_EVALUATED_QUERIES and "genre_precision_at_10" in model:
-        return ("genre_precision_at_10",)
-    if "next_play_recall_at_10" in model:
-        return ("next_play_recall_at_10",)
-    return UNLABELLED_METRICS
+def _settings(version: Any) -> dict[str, str | None]:
+    """Return what a version's model was trained with, whatever the collection."""
+    parameters = registry.run_parameters(version)
+    return {name: parameters.get(name) for name in _SETTINGS}

@@ -141,7 +141,7 @@ def test_2_same_training_is_same_version_and_hash(installation: Installation, tm
 
 def test_3_worse_challenger_is_refused(installation: Installation) -> None:
     version = installation.train("--dimensions", "1")  # one number cannot separate five genres
-    refused = f"version {version} is not promoted: refused: genre precision at 10 .* margin"
+    refused = f"version {version} is not promoted: refused: genre map .* not shown to be better"
     with pytest.raises(StepError, match=refused):
         installation.promote()
     assert registry.version(version).tags["gate"].startswith("refused")

@@ -1,19 +1,67 @@
 """Metrics with known answers, by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from jobs.model import metrics
 from jobs.model.metrics import Labels
 
 
-def test_average_precision_by_hand():
-    genres = np.array([0, 1, 0, 1, 0])
-    labels = Labels(genres, np.full(5, -1), np.ones(5, dtype=bool))
-    values = metrics.genre_metrics(np.array([[2, 1, 4, 3]]), np.array([0]), labels)
-    assert values["genre_map"] == pytest.approx((1 / 1 + 2 / 3) / 2)
-    assert values["genre_precision_at_1"] == 1
-    assert values["genre_precision_at_5"] == 0.5  # the list has four tracks
+def make_labels(genres, artists=None):
+    genres = np.array(genres)
+    artists = np.full(len(genres), -1) if artists is None else np.array(artists)
+    return Labels(genres, artists, np.ones(len(genres), dtype=bool))
+
+
+def test_genre_scores_by_hand():
+    """Query 0 of genre 0: tracks 2 and 4 are relevant, at ranks 1 and 3."""
+    labels = make_labels([0, 1, 0, 1, 0])
+    scores = metrics.genre_scores(np.array([[2, 1, 4, 3]]), np.array([0]), labels)
+    assert scores["genre_map"] == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert scores["genre_r_precision"] == 0.5  # one of the first two
+    assert scores["genre_precision_at_1"] == 1
+    assert scores["genre_precision_at_5"] == 0.5  # the list has four tracks
+
+
+def test_average_precision_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    genres = rng.integers(0, 3, 60)
+    ranked = np.array([rng.permutation(np.delete(np.arange(60), query)) for query in range(60)])
+    scores = metrics.genre_scores(ranked, np.arange(60), make_labels(genres))
+    for query in range(60):
+        is_relevant = genres[ranked[query]] == genres[query]
+        expected = average_precision_score(is_relevant, -np.arange(59))
+        assert scores["genre_map"][query] == pytest.approx(expected)
+        assert scores["genre_r_precision"][query] == is_relevant[: is_relevant.sum()].mean()
+
+
+def test_cut_lists_count_as_many_relevant_tracks_as_ranks():
+    """AP at 2 of a genre with three other tracks: both ranks relevant is 1."""
+    labels = make_labels([0, 0, 0, 0, 1])
+    scores = metrics.genre_scores(np.array([[1, 2], [4, 2]]), np.array([0, 1]), labels)
+    np.testing.assert_allclose(scores["genre_map"], [1, (1 / 2) / 2])
+    np.testing.assert_allclose(scores["genre_r_precision"], [1, 0.5])
+
+
+def test_ceilings_by_hand():
+    """Genres of three and of two tracks: two and one other tracks fill lists of four."""
+    labels = make_labels([0, 0, 0, 1, 1])
+    ranked = np.array([[t for t in (4, 3, 2, 1, 0) if t != query] for query in range(5)])
+    ceilings = metrics.genre_ceilings(ranked, np.arange(5), labels)
+    assert ceilings["genre_precision_at_1"] == ceilings["genre_map"] == ceilings["genre_r_precision"] == 1
+    assert ceilings["genre_precision_at_10"] == pytest.approx((3 * 2 / 4 + 2 * 1 / 4) / 5)
+
+
+def test_no_ordering_is_above_the_ceiling():
+    labels = make_labels([0, 0, 0, 0, 1, 1, 1])
+    positions = np.array([0])
+    orders = np.array(list(itertools.permutations(range(1, 7))))
+    for name, ceiling in metrics.genre_ceilings(orders[:1], positions, labels).items():
+        best = max(metrics.genre_scores(order[None], positions, labels)[name][0] for order in orders)
+        assert best == pytest.approx(ceiling)
 
 
 def test_relevant_tracks_exclude_those_of_the_same_artist():
@@ -32,7 +80,9 @@ def test_skewness_shows_a_hub():
 
 
 def test_coverage_counts_tracks_in_any_list():
-    assert metrics.hubness_metrics(np.array([[1], [1], [1], [-1]]), 4)["coverage"] == 0.25
+    values = metrics.hubness_metrics(np.array([[1], [1], [1], [-1]]), 4)
+    assert values["coverage"] == 0.25 and values["anti_hub_fraction"] == 0.75
+    assert values["k_occurrence_max"] == 3
 
 
 def test_dot_product_orders_as_euclidean_distance():

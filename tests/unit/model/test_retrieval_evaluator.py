@@ -48,6 +48,40 @@ def test_artist_filter_excludes_the_same_artist():
     assert evaluate(vectors, make_labels(genres, artists))["genre_precision_at_5"] < 0.5
 
 
+def test_lists_with_the_same_artist_are_evaluated_too():
+    """Two artists per genre, near one another, with four tracks each."""
+    vectors, genres = planted()
+    artists = np.where(np.arange(40) % 2 == 0, genres, 5 + genres)
+    metrics = evaluate(vectors, make_labels(genres, artists))
+    # Four tracks of the other artist; seven of both.
+    assert metrics["genre_precision_at_10"] == pytest.approx(0.4)
+    assert metrics["genre_precision_at_10_any_artist"] == pytest.approx(0.7)
+    assert metrics["genre_r_precision"] == metrics["genre_r_precision_any_artist"] == 1
+    assert "genre_map_any_artist" not in evaluate(vectors, make_labels(genres))
+
+
+def test_ceilings_are_reached_by_planted_genres():
+    vectors, genres = planted()
+    evaluator = RetrievalEvaluator(vectors, np.arange(40), make_labels(genres))
+    evaluator.add(vectors, np.arange(40))
+    assert evaluator.ceilings()["genre_precision_at_10"] == pytest.approx(0.7)
+    metrics = evaluator.metrics()
+    for name, ceiling in evaluator.ceilings().items():
+        assert metrics[name] == pytest.approx(ceiling)
+
+
+def test_hubness_of_a_sample_is_that_of_its_own_collection():
+    """The queries are every third track: the others are candidates, but no list of hubness has them."""
+    vectors, genres = planted()
+    sample = np.arange(0, 40, 3)
+    evaluator = RetrievalEvaluator(vectors[sample], sample, make_labels(genres))
+    for start in range(0, 40, 7):
+        evaluator.add(vectors[start : start + 7], np.arange(start, min(start + 7, 40)))
+    alone = evaluate(vectors[sample], make_labels(genres[sample]))
+    for name in ("k_occurrence_skew", "k_occurrence_max", "coverage", "anti_hub_fraction"):
+        assert evaluator.metrics()[name] == alone[name]
+
+
 def test_only_evaluated_tracks_are_queries_and_candidates():
     vectors, genres = planted()
     metrics = evaluate(vectors, make_labels(genres, evaluated=np.arange(40) % 2 == 0))

@@ -49,4 +49,19 @@ def test_challenger_is_evaluated_beside_the_champion(network):
     registry.set_challenger("1")
     assert evaluate.main(parse(["evaluate", *network])).model_version == "1"
     assert registry.version("1").tags["compared_with"] == "2"
-    assert {"model", "champion"} < set(registry.evaluation(registry.version("1")))
+    metrics = registry.evaluation(registry.version("1"))
+    assert {"model", "champion", "ceiling"} < set(metrics)
+    assert metrics["ceiling"]["genre_map"] == 1 >= metrics["model"]["genre_map_ci_high"]
+    scores = registry.query_scores(registry.version("1"))
+    for system in ("model", "champion"):
+        mean = scores.scores[system]["genre_map"].mean()
+        assert mean == pytest.approx(metrics[system]["genre_map"], abs=1e-5)
+    assert len(scores.track_ids) == len(scores.genres) == metrics["model"]["evaluated_queries"]
+    np.testing.assert_array_equal(scores.compare("genre_map").differences, 0)  # both are the same network
+
+
+def test_evaluation_is_printed_as_a_table(network):
+    result = evaluate.main(parse(["evaluate", *network]))
+    assert "ceiling" in result.details and max(map(len, result.details.splitlines())) < 80
+    assert result.counts["evaluated queries"] > 0
+    assert evaluate.main(parse(["evaluate", *network])).details == result.details  # read from MLflow

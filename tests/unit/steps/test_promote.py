@@ -1,91 +1,52 @@
-"""The quality gate."""
+"""The quality gate as a step: which rule a version gets, and what becomes of the aliases."""
 
+import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from jobs.cli import parse
 from jobs.errors import InputError, StepError
 from jobs.model import registry
+from jobs.model.query_scores import QueryScores
 from jobs.steps import promote
-from jobs.steps.promote import decide
 
-LABELLED = {
-    "evaluated_queries": 50,
+GENRES = [f"genre {number % 8}" for number in range(80)]
+METRICS = {
+    "evaluated_queries": 80,
     "genre_precision_at_10": 0.5,
+    "genre_map": 0.5,
     "silhouette": 0.1,
     "index_recall_at_10": 0.98,
     "coverage": 0.9,
 }
-UNLABELLED = {**LABELLED, "evaluated_queries": 0}
 
 
-@pytest.mark.parametrize(
-    ("model", "champion", "passed", "reason"),
-    [
-        (
-            {},
-            {"genre_precision_at_10": 0.55},
-            False,
-            "refused: genre precision at 10 0.500, the champion's 0.550",
-        ),
-        (
-            {},
-            {"genre_precision_at_10": 0.51},
-            True,
-            "passed: genre precision at 10 0.500, the champion's 0.510",
-        ),
-        ({}, {"silhouette": 0.9}, True, "passed: genre precision"),  # genres come first
-        (
-            {"next_play_recall_at_10": 0.1},
-            {"next_play_recall_at_10": 0.9},
-            True,
-            "passed: genre precision",
-        ),
-        (
-            {"evaluated_queries": 9},
-            {"coverage": 0.95},
-            False,
-            "refused: coverage 0.900, the champion's 0.950",
-        ),
-    ],
-)
-def test_gate_compares_with_the_champion(model, champion, passed, reason):
-    decision = decide({"model": LABELLED | model, "champion": LABELLED | champion}, 0.02)
-    assert decision.passed == passed
-    assert decision.reason.startswith(reason) and decision.reason.endswith("margin 0.02")
+def log_evaluation(number, compared_with, *, difference=0.0):
+    """Log an evaluation of a version beside a champion, whose score on every query is half."""
+    scores = {}
+    for system, score in (("model", 0.5 + difference), ("champion", 0.5)):
+        values = np.full(80, score)
+        scores[system] = {"genre_map": values, "genre_precision_at_10": values}
+    registry.log_evaluation(
+        registry.version(number),
+        {"model": METRICS, "champion": METRICS},
+        compared_with=compared_with,
+        evaluation_digest="x",
+        scores=QueryScores(scores=scores, track_ids=GENRES, genres=GENRES),
+    )
 
 
-def test_unlabelled_gate_names_the_worse_metrics():
-    worse = UNLABELLED | {"silhouette": 0.05, "index_recall_at_10": 0.9}
-    decision = decide({"model": worse, "champion": UNLABELLED}, 0.02)
-    assert not decision.passed
-    assert "silhouette 0.050" in decision.reason and "index recall" in decision.reason
-    assert "coverage" not in decision.reason
-    assert decide({"model": worse, "champion": UNLABELLED}, 0.1).passed
-    assert decide({"model": UNLABELLED, "champion": UNLABELLED}, 0).passed
-
-
-def test_next_play_recall_decides_without_labels():
-    metrics = {
-        "model": UNLABELLED | {"next_play_recall_at_10": 0.1},
-        "champion": UNLABELLED | {"next_play_recall_at_10": 0.2},
-    }
-    decision = decide(metrics, 0.02)
-    assert not decision.passed and decision.reason.startswith("refused: next play recall")
-
-
-def test_model_without_evaluation_is_refused():
-    assert decide({}, 0.02).reason.startswith("refused: it was not evaluated")
-
-
-def test_champion_that_cannot_be_compared_lets_pass():
-    assert decide({"model": LABELLED}, 0.02).passed
+def log_recipe(number, recipe):
+    """Log the settings of a version's training."""
+    run_id = registry.version(number).run_id
+    for name, value in (("recipe", recipe), ("dimensions", 96), ("tracks", 100 * int(number))):
+        MlflowClient().log_param(run_id, name, value)
 
 
 def test_evaluation_beside_another_champion_is_refused(models):
     """Version 1 was evaluated when there was no champion; then 2 became champion by hand."""
-    metrics = {"model": LABELLED, "champion": LABELLED}
     registry.log_evaluation(
-        registry.version("1"), {"model": LABELLED}, compared_with="", evaluation_digest="x"
+        registry.version("1"), {"model": METRICS}, compared_with="", evaluation_digest="x"
     )
     registry.set_champion("2")
     refused = "refused: not evaluated beside the champion, version 2; run `segue evaluate --model-version 1`"
@@ -94,8 +55,41 @@ def test_evaluation_beside_another_champion_is_refused(models):
     registry.set_challenger("1")
     nightly = parse(["promote", "--allow-refusal", "--lake", str(models)])
     assert promote.main(nightly).counts == {"champion": "2", "gate": refused}
-    registry.log_evaluation(registry.version("1"), metrics, compared_with="2", evaluation_digest="x")
+    log_evaluation("1", "2")
     assert promote.main(nightly).counts["champion"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "difference", "margin", "passed"),
+    [
+        ("timbre", 0.0, None, True),  # a refresh: other tracks, same settings
+        ("timbre", -0.03, None, False),
+        ("fma518", 0.0, None, False),
+        ("fma518", 0.01, None, True),
+        ("fma518", 0.0, 0.02, True),
+        ("fma518", -0.03, 0.02, False),
+    ],
+)
+def test_other_settings_must_be_better(models, recipe, difference, margin, passed):
+    log_recipe("1", "timbre")
+    log_recipe("2", recipe)
+    registry.set_champion("1")
+    log_evaluation("2", "1", difference=difference)
+    reason = promote.gate("2", margin=margin)
+    assert reason.startswith("passed" if passed else "refused")
+    assert registry.version("2").tags["gate"] == reason
+    assert registry.aliases()["champion"] == ("2" if passed else "1")
+
+
+def test_evaluation_of_an_older_segue_is_refused(models):
+    """Its run has no scores of each query."""
+    registry.set_champion("1")
+    version = registry.version("2")
+    metrics = {"model": METRICS, "champion": METRICS}
+    MlflowClient().log_dict(version.run_id, metrics, "evaluation.json")
+    registry.set_tags(version, evaluation_digest="x", compared_with="1")
+    reason = promote.gate("2", margin=None)
+    assert reason == "refused: the scores of its queries are missing; run `segue evaluate`"
 
 
 @pytest.mark.parametrize("margin", ["-0.1", "nan"])
