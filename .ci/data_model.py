@@ -97,9 +97,14 @@ Experiment and registered model are called `segue`.
 `nprobe`, `silhouette`, `tracks`, `model_hash`; \
 later `embeddings_digest`, `evaluation_digest`, `compared_with`, `gate`, `rolled_back` |
 | metrics per run | `<system>/<metric>`: systems `model`, `champion`, `mfcc_mean`, `content`, \
-`collaborative`, `hybrid`, `als`, `popularity`, `random` |
+`collaborative`, `hybrid`, `als`, `popularity`, `random`; \
+`ceiling` is the best that any ordering could reach |
+| artifacts | `evaluation.json` (metrics by system), `query_scores.json` (each query's scores of `model` and \
+`champion`: what the quality gate compares), plots, `grid.json` |
 | metrics | `silhouette`, `nprobe`, `selection_score`, `genre_precision_at_k`, `genre_map`, \
-`index_recall_at_10`, `scanned_fraction`, `coverage`, `k_occurrence_skew`, \
+`genre_r_precision`, each also with `_any_artist` (tracks of the query's artist included); \
+`_ci_low` and `_ci_high` of those for k 10, MAP, R-precision and next-play recall; \
+`index_recall_at_10`, `scanned_fraction`, `coverage`, `anti_hub_fraction`, `k_occurrence_skew`, \
 `k_occurrence_max`, `next_play_recall_at_10`, `next_play_ndcg_at_10`, `evaluated_queries` |
 """
 

@@ -90,7 +90,8 @@ STEPS = (
     Step(
         name="promote",
         summary="make the challenger champion if it passes the quality gate",
-        description="The quality gate: the challenger becomes champion unless its metrics are worse.",
+        description="The quality gate: a challenger of the champion's settings becomes champion unless it is "
+        "worse, one of other settings if it is better.",
         reads=("EVALUATION",),
         writes=("CHAMPION",),
         airflow_arguments=("--allow-refusal",),

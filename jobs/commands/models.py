@@ -19,8 +19,12 @@ _COLUMNS = (
     "k",
     "silhouette",
     "precision@10",
+    "MAP",
     "gate",
 )
+
+# Of the model, in the columns "precision@10" and "MAP".
+_METRICS = ("genre_precision_at_10", "genre_map")
 
 # Characters per line where the output is a pipe, which has no width.
 _MIN_WIDTH = 160
@@ -41,13 +45,13 @@ def main(arguments: argparse.Namespace) -> StepResult:
         number = str(version.version)
         version_aliases = sorted(alias for alias, aliased in aliases.items() if aliased == number)
         trained = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
-        precision = registry.evaluation(version).get("model", {}).get("genre_precision_at_10")
+        metrics = registry.evaluation(version).get("model", {})
         table.add_row(
             number,
             ", ".join(version_aliases),
             f"{trained:%Y-%m-%d %H:%M}",
             *(version.tags.get(name, "") for name in ("recipe", "tracks", "k", "silhouette")),
-            "" if precision is None else f"{precision:.3f}",
+            *(f"{metrics[name]:.3f}" if name in metrics else "" for name in _METRICS),
             version.tags.get("gate", ""),
         )
     console = Console(highlight=False)

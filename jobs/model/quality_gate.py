@@ -102,7 +102,7 @@ def _test_better(differences: PairedDifferences, unit: str) -> Decision:
         return Decision(False, f"{n_units} {unit} are too few, {needed}; the champion stays")
     p = sign_flip_p(differences.differences, differences.units)
     outcome = "better" if p <= LEVEL else "not shown to be better"
-    return Decision(p <= LEVEL, f"{outcome}, p {p:.3f} of {LEVEL:g} by {n_units} {unit}")
+    return Decision(p <= LEVEL, f"{outcome} (p {p:.3f}, level {LEVEL:g}, {n_units} {unit})")
 
 
 def _test_not_worse(differences: PairedDifferences, margin: float, unit: str) -> Decision:

@@ -1,7 +1,7 @@
-"""How far metrics over queries can be trusted: bootstrap intervals, and a test of paired differences.
+"""How far metrics over queries can be trusted: bootstrap intervals, and tests of paired differences.
 
-Conventions: a metric is the mean of one score per query. `units` (q,) numbers the unit of each query: queries
-of one unit are resampled, or change their sign, together. Queries of one genre are one unit where two models
+Conventions: a metric is the mean of one score per query. `units` (q,) numbers the unit of each query: the
+tests take the queries of one unit as one observation. Queries of one genre are one unit where two models
 are compared: they rank the same relevant tracks, so that a model's luck with these moves all of them. With
 each query as its own unit, two equally good models in simulation differed "significantly" at the level of 5 %
 in 18 to 25 % of the cases; with genres in 4 to 7 %. Everything is seeded: the same scores give the same
@@ -9,12 +9,14 @@ result.
 
 References: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13 (percentile interval);
 Smucker, Allan and Carterette (2007), A comparison of statistical significance tests for information
-retrieval evaluation, CIKM (randomization test of paired scores).
+retrieval evaluation, CIKM (randomization test of paired scores); Cameron and Miller (2015), A practitioner's
+guide to cluster-robust inference, Journal of Human Resources 50 (bound).
 """
 
 import itertools
 
 import numpy as np
+from scipy import special
 
 # Confidence of the intervals.
 CONFIDENCE = 0.95
@@ -28,38 +30,40 @@ _MAX_EXACT_UNITS = 13
 _BATCH = 1_000
 
 
-def bootstrap_means(scores: np.ndarray, units: np.ndarray | None = None, *, seed: int = 0) -> np.ndarray:
-    """Return the mean score of resampled queries, ascending, (2000,).
-
-    Parameters
-    ----------
-    scores : (q,)
-        One score per query, at least one query.
-    units : (q,), optional
-        Units are drawn with replacement, each with all of its queries. Default: every query is one.
-    seed
-        Seed of the draws.
-    """
-    sums, sizes = _unit_sums(scores, units)
-    n_units = len(sums)
+def bootstrap_interval(scores: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean of `scores` (q,), over resampled queries."""
+    n_queries = len(scores)
     rng = np.random.default_rng(seed)
     means = []
     for _ in range(_RESAMPLES // _BATCH):
-        counts = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=_BATCH).astype(float)
-        means.append(counts @ sums / (counts @ sizes))
-    return np.sort(np.concatenate(means))
-
-
-def bootstrap_interval(scores: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean of `scores` (q,), over other queries."""
+        counts = rng.multinomial(n_queries, np.full(n_queries, 1 / n_queries), size=_BATCH)
+        means.append(counts @ scores / n_queries)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(bootstrap_means(scores, seed=seed), [tail, 1 - tail])
+    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
     return float(low), float(high)
 
 
-def lower_bound(differences: np.ndarray, units: np.ndarray, *, level: float, seed: int = 0) -> float:
-    """Return the one-sided bound that the mean of `differences` (q,) exceeds with confidence 1 - `level`."""
-    return float(np.quantile(bootstrap_means(differences, units, seed=seed), level))
+def lower_bound(differences: np.ndarray, units: np.ndarray, *, level: float) -> float:
+    """Return the one-sided bound that the mean of `differences` (q,) exceeds with confidence 1 - `level`.
+
+    It is mean - t s, with the cluster-robust standard error s = √(u / (u - 1) Σ r²) / q over u units, where r
+    is a unit's sum of deviations from the mean, and Student's t of u - 1 degrees of freedom. A bootstrap of
+    eight units would be too narrow: its bound of 95 % had a confidence of 89 % in simulation.
+
+    Parameters
+    ----------
+    differences : (q,)
+        Score of the one system minus score of the other, per query.
+    units : (q,)
+        At least two different units.
+    level
+        Probability that the mean is below the bound.
+    """
+    mean = float(np.mean(differences))
+    residuals = _unit_sums(differences - mean, units)
+    n_units = len(residuals)
+    error = np.sqrt(n_units / (n_units - 1) * np.sum(residuals**2)) / len(differences)
+    return mean - float(special.stdtrit(n_units - 1, 1 - level) * error)
 
 
 def sign_flip_p(differences: np.ndarray, units: np.ndarray, *, seed: int = 0) -> float:
@@ -78,7 +82,7 @@ def sign_flip_p(differences: np.ndarray, units: np.ndarray, *, seed: int = 0) ->
     seed
         Seed of the random signs.
     """
-    sums, _ = _unit_sums(differences, units)
+    sums = _unit_sums(differences, units)
     # Sums that differ by rounding are equal.
     observed = sums.sum() - 1e-9 * np.abs(sums).sum()
     if len(sums) <= _MAX_EXACT_UNITS:
@@ -92,9 +96,7 @@ def sign_flip_p(differences: np.ndarray, units: np.ndarray, *, seed: int = 0) ->
     return n_reached / (_SIGN_FLIPS + 1)
 
 
-def _unit_sums(scores: np.ndarray, units: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sum of scores and the number of queries of each unit."""
-    if units is None:
-        return np.asarray(scores, dtype=float), np.ones(len(scores))
+def _unit_sums(scores: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return the sum of the scores of each unit."""
     _, rows = np.unique(units, return_inverse=True)
-    return np.bincount(rows, weights=scores), np.bincount(rows).astype(float)
+    return np.bincount(rows, weights=scores)

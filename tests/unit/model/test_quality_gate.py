@@ -48,8 +48,8 @@ def noise(size=0.1, seed=1):
         (True, None, -0.03, False, "worse, margin 0.02"),
         (True, 0.0, 0.0, True, "not worse"),
         (True, 0.0, -0.001, False, "worse, margin 0"),
-        (False, None, 0.0, False, "not shown to be better, p 1.000 of 0.05 by 8 genres"),
-        (False, None, 0.01, True, "better, p 0.004 of 0.05 by 8 genres"),
+        (False, None, 0.0, False, "not shown to be better (p 1.000, level 0.05, 8 genres)"),
+        (False, None, 0.01, True, "better (p 0.004, level 0.05, 8 genres)"),
         (False, 0.02, 0.0, True, "not worse"),
         (False, 0.02, -0.03, False, "worse, margin 0.02"),
     ],
@@ -140,7 +140,7 @@ def test_next_play_recall_decides_without_labels():
     assert not decision.passed and decision.reason.startswith("refused: next play recall")
     swapped = QueryScores(scores={"model": scores["champion"], "champion": scores["model"]})
     better = decide(metrics, swapped, is_refresh=False)
-    assert better.passed and "by 30 users" in better.reason
+    assert better.passed and "30 users" in better.reason
 
 
 def test_model_without_evaluation_is_refused():

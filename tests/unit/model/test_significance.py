@@ -7,7 +7,7 @@ from scipy import stats
 from jobs.model.embedding import l2_normalize
 from jobs.model.metrics import Labels
 from jobs.model.retrieval_evaluator import RetrievalEvaluator
-from jobs.model.significance import bootstrap_interval, bootstrap_means, lower_bound, sign_flip_p
+from jobs.model.significance import bootstrap_interval, lower_bound, sign_flip_p
 
 
 def test_interval_agrees_with_scipy():
@@ -29,16 +29,29 @@ def test_interval_of_equal_scores_is_a_point():
     assert bootstrap_interval(np.full(7, 0.25)) == (0.25, 0.25)
 
 
-def test_units_are_drawn_as_wholes():
-    """Two units of ten equal scores: a resample's mean is one of three."""
-    scores, units = np.repeat([0.0, 1.0], 10), np.repeat([0, 1], 10)
-    assert set(np.unique(bootstrap_means(scores, units))) == {0, 0.5, 1}
+def test_lower_bound_of_single_queries_is_that_of_the_t_test():
+    differences = np.random.default_rng(2).normal(0.1, 0.2, 9)
+    test = stats.ttest_1samp(differences, 0, alternative="greater").confidence_interval(0.95)
+    assert lower_bound(differences, np.arange(9), level=0.05) == pytest.approx(test.low)
 
 
-def test_lower_bound_is_a_quantile():
-    differences = np.random.default_rng(2).normal(0.1, 0.2, 400)
-    bound = lower_bound(differences, np.arange(400), level=0.05)
-    assert bound == pytest.approx(differences.mean() - 1.645 * 0.2 / 20, abs=0.003)
+def test_lower_bound_counts_units_not_queries():
+    """Every query ten times is no evidence more."""
+    differences = np.random.default_rng(2).normal(0.1, 0.2, 9)
+    bound = lower_bound(np.repeat(differences, 10), np.repeat(np.arange(9), 10), level=0.05)
+    assert bound == pytest.approx(lower_bound(differences, np.arange(9), level=0.05))
+    assert lower_bound(np.full(10, 0.3), np.arange(10) % 5, level=0.05) == pytest.approx(0.3)
+
+
+def test_lower_bound_has_its_confidence():
+    """Eight units whose means differ, 400 times: the bound is above the true mean in one of twenty."""
+    units = np.arange(240) % 8
+    n_above = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        differences = 0.02 * rng.standard_normal(8)[units] + 0.1 * rng.standard_normal(240)
+        n_above += lower_bound(differences, units, level=0.05) >= 0
+    assert n_above == pytest.approx(400 * 0.05, abs=3 * np.sqrt(400 * 0.05 * 0.95))
 
 
 @pytest.mark.parametrize("n_units", [5, 9])
