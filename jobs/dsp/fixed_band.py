@@ -186,7 +186,7 @@ class FluctuationPattern:
 
     def result(self) -> np.ndarray:
         """Return the cosine transform's lowest coefficients, band by band, (80,)."""
-        pattern = self._sum / max(self._count, 1)
+        pattern = self._sum / self._count
         coefficients = scipy.fft.dctn(pattern, norm="ortho")
         return np.asarray(coefficients[: FLUCTUATION_SHAPE[0], : FLUCTUATION_SHAPE[1]].ravel())
 
@@ -216,6 +216,6 @@ def _rate_filters() -> np.ndarray:
     centres = np.geomspace(_MIN_RATE, _MAX_RATE, _FLUCTUATION_RATES)
     step = np.log(centres[1] / centres[0])
     # A triangle narrower than a bin takes the two nearest ones.
-    half_widths = np.maximum(step, 1.0 / (centres / rates[0]))[:, None]
+    half_widths = np.maximum(step, rates[0] / centres)[:, None]
     weights = np.maximum(0, 1 - np.abs(np.log(rates / centres[:, None])) / half_widths)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -20,10 +20,9 @@ import numpy as np
 from jobs.audio import features_of_file
 from jobs.lake.feature_columns import FEATURE_COLUMNS, FEATURE_VERSION, FMA_COLUMNS, feature_columns
 from jobs.model import fitting
+from jobs.model.metrics import K
+from jobs.model.significance import bootstrap_interval
 from jobs.steps.embed import recipe_columns
-
-K = 10
-N_RESAMPLES = 2_000
 
 
 def extract(path: Path) -> tuple[np.ndarray, float] | None:
@@ -77,8 +76,7 @@ def scores(vectors: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def interval(per_query: np.ndarray) -> str:
     """Return the mean and its 95 % interval as text."""
-    samples = np.random.default_rng(0).integers(len(per_query), size=(N_RESAMPLES, len(per_query)))
-    low, high = np.quantile(per_query[samples].mean(axis=1), [0.025, 0.975])
+    low, high = bootstrap_interval(per_query)
     return f"{per_query.mean():.3f} [{low:.3f}, {high:.3f}]"
 
 
