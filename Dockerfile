@@ -14,6 +14,6 @@ COPY dags dags
 COPY spark_conf spark_conf
 RUN uv pip install --system --no-cache --no-deps -e . && python -m jobs.runtime.py_files /opt/segue/segue.zip && python -m jobs.runtime.install
 # Spark's workers and Airflow's tasks write to the same lake, so they run as the same user.
-RUN useradd --uid 1000 --create-home segue && mkdir -p /lake/mlflow /airflow && chown -R segue:segue /lake /airflow
+RUN useradd --uid 1000 --create-home segue && mkdir -p /lake/mlflow /airflow /spark && chown -R segue:segue /lake /airflow /spark
 USER segue
 ENV PYTHONUNBUFFERED=1 JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64 AIRFLOW_HOME=/airflow

@@ -69,6 +69,20 @@ def test_paths_of_commands_are_in_the_image():
         assert (ROOT / path).exists() and f"!{path}" in listed
 
 
+def test_folders_of_processes_belong_to_their_user():
+    """Spark's worker ends when it cannot make its folder; its default is below root's site-packages."""
+    made = re.search(r"mkdir -p (.+?) && chown -R segue:segue (.+)", DOCKERFILE)
+    worker_folder = SERVICES["spark-worker"]["environment"]["SPARK_WORKER_DIR"]
+    assert made and worker_folder in made[1].split() and worker_folder in made[2].split()
+    assert "USER segue" in DOCKERFILE
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if SERVICES[name]["image"].startswith("segue:")])
+def test_process_one_is_an_init(name):
+    """It collects processes whose parent has ended; the scheduler, as process 1, never would."""
+    assert SERVICES[name]["init"] is True
+
+
 def test_builder_gets_no_music_tables_or_secrets():
     listed = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert listed[0] == "*"

@@ -90,3 +90,13 @@ def test_child_of_dead_parent_kills_itself():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (-signal.SIGKILL, "")
+
+
+def test_child_of_process_1_lives():
+    """In a container the scheduler may be process 1: such a parent is not a dead one."""
+    script = (
+        "import os; from jobs.runtime.parent_death import kill_on_parent_exit; "
+        "os.getppid = lambda: 1; kill_on_parent_exit(1); print('alive')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "alive\n")
