@@ -1,4 +1,4 @@
-"""Import listening histories of ListenBrainz, Last.fm or Spotify, as play events for the stream.
+"""Import listening histories, as services and programs export them, as play events for the stream.
 
 A listen is matched to a track by its MusicBrainz recording id, else by artist and title. Listens that match
 nothing are counted, the most played of them listed in `<lake>/unmatched.json`. Rows that are no listen are
@@ -7,11 +7,9 @@ are not sent again.
 """
 
 import argparse
-import hashlib
 import json
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jobs import paths
@@ -21,8 +19,8 @@ from jobs.lake.storage import open_lake
 from jobs.plays import spool, topics, track_matching
 from jobs.plays.history_files import read_history
 from jobs.plays.history_import import ImportResult, KnownPlays, to_events
-from jobs.plays.listens import RejectedRow
 from jobs.plays.producer import Producer
+from jobs.plays.rejected_listens import RejectedListens
 from jobs.plays.track_matching import TrackMatcher
 from jobs.progress import StepResult
 from jobs.runtime import embedded_kafka
@@ -37,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "files",
         nargs="+",
         metavar="FILE",
-        help="listening history of ListenBrainz, Last.fm, Spotify or Maloja, archive or .scrobbler.log",
+        help="listening history of ListenBrainz, Last.fm, Spotify, Apple Music, YouTube Music, Deezer, "
+        "Maloja, Koito or Pano Scrobbler, an archive of them, or .scrobbler.log",
     )
     parser.add_argument("--user", help="user to import for, if the files name none or another")
     parser.add_argument(
@@ -63,12 +62,11 @@ def main(arguments: argparse.Namespace) -> StepResult:
         topics.ensure_topics(address)
         with Producer(address, spool.spool_dir(lake.root)) as producer:
             for file in files:
-                rejected: list[RejectedRow] = []
-                result.store_rejected = rejected.append
-                listens = read_history(file, zone=zone, reject=result.reject)
-                for event in to_events(listens, arguments.user, matcher, known, result):
-                    producer.send(event)
-                write_rejected(lake.root / "rejected_listens", file, rejected)
+                with RejectedListens(lake.root / "rejected_listens", file) as rejected:
+                    result.store_rejected = rejected.write
+                    listens = read_history(file, zone=zone, reject=result.reject)
+                    for event in to_events(listens, arguments.user, matcher, known, result):
+                        producer.send(event)
             if not producer.flush(_FLUSH_S):
                 raise StepError(
                     f"expected Kafka at {address} to acknowledge all events, found {producer.pending} "
@@ -92,20 +90,3 @@ def _check(file: Path, user: str | None) -> None:
     first = next(read_history(file), None)
     if first is not None and first.user is None and user is None:
         raise InputError(f"--user: expected the user to import for, found no name in {file}")
-
-
-def write_rejected(folder: Path, file: Path, rejected: list[RejectedRow]) -> None:
-    """Write the rows of one history that were not imported, instead of those of its last import."""
-    digest = hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    path = folder / f"{file.name}-{digest}.jsonl"
-    if not rejected:
-        path.unlink(missing_ok=True)
-        return
-
-    def write(output: BinaryIO) -> None:
-        for row in rejected:
-            line = json.dumps({**row.to_dict(), "file": row.file or file.name}, ensure_ascii=False)
-            output.write(line.encode("utf-8", "backslashreplace") + b"\n")
-
-    folder.mkdir(exist_ok=True)
-    paths.atomic_write(path, write)

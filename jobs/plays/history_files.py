@@ -8,57 +8,33 @@ without a zone means, by the rule of each form:
 
 | form | zone |
 | --- | --- |
-| ListenBrainz, Maloja | UTC: seconds since 1970 |
+| ListenBrainz, Maloja, Pano Scrobbler | UTC: seconds or milliseconds since 1970 |
+| Koito, YouTube Music | UTC: written with its zone, Z |
 | Spotify: `ts`, `endTime` | UTC |
 | Last.fm: `uts`, `utc_time`, `timestamp`, `Date#user` | UTC |
 | Last.fm: `date` and `time` as text | the zone that is given: the API writes UTC, some tools local time |
+| Apple Music: `Event Start Timestamp` | UTC |
+| Apple Music: `Date Played` and `Hours` | the zone that is given: Apple does not say |
+| Deezer: `Date` | the zone that is given: Deezer does not say |
 | `.scrobbler.log` with `#TZ/UTC` | UTC |
 | `.scrobbler.log` with `#TZ/UNKNOWN` | the zone that is given: the player's clock has none |
 """
 
-import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO
 
 from jobs.errors import InputError
-from jobs.plays import history_tables
+from jobs.plays import history_apple, history_archives, history_tables, spreadsheet
 from jobs.plays.history_rows import json_listen
-from jobs.plays.history_tables import TableRow, log_listen, table_listen
+from jobs.plays.history_source import Reject, Source, iter_lines, listens_or_error, open_beside
+from jobs.plays.history_tables import TableRow, log_listen
 from jobs.plays.json_rows import iter_json_rows
 from jobs.plays.listens import INVALID_ROW, UNKNOWN_ROW, InvalidRow, Listen, RejectedRow
-
-Reject = Callable[[RejectedRow], None]
-
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_SNIFFED_BYTES = 4_096
-
-# Files of an archive that have listens, of ListenBrainz and Spotify; the others are the account's.
-_ARCHIVED = re.compile(
-    r"(?:^|/)listens(?:/.*)?\.jsonl?$|(?:^|/)(?:Streaming_?History|endsong)[^/]*\.json$|\.scrobbler\.log$",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class _Source:
-    """An open file: its name in messages, its bytes, and how to read times and to reject rows."""
-
-    name: str
-    stream: IO[bytes]  # at its beginning
-    zone: tzinfo
-    now: datetime
-    reject: Reject
-
-    def reject_row(self, row: int, error: InvalidRow, content: str) -> None:
-        """Pass on a row that is not imported."""
-        self.reject(RejectedRow(self.name, row, error.reason, error.found, content))
 
 
 def read_history(file: Path, *, zone: tzinfo = UTC, reject: Reject | None = None) -> Iterator[Listen]:
@@ -67,11 +43,12 @@ def read_history(file: Path, *, zone: tzinfo = UTC, reject: Reject | None = None
     Parameters
     ----------
     file
-        A file in one of the forms above, or a zip archive of ListenBrainz or Spotify.
+        A file in one of the forms above, or a zip archive of such files.
     zone
         The zone of times without one, where the form does not say.
     reject
-        Called with each row that is no listen; None leaves them out.
+        Called with each row that is no listen, and with each file of an archive that cannot be read; None
+        leaves them out.
 
     Raises
     ------
@@ -81,79 +58,58 @@ def read_history(file: Path, *, zone: tzinfo = UTC, reject: Reject | None = None
     now = datetime.now(UTC)
     try:
         with file.open("rb") as stream:
-            source = _Source(file.name, stream, zone, now, reject or _ignore)
-            is_archive = stream.peek(4)[:4] == b"PK\x03\x04"
-            yield from _read_archive(source) if is_archive else _read(source)
+            yield from read_source(
+                Source(file.name, stream, zone, now, reject or _ignore, open_beside(file.parent))
+            )
     except OSError as error:
         raise InputError(f"expected a history, found {file}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise InputError(f"expected a history, found {file}, an archive with {error}") from error
+    except zipfile.BadZipFile as error:
+        raise InputError(
+            f"expected a history, found {file}, an archive that is damaged or cut short ({error}); "
+            "download it again"
+        ) from error
 
 
 def _ignore(_: RejectedRow) -> None:
     pass
 
 
-def _read_archive(source: _Source) -> Iterator[Listen]:
-    """Read the histories of an archive; ListenBrainz' `user.json` has the name of the user."""
-    with zipfile.ZipFile(source.stream) as archive:
-        names = sorted(name for name in archive.namelist() if _ARCHIVED.search(name))
-        if not names:
-            raise InputError(
-                f"expected an archive of ListenBrainz or Spotify, found {source.name} without a history"
-            )
-        user = _archive_user(archive)
-        for name in names:
-            if not archive.getinfo(name).file_size:
-                continue
-            with archive.open(name) as member:
-                inner = replace(source, name=f"{source.name}/{name}", stream=member)
-                for listen in _read(inner):
-                    yield listen if listen.user else replace(listen, user=user)
-
-
-def _archive_user(archive: zipfile.ZipFile) -> str | None:
-    if "user.json" not in archive.namelist():
-        return None
-    with archive.open("user.json") as member:
-        row = next(iter_json_rows(member), None)
-    values = row.value if row is not None and isinstance(row.value, dict) else {}
-    name = values.get("username") or values.get("user_name")
-    return name if isinstance(name, str) else None
-
-
-def _read(source: _Source) -> Iterator[Listen]:
-    """Read a file in the form that its content shows."""
-    head = source.stream.read(_SNIFFED_BYTES)
-    source.stream.seek(0)
-    encoding = _BYTE_ORDER_MARKS.get(head[:2], "utf-8-sig")
-    beginning = head.decode(encoding, errors="ignore").lstrip()
+def read_source(source: Source) -> Iterator[Listen]:
+    """Yield the listens of an open file in the form that its content shows."""
+    if source.stream.peek(4)[:4] == b"PK\x03\x04":
+        with zipfile.ZipFile(source.stream) as archive:
+            if spreadsheet.is_workbook(archive):
+                yield from _read_rows(source, spreadsheet.iter_rows(archive, history_tables.SHEET), 0)
+            else:
+                yield from history_archives.read_archive(source, archive, read_source)
+        return
+    encoding, beginning = source.sniff()
     if not beginning:
         raise InputError(f"expected a history, found {source.name} empty")
     if beginning.startswith(("[", "{")) or source.name.endswith((".json", ".jsonl")):
         yield from _read_json(source, encoding)
-        return
-    text = io.TextIOWrapper(source.stream, encoding=encoding, errors="surrogateescape", newline="")
-    try:
-        if beginning.startswith("#AUDIOSCROBBLER"):
-            yield from _read_log(source, text)
-        else:
-            yield from _read_table(source, text)
-    finally:
-        text.detach()
+    elif beginning.startswith("#AUDIOSCROBBLER"):
+        yield from _read_log(source, encoding)
+    elif beginning.startswith("<"):
+        raise InputError(
+            f"expected a history as JSON or CSV, found {source.name} in HTML; "
+            "for YouTube Music choose JSON as the format of the history at Google Takeout"
+        )
+    else:
+        yield from _read_table(source, encoding)
 
 
-def _read_json(source: _Source, encoding: str) -> Iterator[Listen]:
+def _read_json(source: Source, encoding: str) -> Iterator[Listen]:
     n_known = 0
     unknown: str | None = None
     for row in iter_json_rows(source.stream, encoding):
         if row.error is None:
-            found = _listen_or_error(partial(json_listen, row.value, source.zone, source.now))
+            found = listens_or_error(partial(json_listen, row.value, source.zone, source.now))
         else:
             found = InvalidRow(INVALID_ROW, row.error)
-        if isinstance(found, Listen):
+        if not isinstance(found, InvalidRow):
             n_known += 1
-            yield found
+            yield from found
             continue
         if found.reason in (UNKNOWN_ROW, INVALID_ROW):
             unknown = unknown or found.found
@@ -162,58 +118,43 @@ def _read_json(source: _Source, encoding: str) -> Iterator[Listen]:
         source.reject_row(row.number, found, row.text)
     if unknown is not None and not n_known:
         raise InputError(
-            f"expected a history of ListenBrainz, Last.fm, Spotify or Maloja, found {source.name}: {unknown}"
+            "expected a history of ListenBrainz, Last.fm, Spotify, YouTube Music, Maloja or Koito, "
+            f"found {source.name}: {unknown}"
         )
 
 
-def _listen_or_error(read: Callable[[], Listen]) -> Listen | InvalidRow:
-    """Return the listen that a reader makes of a row, or why it is none."""
-    try:
-        return read()
-    except InvalidRow as error:
-        return error
-    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        return InvalidRow(INVALID_ROW, f"{type(error).__name__}: {error}")
-
-
-def _read_table(source: _Source, text: io.TextIOWrapper) -> Iterator[Listen]:
-    lines = _iter_lines(text)
+def _read_table(source: Source, encoding: str) -> Iterator[Listen]:
+    lines = iter_lines(source.stream, encoding)
     first = list(islice(lines, history_tables.MAX_FIRST_LINES))
     has_hint = bool(re.match(r"\s*sep=.\s*$", first[0]))  # for spreadsheets
     delimiter = history_tables.find_delimiter(first[has_hint:])
     size = history_tables.find_size(first[has_hint:], delimiter)
     rows = history_tables.iter_rows(chain(first[has_hint:], lines), delimiter, size, 1 + has_hint)
-    columns, rows = history_tables.find_columns(rows, size)
-    if columns is None:
+    yield from _read_rows(source, rows, size)
+
+
+def _read_rows(source: Source, rows: Iterator[TableRow], size: int) -> Iterator[Listen]:
+    first = list(islice(rows, history_tables.MAX_FIRST_LINES))
+    found = history_apple.find_reader(first, source) or history_tables.find_reader(first, size, source)
+    if found is None:
+        beginning = first[0].text.strip() if first else ""
         raise InputError(
             "expected a table with the columns artist, track and a time (uts, utc_time, date, timestamp), "
-            f"found {source.name} beginning with {ascii(first[0].strip())[:80]}"
+            f"found {source.name} beginning with {ascii(beginning)[:80]}"
         )
-    for row in rows:
-        found = _listen_or_error(partial(table_listen, row, columns, source.zone, source.now))
-        if isinstance(found, Listen):
-            yield found
-        else:
-            source.reject_row(row.line, found, row.text)
+    read, n_before = found
+    for row in chain(first[n_before:], rows):
+        yield from source.listens(row.line, row.text, partial(read, row))
 
 
-def _read_log(source: _Source, text: io.TextIOWrapper) -> Iterator[Listen]:
+def _read_log(source: Source, encoding: str) -> Iterator[Listen]:
     is_utc = False
-    for number, line in enumerate(_iter_lines(text), 1):
+    for number, line in enumerate(iter_lines(source.stream, encoding), 1):
         content = line.rstrip("\r\n")
         if content.upper().startswith("#TZ/"):
             is_utc = content[4:].strip().upper() == "UTC"
         if content.startswith("#") or not content.strip():
             continue
         row = TableRow(number, content.split("\t"), content)
-        found = _listen_or_error(partial(log_listen, row, is_utc, source.zone, source.now))
-        if isinstance(found, Listen):
-            yield found
-        else:
-            source.reject_row(number, found, content)
-
-
-def _iter_lines(text: io.TextIOWrapper) -> Iterator[str]:
-    """Yield lines that end in \\n, \\r\\n or \\r; a line without an end is cut at a megabyte."""
-    while line := text.readline(2**20):
-        yield line
+        read = partial(log_listen, row, is_utc, source.zone, source.now)
+        yield from source.listens(number, content, read)

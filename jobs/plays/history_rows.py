@@ -1,4 +1,4 @@
-"""Listens from the JSON objects of ListenBrainz, Spotify, Last.fm and Maloja.
+"""Listens from the JSON objects of ListenBrainz, Spotify, Last.fm, Maloja, Koito and YouTube Music.
 
 The names of an object's members say which service wrote it, so a file may hold several forms.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from jobs.plays.history_youtube import youtube_names
 from jobs.plays.listen_times import is_of_a_minute, parse_time
 from jobs.plays.listens import (
     INVALID_ROW,
@@ -153,7 +154,9 @@ def _lastfm_listen(row: Row, zone: tzinfo, now: datetime) -> Listen:
     if isinstance(date, dict):
         text = date.get("#text")
         date = date.get("uts")
-    values = (date, text, *(row.get(name) for name in ("uts", "timestamp", "time", "listened_at")))
+    # The last one is of Pano Scrobbler.
+    names = ("uts", "timestamp", "time", "listened_at", "timeMs")
+    values = (date, text, *(row.get(name) for name in names))
     time = next((value for value in values if value not in (None, "")), None)
     mbid: object = row.get("mbid") or row.get("track_mbid")
     return Listen(
@@ -173,8 +176,8 @@ def _lastfm_name(value: object) -> object:
 
 
 def _maloja_listen(row: Row, _: tzinfo, now: datetime) -> Listen:
-    """Read a scrobble of Maloja's export; times are UTC, in seconds since 1970."""
-    track: Row = row["track"]
+    """Read a scrobble of Maloja's export or of its older API; times are UTC, in seconds since 1970."""
+    track: Row = row.get("track", row)
     artists = track.get("artists")
     album = track.get("album")
     return Listen(
@@ -186,6 +189,34 @@ def _maloja_listen(row: Row, _: tzinfo, now: datetime) -> Listen:
     )
 
 
+def _koito_listen(row: Row, _: tzinfo, now: datetime) -> Listen:
+    """Read a listen of Koito's export, which names things by lists of aliases; times are UTC."""
+    artists = row["artists"]
+    is_list = isinstance(artists, list) and artists
+    artist = next((each for each in artists if each.get("is_primary")), artists[0]) if is_list else {}
+    mbid = row["track"].get("mbid")
+    return Listen(
+        user=None,
+        artist=require_name(_koito_name(artist), "artists"),
+        title=require_name(_koito_name(row["track"]), "track"),
+        album=optional_name(_koito_name(row.get("album") or {})),
+        started_at=required_time(row["listened_at"], now),
+        mbids=(mbid,) if isinstance(mbid, str) and mbid else (),
+    )
+
+
+def _koito_name(value: Row) -> object:
+    aliases = value.get("aliases") or []
+    alias = next((each for each in aliases if each.get("is_primary")), aliases[0] if aliases else {})
+    return alias.get("alias")
+
+
+def _youtube_listen(row: Row, _: tzinfo, now: datetime) -> Listen:
+    """Read a row of Google Takeout; times are UTC."""
+    artist, title = youtube_names(row)
+    return Listen(user=None, artist=artist, title=title, started_at=required_time(row["time"], now))
+
+
 # The members that identify a service, each with alternatives, and its reader; the first match counts.
 _READERS: tuple[tuple[tuple[str, ...], Callable[[Row, tzinfo, datetime], Listen]], ...] = (
     (("track_metadata",), _listenbrainz_listen),
@@ -193,5 +224,8 @@ _READERS: tuple[tuple[tuple[str, ...], Callable[[Row, tzinfo, datetime], Listen]
     (("endTime", "msPlayed|artistName|trackName"), _spotify_short_listen),
     (("ts", "ms_played|master_metadata_track_name"), _spotify_listen),
     (("time", "track", "origin|duration"), _maloja_listen),
+    (("time", "artists", "title"), _maloja_listen),
+    (("listened_at", "track", "artists"), _koito_listen),
+    (("header", "title", "time"), _youtube_listen),
     (("artist", "track|name"), _lastfm_listen),
 )

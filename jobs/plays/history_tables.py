@@ -1,18 +1,21 @@
-"""Listens from tables: CSV and TSV of Last.fm's exporters, and `.scrobbler.log` of portable players.
+"""Listens from tables: of Last.fm's exporters, of Deezer, and `.scrobbler.log` of portable players.
 
 Columns are found by their names in the header. A table without a header has the columns of one of two common
 exporters. Each line is read by itself, so that a quote that is not closed ends no more than its own row.
 """
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from itertools import chain, islice
+from functools import partial
+from itertools import islice
 
 from jobs.plays.history_rows import required_time
-from jobs.plays.listen_times import from_local_seconds, is_of_a_minute, parse_time
+from jobs.plays.history_source import Source
+from jobs.plays.listen_times import from_local_seconds, is_of_a_minute, parse_time, time_of_days
 from jobs.plays.listens import (
     INVALID_ROW,
     INVALID_TIME,
@@ -25,9 +28,13 @@ from jobs.plays.listens import (
 # Names of columns in the headers of exporters, in lower case and with blanks for underlines.
 _COLUMNS = {
     "artist": ("artist", "artist name", "artistname"),
-    "title": ("track", "title", "song", "name", "track name", "trackname", "track title", "song name"),
+    "title": (
+        *("track", "title", "song", "name", "track name", "trackname", "track title", "song name"),
+        "song title",
+    ),
     "album": ("album", "album name", "albumname", "album title", "release", "release name"),
     "mbid": ("track mbid", "recording mbid", "mbid"),
+    "played_s": ("listening time",),
 }
 # Columns of times. The first ones are UTC by their definition, the others are of the zone that is given.
 _UTC_TIMES = ("uts", "utc time", "date uts", "timestamp", "unix timestamp", "listened at", "utc")
@@ -35,6 +42,9 @@ _TIMES = (
     *("date", "time", "datetime", "date time", "date and time"),
     *("played at", "scrobbled at", "scrobble time"),
 )
+
+# The sheet of Deezer's workbook, "10_listeningHistory".
+SHEET = re.compile(r"(?:^|_)listeningHistory$", re.IGNORECASE)
 
 # Tables without a header, of lastfm-to-csv and of lastexport.py.
 _LASTFM_TO_CSV = ("artist", "album", "track", "date")
@@ -153,14 +163,18 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def find_columns(rows: Iterator[TableRow], size: int) -> tuple[Columns | None, Iterator[TableRow]]:
-    """Return the columns of a table and its rows without the header."""
-    first = list(islice(rows, MAX_FIRST_LINES))
-    for number, row in enumerate(first[:3]):  # a line or two may stand before the header
+def find_reader(
+    first: Sequence[TableRow], size: int, source: Source
+) -> tuple[Callable[[TableRow], Listen], int] | None:
+    """Return what reads a row, and the number of rows before it; None for a table of another kind."""
+    for number, row in enumerate(first[:3], 1):  # a line or two may stand before the header
         columns = read_header(row.fields) if row.fields else None
         if columns is not None:
-            return columns, chain(first[number + 1 :], rows)
-    return guess_columns(first, size), chain(first, rows)
+            return partial(table_listen, columns=columns, zone=source.zone, now=source.now), number
+    columns = guess_columns(first, size)
+    if columns is None:
+        return None
+    return partial(table_listen, columns=columns, zone=source.zone, now=source.now), 0
 
 
 def table_listen(row: TableRow, columns: Columns, zone: tzinfo, now: datetime) -> Listen:
@@ -176,8 +190,10 @@ def table_listen(row: TableRow, columns: Columns, zone: tzinfo, now: datetime) -
 
     artist = require_name(field("artist"), "artist")
     title = require_name(field("title"), "track")
-    times = [(fields[position].strip(), is_utc) for position, is_utc in columns.times]
+    times = [(time_of_days(fields[position].strip()), is_utc) for position, is_utc in columns.times]
     time, is_utc = next((each for each in times if each[0]), ("", True))
+    has_played_s = "played_s" in columns.index
+    played_s = _seconds(field("played_s")) if has_played_s else None
     return Listen(
         user=None,
         artist=artist,
@@ -185,8 +201,15 @@ def table_listen(row: TableRow, columns: Columns, zone: tzinfo, now: datetime) -
         album=optional_name(field("album")),
         started_at=required_time(time, now, UTC if is_utc else zone),
         mbids=(field("mbid"),) if field("mbid") else (),
+        played_s=played_s,
+        is_complete=not has_played_s,
         is_of_a_minute=is_of_a_minute(time),
     )
+
+
+def _seconds(text: str) -> float | None:
+    """Return seconds of Deezer's listening time, whose -1 means that they are not known."""
+    return float(text) if re.fullmatch(r"\d{1,6}(\.\d+)?", text.strip()) else None
 
 
 def log_listen(row: TableRow, is_utc: bool, zone: tzinfo, now: datetime) -> Listen:

@@ -18,6 +18,9 @@ _MIN_MICROSECONDS = 1e14
 # No service recorded listens before; an earlier time is a clock that was not set, or another unit.
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
+# Spreadsheets count days from here, as Excel takes 1900 for a leap year.
+_SPREADSHEET_DAY_0 = datetime(1899, 12, 30)
+
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH_NAME = "|".join(f"{name}[a-z]*" for name in _MONTHS)
 
@@ -82,6 +85,14 @@ def from_local_seconds(seconds: float, zone: tzinfo) -> datetime:
     """
     local = parse_time(seconds)
     return local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def time_of_days(text: str) -> str:
+    """Return the time of a spreadsheet's cell that counts days, as text; other text as it is."""
+    if not re.fullmatch(r"[1-9]\d{4}(\.\d+)?", text):
+        return text
+    time = _SPREADSHEET_DAY_0 + timedelta(days=float(text)) + timedelta(milliseconds=500)
+    return f"{time:%Y-%m-%d %H:%M:%S}"
 
 
 def _parse_number(value: object) -> datetime | None:

@@ -20,6 +20,8 @@ INVALID_ROW = "unreadable row"
 UNKNOWN_ROW = "unknown kind of row"
 NOT_UNICODE = "not UTF-8"
 NO_USER = "no user"
+NOT_A_PLAY = "not a play"
+VIDEO = "video"
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,26 @@ MALOJA = {
     "duration": None,
     "origin": "client:x",
 }
+MALOJA_API = {"time": SECONDS, "artists": ["AWOL"], "title": "Food", "album": "A Way", "duration": None}
+PANO = {"timeMs": 1000 * SECONDS, "track": "Food", "artist": "AWOL", "album": "A Way", "event": "scrobble"}
+
+
+def aliases(name):
+    other = {"alias": "other", "source": "MusicBrainz", "is_primary": False}
+    return [other, {"alias": name, "source": "Canonical", "is_primary": True}]
+
+
+KOITO = {
+    "listened_at": "2026-11-21T20:15:00Z",
+    "client": "test client",
+    "track": {"mbid": MBID, "duration": 354, "aliases": aliases("Food")},
+    "album": {"image_url": "", "mbid": None, "aliases": aliases("A Way"), "various_artists": False},
+    "artists": [
+        {"image_url": "", "mbid": None, "is_primary": False, "aliases": aliases("Guest")},
+        {"image_url": "", "mbid": None, "is_primary": True, "aliases": aliases("AWOL")},
+    ],
+}
+KOITO_EXPORT = {"version": "1", "exported_at": "2026-11-25T12:56:53Z", "user": "rob", "listens": [KOITO]}
 LOG = (
     "#AUDIOSCROBBLER/1.1\n#TZ/{}\n#CLIENT/Rockbox ipod6g\n"
     f"AWOL\tA Way Of Life\tFood\t1\t168\tL\t{{}}\t{MBID}\n"
@@ -104,6 +124,9 @@ def read_all(tmp_path, name, data):
         ("pages.json", json.dumps([{"track": [API], "@attr": {"page": "1"}}, {"track": [], "@attr": {}}])),
         ("maloja.json", json.dumps({"maloja": {"export_time": 1}, "scrobbles": [MALOJA]})),
         ("year.json", json.dumps([{**SPOTIFY, "ts": "2026-11-21 20:18:00 UTC", "ms_played": 180_000}])),
+        ("maloja_api.json", json.dumps({"list": [MALOJA_API]})),
+        ("koito_export.json", json.dumps(KOITO_EXPORT, indent=2)),
+        ("pano.jsonl", json.dumps(PANO) + "\n"),
         (".scrobbler.log", LOG.format("UTC", SECONDS)),
         ("lastexport.tsv", f"{SECONDS}\tFood\tAWOL\tA Way Of Life\t{MBID}\t\t\n"),
         ("hint.csv", "sep=;\nArtist;Track;Date\nAWOL;Food;21 Nov 2026 20:15\n"),
