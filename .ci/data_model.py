@@ -56,6 +56,7 @@ SQLITE_MEANINGS = {
     "plays": "play events as the player sent them, for the history",
     "playlists": "playlists",
     "play_queues": "the play queue that Subsonic clients save",
+    "mixes": "the mixes of every user and day, for a week",
     "favourites": "albums and artists that a user starred",
     "stars": "ratings of one to five stars",
 }

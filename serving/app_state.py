@@ -15,6 +15,7 @@ from serving.covers import Covers
 from serving.db.accounts import LOCAL_USER, Accounts, User
 from serving.db.database import Database
 from serving.db.feedback import FeedbackStore
+from serving.db.mixes import MixStore
 from serving.db.playlists import Playlists
 from serving.event_stream import EventHub
 from serving.metrics import ServerMetrics
@@ -42,6 +43,7 @@ class AppState:
     accounts: Accounts = field(init=False)
     feedback: FeedbackStore = field(init=False)
     playlists: Playlists = field(init=False)
+    mixes: MixStore = field(init=False)
     plays: PlayIntake = field(init=False)
     metrics: ServerMetrics = field(init=False)
     online_store: OnlineStore = field(init=False)
@@ -57,6 +59,7 @@ class AppState:
         self.accounts = Accounts(self.database)
         self.feedback = FeedbackStore(self.database)
         self.playlists = Playlists(self.database)
+        self.mixes = MixStore(self.database)
         self.plays = PlayIntake(self.producer, self.feedback)
         self.metrics = ServerMetrics(self.lake.root)
         self._add_gauges()

@@ -24,7 +24,7 @@ from serving.db.feedback import FeedbackStore
 log = logging.getLogger("segue")
 
 # How long a cached document is used without a query, seconds.
-_FRESH_S = {"recommendations": 1.0, "state": 2.0, "similar": 60.0, "map": 600.0}
+_FRESH_S = {"recommendations": 1.0, "state": 2.0, "similar": 60.0, "map": 600.0, "profiles": 5.0}
 
 # Cached documents; a list of recommendations has about 4 KB.
 _CACHE_SIZE = 5_000

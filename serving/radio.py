@@ -16,19 +16,16 @@ import numpy as np
 from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, ITEM_SIMILARITIES
 from jobs.lake.storage import Lake
+from jobs.model import sound_words
+from jobs.model.sound_words import SoundWords
 from jobs.plays.events import EventType, PlayEvent
 from jobs.recommender import item_catalog, profiles, ranking
 from jobs.recommender.item_catalog import ItemCatalog
 from serving.catalog import Catalog, Track
 
-# A mood is a sixth of the collection: the tracks with the largest weighted sum of these features' ranks.
-MOODS: dict[str, dict[str, float]] = {
-    "calm": {"rmse_mean_01": -1, "zcr_mean_01": -1, "onset_density": -1},
-    "energetic": {"rmse_mean_01": 1, "onset_density": 1, "spectral_rolloff_mean_01": 0.5},
-    "bright": {"spectral_centroid_mean_01": 1, "spectral_rolloff_mean_01": 1},
-    "dark": {"spectral_centroid_mean_01": -1, "spectral_rolloff_mean_01": -1},
-}
-_MOOD_FRACTION = 6
+# Words that a radio can start from, and the fraction of the collection that each of them is.
+MOODS = ("calm", "energetic", "bright", "dark")
+_MOOD_FRACTION = 1 / 6
 
 # Seeds in the synthetic profile, drawn by the salt; and the latest tracks of the radio in it.
 _MAX_SEEDS, _N_RECENT = 8, 4
@@ -70,7 +67,7 @@ class Radio:
         self._lake = lake
         self._lock = threading.Lock()
         self._item_catalog: tuple[str, ItemCatalog] | None = None
-        self._moods: tuple[str, dict[str, list[str]]] | None = None
+        self._sound_words: tuple[str, SoundWords] | None = None
 
     def item_catalog(self, catalog: Catalog, champion: str | None) -> ItemCatalog:
         """Return the item catalog of the version `champion`, or of the newest version for None."""
@@ -97,29 +94,17 @@ class Radio:
         except StepError:
             return item_catalog.empty(version)
 
+    def sound_words(self) -> SoundWords:
+        """Return the words of all tracks, from the lake's current FEATURES."""
+        revision = str(self._lake.version(FEATURES))
+        with self._lock:
+            if self._sound_words is None or self._sound_words[0] != revision:
+                self._sound_words = (revision, sound_words.load(self._lake))
+            return self._sound_words[1]
+
     def mood_tracks(self, name: str) -> list[str]:
         """Return the track ids of a mood of MOODS, the strongest first."""
-        table = self._lake.version(FEATURES)
-        revision = str(table)
-        with self._lock:
-            if self._moods is None or self._moods[0] != revision:
-                self._moods = (revision, self._load_moods())
-            return self._moods[1][name]
-
-    def _load_moods(self) -> dict[str, list[str]]:
-        columns = sorted({column for weights in MOODS.values() for column in weights})
-        rows = self._lake.read_arrow(FEATURES, "track_id", *columns)
-        ids = rows["track_id"].to_pylist()
-        ranks = {}
-        for column in columns:
-            values = np.nan_to_num(rows[column].to_numpy().astype(float))
-            ranks[column] = values.argsort().argsort() / max(1, len(ids) - 1)
-        found = {}
-        for name, weights in MOODS.items():
-            scores = sum(weight * ranks[column] for column, weight in weights.items())
-            order = np.argsort(-np.asarray(scores), kind="stable")[: max(1, len(ids) // _MOOD_FRACTION)]
-            found[name] = [ids[row] for row in order] if ids else []
-        return found
+        return self.sound_words().strongest(name, _MOOD_FRACTION)
 
     def next_tracks(self, catalog: Catalog, champion: str | None, query: RadioQuery) -> list[Track]:
         """Return the next `query.count` tracks: near the seeds, drifting with what was played.

@@ -77,6 +77,29 @@ class Recommendations(BaseModel):
     items: list[RecommendedTrack]
 
 
+class Mix(BaseModel):
+    """A list of a theme; `cover` is the track whose cover stands for it, `tracks` how many there are."""
+
+    id: str
+    day: str
+    title: str
+    comment: str
+    tracks: int
+    cover: str
+
+
+class Mixes(BaseModel):
+    """A user's mixes of a day."""
+
+    items: list[Mix]
+
+
+class MixWithTracks(Mix):
+    """A mix and its tracks, in order."""
+
+    items: list[TrackOut]
+
+
 class Artist(BaseModel):
     """An artist with all tracks."""
 

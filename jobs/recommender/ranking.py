@@ -10,7 +10,7 @@ The steps, with five tracks A to E (indices 0 to 4) of which the user has skippe
    say [0, 2, 3, 4].
 3. `score` adds up the content, collaborative and popularity score of each, less a penalty for sounding like
    B; say [1.0, 0.4, 0.7, 0.6].
-4. `_diversify`: without A, no recording twice, at most two tracks of an artist in ten: D, E, C, or [3, 4, 2].
+4. `diversify`: without A, no recording twice, at most two tracks of an artist in ten: D, E, C, or [3, 4, 2].
 5. `_explore`: every tenth item from rank 15 is a track of a cluster that the user does not play.
 """
 
@@ -58,7 +58,7 @@ def default_list(
 
     From every large cluster in turn, without the excluded indices.
     """
-    chosen = _diversify(catalog, catalog.cold_start_order, count, excluded)
+    chosen = diversify(catalog, catalog.cold_start_order, count, excluded)
     return [
         RecommendedItem(rank, str(catalog.ids[index]), 0.0, "a place to start")
         for rank, index in enumerate(chosen, start=1)
@@ -71,12 +71,13 @@ def recommend(
     *,
     count: int = LIST_LENGTH,
     exclude: Collection[str] = (),
+    explore: bool = True,
 ) -> list[RecommendedItem]:
     """Return up to `count` items for a profile, best first, without the track ids in `exclude`.
 
     The list has neither the track played last nor a disliked one, no recording twice, and at most two tracks
     of an artist in ten. Recently played tracks are ranked lower, and the items of rank 15, 25, ... are
-    exploration. A profile without a track of the catalog gets the default list.
+    exploration unless `explore` is False. A profile without a track of the catalog gets the default list.
     """
     query = query_profile(catalog, profile)
     excluded = {catalog.index_of[track_id] for track_id in exclude if track_id in catalog.index_of}
@@ -85,14 +86,15 @@ def recommend(
         return default_list(catalog, count, excluded)
     candidates = score(catalog, query)
     best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 6)))
-    n_exploration = len(range(_EXPLORE_FIRST, count, _EXPLORE_EVERY))
-    chosen = _diversify(catalog, candidates.indices[best_first], count - n_exploration, excluded)
+    n_exploration = len(range(_EXPLORE_FIRST, count, _EXPLORE_EVERY)) if explore else 0
+    chosen = diversify(catalog, candidates.indices[best_first], count - n_exploration, excluded)
     # `indices` are sorted, so searchsorted finds the position of each chosen track.
     positions = np.searchsorted(candidates.indices, chosen)
     reasons = _reasons(catalog, profile, query, candidates, positions)
     scores = candidates.scores[positions].tolist()
     ranked = [_Ranked(*values) for values in zip(chosen, scores, reasons, strict=True)]
-    _explore(catalog, profile, ranked, excluded | set(query.seeds.tolist()), count)
+    if explore:
+        _explore(catalog, profile, ranked, excluded | set(query.seeds.tolist()), count)
     return [
         RecommendedItem(rank, str(catalog.ids[item.track]), round(item.score, 6), item.reason)
         for rank, item in enumerate(ranked, start=1)
@@ -107,7 +109,9 @@ class _Ranked(NamedTuple):
     reason: str
 
 
-def _diversify(catalog: ItemCatalog, order: np.ndarray, count: int, excluded: Set[int]) -> list[int]:
+def diversify(
+    catalog: ItemCatalog, order: np.ndarray, count: int, excluded: Set[int] = frozenset()
+) -> list[int]:
     """Return the first `count` indices of the order that the rules allow.
 
     No excluded track, no recording twice, at most two tracks of an artist in ten. A track that comes too

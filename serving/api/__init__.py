@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from serving.api import accounts, plays, recommendations, status, tracks
+from serving.api import accounts, mixes, plays, recommendations, status, tracks
 from serving.api.dependencies import ERROR_RESPONSES
 
 router = APIRouter(prefix="/api", responses=ERROR_RESPONSES)
-for part in (status, tracks, recommendations, plays, accounts):
+for part in (status, tracks, recommendations, mixes, plays, accounts):
     router.include_router(part.router)

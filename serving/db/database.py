@@ -48,6 +48,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # 2: one word for one thing.
     ("ALTER TABLE clients RENAME TO app_passwords", "ALTER TABLE queues RENAME TO play_queues"),
+    # 3: the mixes of the last days.
+    (
+        "CREATE TABLE mixes (name TEXT NOT NULL, day TEXT NOT NULL, mix_id TEXT NOT NULL,"
+        " place INTEGER NOT NULL, title TEXT NOT NULL, comment TEXT NOT NULL, tracks TEXT NOT NULL,"
+        " personal INTEGER NOT NULL, PRIMARY KEY (name, day, mix_id))",
+    ),
 )
 
 

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from serving.db.mixes import NamedMix
 from serving.db.playlists import Playlist
+from serving.mixes import find_mix, mixes_of
 from serving.recommendations import recommendations_of
 from serving.subsonic.protocol import (
     FORBIDDEN,
@@ -15,7 +17,7 @@ from serving.subsonic.protocol import (
     method,
 )
 
-_RECOMMENDED = "recommended"
+_RECOMMENDED, _MIX_PREFIX = "recommended", "mix-"
 
 
 @method("getPlaylists")
@@ -26,7 +28,8 @@ def _playlists(request: SubsonicRequest) -> Answer:
         _playlist_answer(request, playlist)
         for playlist in request.state.playlists.list_playlists(request.user.name)
     ]
-    return {"playlists": {"playlist": [_recommended(request), *own_playlists]}}
+    mixes = [_mix(request, mix) for mix in mixes_of(request.state, request.user.name)]
+    return {"playlists": {"playlist": [_recommended(request), *mixes, *own_playlists]}}
 
 
 @method("getPlaylist")
@@ -34,6 +37,11 @@ def _playlist(request: SubsonicRequest) -> Answer:
     playlist_id = request.query.text("id")
     if playlist_id == _RECOMMENDED:
         return {"playlist": _recommended(request, entries=True)}
+    if playlist_id.startswith(_MIX_PREFIX):
+        found = find_mix(request.state, request.user.name, playlist_id)
+        if found is None:
+            raise SubsonicError(NOT_FOUND, "expected the id of a playlist")
+        return {"playlist": _mix(request, found, entries=True)}
     return {"playlist": _playlist_answer(request, _own_playlist(request, playlist_id), entries=True)}
 
 
@@ -81,7 +89,7 @@ def _delete(request: SubsonicRequest) -> Answer:
 
 
 def _own_playlist(request: SubsonicRequest, playlist_id: str) -> Playlist:
-    if playlist_id == _RECOMMENDED:
+    if playlist_id == _RECOMMENDED or playlist_id.startswith(_MIX_PREFIX):
         raise SubsonicError(
             FORBIDDEN, "expected a playlist of your own; what is recommended follows what you play"
         )
@@ -126,4 +134,10 @@ def _recommended(request: SubsonicRequest, *, entries: bool = False) -> dict[str
     playlist = Playlist(
         _RECOMMENDED, "Recommended for you", "It follows what you play, like and skip.", tracks, now, now
     )
+    return {**_playlist_answer(request, playlist, entries=entries), "readonly": True}
+
+
+def _mix(request: SubsonicRequest, mix: NamedMix, *, entries: bool = False) -> dict[str, Any]:
+    at = f"{mix.day}T00:00:00+00:00"
+    playlist = Playlist(mix.mix_id, mix.title, mix.comment, mix.tracks, at, at)
     return {**_playlist_answer(request, playlist, entries=entries), "readonly": True}
