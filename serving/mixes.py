@@ -14,7 +14,7 @@ from jobs.recommender import mixes, profiles
 from jobs.recommender.mixes import Mix
 from jobs.recommender.profiles import Profile
 from serving.catalog import Track
-from serving.db.mixes import KEPT_DAYS, NamedMix
+from serving.db.mixes import RETENTION_DAYS, NamedMix
 from serving.recommendations import exclusions
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def mixes_of(state: "AppState", user_id: str, day: date | None = None) -> list[N
     """
     today = datetime.now(UTC).date()
     if day is not None and day != today:
-        stored = state.mixes.read(user_id, day) if day > today - timedelta(days=KEPT_DAYS + 1) else []
+        stored = state.mixes.read(user_id, day) if day > today - timedelta(days=RETENTION_DAYS + 1) else []
     else:
         stored = _todays(state, user_id, today)
     disliked, blocked = exclusions(state, user_id, state.feedback.ratings(user_id))

@@ -139,8 +139,8 @@ def _candidates(catalog: ItemCatalog, part: Profile, *, exclude: Collection[str]
 
 def _of_day(track_ids: list[str], user_id: str, day: date) -> list[str]:
     """Return the tracks of a mix: some of the candidates are left out, others each day."""
-    kept = [each for each in track_ids if _random_key(user_id, day, each) % _LEFT_OUT_ONE_IN]
-    return kept[:LENGTH] if len(kept) >= MIN_LENGTH else track_ids[:LENGTH]
+    chosen = [each for each in track_ids if _random_key(user_id, day, each) % _LEFT_OUT_ONE_IN]
+    return chosen[:LENGTH] if len(chosen) >= MIN_LENGTH else track_ids[:LENGTH]
 
 
 def _by_rules(catalog: ItemCatalog, track_ids: Sequence[str]) -> list[str]:

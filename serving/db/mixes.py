@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from serving.db.database import Database
 
 # Days that a mix can still be opened after its own.
-KEPT_DAYS = 7
+RETENTION_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MixStore:
         with self._database.transaction() as change:
             change.execute(
                 "DELETE FROM mixes WHERE name = ? AND (day = ? OR day < ?)",
-                (name, day.isoformat(), (day - timedelta(days=KEPT_DAYS)).isoformat()),
+                (name, day.isoformat(), (day - timedelta(days=RETENTION_DAYS)).isoformat()),
             )
             for place, mix in enumerate(mixes):
                 change.execute(

@@ -66,7 +66,7 @@ def test_rediscover_has_favourites_that_were_not_played_for_long(catalog):
     old = [f"0{number}0" for number in range(8)]
     for track_id in old:
         profiles.add_play(profile, make_event("liked", track_id, after=-timedelta(days=90)))
-    for track_id in ("091", "092"):  # heard once, long ago
+    for track_id in ("091", "092"):  # finished once, long ago
         profiles.add_play(profile, make_event("finished", track_id, after=-timedelta(days=90)))
     profiles.add_play(profile, make_event("started", old[0]))  # just now
     profiles.add_play(profile, make_event("disliked", old[1], after=-timedelta(days=80)))

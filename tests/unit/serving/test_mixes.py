@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from jobs.recommender import profiles
 from serving import app
-from serving.db.mixes import KEPT_DAYS, NamedMix
+from serving.db.mixes import RETENTION_DAYS, NamedMix
 from tests import synthetic_lake
 from tests.unit.recommender.conftest import make_event
 
@@ -85,18 +85,18 @@ def test_disliked_tracks_leave_the_mix(client):
     assert [track["id"] for track in left] == [track["id"] for track in first["items"][1:]]
 
 
-def test_mix_of_yesterday_is_kept_for_a_week(client):
+def test_mix_of_yesterday_can_be_opened_for_a_week(client):
     store = client.state.mixes
-    for days in (1, KEPT_DAYS, KEPT_DAYS + 1):
+    for days in (1, RETENTION_DAYS, RETENTION_DAYS + 1):
         day = TODAY - timedelta(days=days)
         store.replace("local", day, [NamedMix("mix-1", day.isoformat(), "Old", "", ("t01",), True)])
     yesterday = TODAY - timedelta(days=1)
     assert client.get(f"/api/mixes/mix-1@{yesterday}").json()["title"] == "Old"
     assert client.get("/api/mixes", params={"day": str(yesterday)}).json()["items"][0]["tracks"] == 1
-    assert client.get(f"/api/mixes/mix-1@{TODAY - timedelta(days=KEPT_DAYS + 1)}").status_code == 404
+    assert client.get(f"/api/mixes/mix-1@{TODAY - timedelta(days=RETENTION_DAYS + 1)}").status_code == 404
     assert client.get("/api/mixes").json()["items"]  # today's
-    assert not store.read("local", TODAY - timedelta(days=KEPT_DAYS + 1))
-    assert store.read("local", TODAY - timedelta(days=KEPT_DAYS))
+    assert not store.read("local", TODAY - timedelta(days=RETENTION_DAYS + 1))
+    assert store.read("local", TODAY - timedelta(days=RETENTION_DAYS))
 
 
 def test_unknown_mix_is_a_problem(client):
