@@ -25,6 +25,7 @@ from serving.problems import RequestError
 from serving.radio import Radio
 from serving.rate_limit import TokenBucketLimiter
 from serving.recommendations import to_recommendations
+from serving.transcoding import MAX_PROCESSES
 
 log = logging.getLogger("segue")
 
@@ -53,6 +54,7 @@ class AppState:
     # A user's player sends a handful of events a minute; a client may send what it kept while offline.
     event_limit: TokenBucketLimiter = field(default_factory=lambda: TokenBucketLimiter(rate=20, burst=200))
     login_limit: TokenBucketLimiter = field(default_factory=lambda: TokenBucketLimiter(rate=0.2, burst=8))
+    transcoding_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROCESSES))
     _closed: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:

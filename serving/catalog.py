@@ -22,7 +22,7 @@ from serving.search_index import PrefixIndex, normalize_identity, normalize_text
 
 _COLUMNS = (
     *("track_id", "title", "artist", "album", "track_no", "year", "genre", "genres"),
-    *("duration_s", "bit_rate", "audio_path", "recording_id"),
+    *("duration_s", "bit_rate", "path", "audio_path", "recording_id"),
 )
 
 
@@ -40,6 +40,8 @@ class Track:
     genres: tuple[str, ...]
     duration_s: float
     bit_rate: int
+    # The file of the library, and the compressed one; the same where that one was not compressed.
+    path: str
     audio_path: str
     recording_id: str
     # Ids made of names; a track without an album has an album of its own, as clients expect.
@@ -124,12 +126,18 @@ class Catalog:
         return [self.by_id[each] for each in ids if each in self.by_id]
 
     def audio_file(self, track: Track) -> Path | None:
-        """Return the track's file, or None if it is missing or lies outside the lake and the folders of
-        music.
+        """Return the track's compressed file, or None if it is missing or lies outside the lake and the
+        folders of music.
         """
-        path = Path(track.audio_path)
+        return self._readable(track.audio_path)
+
+    def original_file(self, track: Track) -> Path | None:
+        """Return the track's file in the library, or None as `audio_file` does."""
+        return self._readable(track.path)
+
+    def _readable(self, path: str) -> Path | None:
         try:
-            real = path.resolve(strict=True)
+            real = Path(path).resolve(strict=True)
         except OSError:
             return None
         return real if real.is_file() and any(real.is_relative_to(root) for root in self.roots) else None
@@ -168,6 +176,8 @@ def load(lake: Lake) -> Catalog:
 def _track(row: tuple[Any, ...]) -> Track:
     values = dict(zip(_COLUMNS, row, strict=True))
     texts = {name: values[name] or "" for name in ("title", "artist", "album", "genre")}
+    audio_path = to_path(values["audio_path"])
+    path = to_path(values["path"] or values["audio_path"])
     return Track(
         track_id=values["track_id"],
         **texts,
@@ -176,7 +186,8 @@ def _track(row: tuple[Any, ...]) -> Track:
         genres=tuple(values["genres"] or ()),
         duration_s=float(values["duration_s"] or 0.0),
         bit_rate=int(values["bit_rate"] or 0),
-        audio_path=to_path(values["audio_path"]),
+        path=audio_path if path == audio_path else path,
+        audio_path=audio_path,
         recording_id=values["recording_id"] or values["track_id"],
         artist_id=sys.intern(stable_id("ar", texts["artist"])),
         album_id=sys.intern(stable_id("al", texts["artist"], texts["album"] or texts["title"])),

@@ -1,6 +1,9 @@
-"""A track's audio file as a response."""
+"""A track's audio as a response: the original, the compressed file, or one that is transcoded on the fly."""
 
 import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 from anyio.to_thread import run_sync
 from fastapi.responses import FileResponse, Response
@@ -11,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from serving.app_state import AppState
 from serving.catalog import Track
 from serving.problems import RequestError, problem_response
+from serving.transcoding import FORMATS, Encoding, TranscodedResponse, encoding
 
 _TYPES = {
     ".mp3": "audio/mpeg",
@@ -23,6 +27,44 @@ _TYPES = {
     ".flac": "audio/flac",
     ".wav": "audio/wav",
 }
+
+
+# A file's bit rate may exceed the wanted one by this factor: it is measured, and of a variable rate.
+_BIT_RATE_SLACK = 1.1
+
+# The compressed file is the answer up to this multiple of its bit rate; who takes more hears a difference.
+_SMALL_IS_ENOUGH = 1.5
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """One file of a track; `size` in bytes, None if the file is missing; `bit_rate` in kbit/s."""
+
+    path: Path
+    size: int | None
+    bit_rate: int
+
+    @property
+    def suffix(self) -> str:
+        """The extension in lower case, without the dot."""
+        return self.path.suffix.lower().removeprefix(".")
+
+
+@dataclass(frozen=True)
+class AudioRequest:
+    """What a client wants: a format ("" for any), at most this many kbit/s (0 for any), from a second on.
+
+    Of the format "raw" the original comes, whatever else is wanted; of "small" the compressed file.
+    """
+
+    format: str = ""
+    max_bit_rate: int = 0
+    offset_s: float = 0.0
+    is_length_estimated: bool = False
+
+
+ORIGINAL = AudioRequest("raw")
+SMALL = AudioRequest("small")
 
 
 def content_type(suffix: str) -> str:
@@ -83,10 +125,94 @@ def _has_current(headers: Headers, etag: str, last_modified: str) -> bool:
     return "*" in given or etag in given
 
 
-def file_response(state: AppState, track: Track) -> FileResponse:
-    """Return the track's file, or the requested Range of it. Raises RequestError (404) if it is missing."""
-    file = state.catalog.audio_file(track)
+def original(track: Track) -> AudioFile:
+    """Return the track's file in the library; the compressed one if that is missing."""
+    if track.path == track.audio_path:
+        return small(track)
+    path = Path(track.path)
+    size = _size(path)
+    if size is None:
+        return small(track)
+    return AudioFile(path, size, round(size * 8 / 1000 / track.duration_s) if track.duration_s else 0)
+
+
+def small(track: Track) -> AudioFile:
+    """Return the track's compressed file."""
+    path = Path(track.audio_path)
+    return AudioFile(path, _size(path), track.bit_rate // 1000)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def choose(track: Track, wanted: AudioRequest) -> AudioFile | Encoding:
+    """Return the file of a track that fits a request, else the encoding to make of the original.
+
+    Raises RequestError (400) for a format that there is not.
+    """
+    whole, compressed = original(track), small(track)
+    if wanted.format in ("raw", "small"):
+        return whole if wanted.format == "raw" else compressed
+    if wanted.format and wanted.format not in (*FORMATS, whole.suffix, compressed.suffix):
+        found = ascii(wanted.format)[:40]
+        raise RequestError(400, f"format: expected raw, {', '.join(FORMATS)}, found {found}")
+    if not wanted.offset_s:
+        if _fits(whole, wanted):
+            return whole
+        is_enough = wanted.max_bit_rate <= compressed.bit_rate * _SMALL_IS_ENOUGH
+        if is_enough and _fits(compressed, wanted):
+            return compressed
+    return _encoding(whole, wanted)
+
+
+def _fits(file: AudioFile, wanted: AudioRequest) -> bool:
+    is_low = not wanted.max_bit_rate or file.bit_rate <= wanted.max_bit_rate * _BIT_RATE_SLACK
+    return is_low and wanted.format in ("", file.suffix)
+
+
+def _encoding(whole: AudioFile, wanted: AudioRequest) -> Encoding:
+    """Return the encoding for a request that no file fits."""
+    format_name = wanted.format
+    if format_name not in FORMATS:  # only the place is wanted, or a lower rate, or the library's odd format
+        is_kept = whole.suffix in FORMATS and not (wanted.max_bit_rate and whole.suffix == "flac")
+        format_name = whole.suffix if is_kept else "mp3"
+    limit = wanted.max_bit_rate or (0 if wanted.format else whole.bit_rate)
+    return encoding(format_name, limit, wanted.offset_s)
+
+
+def audio_response(
+    state: AppState, track: Track, wanted: AudioRequest = ORIGINAL, *, is_download: bool = False
+) -> Response:
+    """Return the audio that a request asks for; of a file the requested Range.
+
+    Raises RequestError 404 if the file is missing, 400 for a format that there is not.
+    """
+    chosen = choose(track, wanted)
+    if isinstance(chosen, Encoding):
+        duration_s = track.duration_s if wanted.is_length_estimated else None
+        return TranscodedResponse(state.transcoding_slots, readable(state, track), chosen, duration_s)
+    is_small = chosen.path == Path(track.audio_path)
+    file = (state.catalog.audio_file(track) if is_small else None) or readable(state, track)
+    headers = {"Cache-Control": "private, max-age=3600"}
+    if is_download:
+        headers["Content-Disposition"] = attachment(chosen.path.name)
+    return AudioResponse(file, media_type=content_type(file.suffix), headers=headers)
+
+
+def readable(state: AppState, track: Track) -> Path:
+    """Return the track's original, else its compressed file. Raises RequestError (404) if both are gone."""
+    file = state.catalog.original_file(track) or state.catalog.audio_file(track)
     if file is None:
         raise RequestError(404, f"expected the file of {track.title!r}, found it gone")
-    headers = {"Cache-Control": "private, max-age=3600"}
-    return AudioResponse(file, media_type=content_type(file.suffix), headers=headers)
+    return file
+
+
+def attachment(name: str) -> str:
+    """Return the Content-Disposition of a download with this file name (RFC 6266)."""
+    quoted = quote(name.encode("utf-8", "replace"), safe="")
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "_" for char in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quoted}"

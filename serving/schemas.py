@@ -9,6 +9,9 @@ from jobs.plays.events import EventType
 # Names of serving.radio.MOODS.
 Mood = Literal["calm", "energetic", "bright", "dark"]
 
+# The file of the library, or the compressed one.
+Quality = Literal["original", "small"]
+
 # No control characters and no lone surrogates: ids are keys in MongoDB and Kafka.
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]

@@ -9,7 +9,7 @@ from serving import schemas as m
 from serving.api.dependencies import CurrentUser, Limit, Offset, State, TrackId
 from serving.catalog import normalize_text
 from serving.covers import SIZES
-from serving.media import file_response
+from serving.media import ORIGINAL, SMALL, audio_response
 from serving.problems import RequestError
 from serving.recommendations import to_recommendations, tracks_out
 
@@ -75,9 +75,14 @@ def _similarity_reason(title: str, score: float) -> str:
         416: {},
     },
 )
-def audio(state: State, _: CurrentUser, track_id: TrackId) -> FileResponse:
+def audio(
+    state: State,
+    _: CurrentUser,
+    track_id: TrackId,
+    quality: m.Quality = "original",
+) -> Response:
     """The track's audio file; a Range gets 206."""
-    return file_response(state, state.track(track_id))
+    return audio_response(state, state.track(track_id), SMALL if quality == "small" else ORIGINAL)
 
 
 @router.get(

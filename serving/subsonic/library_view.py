@@ -2,9 +2,9 @@
 
 import random
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from serving import media
 from serving.app_state import AppState
 from serving.catalog import Album, Track, normalize_text
 from serving.db.accounts import User
@@ -29,7 +29,7 @@ class LibraryView:
 
     def song(self, track: Track) -> dict[str, Any]:
         """Return a track as Subsonic's Child."""
-        path = Path(track.audio_path)
+        file, compressed = media.original(track), media.small(track)
         found = {
             "id": track.track_id,
             "parent": track.album_id,
@@ -45,14 +45,16 @@ class LibraryView:
             "genre": track.genre or None,
             "genres": [{"name": name} for name in track.genres],
             "coverArt": track.track_id,
-            "size": _size(path),
-            "contentType": content_type(path.suffix),
-            "suffix": path.suffix.lower().removeprefix("."),
+            "size": file.size,
+            "contentType": content_type(file.path.suffix),
+            "suffix": file.suffix,
             "duration": round(track.duration_s),
-            "bitRate": track.bit_rate // 1000,
+            "bitRate": file.bit_rate,
             # A made-up path: clients see no folders of the collection.
             "path": "/".join(
-                _part(name) for name in (track.artist, track.album, f"{track.title}{path.suffix}") if name
+                _part(name)
+                for name in (track.artist, track.album, f"{track.title}{file.path.suffix}")
+                if name
             ),
             "created": _UNKNOWN_DATE,
             "type": "music",
@@ -64,6 +66,9 @@ class LibraryView:
             "userRating": self._stars.get(track.track_id),
             "playCount": self._play_counts.get(track.track_id),
         }
+        if compressed.suffix != file.suffix:
+            found["transcodedSuffix"] = compressed.suffix
+            found["transcodedContentType"] = content_type(compressed.path.suffix)
         return {name: value for name, value in found.items() if value is not None}
 
     @cached_property
@@ -266,13 +271,6 @@ class LibraryView:
             track.artist_id for track in self.similar(item_id, 3 * count) if track.artist_id != artist_id
         )
         return [self._artist(each) for each in near][:count]
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _part(name: str) -> str:

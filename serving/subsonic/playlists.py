@@ -28,21 +28,19 @@ def _playlists(request: SubsonicRequest) -> Answer:
         _playlist_answer(request, playlist)
         for playlist in request.state.playlists.list_playlists(request.user.name)
     ]
-    mixes = [_mix(request, mix) for mix in mixes_of(request.state, request.user.name)]
-    return {"playlists": {"playlist": [_recommended(request), *mixes, *own_playlists]}}
+    mixes = [_mix(mix) for mix in mixes_of(request.state, request.user.name)]
+    made = [
+        {**_playlist_answer(request, playlist), "readonly": True}
+        for playlist in (_recommended(request), *mixes)
+    ]
+    return {"playlists": {"playlist": [*made, *own_playlists]}}
 
 
 @method("getPlaylist")
 def _playlist(request: SubsonicRequest) -> Answer:
-    playlist_id = request.query.text("id")
-    if playlist_id == _RECOMMENDED:
-        return {"playlist": _recommended(request, entries=True)}
-    if playlist_id.startswith(_MIX_PREFIX):
-        found = find_mix(request.state, request.user.name, playlist_id)
-        if found is None:
-            raise SubsonicError(NOT_FOUND, "expected the id of a playlist")
-        return {"playlist": _mix(request, found, entries=True)}
-    return {"playlist": _playlist_answer(request, _own_playlist(request, playlist_id), entries=True)}
+    playlist = find_playlist(request, request.query.text("id"))
+    answer = _playlist_answer(request, playlist, entries=True)
+    return {"playlist": {**answer, "readonly": True} if _is_made(playlist.playlist_id) else answer}
 
 
 @method("createPlaylist")
@@ -89,7 +87,7 @@ def _delete(request: SubsonicRequest) -> Answer:
 
 
 def _own_playlist(request: SubsonicRequest, playlist_id: str) -> Playlist:
-    if playlist_id == _RECOMMENDED or playlist_id.startswith(_MIX_PREFIX):
+    if _is_made(playlist_id):
         raise SubsonicError(
             FORBIDDEN, "expected a playlist of your own; what is recommended follows what you play"
         )
@@ -97,6 +95,23 @@ def _own_playlist(request: SubsonicRequest, playlist_id: str) -> Playlist:
     if found is None:
         raise SubsonicError(NOT_FOUND, "expected the id of a playlist")
     return found
+
+
+def _is_made(playlist_id: str) -> bool:
+    """Return whether Segue makes this playlist, so that a client cannot change it."""
+    return playlist_id == _RECOMMENDED or playlist_id.startswith(_MIX_PREFIX)
+
+
+def find_playlist(request: SubsonicRequest, playlist_id: str) -> Playlist:
+    """Return a playlist of the user's, or one that Segue makes. Raises SubsonicError (70) for none."""
+    if playlist_id == _RECOMMENDED:
+        return _recommended(request)
+    if not playlist_id.startswith(_MIX_PREFIX):
+        return _own_playlist(request, playlist_id)
+    mix = find_mix(request.state, request.user.name, playlist_id)
+    if mix is None:
+        raise SubsonicError(NOT_FOUND, "expected the id of a playlist")
+    return _mix(mix)
 
 
 def _position(text: str, count: int) -> int:
@@ -123,21 +138,18 @@ def _playlist_answer(
         "changed": playlist.changed,
     }
     if tracks:
-        found["coverArt"] = tracks[0].track_id
+        found["coverArt"] = playlist.playlist_id
     return {**found, "entry": request.library.songs(tracks)} if entries else found
 
 
-def _recommended(request: SubsonicRequest, *, entries: bool = False) -> dict[str, Any]:
+def _recommended(request: SubsonicRequest) -> Playlist:
     found = recommendations_of(request.state, request.user.name)
     now = found.as_of or datetime.now(UTC).isoformat()
     tracks = tuple(item.track.id for item in found.items)
-    playlist = Playlist(
-        _RECOMMENDED, "Recommended for you", "It follows what you play, like and skip.", tracks, now, now
-    )
-    return {**_playlist_answer(request, playlist, entries=entries), "readonly": True}
+    about = "It follows what you play, like and skip."
+    return Playlist(_RECOMMENDED, "Recommended for you", about, tracks, now, now)
 
 
-def _mix(request: SubsonicRequest, mix: NamedMix, *, entries: bool = False) -> dict[str, Any]:
+def _mix(mix: NamedMix) -> Playlist:
     at = f"{mix.day}T00:00:00+00:00"
-    playlist = Playlist(mix.mix_id, mix.title, mix.comment, mix.tracks, at, at)
-    return {**_playlist_answer(request, playlist, entries=entries), "readonly": True}
+    return Playlist(mix.mix_id, mix.title, mix.comment, mix.tracks, at, at)
