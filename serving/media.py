@@ -1,4 +1,4 @@
-"""A track's audio as a response: the original, the compressed file, or one that is transcoded on the fly."""
+"""A track's audio as a response: the original, the compressed file, or a transcoding made while it is sent."""
 
 import os
 from dataclasses import dataclass
@@ -178,8 +178,8 @@ def _encoding(whole: AudioFile, wanted: AudioRequest) -> Encoding:
     """Return the encoding for a request that no file fits."""
     format_name = wanted.format
     if format_name not in FORMATS:  # only the place is wanted, or a lower rate, or the library's odd format
-        is_kept = whole.suffix in FORMATS and not (wanted.max_bit_rate and whole.suffix == "flac")
-        format_name = whole.suffix if is_kept else "mp3"
+        stays = whole.suffix in FORMATS and not (wanted.max_bit_rate and whole.suffix == "flac")
+        format_name = whole.suffix if stays else "mp3"
     limit = wanted.max_bit_rate or (0 if wanted.format else whole.bit_rate)
     return encoding(format_name, limit, wanted.offset_s)
 
