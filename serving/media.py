@@ -1,4 +1,4 @@
-"""A track's audio as a response: the original, the compressed file, or a transcoding made while it is sent."""
+"""A track's audio as a response: the original, the compressed file, or what FFmpeg makes while it is sent."""
 
 import os
 from dataclasses import dataclass
