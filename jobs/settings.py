@@ -22,6 +22,8 @@ SINGLE_THREAD_ENV = {
     "NUMBA_NUM_THREADS": "1",
 }
 
+_MIN_TOKEN_CHARACTERS = 16
+
 KAFKA_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 KAFKA_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
@@ -69,10 +71,10 @@ def dag_settings() -> dict[str, str]:
     """Return the settings of the DAGs from Airflow's environment, each "" if it is not set.
 
     library: folder of music of nightly_refresh. spark_conf: name of a file in spark_conf/. py_files: zip of
-    Segue for a cluster's executors. webhook: URL that alerts are posted to. lake, mlflow: as --lake and
-    --mlflow.
+    Segue for a cluster's executors, "" where they have it installed. webhook: URL that alerts are posted to.
+    lake, mlflow: as --lake and --mlflow. mlflow_public: MLflow's address for a browser, if it is another one.
     """
-    names = ("LIBRARY", "SPARK_CONF", "PY_FILES", "WEBHOOK", "LAKE", "MLFLOW")
+    names = ("LIBRARY", "SPARK_CONF", "PY_FILES", "WEBHOOK", "LAKE", "MLFLOW", "MLFLOW_PUBLIC")
     return {name.lower(): os.environ.get(f"SEGUE_{name}", "") for name in names}
 
 
@@ -85,6 +87,20 @@ def musicnn_enabled() -> bool:
     if value not in ("on", "off"):
         raise InputError(f"SEGUE_MUSICNN: expected on or off, found {value!r}")
     return value == "on"
+
+
+def metrics_token() -> str:
+    """Return the token that reads the player's metrics, SEGUE_METRICS_TOKEN; "" if only admins may.
+
+    Raises InputError if it is too short to keep others out.
+    """
+    token = os.environ.get("SEGUE_METRICS_TOKEN", "")
+    if token and len(token) < _MIN_TOKEN_CHARACTERS:
+        raise InputError(
+            f"SEGUE_METRICS_TOKEN: expected {_MIN_TOKEN_CHARACTERS} characters or more, found {len(token)}; "
+            "make one with `openssl rand -hex 16`"
+        )
+    return token
 
 
 def airflow_task_pid() -> int | None:

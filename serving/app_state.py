@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs import settings
 from jobs.lake.storage import Lake
 from jobs.plays.producer import Producer
 from jobs.recommender.profiles import RATINGS
@@ -51,6 +52,8 @@ class AppState:
     radio: Radio = field(init=False)
     covers: Covers = field(default_factory=Covers)
     event_hub: EventHub | None = None
+    # Reads the metrics, beside the admins; "" if it is not set.
+    metrics_token: str = field(default_factory=settings.metrics_token, repr=False)
     # A user's player sends a handful of events a minute; a client may send what it kept while offline.
     event_limit: TokenBucketLimiter = field(default_factory=lambda: TokenBucketLimiter(rate=20, burst=200))
     login_limit: TokenBucketLimiter = field(default_factory=lambda: TokenBucketLimiter(rate=0.2, burst=8))

@@ -1,14 +1,12 @@
 """Prometheus metrics of one running server, and of the stream beside it (its status file in the lake)."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from jobs.runtime import stream_status
+from jobs.runtime.stream_metrics import StreamCollector
 
 # Upper bounds of the request times' buckets, seconds.
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -29,7 +27,8 @@ class ServerMetrics:
             "segue_events", "play events accepted, by type", ["event"], registry=self.registry
         )
         self.add_gauge("segue_time_seconds", "time of this machine, seconds since 1970", time.time)
-        self.registry.register(_StreamCollector(lake))
+        ProcessCollector(registry=self.registry)
+        self.registry.register(StreamCollector(lake))
 
     def add_gauge(self, name: str, meaning: str, value: Callable[[], float]) -> None:
         """Add a gauge whose value is asked for at every scrape."""
@@ -47,36 +46,3 @@ class ServerMetrics:
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
-
-
-class _StreamCollector:
-    """The stream's figures, from the status file that it rewrites every two seconds; none if it never ran."""
-
-    def __init__(self, lake: Path) -> None:
-        self._lake = lake
-
-    def collect(self) -> Iterator[Any]:
-        """Yield the metrics of the stream."""
-        status = stream_status.read(self._lake)
-        if status is None:
-            return
-        for name, meaning, value in (
-            ("plays", "plays processed since the stream's start", status["plays"]),
-            ("rejected", "messages rejected as invalid since the stream's start", status["rejected"]),
-            ("duplicate_events", "events that had been processed before", status["repeated"]),
-            ("reconciled_profiles", "profiles rebuilt from PLAYS", status["repaired"]),
-        ):
-            yield CounterMetricFamily(f"segue_stream_{name}", meaning, value=value)
-        for name, meaning, value in (
-            ("lag", "messages waiting in Kafka", status["lag"]),
-            ("events_per_second", "plays per second in the last batch", status["events_per_s"]),
-            ("batch_seconds", "duration of the last batch", status["batch_ms"] / 1000),
-            ("up", "1 while the stream runs", int(stream_status.is_alive(self._lake))),
-        ):
-            yield GaugeMetricFamily(f"segue_stream_{name}", meaning, value=value)
-        latency = Metric(
-            "segue_stream_latency_seconds", "from the broker to the lists in the store", "summary"
-        )
-        for quantile, value in status["latency_s"].items():
-            latency.add_sample(latency.name, {"quantile": f"0.{quantile[1:]}"}, value)
-        yield latency

@@ -15,7 +15,7 @@ from jobs.errors import InputError, StepError
 from jobs.lake.storage import Lake, open_lake
 from jobs.plays import topics
 from jobs.progress import StepResult
-from jobs.runtime import embedded_kafka, jars, stream_status
+from jobs.runtime import embedded_kafka, jars, stream_metrics, stream_status
 from jobs.spark import session
 from jobs.streaming import query as streaming_query
 from jobs.streaming.batch_handler import BatchHandler
@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="maximum events per micro-batch, so that a backlog is processed in pieces (default %(default)s)",
     )
+    parser.add_argument(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="serve Prometheus metrics at this address, without login (default: only the player's do)",
+    )
     parser.add_argument("--once", action="store_true", help="process what is in Kafka now, then exit")
 
 
@@ -48,6 +53,8 @@ def main(arguments: argparse.Namespace) -> StepResult:
     session.redirect_stderr_to(lake.root / "logs" / "stream.log")
     with ExitStack() as stack:
         stack.enter_context(_single_stream(lake))
+        if arguments.metrics:
+            stream_metrics.serve(arguments.metrics, lake.root)
         # The vectors of one user are few: a second BLAS thread would only take a core from the store.
         stack.enter_context(threadpool_limits(1))
         address = stack.enter_context(embedded_kafka.kafka_address(arguments.kafka, lake.root))

@@ -64,7 +64,8 @@ class ModelLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the URL of the version; empty if the task returned none, or MLflow has no server."""
         result = XCom.get_value(ti_key=ti_key, key="return_value") or {}
-        server = settings.dag_settings()["mlflow"]
+        given = settings.dag_settings()
+        server = given["mlflow_public"] or given["mlflow"]
         if not server.startswith("http") or not result.get("model_version"):
             return ""
         return settings.mlflow_model_url(server, str(result["model_version"]))

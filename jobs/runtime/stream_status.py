@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,8 @@ def write(lake: Path, stream: dict[str, Any], progress: Any) -> None:
     progress
         The last progress report of Spark's query, or None before the first batch.
     """
-    status = {"pid": os.getpid(), "at": time.time(), **stream, **_query_status(progress)}
+    process = {"host": socket.gethostname(), "pid": os.getpid()}
+    status = {**process, "at": time.time(), **stream, **_query_status(progress)}
     paths.atomic_write(lake / "stream" / "status.json", json.dumps(status), fsync=False)
 
 
@@ -63,11 +65,16 @@ def read(lake: Path) -> dict[str, Any] | None:
 
 
 def is_alive(lake: Path) -> bool:
-    """Return whether the process of the stream runs and has written its status recently."""
+    """Return whether the stream has written its status recently and, on this host, its process runs.
+
+    A process id of another machine or container means nothing here.
+    """
     status = read(lake)
     # The absolute difference: a time ahead of now was written before the clock was set back.
     if status is None or abs(time.time() - status["at"]) > _MAX_AGE_S:
         return False
+    if status.get("host", socket.gethostname()) != socket.gethostname():
+        return True
     try:
         os.kill(status["pid"], 0)
     except OSError:

@@ -1,12 +1,13 @@
 """Shared by the routes under /api: the user, the app state, kinds of parameters, documented errors."""
 
+import hmac
 from typing import Annotated, Any
 
 from fastapi import Cookie, Depends, Header, Path, Query, Request
 
 from serving import schemas as m
 from serving.app_state import AppState
-from serving.db.accounts import User
+from serving.db.accounts import LOCAL_USER, User
 from serving.problems import RequestError
 
 COOKIE = "segue_session"
@@ -62,6 +63,23 @@ async def admin_user(user: Annotated[User, Depends(session_user)]) -> User:
     if not user.admin:
         raise RequestError(403, "expected an admin")
     return user
+
+
+async def metrics_reader(
+    request: Request,
+    segue_session: Annotated[str | None, Cookie(include_in_schema=False)] = None,
+    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> None:
+    """Let Prometheus pass by its token, admins, and this machine as long as there are no users.
+
+    Raises RequestError (401, 403) for everyone else.
+    """
+    token = request.app.state.app_state.metrics_token
+    if token and hmac.compare_digest((authorization or "").encode(), f"Bearer {token}".encode()):
+        return
+    user = await current_user(request, segue_session, authorization)
+    if not user.admin and user.name != LOCAL_USER:
+        raise RequestError(403, "expected an admin")
 
 
 State = Annotated[AppState, Depends(app_state)]

@@ -2,13 +2,12 @@
 
 from typing import get_args
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from serving import schemas as m
-from serving.api.dependencies import CurrentUser, State
+from serving.api.dependencies import CurrentUser, State, metrics_reader
 from serving.app_state import AppState
 from serving.db.accounts import LOCAL_USER
-from serving.problems import RequestError
 
 router = APIRouter()
 
@@ -42,9 +41,12 @@ def health(request: Request) -> m.Health:
     )
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(state: State, user: CurrentUser) -> Response:
-    """Prometheus metrics; for admins, and for this machine as long as there are no users."""
-    if not user.admin and user.name != LOCAL_USER:
-        raise RequestError(403, "expected an admin")
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+    dependencies=[Depends(metrics_reader)],
+)
+def metrics(state: State) -> Response:
+    """Prometheus metrics; for SEGUE_METRICS_TOKEN, admins, and this machine while there are no users."""
     return Response(state.metrics.exposition(), media_type="text/plain; version=0.0.4")

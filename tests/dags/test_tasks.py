@@ -1,6 +1,7 @@
 """A task reports a failed step. The hook is Airflow's, spark-submit is a shell script."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from airflow.exceptions import AirflowException
@@ -41,3 +42,20 @@ def test_only_bad_input_is_final(tmp_path, monkeypatch, status, is_final, advice
     failure = tasks._task_failure(hook_message(tmp_path, monkeypatch, status))
     assert isinstance(failure, AirflowFailException) == is_final
     assert str(failure).startswith(f"{ERROR_LINE}\nWhat to do: ") and advice in str(failure)
+
+
+def test_link_to_mlflow_has_the_address_of_browsers(monkeypatch):
+    """In compose the tasks' address of MLflow is a name that no browser can resolve."""
+    monkeypatch.setattr(tasks, "XCom", SimpleNamespace(get_value=lambda **_: {"model_version": 3}))
+    monkeypatch.setenv("SEGUE_MLFLOW", "http://mlflow:5000")
+    assert (
+        tasks.ModelLink()
+        .get_link(None, ti_key=None)
+        .startswith("http://mlflow:5000/#/models/segue/versions/3")
+    )
+    monkeypatch.setenv("SEGUE_MLFLOW_PUBLIC", "http://127.0.0.1:5000")
+    assert (
+        tasks.ModelLink()
+        .get_link(None, ti_key=None)
+        .startswith("http://127.0.0.1:5000/#/models/segue/versions/3")
+    )

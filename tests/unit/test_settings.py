@@ -4,7 +4,7 @@ import pytest
 
 from jobs.cli import COMMANDS, parse
 from jobs.errors import InputError
-from jobs.settings import lake_path, mlflow_model_url
+from jobs.settings import lake_path, metrics_token, mlflow_model_url
 
 
 def test_lake_path_accepts_folders_only():
@@ -35,3 +35,12 @@ def test_every_command_has_help(command, capsys):
 def test_model_url_selects_the_training_view():
     assert mlflow_model_url("http://h:5") == "http://h:5/#/models/segue?workflowType=machine_learning"
     assert mlflow_model_url("http://h:5", "3").startswith("http://h:5/#/models/segue/versions/3?")
+
+
+def test_metrics_token_has_a_minimum_length(monkeypatch):
+    assert metrics_token() == ""
+    monkeypatch.setenv("SEGUE_METRICS_TOKEN", "0123456789abcdef")
+    assert metrics_token() == "0123456789abcdef"
+    monkeypatch.setenv("SEGUE_METRICS_TOKEN", "guess")
+    with pytest.raises(InputError, match="expected 16 characters or more, found 5"):
+        metrics_token()

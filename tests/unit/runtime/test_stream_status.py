@@ -50,3 +50,14 @@ def test_ended_or_silent_stream_is_not_alive(lake, change):
     assert status["pid"] == os.getpid() and status["at"] <= time.time()
     file.write_text(json.dumps(status | (change if "at" in change else {"pid": ended.pid})))
     assert not stream_status.is_alive(lake)
+
+
+def test_stream_of_another_container_is_alive_while_it_writes(lake):
+    """Its process id belongs to nobody here, or to somebody else."""
+    stream_status.write(lake, FIGURES, None)
+    file = lake / "stream" / "status.json"
+    status = json.loads(file.read_text()) | {"host": "another", "pid": 2**22 + 1}
+    file.write_text(json.dumps(status))
+    assert stream_status.is_alive(lake)
+    file.write_text(json.dumps(status | {"at": time.time() - 200}))
+    assert not stream_status.is_alive(lake)

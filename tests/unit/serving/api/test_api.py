@@ -593,3 +593,12 @@ def test_metrics_have_requests_and_the_stream(client):
     samples = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
     assert samples["segue_requests_total", "2xx"] >= 1 and samples["segue_mongo_up",] == 0
     assert samples["segue_tracks",] == 40 and samples["segue_stream_plays_total",] == 7
+
+
+def test_metrics_token_reads_the_metrics_and_nothing_else(client, anna, monkeypatch):
+    token = {"Authorization": "Bearer 0123456789abcdef"}
+    problem(client.get("/api/metrics", headers=token), 401)
+    monkeypatch.setattr(client.state, "metrics_token", "0123456789abcdef")
+    assert "segue_requests_total" in client.get("/api/metrics", headers=token).text
+    problem(client.get("/api/metrics"), 401)
+    problem(client.get("/api/state", headers=token), 401)
