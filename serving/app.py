@@ -19,7 +19,7 @@ from jobs.lake.storage import Lake
 from jobs.plays import spool
 from jobs.plays.producer import Producer
 from jobs.runtime import embedded_kafka
-from serving import api, catalog, listenbrainz
+from serving import api, catalog, listenbrainz, share_page
 from serving.app_state import AppState
 from serving.db.database import Database
 from serving.middleware import SecurityMiddleware
@@ -65,7 +65,7 @@ def create_app(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
         openapi_url="/api/openapi.json",
     )
     app.state.app_state = state
-    for each in (api, subsonic, listenbrainz):
+    for each in (api, subsonic, listenbrainz, share_page):
         app.include_router(each.router)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)

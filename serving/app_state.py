@@ -14,12 +14,16 @@ from serving import catalog
 from serving.catalog import Catalog, Track
 from serving.covers import Covers
 from serving.db.accounts import LOCAL_USER, Accounts, User
+from serving.db.bookmarks import Bookmarks
 from serving.db.database import Database
 from serving.db.feedback import FeedbackStore
 from serving.db.mixes import MixStore
 from serving.db.playlists import Playlists
+from serving.db.radio_stations import RadioStations
+from serving.db.shares import Shares
 from serving.event_stream import EventHub
 from serving.metrics import ServerMetrics
+from serving.now_playing import NowPlaying
 from serving.online_store import Document, OnlineStore, revision
 from serving.play_intake import PlayIntake
 from serving.problems import RequestError
@@ -46,11 +50,15 @@ class AppState:
     feedback: FeedbackStore = field(init=False)
     playlists: Playlists = field(init=False)
     mixes: MixStore = field(init=False)
+    bookmarks: Bookmarks = field(init=False)
+    shares: Shares = field(init=False)
+    radio_stations: RadioStations = field(init=False)
     plays: PlayIntake = field(init=False)
     metrics: ServerMetrics = field(init=False)
     online_store: OnlineStore = field(init=False)
     radio: Radio = field(init=False)
     covers: Covers = field(default_factory=Covers)
+    now_playing: NowPlaying = field(default_factory=NowPlaying)
     event_hub: EventHub | None = None
     # Reads the metrics, beside the admins; "" if it is not set.
     metrics_token: str = field(default_factory=settings.metrics_token, repr=False)
@@ -65,6 +73,9 @@ class AppState:
         self.feedback = FeedbackStore(self.database)
         self.playlists = Playlists(self.database)
         self.mixes = MixStore(self.database)
+        self.bookmarks = Bookmarks(self.database)
+        self.shares = Shares(self.database)
+        self.radio_stations = RadioStations(self.database)
         self.plays = PlayIntake(self.producer, self.feedback)
         self.metrics = ServerMetrics(self.lake.root)
         self._add_gauges()

@@ -54,6 +54,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " place INTEGER NOT NULL, title TEXT NOT NULL, comment TEXT NOT NULL, tracks TEXT NOT NULL,"
         " personal INTEGER NOT NULL, PRIMARY KEY (name, day, mix_id))",
     ),
+    # 4: bookmarks, shares, internet radio; a queue's place, since a track may be in it twice.
+    (
+        "CREATE TABLE bookmarks (name TEXT, track_id TEXT, position_ms INTEGER NOT NULL,"
+        " comment TEXT NOT NULL, created TEXT NOT NULL, changed TEXT NOT NULL, PRIMARY KEY (name, track_id))",
+        "CREATE TABLE shares (id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL,"
+        " tracks TEXT NOT NULL, created TEXT NOT NULL, expires TEXT, visited TEXT,"
+        " visits INTEGER NOT NULL DEFAULT 0)",
+        "CREATE INDEX shares_of ON shares (name)",
+        "CREATE TABLE radio_stations (id TEXT PRIMARY KEY, title TEXT NOT NULL, stream_url TEXT NOT NULL,"
+        " home_url TEXT NOT NULL, created TEXT NOT NULL)",
+        "ALTER TABLE play_queues ADD COLUMN place INTEGER",
+    ),
 )
 
 

@@ -113,6 +113,16 @@ class FeedbackStore:
         rows = self._database.fetch_all(statement, name, before or "9999", 2 * limit)
         return _merge_starts(rows)[:limit]
 
+    def latest_plays(self, since: datetime) -> list[dict[str, Any]]:
+        """Return each user's latest play since a time: user, track_id, event and ISO 8601 `at`."""
+        statement = (
+            "SELECT name, track_id, event, MAX(at) FROM plays"
+            " WHERE at > ? AND event IN ('started', 'finished', 'skipped') GROUP BY name"
+        )
+        names = ("user", "track_id", "event", "at")
+        rows = self._database.fetch_all(statement, since.isoformat())
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
     def play_counts(self, name: str) -> dict[str, int]:
         """Return how often a user has finished each track."""
         statement = (

@@ -26,13 +26,17 @@ class Playlist:
 
 @dataclass(frozen=True)
 class PlayQueue:
-    """A saved play queue: track ids, the current one and its position, the client that saved it, and when."""
+    """A saved play queue: track ids, the current one and the position in it, by which client, and when.
+
+    `place` is the index of the current track, from 0, if the client named it; a track may be there twice.
+    """
 
     tracks: tuple[str, ...]
     current: str | None
     position_ms: int
     client: str
     changed: str
+    place: int | None
 
 
 class Playlists:
@@ -112,16 +116,33 @@ class Playlists:
     # --- the play queue ---
 
     def save_queue(
-        self, name: str, tracks: Sequence[str], current: str | None, position_ms: int, client: str
+        self,
+        name: str,
+        tracks: Sequence[str],
+        current: str | None,
+        position_ms: int,
+        client: str,
+        place: int | None = None,
     ) -> None:
         """Save a user's play queue."""
-        row = (name, json.dumps(tracks[:_MAX_TRACKS]), current, position_ms, client, utc_now())
+        row = (name, json.dumps(tracks[:_MAX_TRACKS]), current, position_ms, client, utc_now(), place)
         with self._database.transaction() as change:
-            change.execute("INSERT OR REPLACE INTO play_queues VALUES (?, ?, ?, ?, ?, ?)", row)
+            change.execute(
+                "INSERT OR REPLACE INTO play_queues"
+                " (name, tracks, current, position_ms, client, changed, place) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+    def clear_queue(self, name: str) -> None:
+        """Forget a user's play queue."""
+        with self._database.transaction() as change:
+            change.execute("DELETE FROM play_queues WHERE name = ?", (name,))
 
     def load_queue(self, name: str) -> PlayQueue | None:
         """Return a user's saved play queue, or None."""
-        statement = "SELECT tracks, current, position_ms, client, changed FROM play_queues WHERE name = ?"
+        statement = (
+            "SELECT tracks, current, position_ms, client, changed, place FROM play_queues WHERE name = ?"
+        )
         rows = self._database.fetch_all(statement, name)
         return PlayQueue(tuple(json.loads(rows[0][0])), *rows[0][1:]) if rows else None
 

@@ -1,8 +1,12 @@
 """Album and song lists: by order, genre, chance, stars; what is playing now."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
+
+# A start longer ago than this is not looked at; a player may have paused for a while after its start.
+_MAX_TRACK_LENGTH, _PAUSE = timedelta(hours=24), timedelta(minutes=1)
 
 
 @method("getAlbumList", "getAlbumList2")
@@ -45,15 +49,35 @@ def _starred(request: SubsonicRequest) -> Answer:
 
 @method("getNowPlaying")
 def _now_playing(request: SubsonicRequest) -> Answer:
-    rows = request.state.feedback.history(request.user.name, limit=1)
+    """What every user plays, as the user's client has reported it last, until the end of the track."""
+    now = datetime.now(UTC)
     by_id = request.state.catalog.by_id
-    if not rows or rows[0]["event"] != "started" or rows[0]["track_id"] not in by_id:
-        return {"nowPlaying": {"entry": []}}
-    age = datetime.now(UTC) - datetime.fromisoformat(rows[0]["at"])
-    entry = {
-        **request.library.song(by_id[rows[0]["track_id"]]),
-        "username": request.user.name,
-        "minutesAgo": max(0, int(age.total_seconds() // 60)),
-        "playerId": 1,
-    }
-    return {"nowPlaying": {"entry": [entry]}}
+    entries: dict[str, dict[str, Any]] = {}
+    for row in request.state.feedback.latest_plays(now - _MAX_TRACK_LENGTH):
+        started_at = datetime.fromisoformat(row["at"])
+        track = by_id.get(row["track_id"])
+        if row["event"] != "started" or track is None:
+            continue
+        if now - started_at < timedelta(seconds=track.duration_s) + _PAUSE:
+            entries[row["user"]] = {"track": track, "at": started_at}
+    for playback in request.state.now_playing.latest(now):
+        if playback.track_id in by_id:
+            entries[playback.user] = {
+                "track": by_id[playback.track_id],
+                "at": playback.at,
+                "playerName": playback.client,
+                "state": playback.state,
+                "positionMs": round(1000 * playback.position_at(now)),
+                "playbackRate": playback.rate,
+            }
+    answers = [
+        {
+            **request.library.song(entry.pop("track")),
+            "username": name,
+            "minutesAgo": max(0, int((now - entry.pop("at")).total_seconds() // 60)),
+            "playerId": number,
+            **entry,
+        }
+        for number, (name, entry) in enumerate(sorted(entries.items()), 1)
+    ]
+    return {"nowPlaying": {"entry": answers}}

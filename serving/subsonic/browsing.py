@@ -2,25 +2,38 @@
 
 from collections import Counter
 
+from jobs.lake.schemas import TRACKS
+from serving.subsonic.library_view import IGNORED_ARTICLES
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
+
+# The id of the one folder that getMusicFolders lists.
+MUSIC_FOLDER_ID = "1"
 
 
 @method("getArtists")
 def _artists(request: SubsonicRequest) -> Answer:
-    return {"artists": {"ignoredArticles": "", "index": request.library.artist_index()}}
+    return {"artists": {"ignoredArticles": IGNORED_ARTICLES, "index": request.library.artist_index()}}
 
 
 @method("getIndexes")
 def _indexes(request: SubsonicRequest) -> Answer:
-    changed = int(request.state.lake.root.stat().st_mtime * 1000)
-    return {
-        "indexes": {"ignoredArticles": "", "lastModified": changed, "index": request.library.artist_index()}
-    }
+    """The artists; without them if nothing has changed since `ifModifiedSince` (milliseconds since 1970)."""
+    version = request.state.lake.version(TRACKS)
+    changed = int((version or request.state.lake.root).stat().st_mtime * 1000)
+    answer = {"ignoredArticles": IGNORED_ARTICLES, "lastModified": changed}
+    since = request.query.text("ifModifiedSince", "0")
+    if since.isascii() and since.isdecimal() and int(since[:15]) >= changed:
+        return {"indexes": answer}
+    return {"indexes": {**answer, "index": request.library.artist_index()}}
 
 
 @method("getMusicDirectory")
 def _directory(request: SubsonicRequest) -> Answer:
     item_id = request.query.text("id")
+    if item_id == MUSIC_FOLDER_ID:
+        artists = [artist for index in request.library.artist_index() for artist in index["artist"]]
+        children = [{**artist, "title": artist["name"], "isDir": True} for artist in artists]
+        return {"directory": {"id": item_id, "name": "Music", "child": children}}
     if item_id in request.state.catalog.artists:
         found = request.library.artist(item_id)
         albums = [
@@ -95,7 +108,10 @@ def _genres(request: SubsonicRequest) -> Answer:
 
 @method("getTopSongs")
 def _top_songs(request: SubsonicRequest) -> Answer:
-    tracks = request.library.top_songs(request.query.text("artist"), request.query.number("count", 50))
+    query = request.query
+    artist_id = query.text("id", "")
+    artist = request.library.artist(artist_id)["name"] if artist_id else query.text("artist")
+    tracks = request.library.top_songs(artist, query.number("count", 50))
     return {"topSongs": {"song": request.library.songs(tracks)}}
 
 

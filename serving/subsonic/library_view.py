@@ -17,6 +17,10 @@ _ALBUM_ORDERS = (
     *("random", "newest", "highest", "frequent", "recent", "starred"),
     *("alphabeticalByName", "alphabeticalByArtist", "byYear", "byGenre"),
 )
+# Articles that do not count in the order of artists.
+IGNORED_ARTICLES = "The El La Los Las Le Les Os As O A"
+_ARTICLES = frozenset(IGNORED_ARTICLES.lower().split())
+
 # Subsonic requires the date an album was added; the lake does not have it.
 _UNKNOWN_DATE = "2000-01-01T00:00:00Z"
 
@@ -137,12 +141,12 @@ class LibraryView:
         }
 
     def artist_index(self) -> list[dict[str, Any]]:
-        """Return all artists by first letter."""
+        """Return all artists by first letter, without an article, in the order of their names."""
+        named = [(_without_article(albums[0].artist), each) for each, albums in self._catalog.artists.items()]
         letters: dict[str, list[dict[str, Any]]] = {}
-        for artist_id in self._catalog.artists:
-            found = self._artist(artist_id)
-            first = normalize_text(found["name"])[:1].upper()
-            letters.setdefault(first if first.isalpha() else "#", []).append(found)
+        for name, artist_id in sorted(named):
+            first = name[:1].upper()
+            letters.setdefault(first if first.isalpha() else "#", []).append(self._artist(artist_id))
         return [{"name": letter, "artist": letters[letter]} for letter in sorted(letters)]
 
     def album_list(
@@ -231,7 +235,7 @@ class LibraryView:
 
     def similar(self, item_id: str, count: int) -> list[Track]:
         """Return tracks similar to a song, an album or an artist, without the seeds."""
-        seeds = self._seeds(item_id)
+        seeds = self.tracks_of(item_id)
         if len(seeds) == 1:
             near = self._state.online_store.similar(seeds[0].track_id)
             if near:
@@ -241,7 +245,8 @@ class LibraryView:
         query = RadioQuery(seeds=seeds, excluded=seed_ids, count=count)
         return self._state.radio.next_tracks(self._catalog, champion, query)
 
-    def _seeds(self, item_id: str) -> list[Track]:
+    def tracks_of(self, item_id: str) -> list[Track]:
+        """Return the tracks of an artist, an album or a song; raises RequestError (404) for none."""
         if item_id in self._catalog.artists:
             return [track for album in self._catalog.artists[item_id] for track in album.tracks]
         if item_id in self._catalog.albums:
@@ -250,7 +255,7 @@ class LibraryView:
 
     def resolve_track(self, item_id: str) -> Track:
         """Return a track of the song, album or artist with this id; raises RequestError (404) for none."""
-        return self._seeds(item_id)[0]
+        return self.tracks_of(item_id)[0]
 
     def is_artist_or_album(self, item_id: str) -> bool:
         """Return whether an id is that of an album or an artist."""
@@ -266,11 +271,17 @@ class LibraryView:
 
     def similar_artists(self, item_id: str, count: int) -> list[dict[str, Any]]:
         """Return the artists of similar tracks, without the artist itself."""
-        artist_id = self._seeds(item_id)[0].artist_id
+        artist_id = self.tracks_of(item_id)[0].artist_id
         near = dict.fromkeys(
             track.artist_id for track in self.similar(item_id, 3 * count) if track.artist_id != artist_id
         )
         return [self._artist(each) for each in near][:count]
+
+
+def _without_article(name: str) -> str:
+    """Return a name as it is sorted: "beatles" for "The Beatles"."""
+    first, _, rest = normalize_text(name).partition(" ")
+    return rest if first in _ARTICLES and rest else f"{first} {rest}".strip()
 
 
 def _part(name: str) -> str:

@@ -15,8 +15,11 @@ from serving.subsonic.library_view import LibraryView
 VERSION = "1.16.1"
 _NAMESPACE = "http://subsonic.org/restapi"
 
+# What no XML 1.0 document may hold.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 # Error codes: https://opensubsonic.netlify.app/docs/responses/error/
-GENERIC, MISSING, CLIENT_TOO_OLD, SERVER_TOO_OLD = 0, 10, 20, 30
+GENERIC, MISSING = 0, 10
 WRONG_CREDENTIALS, CONFLICTING, INVALID_API_KEY, FORBIDDEN, NOT_FOUND = 40, 43, 44, 50, 70
 
 
@@ -58,8 +61,21 @@ class Query:
 class SubsonicRequest:
     """One request: user, method, parameters, and the parts to answer it with."""
 
-    def __init__(self, state: AppState, user: User, query: Query, name: str) -> None:
+    def __init__(
+        self,
+        state: AppState,
+        user: User,
+        query: Query,
+        name: str,
+        *,
+        base_url: str = "/",
+        body: bytes = b"",
+        if_none_match: str = "",
+    ) -> None:
         self.state, self.user, self.query, self.name = state, user, query, name
+        # The server's address as the client knows it, with a slash at its end; and what a POST has sent.
+        self.base_url, self.body = base_url, body
+        self.if_none_match = if_none_match
         self.library = LibraryView(state, user)
 
     def known_track_ids(self, track_ids: list[str]) -> list[str]:
@@ -83,7 +99,7 @@ def method(
     return register
 
 
-def render(query: Query, content: dict[str, Any], status: str = "ok") -> Response:
+def render(query: Query, content: dict[str, Any], status: str = "ok", *, status_code: int = 200) -> Response:
     """Return an answer in the requested format, XML or JSON."""
     head = {
         "status": status,
@@ -94,15 +110,16 @@ def render(query: Query, content: dict[str, Any], status: str = "ok") -> Respons
     }
     form = query.text("f", "xml")
     if form in ("json", "jsonp"):
-        answer = JSONResponse({"subsonic-response": {**head, **content}})
+        answer = JSONResponse({"subsonic-response": {**head, **content}}, status_code)
         callback = query.text("callback", "")
         if form == "jsonp" and re.fullmatch(r"[A-Za-z_$][\w$.]{0,99}", callback, re.ASCII):
             script = b"%s(%s);" % (callback.encode(), answer.body)
-            return Response(script, media_type="application/javascript")
+            return Response(script, status_code, media_type="application/javascript")
         return answer
     root = ElementTree.Element("subsonic-response", {"xmlns": _NAMESPACE})
     _fill(root, {**head, **content})
-    return Response(ElementTree.tostring(root, "utf-8", xml_declaration=True), media_type="application/xml")
+    text = ElementTree.tostring(root, "utf-8", xml_declaration=True)
+    return Response(text, status_code, media_type="application/xml")
 
 
 def _fill(element: ElementTree.Element, content: dict[str, Any]) -> None:
@@ -124,7 +141,6 @@ def _fill(element: ElementTree.Element, content: dict[str, Any]) -> None:
 
 
 def _plain(value: Any) -> str:
+    """Return a value as text of the characters that XML 1.0 allows, up to U+10FFFF."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return "".join(
-        c for c in text if c in "\t\n\r" or (c >= " " and not "\ud800" <= c <= "\udfff" and c < "\ufffe")
-    )
+    return _NOT_XML.sub("", text)

@@ -17,19 +17,20 @@ from serving.subsonic import (
     browsing,
     media_annotation,
     media_retrieval,
+    playback_report,
     playlists,
+    radio_stations,
     searching,
+    sharing,
     sonic_similarity,
     system,
+    transcode_decision,
 )
 from serving.subsonic.authentication import authenticate
 from serving.subsonic.protocol import (
-    CLIENT_TOO_OLD,
     GENERIC,
     METHODS,
     NOT_FOUND,
-    SERVER_TOO_OLD,
-    VERSION,
     Query,
     SubsonicError,
     SubsonicRequest,
@@ -39,8 +40,12 @@ from serving.subsonic.protocol import (
 # Each registers its methods in METHODS when it is imported.
 CHAPTERS = (
     *(album_lists, bookmarks, browsing, media_annotation, media_retrieval),
-    *(playlists, searching, sonic_similarity, system),
+    *(playback_report, playlists, radio_stations, searching, sharing),
+    *(sonic_similarity, system, transcode_decision),
 )
+
+# The binary methods of an extension report errors by HTTP's status.
+_HTTP_ERRORS = ("getTranscodeStream",)
 
 # Parameters of one request; a playlist may have half as many tracks.
 _MAX_PARAMETERS = 10_000
@@ -52,10 +57,11 @@ router = APIRouter(include_in_schema=False)
 async def handle(request: Request, name: str) -> Response:
     """Answer one request, in XML or, with `f=json`, in JSON."""
     values = _parameters(request.url.query)
-    if request.method == "POST":
-        for key, more in _parameters((await request.body()).decode("utf-8", "replace")).items():
+    body = await request.body() if request.method == "POST" else b""
+    if "json" not in request.headers.get("content-type", ""):
+        for key, more in _parameters(body.decode("utf-8", "replace")).items():
             values.setdefault(key, []).extend(more)
-    return await run_sync(_answer, request, name.removesuffix(".view"), Query(values))
+    return await run_sync(_answer, request, name.removesuffix(".view"), Query(values), body)
 
 
 def _parameters(text: str) -> dict[str, list[str]]:
@@ -71,22 +77,34 @@ async def preflight(name: str) -> Response:
     return Response(status_code=204, headers={"Access-Control-Max-Age": "86400"})
 
 
-def _answer(request: Request, name: str, query: Query) -> Response:
+def _answer(request: Request, name: str, query: Query, body: bytes) -> Response:
     try:
         if name == "getOpenSubsonicExtensions":  # requested before a login
             return render(query, system.extensions())
-        _check_version(query.text("v", VERSION))
+        # The client's version `v` is not compared: clients of 0.9 and of 2.0 work as well.
         user = authenticate(request.app.state.app_state, query, request)
+        if name in system.UNSUPPORTED:
+            error = {"code": GENERIC, "message": f"{name}: Segue has nothing of this kind"}
+            return render(query, {"error": error}, "failed", status_code=system.UNSUPPORTED[name])
         if name not in METHODS:
             raise SubsonicError(GENERIC, f"expected a supported method, found {ascii(name)[:40]}")
-        found = METHODS[name](SubsonicRequest(request.app.state.app_state, user, query, name))
+        given = SubsonicRequest(
+            request.app.state.app_state,
+            user,
+            query,
+            name,
+            base_url=str(request.base_url),
+            body=body,
+            if_none_match=request.headers.get("if-none-match", ""),
+        )
+        found = METHODS[name](given)
         return found if isinstance(found, Response) else render(query, found)
     except SubsonicError as error:
         return _failed(query, error.code, str(error))
     except InputError as error:
         return _failed(query, GENERIC, str(error))
     except RequestError as refused:
-        if refused.status_code == 429:
+        if refused.status_code == 429 or name in _HTTP_ERRORS:
             raise
         return _failed(query, NOT_FOUND if refused.status_code == 404 else GENERIC, str(refused))
 
@@ -94,11 +112,3 @@ def _answer(request: Request, name: str, query: Query) -> Response:
 def _failed(query: Query, code: int, text: str) -> Response:
     error: dict[str, Any] = {"code": code, "message": text}
     return render(query, {"error": error}, status="failed")
-
-
-def _check_version(text: str) -> None:
-    """Refuse clients of another major version; a missing or odd version is accepted."""
-    major = text.partition(".")[0]
-    if major.isascii() and major.isdecimal() and major != VERSION[0]:
-        code = SERVER_TOO_OLD if int(major[:9]) > int(VERSION[0]) else CLIENT_TOO_OLD
-        raise SubsonicError(code, f"expected a client of version {VERSION}, found {text[:20]}")

@@ -1,11 +1,28 @@
 """System: license, folders, extensions, users, and empty answers for what Segue does not have."""
 
+import hashlib
 from typing import Any
 
+from fastapi import Response
+
+from serving.avatars import avatar
 from serving.db.accounts import User
 from serving.subsonic.protocol import FORBIDDEN, Answer, SubsonicError, SubsonicRequest, method
 
-_EXTENSIONS = ("apiKeyAuthentication", "formPost", "songLyrics", "sonicSimilarity")
+_EXTENSIONS = (
+    *("apiKeyAuthentication", "formPost", "indexBasedQueue", "playbackReport", "songLyrics"),
+    *("sonicSimilarity", "topSongsByArtistId", "transcodeOffset", "transcoding"),
+)
+
+# Methods of what Segue does not have, by the HTTP status that Navidrome gives them: 501 where it has nothing
+# yet, 410 where it will have nothing. Clients take either for "not available".
+UNSUPPORTED = {
+    **dict.fromkeys(("jukeboxControl", "createUser", "updateUser", "deleteUser", "changePassword"), 501),
+    **dict.fromkeys(("refreshPodcasts", "createPodcastChannel", "deletePodcastChannel"), 501),
+    **dict.fromkeys(("deletePodcastEpisode", "downloadPodcastEpisode", "getPodcastEpisode"), 501),
+    **dict.fromkeys(("search", "getChatMessages", "addChatMessage"), 410),
+    **dict.fromkeys(("getVideoInfo", "getCaptions", "hls"), 410),
+}
 
 
 def extensions() -> dict[str, Any]:
@@ -46,6 +63,19 @@ def _user(request: SubsonicRequest) -> Answer:
     return {"user": _about(request.user)}
 
 
+@method("getAvatar")
+def _avatar(request: SubsonicRequest) -> Answer:
+    """The drawn avatar of any user; a name without a user has one too, so that none can be found out."""
+    picture = avatar(request.query.text("username", request.user.name))
+    headers = {
+        "ETag": f'"{hashlib.sha256(picture).hexdigest()[:16]}"',
+        "Cache-Control": "private, max-age=86400",
+    }
+    if request.if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(picture, media_type="image/png", headers=headers)
+
+
 @method("getUsers")
 def _users(request: SubsonicRequest) -> Answer:
     if not request.user.admin:
@@ -56,7 +86,7 @@ def _users(request: SubsonicRequest) -> Answer:
 
 
 def _about(user: User) -> dict[str, Any]:
-    can = ("streamRole", "downloadRole", "playlistRole")
+    can = ("streamRole", "downloadRole", "playlistRole", "shareRole")
     cannot = (
         *(
             "settingsRole",
@@ -65,7 +95,7 @@ def _about(user: User) -> dict[str, Any]:
             "commentRole",
             "podcastRole",
             "jukeboxRole",
-            "shareRole",
+            "videoConversionRole",
         ),
     )
     roles = {**dict.fromkeys(can, True), **dict.fromkeys(cannot, False), "adminRole": user.admin}
@@ -74,11 +104,8 @@ def _about(user: User) -> dict[str, Any]:
 
 # Requested by clients at their start; Segue has none of these.
 _NONE: dict[str, dict[str, Any]] = {
-    "getBookmarks": {"bookmarks": {"bookmark": []}},
-    "getInternetRadioStations": {"internetRadioStations": {"internetRadioStation": []}},
     "getNewestPodcasts": {"newestPodcasts": {"episode": []}},
     "getPodcasts": {"podcasts": {"channel": []}},
-    "getShares": {"shares": {"share": []}},
     "getVideos": {"videos": {"video": []}},
 }
 
