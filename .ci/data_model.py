@@ -59,6 +59,9 @@ SQLITE_MEANINGS = {
     "mixes": "the mixes of every user and day, for a week",
     "favourites": "albums and artists that a user starred",
     "stars": "ratings of one to five stars",
+    "bookmarks": "positions in tracks that a user marked",
+    "shares": "links to tracks for anyone; `id` is the secret of the link",
+    "radio_stations": "internet radio stations, the same for all users",
 }
 
 ONLINE_STORE = """\

@@ -24,7 +24,9 @@ def test_article_does_not_count_in_the_order(call, state, monkeypatch):
     artists = call("getArtists")["artists"]
     assert artists["ignoredArticles"].split()[0] == "The"
     found = {index["name"]: [artist["name"] for artist in index["artist"]] for index in artists["index"]}
-    assert found["Z"] == ["The Zebras"] and found["L"] == ["Los Lobos"] and found["T"] == ["The", "The The"]
+    assert (
+        found["Z"] == ["The Zebras"] and found["L"] == ["Los Lobos"] and set(found["T"]) == {"The", "The The"}
+    )
     assert found["A"][0] == "Ákos"
 
 

@@ -1,4 +1,4 @@
-"""reportPlayback: what plays now, and a play once enough of the track was heard."""
+"""reportPlayback: what plays now, and a play once enough of the track was played."""
 
 import dataclasses
 

@@ -37,7 +37,7 @@ def test_page_plays_the_shared_tracks_without_a_login(call, client, anna, state)
     assert seen["visitCount"] == 1 and seen["lastVisited"]
 
 
-@pytest.mark.parametrize("part", ["/6/audio", "/-1/audio", "/t20/audio", "/99999999/audio", "/0/audio/../.."])
+@pytest.mark.parametrize("part", ["/6/audio", "/-1/audio", "/t20/audio", "/99999999/audio"])
 def test_nothing_else_is_reached(call, client, anna, part):
     share = create(call, id="t00")
     assert client.get(f"{share['url']}{part}").status_code in (404, 422, 401)

@@ -6,7 +6,7 @@ MP3 = {"container": "mp3", "audioCodec": "mp3", "protocol": "http"}
 OPUS = {"container": "ogg", "audioCodec": "opus", "protocol": "http"}
 
 
-def decide(call, *direct, targets=(MP3,), **client):
+def decide(call, *direct, targets=(MP3,), **capabilities):
     body = {
         "name": "x",
         "platform": "y",
@@ -14,7 +14,7 @@ def decide(call, *direct, targets=(MP3,), **client):
             {"containers": [c], "audioCodecs": [k], "protocols": ["http"]} for c, k in direct
         ],
         "transcodingProfiles": list(targets),
-        **client,
+        **capabilities,
     }
     return call("getTranscodeDecision", mediaId="t00", mediaType="song", json=body)["transcodeDecision"]
 
@@ -32,7 +32,7 @@ def test_file_that_the_client_plays_is_played(call):
 
 
 @pytest.mark.parametrize(
-    ("direct", "client", "reason"),
+    ("direct", "capabilities", "reason"),
     [
         (("mp3", "mp3"), {}, "ContainerNotSupported"),
         (("wav", "flac"), {}, "AudioCodecNotSupported"),
@@ -54,8 +54,8 @@ def test_file_that_the_client_plays_is_played(call):
         ),
     ],
 )
-def test_reason_says_why_it_is_transcoded(call, direct, client, reason):
-    found = decide(call, direct, **client)
+def test_reason_says_why_it_is_transcoded(call, direct, capabilities, reason):
+    found = decide(call, direct, **capabilities)
     assert not found["canDirectPlay"] and found["canTranscode"] and found["transcodeReason"] == [reason]
 
 
