@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
+from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS, VECTORS
 from jobs.lake.storage import Lake
 from jobs.model import training_data
 from jobs.model.embedding import ROWS_PER_PARTITION, Embedder, nearest_cluster
@@ -45,7 +45,11 @@ def update_embeddings(lake: Lake, master: str, version: Any) -> int:
         return 0
     embedder, clusters = registry.load(version)
     spark = session.get_session(master)
-    embedded = embed_frame(spark, lake, training, embedder, clusters)
+    if not reads_genres and _are_vectors_of(lake, version, training):
+        vectors = lake.read(spark, VECTORS).select("track_id", "embedding")
+        embedded = _assign_clusters(_in_ranges(vectors, len(training.keys)), clusters)
+    else:
+        embedded = embed_frame(spark, lake, training, embedder, clusters)
     embedded = embedded.withColumn("model_version", F.lit(number)).select(EMBEDDINGS.names)
     stored = {int(row["model_version"]) for row in lake.iter_rows(EMBEDDINGS, "model_version")}
     newest = sorted(stored, reverse=True)[: MAX_VERSIONS - 1]
@@ -54,6 +58,28 @@ def update_embeddings(lake: Lake, master: str, version: Any) -> int:
     lake.commit(EMBEDDINGS, other_versions.unionByName(embedded))
     registry.set_tags(version, embeddings_digest=digest)
     return len(training.keys)
+
+
+def _are_vectors_of(lake: Lake, version: Any, training: TrainingSet) -> bool:
+    """Return whether VECTORS are what the version's embedder makes of the training set."""
+    if version.tags.get("training_hash") != training.digest:
+        return False
+    embedded = lake.read_arrow(VECTORS, "embedder_id", "track_id")
+    return embedded["embedder_id"].unique().to_pylist() == [version.tags.get("embedder_id")] and len(
+        embedded
+    ) == len(training.keys)
+
+
+def _assign_clusters(vectors: DataFrame, clusters: Clusters) -> DataFrame:
+    """Return (track_id, embedding) with the cluster of each."""
+    centroids = clusters.centroids
+
+    def assign(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            values = batch.column("embedding").flatten().to_numpy().reshape(len(batch), -1)
+            yield batch.append_column("cluster", pa.array(nearest_cluster(values, centroids)))
+
+    return vectors.mapInArrow(assign, "track_id string, embedding array<float>, cluster int")
 
 
 def embed_frame(
@@ -72,11 +98,15 @@ def embed_frame(
     features = features.select("track_id", "content_hash", F.array(*embedder.columns).alias("features"))
     tracks = lake.read(spark, TRACKS).select("track_id", "content_hash", "genres")
     rows = features.join(tracks, ["track_id", "content_hash"])
-    rows = rows.repartitionByRange(len(training.keys) // ROWS_PER_PARTITION + 1, "track_id")
+    rows = _in_ranges(rows, len(training.keys))
     schema = "track_id string, embedding array<float>"
     if clusters is None:
         return rows.mapInArrow(_batch_embedder(embedder, None), schema)
     return rows.mapInArrow(_batch_embedder(embedder, clusters), f"{schema}, cluster int")
+
+
+def _in_ranges(rows: DataFrame, n_tracks: int) -> DataFrame:
+    return rows.repartitionByRange(n_tracks // ROWS_PER_PARTITION + 1, "track_id")
 
 
 def _batch_embedder(

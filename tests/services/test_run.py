@@ -44,9 +44,14 @@ def test_every_track_is_in_every_table(lake):
     assert np.isfinite(values).all()
 
 
-def test_embeddings_have_unit_length(lake):
-    vectors = np.array([row["embedding"] for row in rows(lake)["EMBEDDINGS"]])
+def test_embeddings_are_the_embedders_vectors_of_unit_length_in_order(lake):
+    tables = rows(lake)
+    vectors = np.array([row["embedding"] for row in tables["EMBEDDINGS"]])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    for table in ("EMBEDDINGS", "VECTORS"):
+        assert tables[table] == sorted(tables[table], key=lambda row: row["track_id"])
+    embedded = {row["track_id"]: row["embedding"] for row in tables["EMBEDDINGS"]}
+    assert embedded == {row["track_id"]: row["embedding"] for row in tables["VECTORS"]}
 
 
 def test_mongo_has_what_the_lake_has(lake):
