@@ -1,13 +1,19 @@
 # make run     set up if needed, run the batch over the demo library (MUSIC=folder for your own), then `segue up`
-# make test    set up if needed, run the tests
+# make check   the loop while one works: lint, and all tests that need no JVM, server or browser
+# make test    set up if needed, run all tests
 # make lint    linter, formatter, type checker, import contracts
-# make lock    resolve requirements.lock again
+# make lock    resolve requirements.lock and requirements-dev.lock again
 # make audit   list known vulnerabilities of the locked packages (PyPI's advisories)
 # make clean   remove the environment and the demo library
 MUSIC ?=
 BIN = .venv/bin
+COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command 'make lock'
 
-.PHONY: run test lint lock audit clean
+# An environment whose Python is gone (after an upgrade of the system) is made again.
+$(shell [ ! -e .venv/.ready ] || $(BIN)/python -c '' 2>/dev/null || rm -f .venv/.ready .venv/.ready-dev)
+
+.PHONY: run check test lint lock audit clean
 run: .venv/.ready
 ifeq ($(strip $(MUSIC)),)
 	@$(BIN)/segue demo --out demo
@@ -18,10 +24,13 @@ else
 	@$(BIN)/segue up --library '$(subst ','\'',$(MUSIC))'
 endif
 
-test: .venv/.ready
+check: lint
+	@$(BIN)/python -m pytest tests/unit -m 'not slow' -q --numprocesses 2
+
+test: .venv/.ready-dev
 	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-lint: .venv/.ready
+lint: .venv/.ready-dev
 	@$(BIN)/ruff check .ci jobs serving dags tests
 	@$(BIN)/ruff format --check .ci jobs serving dags tests
 	@$(BIN)/mypy
@@ -30,15 +39,20 @@ lint: .venv/.ready
 .venv/.ready: requirements.lock setup.cfg pyproject.toml spark_conf/jars.lock .ci/setup
 	@bash .ci/setup
 
-# Needs only uv, not .ready: a new package must be locked before set-up can install it.
+.venv/.ready-dev: .venv/.ready requirements-dev.lock
+	@bash .ci/setup dev
+
+# Needs only uv, not .ready: a new package must be locked before set-up can install it. The second lock has what the first lacks.
 lock:
 	@[ -x $(BIN)/uv ] || bash .ci/setup
-	@$(BIN)/uv pip compile --quiet setup.cfg --extra dev --extra server --generate-hashes --no-emit-index-url --python-version 3.11 \
-	  --custom-compile-command 'make lock' -o requirements.lock
+	@$(COMPILE) --extra server -o requirements.lock
+	@$(COMPILE) --extra server --extra dev -c requirements.lock \
+	  $$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package \1/p' requirements.lock) -o requirements-dev.lock
 
 # In a separate environment: pip-audit's own dependencies are not in the lock.
 audit: .venv/.ready
-	@$(BIN)/uv tool run --quiet pip-audit --strict --disable-pip --require-hashes --progress-spinner off -r requirements.lock
+	@$(BIN)/uv tool run --quiet pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  -r requirements.lock -r requirements-dev.lock
 
 clean:
 	@rm -rf .venv demo
