@@ -25,7 +25,7 @@ else
 endif
 
 check: lint
-	@$(BIN)/python -m pytest tests/unit -m 'not slow' -q --numprocesses 2
+	@$(BIN)/python -m pytest tests/unit -q --numprocesses 2
 
 test: .venv/.ready-dev
 	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder

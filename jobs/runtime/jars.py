@@ -5,12 +5,14 @@ PySpark contains, fetches them from Maven Central. `python -m jobs.runtime.jars 
 """
 
 import argparse
+import functools
 import importlib.util
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -33,8 +35,11 @@ def _package_folder(name: str) -> Path:
 
 PYSPARK = _package_folder("pyspark")
 
-# 60 jars took 15 s; a slow connection may take minutes.
+# A slow connection may take minutes.
 _FETCH_LIMIT_S = 600
+
+# Ivys that fetch at the same time.
+_N_FETCHES = 6
 
 _COORDINATE_FORMS = "`[group]`, `require G:A:V`, `exclude G:A` or `G:A:V sha256 file`"
 
@@ -100,20 +105,35 @@ def jar_files(group: str, *, lock: Path = LOCK_FILE, folder: Path = SHARED_DIR /
     if group not in groups:
         raise StepError(f"jars: expected a group of {lock.name} ({', '.join(groups)}), found {group!r}")
     locked = groups[group].files
-    missing = {name: jar for name, jar in locked.items() if not (folder / name).exists()}
-    if missing:
-        _download(missing, folder)
+    _download(locked, folder)
     for name, jar in locked.items():
         _verify(folder / name, jar.sha256, "delete that file and run `python -m jobs.runtime.install`")
     return [folder / name for name in locked]
 
 
-def _download(jars: dict[str, LockedJar], folder: Path) -> None:
-    """Fetch jars by their exact coordinates into `folder`; a jar with another SHA-256 is not stored."""
+def download_all(*, lock: Path = LOCK_FILE, folder: Path = SHARED_DIR / "jars") -> None:
+    """Download the jars of all groups that are missing; raises as `jar_files`."""
+    groups = read_lock(lock.read_text()).values()
+    _download({name: jar for group in groups for name, jar in group.files.items()}, folder)
+
+
+def _download(jars: Mapping[str, LockedJar], folder: Path) -> None:
+    """Fetch the missing jars by their exact coordinates into `folder`; none with another SHA-256 is stored.
+
+    Ivy fetches one file after the other and waits for the network most of the time: several run at once.
+    """
+    missing = [(name, jar) for name, jar in jars.items() if not (folder / name).exists()]
+    shares = [share for first in range(_N_FETCHES) if (share := missing[first::_N_FETCHES])]
     folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(_N_FETCHES) as pool:
+        for _ in pool.map(functools.partial(_download_share, folder), shares):
+            pass
+
+
+def _download_share(folder: Path, share: Sequence[tuple[str, LockedJar]]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        _fetch([jar.coordinate for jar in jars.values()], Path(scratch), transitive=False)
-        for name, jar in jars.items():
+        _fetch([jar.coordinate for _, jar in share], Path(scratch), transitive=False)
+        for name, jar in share:
             advice = "run `python -m jobs.runtime.jars lock` if it was released again under the same version"
             _verify(Path(scratch) / name, jar.sha256, advice)
             paths.atomic_write(folder / name, (Path(scratch) / name).read_bytes(), mode=0o644)
@@ -139,6 +159,7 @@ def _fetch(
     pattern = Path("[organisation]", "[module]", "[revision]", "[artifact]-[revision].[ext]")
     command = [
         str(java.java_home() / "bin" / "java"),
+        *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
         *trust_store.java_options(scratch),
         f"-Divy.default.ivy.user.dir={scratch / 'cache'}",
         *("-cp", str(ivy), "org.apache.ivy.Main", "-warn"),

@@ -16,6 +16,8 @@ def test_pyspark_packages_have_one_version():
 
 def test_lock_has_the_installed_versions_and_no_host():
     text = (ROOT / "requirements.lock").read_text()
+    dev_text = (ROOT / "requirements-dev.lock").read_text()
     assert f"pymongo=={version('pymongo')} " in text and f"pyspark=={version('pyspark')} " in text
-    assert "://" not in text
+    assert "://" not in text + dev_text
+    assert f"pytest=={version('pytest')} " in dev_text
     assert int(version("pymongo").split(".")[1]) < 16  # the newest that the embedded server understands

@@ -22,12 +22,12 @@ def test_setup_continues_after_failed_download(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(StepError, match="with pip, found ERROR: no matching distribution"):
         weights.install(tmp_path)
     monkeypatch.setattr(weights, "install", lambda: weights.read(tmp_path))
-    assert install._install_weights().startswith("no weights, tracks are embedded without them (")
+    assert install._install_weights().startswith("musicnn: no weights, tracks are embedded without them (")
 
 
 def test_set_up_without_weights_by_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGUE_MUSICNN", "off")
-    assert install._install_weights() == "off (SEGUE_MUSICNN)"
+    assert install._install_weights() == "musicnn: off (SEGUE_MUSICNN)"
     assert not weights.is_available()
 
 
