@@ -32,6 +32,7 @@ FILE = ROOT / "docs" / "data-model.md"
 TABLE_MEANINGS = {
     "FILES": "every audio file of the libraries, what `compress` did with it, and the file to play",
     "TRACKS": "titles, artists, genres and ids: the collection",
+    "TRACK_IDS": "the id of every content that was ever cataloged: it comes back with the file",
     "FEATURES": "audio features per track and feature version",
     "REJECTS": "files that a step could not use, with the reason",
     "FMA_METADATA": "every column of FMA's tracks.csv",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 # An Ogg page: the size of its fixed header (a table with one byte per segment follows), and its largest size.
-_HEADER_BYTES = 27
+HEADER_BYTES = 27
 _MAX_PAGE_BYTES = 65_307
 
 _BEGINS_STREAM = 2
@@ -60,7 +60,7 @@ def read_chain(file: BinaryIO, start: int) -> Chain:
     in_headers = False  # pages that begin a link's streams come first, one after the other
     while position < size:
         file.seek(position)
-        header = file.read(_HEADER_BYTES + 255)
+        header = file.read(HEADER_BYTES + 255)
         if not header.startswith(b"OggS"):
             position = _find_page(file, position + 1, size)
             continue
@@ -84,11 +84,11 @@ def page_size(page: bytes) -> int:
 
     Of a page cut in its header, a lower bound.
     """
-    if len(page) < _HEADER_BYTES:
-        return _HEADER_BYTES
-    n_segments = page[_HEADER_BYTES - 1]
-    segment_sizes = page[_HEADER_BYTES : _HEADER_BYTES + n_segments]
-    return _HEADER_BYTES + n_segments + sum(segment_sizes)
+    if len(page) < HEADER_BYTES:
+        return HEADER_BYTES
+    n_segments = page[HEADER_BYTES - 1]
+    segment_sizes = page[HEADER_BYTES : HEADER_BYTES + n_segments]
+    return HEADER_BYTES + n_segments + sum(segment_sizes)
 
 
 def _find_page(file: BinaryIO, position: int, size: int) -> int:
@@ -107,7 +107,7 @@ def _add_page(link: Link, file: BinaryIO, position: int, header: bytes, *, begin
     """Add what a page states about the link's audio."""
     granule, serial = struct.unpack_from("<QI", header, 6)
     if begins and not link.codec:
-        file.seek(position + _HEADER_BYTES + header[_HEADER_BYTES - 1])
+        file.seek(position + HEADER_BYTES + header[HEADER_BYTES - 1])
         link.codec, link.sample_rate, link.delay = _read_codec(file.read(64))
         link.serial = serial
     elif serial == link.serial and granule not in (0, _NO_GRANULE):

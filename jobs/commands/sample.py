@@ -98,7 +98,7 @@ def describe_songs(library: scan.ScanResult, source: MetadataSource | None) -> l
     metadata = _read_metadata(source) if source is not None else {}
     songs = []
     for file in library.files:
-        track_id = errata.track_number(file["path"])
+        track_id = errata.fma_number(file["path"])
         row = metadata.get(track_id or "")
         if row is not None:
             song = Song(

@@ -16,14 +16,25 @@ _TOLERANCE_S = 1.0
 _MIN_BIT_RATE = 8_000
 _MAX_BIT_RATE = 448_000
 
-# FMA's track number in a file's name: without leading zeros and extension. Java's regular expressions read it
-# alike.
-TRACK_FILE_PATTERN = r"(?:^|/)0*([0-9]+)\.[^./]+$"
+# FMA's layout: 000/000002.mp3 is track 2; the folder is the first half of the number.
+_FMA_FILE = re.compile(r"(?:^|/)([0-9]{3})/\1[0-9]{3}\.[^./]+$")
+_NUMBERED_FILE = re.compile(r"(?:^|/)0*([0-9]+)\.[^./]+$")
 
 
-def track_number(path: str) -> str | None:
-    """Return the track_id that a path's name stands for, or None if the name is not a number."""
-    match = re.search(TRACK_FILE_PATTERN, path)
+def fma_number(path: str, *, any_folder: bool = False) -> str | None:
+    """Return the number of the track that a file of FMA is, without leading zeros; None for other files.
+
+    Parameters
+    ----------
+    path
+        Path of a file.
+    any_folder
+        Take any name that is a number for FMA's, whatever the folder. Else only FMA's own layout counts: a
+        collection has a 02.mp3 in many folders.
+    """
+    if not any_folder and not _FMA_FILE.search(path):
+        return None
+    match = _NUMBERED_FILE.search(path)
     return match[1] if match else None
 
 
@@ -33,7 +44,7 @@ def short_clips(files: Iterable[dict[str, Any]], metadata: dict[str, dict[str, A
     Parameters
     ----------
     files
-        Rows of FILES with path and duration_s.
+        Rows of FILES with path, fma_id and duration_s.
     metadata
         Rows of FMA_METADATA by track_id.
 
@@ -43,7 +54,7 @@ def short_clips(files: Iterable[dict[str, Any]], metadata: dict[str, dict[str, A
     """
     reasons = {}
     for file in files:
-        row = metadata.get(track_number(file["path"]) or "")
+        row = metadata.get(file["fma_id"] or "")
         if row is None or row["track_duration"] is None or file["duration_s"] is None:
             continue
         expected_s = min(CLIP_S, row["track_duration"])
@@ -63,7 +74,7 @@ def wrong_bit_rates(files: Iterable[dict[str, Any]], metadata: dict[str, dict[st
     """
     reasons = {}
     for file in files:
-        row = metadata.get(track_number(file["path"]) or "")
+        row = metadata.get(file["fma_id"] or "")
         if row is None or row["track_bit_rate"] is None:
             continue
         bit_rate = row["track_bit_rate"]

@@ -100,17 +100,17 @@ def apply_metadata(tracks: DataFrame, metadata: DataFrame) -> DataFrame:
     Parameters
     ----------
     tracks
-        TRACKS without FMA_ONLY_COLUMNS.
+        TRACKS without FMA_ONLY_COLUMNS, and `fma_id`: FMA's number of the track, or null.
     metadata
         Result of `metadata_columns`.
     """
     prefixed = metadata.select(
-        "track_id",
+        F.col("track_id").alias("fma_id"),
         F.lit(True).alias("has_metadata"),
         *(F.col(name).alias(f"fma_{name}") for name in (*SHARED_COLUMNS, *FMA_ONLY_COLUMNS)),
         "fma_duration_s",
     )
-    joined = tracks.join(prefixed, "track_id", "left")
+    joined = tracks.join(prefixed, "fma_id", "left")
     columns = {name: F.coalesce(F.col(f"fma_{name}"), F.col(name)) for name in SHARED_COLUMNS}
     columns |= {name: F.col(f"fma_{name}") for name in FMA_ONLY_COLUMNS}
     columns["duration_s"] = F.coalesce("duration_s", "fma_duration_s")

@@ -34,8 +34,13 @@ FILES = Table(
         Column(
             "content_hash",
             "string",
-            "SHA-256 of the source file, hex; of the original after an in-place compression",
+            "identity of the content: SHA-256, hex, of the source file when it was first seen; it stays when "
+            "the file moves, when its tags change and when it is compressed in place",
         ),
+        Column("file_hash", "string", "SHA-256 of the file as it is, hex"),
+        Column("audio_hash", "string", "SHA-256 of the file's audio alone, without any tag, hex"),
+        Column("fma_id", "string", "FMA's number of the track, if the file is one of FMA's; else null"),
+        Column("moved_from", "string", "path that the file had before it moved; null if it has not"),
         Column("audio_path", "string", "file to play and to analyse; null if the file was rejected"),
         Column("duration_s", "double", "seconds of audio that decode; null if nothing was decoded"),
         Column("bit_rate", "int", "bit rate of audio_path, bits per second"),
@@ -52,12 +57,10 @@ TRACKS = Table(
     "TRACKS",
     ("track_id",),
     (
-        Column(
-            "track_id", "string", "FMA's number without leading zeros, else 16 hex digits of content_hash"
-        ),
+        Column("track_id", "string", "id of TRACK_IDS; FMA's number for a track without a file"),
         Column("path", "string", "file of the library; null if only metadata and features were imported"),
         Column("audio_path", "string", "file to play and to analyse; null as path is"),
-        Column("content_hash", "string", "SHA-256 of the source file, hex; fma:<track_id> without a file"),
+        Column("content_hash", "string", "content_hash of FILES; fma:<track_id> without a file"),
         Column("title", "string", "title from FMA's metadata, else from the tags, else from the file name"),
         Column("artist", "string", "artist from FMA's metadata, else from the tags, else from the folder"),
         Column(
@@ -93,13 +96,29 @@ TRACKS = Table(
     ),
 )
 
+TRACK_IDS = Table(
+    "TRACK_IDS",
+    ("content_hash",),
+    (
+        Column("content_hash", "string", "content_hash of FILES, also of files that are gone"),
+        Column("audio_hash", "string", "audio_hash of the file when it was first cataloged"),
+        Column(
+            "track_id",
+            "string",
+            "FMA's number without leading zeros, else 16 hex digits of content_hash; a new encoding of a "
+            "recording has the id of the one that it replaced",
+        ),
+        Column("fma_id", "string", "fma_id of FILES"),
+    ),
+)
+
 FEATURES = Table(
     "FEATURES",
     ("track_id", "feature_version"),
     (
         Column("track_id", "string", "track_id of TRACKS"),
         Column("feature_version", "string", "set of features and numerical version of the code"),
-        Column("content_hash", "string", "SHA-256 of the source file, hex"),
+        Column("content_hash", "string", "content_hash of TRACKS"),
         Column("duration_s", "double", "seconds analysed"),
         Column("sample_rate", "int", "sample rate of the file, hertz"),
         *(_statistic_column(name) for name in all_statistic_columns(FEATURE_SIZES)),
@@ -174,7 +193,7 @@ REJECTS = Table(
     (
         Column("path", "string", "file of the library"),
         Column("step", "string", "step that could not use the file"),
-        Column("content_hash", "string", "SHA-256 of the source file, hex; null if it could not be read"),
+        Column("content_hash", "string", "content_hash of FILES; null if the file could not be read"),
         Column("error", "string", "reason in one line: what was expected, what was found"),
         Column("first_seen", "timestamp", "time of the first failed attempt, UTC"),
         Column("attempts", "int", "number of attempts, from 1"),
@@ -304,6 +323,7 @@ DUPLICATE_PAIRS = Table(
 TABLES = (
     FILES,
     TRACKS,
+    TRACK_IDS,
     FEATURES,
     REJECTS,
     FMA_METADATA,

@@ -104,6 +104,13 @@ def _common_frames(distinct: list[np.ndarray], durations: np.ndarray) -> np.ndar
     return np.concatenate(pairs)
 
 
+def is_near(durations: np.ndarray, duration: float) -> bool:
+    """Return whether one of the durations (seconds, ascending) may be of the recording of another."""
+    tolerance = max(_MAX_DURATION_DIFFERENCE_S, 2 * _MAX_DURATION_DIFFERENCE_FRACTION * duration)
+    first, last = np.searchsorted(durations, [duration - tolerance, duration + tolerance])
+    return bool(first < last)
+
+
 def _has_similar_duration(durations_a: np.ndarray, durations_b: np.ndarray) -> np.ndarray:
     """Return, elementwise, whether two durations (seconds) may be of one recording."""
     tolerance = _MAX_DURATION_DIFFERENCE_FRACTION * np.maximum(durations_a, durations_b)

@@ -1,25 +1,27 @@
 """FILES: is a row up to date, and the commit of new results by the steps that read the files themselves."""
 
 import os
+from typing import Any
 
-from jobs.audio import transcode
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
 from jobs.errors import StepError
 from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
 from jobs.lake.storage import Lake
-from jobs.library import scan
+from jobs.library import contents, known_files, moves, scan
+from jobs.library.known_files import KnownFiles
 from jobs.library.scan import FileRow, ScannedFile
-from jobs.paths import escape_control_chars, sha256_file, to_path, to_text
+from jobs.paths import escape_control_chars, to_path, to_text
 from jobs.spark import session
 
 # Columns that a step stages for each file it has attempted.
 RESULT_TABLE = FILES.with_columns(*rejects.ATTEMPT_COLUMNS)
 
-
-def read_known_files(lake: Lake) -> dict[str, FileRow]:
-    """Return the rows of FILES by path, including those that a killed run has staged."""
-    rows = lake.read_arrow(FILES).to_pylist() + lake.read_staged_arrow(FILES).to_pylist()
-    return {row["path"]: row for row in rows}
+_COMMITTED_COLUMNS = ("path", "content_hash", "moved_from", "outcome")
+_RENAMES = "path string, new_path string"
 
 
 def is_up_to_date(
@@ -55,43 +57,98 @@ def is_up_to_date(
     return not in_place or audio_path == row["path"]
 
 
-def commit_files(master: str, lake: Lake, library: scan.ScanResult, *, step: str) -> None:
-    """Commit FILES and REJECTS: the staged results, and the old rows of all other files that still exist.
+def commit_files(
+    master: str, lake: Lake, library: scan.ScanResult, known: KnownFiles | None = None, *, step: str
+) -> None:
+    """Commit FILES and REJECTS: the staged results, and the rows of all other files that still exist.
 
     Raises StepError if no file of the library exists any more: then its disk is unavailable, and nobody has
     deleted the files.
     """
+    known = KnownFiles({}) if known is None else known
     prefix = scan.path_prefix(library.root)
     # Again, since an in-place compression has replaced some files by others with another extension.
     existing = {file["path"] for file in library.files if scan.exists(to_path(file["path"]))}
-    staged = set(lake.read_staged_arrow(FILES, "path")["path"].to_pylist())
-    if not existing and not any(scan.exists(to_path(path)) for path in staged if path.startswith(prefix)):
+    staged = lake.read_staged_arrow(FILES, *_COMMITTED_COLUMNS).to_pylist()
+    staged_paths = {row["path"] for row in staged}
+    if not existing and not any(
+        scan.exists(to_path(path)) for path in staged_paths if path.startswith(prefix)
+    ):
         folder = escape_control_chars(to_text(library.root))
         raise StepError(
             f"expected the {len(library.files)} files that were in {folder}, found none of them any more; "
             "make its disk available again and re-run the same command to resume"
         )
-    old_paths = lake.read_arrow(FILES, "path")["path"].to_pylist()
-    deleted = [
-        path for path in old_paths if path.startswith(prefix) and path not in existing and path not in staged
+    updates: list[Any] = [
+        row for path, row in known.updates.items() if path in existing and path not in staged_paths
     ]
-    if not staged and not deleted:
-        return
-    spark = session.get_session(master)
-    deleted_rows = spark.createDataFrame([(path,) for path in deleted], "path string")
+    new_rows = [*staged, *updates]
+    removed = _find_removed(lake, new_rows, known.gone_folders, existing=existing, prefix=prefix)
+    if staged or updates or removed:
+        _commit(session.get_session(master), lake, updates, removed, _renames(new_rows, removed), step=step)
+    known_files.forget_hashes(lake)
+
+
+def remove_files(master: str, lake: Lake, paths: list[str]) -> None:
+    """Remove files that are gone from FILES and REJECTS."""
+    if paths:
+        _commit(session.get_session(master), lake, [], paths, [], step="")
+
+
+def _find_removed(
+    lake: Lake, new_rows: list[Any], gone_folders: set[str], *, existing: set[str], prefix: str
+) -> list[str]:
+    """Return the paths whose rows leave FILES.
+
+    Of deleted files of the library; of files elsewhere that are gone and whose content is found here; and of
+    all others of a folder that was renamed.
+    """
+    new_paths = {row["path"] for row in new_rows}
+    found_contents = {row["content_hash"] for row in new_rows if row["outcome"] != "rejected"}
+    removed = []
+    for batch in lake.iter_batches(FILES, "path", "content_hash"):
+        for row in batch.to_pylist():
+            path = row["path"]
+            if path in existing or path in new_paths:
+                continue
+            is_found = row["content_hash"] in found_contents or moves.is_below(path, gone_folders)
+            if path.startswith(prefix) or (is_found and contents.is_gone(path)):
+                removed.append(path)
+    # A mount of the same folder: the file is at its old path, too.
+    moved = {row["moved_from"] for row in new_rows}
+    return [*removed, *(moved - {None} - set(removed) - existing - new_paths)]
+
+
+def _renames(new_rows: list[Any], removed: list[str]) -> list[tuple[str, str]]:
+    """Return the old and the new path of the files that moved."""
+    gone = set(removed)
+    renames = {row["moved_from"]: row["path"] for row in new_rows if row["moved_from"] in gone}
+    return list(renames.items())
+
+
+def _commit(
+    spark: SparkSession,
+    lake: Lake,
+    updates: list[Any],
+    removed: list[str],
+    renames: list[tuple[str, str]],
+    *,
+    step: str,
+) -> None:
+    updated = spark.createDataFrame(pa.Table.from_pylist(updates, schema=FILES.arrow_schema()))
+    removed_rows = spark.createDataFrame([(path,) for path in removed], "path string")
     results = rejects.latest_attempts(lake.staged(spark, RESULT_TABLE))
-    old_rejects = lake.read(spark, REJECTS).join(deleted_rows, "path", "left_anti")
-    old_files = lake.read(spark, FILES).join(deleted_rows, "path", "left_anti")
-    unattempted = old_files.join(results, "path", "left_anti")
+    old_rejects = _rename_rejects(lake.read(spark, REJECTS), spark.createDataFrame(renames, _RENAMES))
+    old_rejects = old_rejects.join(removed_rows, "path", "left_anti")
+    old_files = lake.read(spark, FILES).join(removed_rows, "path", "left_anti")
+    unattempted = old_files.join(updated, "path", "left_anti").unionByName(updated)
+    unattempted = unattempted.join(results, "path", "left_anti")
     # REJECTS first: committing FILES deletes the staged parts that both come from.
     lake.commit(REJECTS, rejects.merge_attempts(old_rejects, results, step=step))
     lake.commit(FILES, unattempted.unionByName(results.select(FILES.names)))
 
 
-def source_hash(path: str) -> str:
-    """Return the content_hash of FILES.
-
-    The SHA-256 of the file, or of its source if it was compressed by Segue.
-    """
-    encoder_tag = transcode.read_encoder_tag(path)
-    return encoder_tag.content_hash if encoder_tag is not None else sha256_file(path)
+def _rename_rejects(old_rejects: DataFrame, renames: DataFrame) -> DataFrame:
+    """Return REJECTS' rows with the new paths of the files that moved."""
+    renamed = old_rejects.join(renames, "path", "left")
+    return renamed.withColumn("path", F.coalesce("new_path", "path")).drop("new_path")

@@ -8,7 +8,9 @@ from jobs.errors import UnusableFile
 from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
 from jobs.lake.storage import Lake
-from jobs.library import files_table, scan
+from jobs.library import contents, files_table, known_files, moves, scan
+from jobs.library.known_files import KnownFiles
+from jobs.library.moves import MovedLibrary
 from jobs.library.scan import FileRow, ScannedFile
 from jobs.paths import to_path, to_text
 from jobs.spark import file_tasks
@@ -17,11 +19,18 @@ from jobs.spark import file_tasks
 _TASK_FILES = 64
 
 
-def update_files_table(arguments: argparse.Namespace, lake: Lake) -> None:
-    """Update FILES and REJECTS from the library, as far as this is possible without compressing a file."""
-    library = scan.scan(arguments.library, lake.root)
+def update_files_table(arguments: argparse.Namespace, lake: Lake) -> MovedLibrary | None:
+    """Update FILES and REJECTS from the library, as far as this is possible without compressing a file.
+
+    Returns where the library is if it has moved.
+    """
+    library = moves.scan_library(arguments.library, lake)
+    if isinstance(library, MovedLibrary):
+        files_table.remove_files(arguments.master, lake, library.left)
+        return library
     scan.log_skipped(library)
-    todo = _plan_listing(lake, library, retry=arguments.retry_rejected)
+    known = known_files.recognize(arguments.master, lake, library, any_folder=arguments.fma_ids)
+    todo = _plan_listing(lake, library, known, retry=arguments.retry_rejected)
     file_tasks.map_files(
         arguments.master,
         lake,
@@ -33,20 +42,22 @@ def update_files_table(arguments: argparse.Namespace, lake: Lake) -> None:
         results=files_table.RESULT_TABLE,
         task_files=_TASK_FILES,
     )
-    files_table.commit_files(arguments.master, lake, library, step="catalog")
+    files_table.commit_files(arguments.master, lake, library, known, step="catalog")
+    return None
 
 
-def _plan_listing(lake: Lake, library: scan.ScanResult, *, retry: bool) -> list[file_tasks.TaskRow]:
+def _plan_listing(
+    lake: Lake, library: scan.ScanResult, known: KnownFiles, *, retry: bool
+) -> list[file_tasks.TaskRow]:
     """Return the files to list, with the columns of a new attempt."""
-    known = files_table.read_known_files(lake)
     rejected = rejects.by_path(lake.read_arrow(REJECTS), "catalog")
     todo = []
     for file in library.files:
-        if is_listed(file, known.get(file["path"]), retry=retry):
+        if is_listed(file, known.rows.get(file["path"]), retry=retry):
             continue
         attempt = rejects.new_attempt(file["path"], rejected)
         # "rejected" already now: the row of a file that crashes its worker is this one.
-        todo.append({**file, "outcome": "rejected", **attempt})
+        todo.append({**known.new_row(file), "outcome": "rejected", **attempt})
     return todo
 
 
@@ -72,7 +83,7 @@ def list_file(row: file_tasks.TaskRow) -> file_tasks.TaskRow | None:
     try:
         decoding.check_file(path)
         header = decoding.read_header(path)
-        row = {**row, **scan.file_stat(path), "content_hash": files_table.source_hash(path)}
+        row = {**row, **contents.identify(path, row)}
         return {**row, **original_columns(path, header), "outcome": "not_tried"}
     except Exception as error:  # any error is this file's, and must not end the run
         return file_tasks.reject_row(row, error, path)

@@ -44,8 +44,12 @@ class ScannedFile(FileStat):
 class FileRow(ScannedFile, total=False):
     """One row of FILES."""
 
-    audio_path: str | None
     content_hash: str | None
+    file_hash: str | None
+    audio_hash: str | None
+    fma_id: str | None
+    moved_from: str | None
+    audio_path: str | None
     duration_s: float | None
     bit_rate: int | None
     target_bit_rate: int | None

@@ -3,7 +3,7 @@
 One row per content in FILES, with its id, tags, FMA's metadata, and the recording that it belongs to.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from jobs.lake.schemas import (
     Table,
 )
 from jobs.lake.storage import Lake
-from jobs.library import duplicates
+from jobs.library import duplicates, track_ids
 from jobs.paths import to_path
 from jobs.spark import file_tasks, session
 
@@ -62,6 +62,7 @@ def update_tracks(master: str, lake: Lake) -> tuple[int, int]:
     Returns the number of usable files, and how many of them were read.
     """
     files = find_usable_files(lake)
+    ids = track_ids.update_track_ids(master, lake, files)
     # A TRACKS without some of the columns is from an older version: read all tags again.
     is_outdated = bool(lake.missing_columns(TRACKS) & set(_FILE_COLUMNS))
     plan = plan_tracks(
@@ -69,6 +70,7 @@ def update_tracks(master: str, lake: Lake) -> tuple[int, int]:
         lake.read_arrow(TRACKS, *_SHARED_COLUMNS, "track_id", "source").to_pylist(),
         lake.read_staged_arrow(TRACKS, *_SHARED_COLUMNS).to_pylist(),
         metadata_ids={row["track_id"] for row in lake.iter_rows(FMA_METADATA, "track_id")},
+        ids=ids,
         imported_ids=imported_track_ids(lake),
         reread_all=is_outdated,
         has_newer_input=any(
@@ -87,7 +89,7 @@ def update_tracks(master: str, lake: Lake) -> tuple[int, int]:
         task_files=_TASK_FILES,
     )
     if plan.is_dirty:
-        _commit(session.get_session(master), lake, files, plan)
+        _commit(session.get_session(master), lake, files, plan, ids)
     return len(files), len(plan.todo)
 
 
@@ -97,6 +99,7 @@ def plan_tracks(
     staged: list[file_tasks.TaskRow],
     *,
     metadata_ids: set[str],
+    ids: Mapping[str, str],
     imported_ids: Iterable[str] = (),
     reread_all: bool = False,
     has_newer_input: bool = False,
@@ -113,6 +116,8 @@ def plan_tracks(
         Rows that a killed run has staged for TRACKS.
     metadata_ids
         track_ids that FMA_METADATA has.
+    ids
+        The track_id of each content_hash.
     imported_ids
         Tracks with imported features, with or without audio.
     reread_all
@@ -120,20 +125,22 @@ def plan_tracks(
     has_newer_input
         Whether metadata or duplicates have changed since TRACKS was written.
     """
-    existing_keys = {_file_key(row) for row in files}
+    has_metadata = {_file_key(row): row["fma_id"] in metadata_ids for row in files}
     current = []
     for row in old:
+        is_described_by_fma = has_metadata.get(_file_key(row))
         # A track that FMA's metadata no longer has is described by its tags again.
-        is_described = row["source"] != "fma" or row["track_id"] in metadata_ids
-        if not reread_all and is_described and _file_key(row) in existing_keys:
+        is_described = row["source"] != "fma" or is_described_by_fma
+        if not reread_all and is_described and is_described_by_fma is not None:
             current.append(row)
-    current_hashes = {row["content_hash"] for row in current}
+    is_redescribed = any(row["source"] == "tags" and has_metadata[_file_key(row)] for row in current)
+    current_ids = {row["track_id"] for row in current}
     staged_keys = {_file_key(row) for row in staged}
-    # A second file with the same content is no track of its own as long as the first exists.
+    # A second file of the same track is no track of its own as long as the first exists.
     todo = [
         row
         for row in files
-        if row["content_hash"] not in current_hashes and _file_key(row) not in staged_keys
+        if ids[row["content_hash"]] not in current_ids and _file_key(row) not in staged_keys
     ]
     with_audio = {row["track_id"] for row in old if row["path"] is not None}
     without_audio = {row["track_id"] for row in old if row["path"] is None}
@@ -142,12 +149,19 @@ def plan_tracks(
         or bool(staged)
         or len(current) != len(with_audio)
         or has_newer_input
+        or is_redescribed
         or set(imported_ids) - with_audio != without_audio
     )
     return TracksPlan(current, todo, is_dirty)
 
 
-def _commit(spark: SparkSession, lake: Lake, files: list[file_tasks.TaskRow], plan: TracksPlan) -> None:
+def _commit(
+    spark: SparkSession,
+    lake: Lake,
+    files: list[file_tasks.TaskRow],
+    plan: TracksPlan,
+    ids: Mapping[str, str],
+) -> None:
     """Commit TRACKS: the rows that are still valid, and the staged ones of files that still exist."""
     existing = spark.createDataFrame(_to_arrow(files, FILES.select(*_SHARED_COLUMNS)))
     current_ids = spark.createDataFrame(_to_arrow(plan.current, TRACKS.select("track_id")))
@@ -155,11 +169,24 @@ def _commit(spark: SparkSession, lake: Lake, files: list[file_tasks.TaskRow], pl
     current = old.join(current_ids, "track_id", "left_semi").select(_FILE_COLUMNS)
     described = lake.staged(spark, TRACKS).select(_FILE_COLUMNS).unionByName(current)
     described = described.join(existing, _SHARED_COLUMNS, "left_semi").dropDuplicates(["path"])
-    # Files that could not be read just then: their tracks stay as they are.
-    attempted = spark.createDataFrame(_to_arrow(plan.todo, TRACKS.select("path")))
-    unread = old.join(attempted, "path", "left_semi").join(described, "path", "left_anti")
-    described = described.unionByName(unread.select(_FILE_COLUMNS))
-    lake.commit(TRACKS, build_tracks(spark, lake, assign_track_ids(described, old)))
+    described = described.unionByName(_unread_tracks(spark, plan, old, described))
+    fma_ids = spark.createDataFrame(_to_arrow(files, FILES.select("path", "fma_id")))
+    id_rows = [{"content_hash": content_hash, "track_id": track_id} for content_hash, track_id in ids.items()]
+    id_frame = spark.createDataFrame(_to_arrow(id_rows, TRACKS.select("content_hash", "track_id")))
+    identified = described.join(fma_ids, "path").join(id_frame, "content_hash")
+    lake.commit(TRACKS, build_tracks(spark, lake, choose_files(identified, old)))
+
+
+def _unread_tracks(spark: SparkSession, plan: TracksPlan, old: DataFrame, described: DataFrame) -> DataFrame:
+    """Return the tracks whose file could not be read just then, with the description that they have in `old`.
+
+    Their mtime_ns is null, so that the next run reads the file.
+    """
+    place = ["path", "audio_path"]
+    attempted = spark.createDataFrame(_to_arrow(plan.todo, FILES.select("content_hash", *place)))
+    unread = old.drop(*place).join(attempted.dropDuplicates(["content_hash"]), "content_hash")
+    unread = unread.join(described.select("content_hash"), "content_hash", "left_anti")
+    return unread.withColumn("mtime_ns", F.lit(None).cast("long")).select(_FILE_COLUMNS)
 
 
 def _to_arrow(rows: list[file_tasks.TaskRow], table: Table) -> pa.Table:
@@ -197,32 +224,19 @@ def read_track_row(row: file_tasks.TaskRow) -> file_tasks.TaskRow | None:
     return {**row, **described, "source": "tags"}
 
 
-def assign_track_ids(files: DataFrame, old: DataFrame) -> DataFrame:
-    """Return the described files (_FILE_COLUMNS), one row per content_hash, with their track_id.
+def choose_files(files: DataFrame, old: DataFrame) -> DataFrame:
+    """Return one file per track of the described files (_FILE_COLUMNS, track_id, fma_id).
 
-    The id is the number in the file's name without leading zeros, or else 16 hex digits of the content hash.
-    If two files with different contents have the same number, only one gets it as its id. A track keeps the
-    path and the number that it has in `old`; among new ones a path with a number wins, then the first by
-    name.
+    It is the file that the track has in `old`, else one of FMA's, else the first by path.
     """
-    old_ids = old.select("path", "content_hash", F.col("track_id").alias("old_id"))
-    number = F.regexp_extract(F.col("path"), errata.TRACK_FILE_PATTERN, 1)
-    same_content = Window.partitionBy("content_hash").orderBy(
-        F.col("old_id").isNull(), F.col("number").isNull(), "path"
+    old_files = old.select("path", "content_hash", F.lit(True).alias("is_old"))
+    same_track = Window.partitionBy("track_id").orderBy(
+        F.col("is_old").isNull(), F.col("fma_id").isNull(), "path"
     )
-    unique = (
-        files.join(old_ids, ["path", "content_hash"], "left")
-        .withColumn("number", F.when(number != "", number))
-        .withColumn("nth", F.row_number().over(same_content))
-        .where("nth = 1")
+    with_rank = files.join(old_files, ["path", "content_hash"], "left").withColumn(
+        "nth", F.row_number().over(same_track)
     )
-    same_number = Window.partitionBy("number").orderBy(
-        F.col("old_id").eqNullSafe(F.col("number")).desc(), "path"
-    )
-    owns_number = F.col("number").isNotNull() & (F.row_number().over(same_number) == 1)
-    hash_id = F.substring("content_hash", 1, 16)
-    with_ids = unique.withColumn("track_id", F.when(owns_number, F.col("number")).otherwise(hash_id))
-    return with_ids.select("track_id", *_FILE_COLUMNS)
+    return with_rank.where("nth = 1").select("track_id", "fma_id", *_FILE_COLUMNS)
 
 
 def build_tracks(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> DataFrame:
@@ -245,7 +259,8 @@ def _tracks_without_audio(spark: SparkSession, lake: Lake, with_audio: DataFrame
     ids = [{"track_id": track_id} for track_id in imported_track_ids(lake)]
     imported = spark.createDataFrame(_to_arrow(ids, TRACKS.select("track_id")))
     nulls = [F.lit(None).cast(with_audio.schema[name].dataType).alias(name) for name in _FILE_COLUMNS]
-    without_audio = imported.join(with_audio, "track_id", "left_anti").select("track_id", *nulls)
+    without_audio = imported.join(with_audio, "track_id", "left_anti")
+    without_audio = without_audio.select("track_id", F.col("track_id").alias("fma_id"), *nulls)
     return without_audio.withColumns(
         {
             "content_hash": F.concat(F.lit(no_audio_hash("")), "track_id"),
@@ -258,11 +273,14 @@ def _tracks_without_audio(spark: SparkSession, lake: Lake, with_audio: DataFrame
 
 def find_usable_files(lake: Lake) -> list[file_tasks.TaskRow]:
     """Return the rows of FILES that become tracks; record FMA's known faults, which do not, in REJECTS."""
-    rows = lake.read_arrow(FILES, *_SHARED_COLUMNS, "library", "outcome").to_pylist()
+    columns = (*_SHARED_COLUMNS, "library", "outcome", "audio_hash", "fma_id")
+    rows = lake.read_arrow(FILES, *columns).to_pylist()
+    for row in rows:  # rows of an older version have no fma_id
+        row["fma_id"] = row["fma_id"] or errata.fma_number(row["path"])
     files = [row for row in rows if row["outcome"] != "rejected"]
     rejected_paths = {row["path"] for row in rows if row["outcome"] == "rejected"}
-    columns = ("track_id", "line", "track_duration", "track_bit_rate")
-    metadata = {row["track_id"]: row for row in lake.iter_rows(FMA_METADATA, *columns)}
+    metadata_columns = ("track_id", "line", "track_duration", "track_bit_rate")
+    metadata = {row["track_id"]: row for row in lake.iter_rows(FMA_METADATA, *metadata_columns)}
     short_clips = errata.short_clips(files, metadata)
     errors = errata.wrong_bit_rates(files, metadata) | short_clips
     hashes = {row["path"]: row["content_hash"] for row in files}

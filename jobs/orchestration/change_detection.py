@@ -11,7 +11,7 @@ from jobs.audio.transcode import parse_bit_rate
 from jobs.errors import InputError
 from jobs.lake import schemas
 from jobs.lake.storage import Lake
-from jobs.library import files_table, scan
+from jobs.library import files_table, known_files, moves, scan
 from jobs.paths import PACKAGE
 from jobs.plays import play_log
 
@@ -31,8 +31,10 @@ def shards(lake_uri: str, params: dict[str, Any]) -> list[str]:
     lake = Lake(settings.lake_path(lake_uri))
     bit_rate = parse_bit_rate(params["bitrate"])
     in_place = bool(params["in_place"])
-    known = files_table.read_known_files(lake)
-    files = _scan(params, lake).files
+    known = known_files.read_known_files(lake)
+    library = _scan(params, lake)
+    known |= moves.find_moved(library, known).rows
+    files = library.files
     n_new = 0
     for file in files:
         row = known.get(file["path"])
@@ -92,4 +94,8 @@ def _scan(params: dict[str, Any], lake: Lake) -> scan.ScanResult:
             "library: expected a folder of music, found none named; name it in the run's parameters, "
             "or for every nightly run with `segue up --library DIR` (SEGUE_LIBRARY)"
         )
-    return scan.scan(params["library"], lake.root)
+    library = moves.scan_library(params["library"], lake)
+    if isinstance(library, moves.MovedLibrary):
+        print(library.describe())
+        return scan.ScanResult(library.root)
+    return library

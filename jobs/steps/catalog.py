@@ -12,7 +12,7 @@ from jobs.fma import metadata_tables
 from jobs.lake import rejects
 from jobs.lake.schemas import FMA_METADATA, TRACKS
 from jobs.lake.storage import Lake, open_lake
-from jobs.library import listing, tracks_table
+from jobs.library import known_files, listing, tracks_table
 from jobs.online import mongo, track_documents
 from jobs.paths import escape_control_chars
 from jobs.progress import StepResult
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of music whose files are listed first; those not compressed are used as they are",
     )
+    known_files.add_fma_argument(parser)
     add_metadata_arguments(parser)
     parser.add_argument(
         "--no-mongo", action="store_true", help="do not write to MongoDB; the publish step updates it"
@@ -56,10 +57,11 @@ def main(arguments: argparse.Namespace) -> StepResult:
         metadata_counts = metadata_tables.load_metadata(
             arguments.metadata, lake, skip_invalid=arguments.skip_invalid
         )
-    if arguments.library:
-        listing.update_files_table(arguments, lake)
+    moved = listing.update_files_table(arguments, lake) if arguments.library else None
     n_files, n_new = tracks_table.update_tracks(arguments.master, lake)
     counts = _counts(lake, n_files=n_files, n_new=n_new, metadata_counts=metadata_counts)
+    if moved is not None:
+        counts["library"] = moved.describe()
     if not arguments.no_mongo:
         with mongo.connect(arguments.mongo, lake.root) as database:
             counts["new in MongoDB"] = track_documents.update_track_documents(database, lake)

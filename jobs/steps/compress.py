@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from jobs.audio import decoding, transcode
+from jobs.audio.audio_hash import hash_file
 from jobs.errors import InputError
 from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
 from jobs.lake.storage import Lake, open_lake
-from jobs.library import files_table, listing, replace, scan
-from jobs.paths import fsync_dir, sha256_file, to_path, to_text
+from jobs.library import contents, files_table, known_files, listing, moves, replace, scan
+from jobs.library.known_files import KnownFiles
+from jobs.library.moves import MovedLibrary
+from jobs.paths import fsync_dir, to_path, to_text
 from jobs.progress import StepResult
 from jobs.spark import file_tasks
 
@@ -44,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="I/N",
         help="process only the I-th of N parts of the library (default 1/1, the whole library)",
     )
+    known_files.add_fma_argument(parser)
     rejects.add_arguments(parser)
 
 
@@ -52,11 +56,22 @@ def main(arguments: argparse.Namespace) -> StepResult:
     bit_rate = transcode.parse_bit_rate(arguments.bitrate)
     shard = parse_shard(arguments.shard)
     lake = open_lake(arguments)
-    library = scan.scan(arguments.library, lake.root)
+    library = moves.scan_library(arguments.library, lake)
+    if isinstance(library, MovedLibrary):
+        files_table.remove_files(arguments.master, lake, library.left)
+        return StepResult({"library": library.describe()})
     scan.log_skipped(library)
+    known = known_files.recognize(
+        arguments.master,
+        lake,
+        library,
+        is_included=lambda path: in_shard(path, *shard),
+        any_folder=arguments.fma_ids,
+    )
     todo = plan_compression(
         lake,
         library,
+        known,
         shard=shard,
         bit_rate=bit_rate,
         in_place=arguments.in_place,
@@ -78,13 +93,14 @@ def main(arguments: argparse.Namespace) -> StepResult:
         table=FILES,
         results=files_table.RESULT_TABLE,
     )
-    files_table.commit_files(arguments.master, lake, library, step="compress")
+    files_table.commit_files(arguments.master, lake, library, known, step="compress")
     return StepResult(_counts(lake, library, n_attempted=len(todo)))
 
 
 def plan_compression(
     lake: Lake,
     library: scan.ScanResult,
+    known: KnownFiles,
     *,
     shard: tuple[int, int],
     bit_rate: int,
@@ -92,18 +108,17 @@ def plan_compression(
     retry: bool,
 ) -> list[file_tasks.TaskRow]:
     """Return the files of the shard that are not up to date, with the columns of a new attempt."""
-    known = files_table.read_known_files(lake)
     rejected = rejects.by_path(lake.read_arrow(REJECTS), "compress")
     todo = []
     for file in library.files:
-        row = known.get(file["path"])
+        row = known.rows.get(file["path"])
         if not in_shard(file["path"], *shard) or files_table.is_up_to_date(
             file, row, bit_rate=bit_rate, in_place=in_place, retry=retry
         ):
             continue
         attempt = rejects.new_attempt(file["path"], rejected)
         # "rejected" already now: the row of a file that crashes its worker is this one.
-        todo.append({**file, "target_bit_rate": bit_rate, "outcome": "rejected", **attempt})
+        todo.append({**known.new_row(file), "target_bit_rate": bit_rate, "outcome": "rejected", **attempt})
     return todo
 
 
@@ -161,13 +176,11 @@ def compress_file(
         if in_place:
             path = replace.find_replaced(path)
         decoding.check_file(path)
-        row = {**row, "path": to_text(path), **scan.file_stat(path), "content_hash": sha256_file(path)}
+        row = {**row, "path": to_text(path), **contents.identify(path, row)}
         header = decoding.read_header(path)
         encoder_tag = transcode.read_encoder_tag(path)
-        if encoder_tag is not None:
-            row["content_hash"] = encoder_tag.content_hash
-            if encoder_tag.target_bit_rate <= bit_rate:
-                return {**row, **_compressed_columns(path, decoding.decoded_duration(path))}
+        if encoder_tag is not None and encoder_tag.target_bit_rate <= bit_rate:
+            return {**row, **_compressed_columns(path, decoding.decoded_duration(path))}
         if header.bit_rate is not None and header.bit_rate <= bit_rate:
             return {**row, **listing.original_columns(path, header), "outcome": "unchanged"}
         if in_place:
@@ -255,4 +268,9 @@ def _compress_in_place(path: str, row: file_tasks.TaskRow, header: decoding.Head
     if target != path:
         os.unlink(path)
         fsync_dir(folder)
-    return {"path": to_text(target), **scan.file_stat(target), **_compressed_columns(target, duration_s)}
+    return {
+        "path": to_text(target),
+        **scan.file_stat(target),
+        **vars(hash_file(target)),
+        **_compressed_columns(target, duration_s),
+    }

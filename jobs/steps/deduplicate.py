@@ -12,20 +12,17 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from jobs.audio.fingerprint import fingerprint_track
-from jobs.lake.schemas import DUPLICATE_PAIRS, FINGERPRINTS, TRACKS, Column
+from jobs.lake.schemas import DUPLICATE_PAIRS, FINGERPRINTS, TRACKS
 from jobs.lake.storage import Lake, open_lake
 from jobs.library import duplicates
+from jobs.library.track_ids import FINGERPRINT_RESULTS, FINGERPRINT_TASK_FILES
 from jobs.progress import StepResult
 from jobs.spark import file_tasks, session
 
-_RESULTS = FINGERPRINTS.with_columns(Column("audio_path", "string", "file that is fingerprinted"))
 _HASHES = FINGERPRINTS.select("content_hash").arrow_schema()
 
 # Chromaprint describes 2.5 seconds at a time: a track of fewer seconds than these may have no frame.
 _MIN_FINGERPRINTED_S = 5.0
-
-# Files per Spark task: a second or two of work.
-_TASK_FILES = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +63,8 @@ def _update_fingerprints(master: str, lake: Lake) -> int:
         name="deduplicate",
         function=fingerprint_track,
         table=FINGERPRINTS,
-        results=_RESULTS,
-        task_files=_TASK_FILES,
+        results=FINGERPRINT_RESULTS,
+        task_files=FINGERPRINT_TASK_FILES,
     )
     stale = known - tracks.keys()
     if todo or staged or stale:

@@ -224,6 +224,7 @@ class Rounds:
             shard="1/1",
             metadata=None,
             skip_invalid=False,
+            fma_ids=False,
             no_mongo=True,
             retry_rejected=False,
             lake=str(self._scratch / lake),

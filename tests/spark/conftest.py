@@ -50,6 +50,7 @@ def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str
             "retry_rejected": False,
             "metadata": None,
             "skip_invalid": False,
+            "fma_ids": False,
             "no_mongo": True,
         }
         defaults |= {"library": str(music) if name == "compress" else None}

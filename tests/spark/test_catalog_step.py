@@ -77,13 +77,15 @@ def retag(path, title):
 
 
 def test_changed_tags_are_read(step, song, table):
-    """A file's tags are part of its content: a number in its name stays its id, a hash does not."""
-    numbered, named = song("000002.mp3", "title=Old", seed=1), song("a.mp3", "title=Old", seed=2)
+    """The track stays the same: its id is that of the first tags."""
+    fma, own = song("000/000002.mp3", "title=Old", seed=1), song("02.mp3", "title=Old", seed=2)
+    ids = {"2", hashed(own)}
     update(step)
-    retag(numbered, "New")
-    retag(named, "New")
-    assert update(step)["new"] == 2
-    assert {row["track_id"]: row["title"] for row in table(TRACKS)} == {"2": "New", hashed(named): "New"}
+    retag(fma, "New")
+    retag(own, "New")
+    assert step("compress")["attempted"] == 0
+    assert step("catalog")["new"] == 2
+    assert {row["track_id"]: row["title"] for row in table(TRACKS)} == dict.fromkeys(ids, "New")
 
 
 @pytest.fixture

@@ -12,17 +12,23 @@ METADATA = {
 
 
 @pytest.mark.parametrize(
-    ("path", "number"),
+    ("path", "number", "number_anywhere"),
     [
-        ("000/000002.mp3", "2"),
-        ("2.mp3", "2"),
-        ("a/01 Aria.mp3", None),
-        ("000000.mp3", "0"),
-        ("/m/098567.mp3", "98567"),
+        ("000/000002.mp3", "2", "2"),
+        ("/m/fma_full/123/123456.mp3", "123456", "123456"),
+        ("000/000000.mp3", "0", "0"),
+        ("a/01 Aria.mp3", None, None),
+        ("2.mp3", None, "2"),
+        ("Beta/02.mp3", None, "2"),
+        ("/m/098567.mp3", None, "98567"),
+        ("098/099567.mp3", None, "99567"),  # another folder than FMA's
+        ("1000/000002.mp3", None, "2"),
+        ("000/0000002.mp3", None, "2"),
     ],
 )
-def test_track_number_is_the_file_name_without_zeros(path, number):
-    assert errata.track_number(path) == number
+def test_fma_number_needs_fma_layout(path, number, number_anywhere):
+    assert errata.fma_number(path) == number
+    assert errata.fma_number(path, any_folder=True) == number_anywhere
 
 
 @pytest.mark.parametrize(
@@ -34,10 +40,12 @@ def test_track_number_is_the_file_name_without_zeros(path, number):
         ("000/000004.mp3", 4.0, False),  # the track itself is that short
         ("000/000003.mp3", 0.5, False),  # no metadata
         ("music/98567 miles.mp3", 0.5, False),
+        ("music/98567.mp3", 0.5, False),
     ],
 )
 def test_short_clips_compares_with_the_metadata(path, seconds, is_short):
-    reasons = errata.short_clips([{"path": path, "duration_s": seconds}], METADATA)
+    file = {"path": path, "fma_id": errata.fma_number(path), "duration_s": seconds}
+    reasons = errata.short_clips([file], METADATA)
     assert list(reasons) == [path] * is_short
     if is_short:
         assert reasons[path].startswith(
@@ -47,7 +55,7 @@ def test_short_clips_compares_with_the_metadata(path, seconds, is_short):
 
 def test_wrong_bit_rates_reports_impossible_values():
     reasons = errata.wrong_bit_rates(
-        [{"path": "000027.mp3"}, {"path": "000004.mp3"}, {"path": "x.mp3"}], METADATA
+        [{"path": f"{number}.mp3", "fma_id": number} for number in ("27", "4", None)], METADATA
     )
-    assert list(reasons) == ["000027.mp3"]
-    assert "found 100,000,000: ignored, the track is used" in reasons["000027.mp3"]
+    assert list(reasons) == ["27.mp3"]
+    assert "found 100,000,000: ignored, the track is used" in reasons["27.mp3"]

@@ -16,6 +16,7 @@ def file(name, content="h1"):
         "duration_s": 3.0,
         "bit_rate": 64_000,
         "mtime_ns": 1,
+        "fma_id": None,
     }
 
 
@@ -32,8 +33,19 @@ def track_without_audio(track_id):
     }
 
 
-def plan(files, old=(), staged=(), metadata_ids=frozenset(), **options):
-    return plan_tracks(list(files), list(old), list(staged), metadata_ids=set(metadata_ids), **options)
+def fma_file(name):
+    return {**file(name), "fma_id": name}
+
+
+def plan(files, old=(), staged=(), metadata_ids=frozenset(), ids=None, **options):
+    """Plan with the ids of `old`; of new contents the id is the content_hash, or that in `ids`."""
+    names = {row["content_hash"]: row["track_id"] for row in old}
+    ids = {row["content_hash"]: names.get(row["content_hash"], row["content_hash"]) for row in files} | (
+        ids or {}
+    )
+    return plan_tracks(
+        list(files), list(old), list(staged), metadata_ids=set(metadata_ids), ids=ids, **options
+    )
 
 
 def paths(rows):
@@ -73,9 +85,24 @@ def test_staged_file_is_committed_and_not_read_again():
 
 
 def test_track_without_its_metadata_is_read_again():
-    assert not plan([file("a")], [track("a", source="fma")], metadata_ids={"a"}).is_dirty
-    result = plan([file("a")], [track("a", source="fma")])
-    assert (result.current, paths(result.todo), result.is_dirty) == ([], ["/m/a.mp3"], True)
+    old = [{**fma_file("7"), "track_id": "7", "source": "fma"}]
+    assert not plan([fma_file("7")], old, metadata_ids={"7"}).is_dirty
+    for files, metadata_ids in (([fma_file("7")], {"8"}), ([file("7")], {"7"})):
+        result = plan(files, old, metadata_ids=metadata_ids)
+        assert (result.current, paths(result.todo), result.is_dirty) == ([], ["/m/7.mp3"], True)
+
+
+def test_file_that_is_now_fmas_makes_table_dirty():
+    assert plan(
+        [fma_file("7")], [{**fma_file("7"), "track_id": "7", "source": "tags"}], metadata_ids={"7"}
+    ).is_dirty
+
+
+def test_second_encoding_of_a_track_is_no_track_of_its_own():
+    files = [file("a"), file("b", "h2")]
+    assert not plan(files, [track("a")], ids={"h2": "a"}).is_dirty
+    result = plan(files[1:], [track("a")], ids={"h2": "a"})
+    assert (result.current, paths(result.todo), result.is_dirty) == ([], ["/m/b.mp3"], True)
 
 
 def test_outdated_table_is_read_again():

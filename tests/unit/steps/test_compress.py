@@ -81,7 +81,11 @@ def test_new_file_is_not_up_to_date():
 def test_crashing_file_is_rejected(tmp_path, monkeypatch):
     """A worker that crashes returns nothing: the planned row, with an error, becomes the file's row."""
     planned = []
-    monkeypatch.setattr(file_tasks, "map_files", lambda *args, **_: planned.extend(args[2]))
+
+    def plan(*args, name, **_):
+        planned.extend(args[2] if name == "compress" else ())
+
+    monkeypatch.setattr(file_tasks, "map_files", plan)
     monkeypatch.setattr(files_table, "commit_files", lambda *_, **__: None)
     (tmp_path / "music").mkdir()
     (tmp_path / "music" / "a.mp3").write_bytes(b"x")
