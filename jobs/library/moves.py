@@ -76,7 +76,7 @@ def _key(file: ScannedFile) -> _Key:
 
 
 def _unique(files: Any) -> dict[_Key, Any]:
-    """Return the files by key; those whose key another one has are told apart by their content."""
+    """Return the files by key; those with the key of another one are identified by their content."""
     counts = Counter(map(_key, files))
     return {_key(file): file for file in files if counts[_key(file)] == 1}
 
