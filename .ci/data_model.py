@@ -63,6 +63,7 @@ SQLITE_MEANINGS = {
     "bookmarks": "positions in tracks that a user marked",
     "shares": "links to tracks for anyone; `id` is the secret of the link",
     "radio_stations": "internet radio stations, the same for all users",
+    "waiting_listens": "listens of tracks that the collection does not have yet",
 }
 
 ONLINE_STORE = """\

@@ -21,7 +21,9 @@ from serving.db.mixes import MixStore
 from serving.db.playlists import Playlists
 from serving.db.radio_stations import RadioStations
 from serving.db.shares import Shares
+from serving.db.waiting_listens import WaitingListens
 from serving.event_stream import EventHub
+from serving.listens import ListenMatcher, match_waiting
 from serving.metrics import ServerMetrics
 from serving.now_playing import NowPlaying
 from serving.online_store import Document, OnlineStore, revision
@@ -53,6 +55,8 @@ class AppState:
     bookmarks: Bookmarks = field(init=False)
     shares: Shares = field(init=False)
     radio_stations: RadioStations = field(init=False)
+    waiting_listens: WaitingListens = field(init=False)
+    listen_matcher: ListenMatcher = field(init=False)
     plays: PlayIntake = field(init=False)
     metrics: ServerMetrics = field(init=False)
     online_store: OnlineStore = field(init=False)
@@ -76,6 +80,8 @@ class AppState:
         self.bookmarks = Bookmarks(self.database)
         self.shares = Shares(self.database)
         self.radio_stations = RadioStations(self.database)
+        self.waiting_listens = WaitingListens(self.database)
+        self.listen_matcher = ListenMatcher(self.lake)
         self.plays = PlayIntake(self.producer, self.feedback)
         self.metrics = ServerMetrics(self.lake.root)
         self._add_gauges()
@@ -106,6 +112,7 @@ class AppState:
         self.database.close()
 
     def _watch_lake(self) -> None:
+        matched_version = None
         while not self._closed.wait(_POLL_INTERVAL_S):
             self.plays.flush()
             try:
@@ -113,6 +120,9 @@ class AppState:
                     self.catalog = catalog.load(self.lake)
                     log.info("the collection has changed: %d tracks", len(self.catalog.tracks))
                     self.publish_event(None, "collection", {"tracks": len(self.catalog.tracks)})
+                if matched_version != self.catalog.version:
+                    match_waiting(self)
+                    matched_version = self.catalog.version
             except (OSError, ValueError) as error:  # the version was deleted while it was read
                 log.warning("the collection could not be read, will retry: %s", error)
 

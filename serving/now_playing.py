@@ -1,8 +1,17 @@
-"""What each user plays now, as clients report it (`reportPlayback`); in memory alone."""
+"""What each user plays now: as clients report it (`reportPlayback`, in memory alone), else the last start."""
 
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from serving.catalog import Track
+
+if TYPE_CHECKING:
+    from serving.app_state import AppState
+
+# A start longer ago than this is not looked at; a player may have paused for a while after its start.
+_MAX_TRACK_LENGTH, _PAUSE = timedelta(hours=24), timedelta(minutes=1)
 
 # A session without a report for this long after its planned end is over, as OpenSubsonic says.
 _MAX_SILENCE = timedelta(minutes=30)
@@ -69,3 +78,29 @@ class NowPlaying:
         """Return the playbacks that are not over, the latest report last."""
         with self._lock:
             return [playback for playback in self._sessions.values() if not playback.is_over(now)]
+
+
+@dataclass(frozen=True)
+class CurrentPlay:
+    """A track that is playing; `at` is its start, or the time of the client's `report` if there is one."""
+
+    track: Track
+    at: datetime
+    report: Playback | None = None
+
+
+def current_plays(state: "AppState", now: datetime) -> dict[str, CurrentPlay]:
+    """Return what every user plays, until the end of the track."""
+    by_id = state.catalog.by_id
+    found: dict[str, CurrentPlay] = {}
+    for row in state.feedback.latest_plays(now - _MAX_TRACK_LENGTH):
+        started_at = datetime.fromisoformat(row["at"])
+        track = by_id.get(row["track_id"])
+        if row["event"] != "started" or track is None:
+            continue
+        if now - started_at < timedelta(seconds=track.duration_s) + _PAUSE:
+            found[row["user"]] = CurrentPlay(track, started_at)
+    for playback in state.now_playing.latest(now):
+        if playback.track_id in by_id:
+            found[playback.user] = CurrentPlay(by_id[playback.track_id], playback.at, playback)
+    return found

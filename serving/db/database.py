@@ -66,6 +66,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " home_url TEXT NOT NULL, created TEXT NOT NULL)",
         "ALTER TABLE play_queues ADD COLUMN place INTEGER",
     ),
+    # 5: listens of tracks that the collection does not have yet.
+    (
+        "CREATE TABLE waiting_listens (name TEXT, listened_at INTEGER, artist TEXT, title TEXT,"
+        " listen TEXT NOT NULL, received TEXT NOT NULL, PRIMARY KEY (name, listened_at, artist, title))",
+    ),
 )
 
 

@@ -113,6 +113,21 @@ class FeedbackStore:
         rows = self._database.fetch_all(statement, name, before or "9999", 2 * limit)
         return _merge_starts(rows)[:limit]
 
+    def finished_plays(self, name: str) -> list[dict[str, Any]]:
+        """Return a user's finished plays that the history still has, as rows of PLAYS."""
+        statement = (
+            "SELECT event_id, track_id, position_s, at FROM plays WHERE name = ? AND event = 'finished'"
+        )
+        return [
+            {
+                "event_id": event_id,
+                "track_id": track_id,
+                "position_s": position_s,
+                "played_at": datetime.fromisoformat(at),
+            }
+            for event_id, track_id, position_s, at in self._database.fetch_all(statement, name)
+        ]
+
     def latest_plays(self, since: datetime) -> list[dict[str, Any]]:
         """Return each user's latest play since a time: user, track_id, event and ISO 8601 `at`."""
         statement = (

@@ -1,12 +1,9 @@
 """Album and song lists: by order, genre, chance, stars; what is playing now."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
+from serving.now_playing import current_plays
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
-
-# A start longer ago than this is not looked at; a player may have paused for a while after its start.
-_MAX_TRACK_LENGTH, _PAUSE = timedelta(hours=24), timedelta(minutes=1)
 
 
 @method("getAlbumList", "getAlbumList2")
@@ -51,33 +48,20 @@ def _starred(request: SubsonicRequest) -> Answer:
 def _now_playing(request: SubsonicRequest) -> Answer:
     """What every user plays, as the user's client has reported it last, until the end of the track."""
     now = datetime.now(UTC)
-    by_id = request.state.catalog.by_id
-    entries: dict[str, dict[str, Any]] = {}
-    for row in request.state.feedback.latest_plays(now - _MAX_TRACK_LENGTH):
-        started_at = datetime.fromisoformat(row["at"])
-        track = by_id.get(row["track_id"])
-        if row["event"] != "started" or track is None:
-            continue
-        if now - started_at < timedelta(seconds=track.duration_s) + _PAUSE:
-            entries[row["user"]] = {"track": track, "at": started_at}
-    for playback in request.state.now_playing.latest(now):
-        if playback.track_id in by_id:
-            entries[playback.user] = {
-                "track": by_id[playback.track_id],
-                "at": playback.at,
-                "playerName": playback.client,
-                "state": playback.state,
-                "positionMs": round(1000 * playback.position_at(now)),
-                "playbackRate": playback.rate,
-            }
-    answers = [
-        {
-            **request.library.song(entry.pop("track")),
+    answers = []
+    for number, (name, current) in enumerate(sorted(current_plays(request.state, now).items()), 1):
+        answer = {
+            **request.library.song(current.track),
             "username": name,
-            "minutesAgo": max(0, int((now - entry.pop("at")).total_seconds() // 60)),
+            "minutesAgo": max(0, int((now - current.at).total_seconds() // 60)),
             "playerId": number,
-            **entry,
         }
-        for number, (name, entry) in enumerate(sorted(entries.items()), 1)
-    ]
+        if current.report is not None:
+            answer |= {
+                "playerName": current.report.client,
+                "state": current.report.state,
+                "positionMs": round(1000 * current.report.position_at(now)),
+                "playbackRate": current.report.rate,
+            }
+        answers.append(answer)
     return {"nowPlaying": {"entry": answers}}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from starlette.testclient import TestClient
 
+from jobs.errors import StepError
 from jobs.lake.schemas import TRACKS
 from jobs.lake.storage import Lake
 from jobs.plays import events, play_log, track_matching
@@ -13,7 +14,8 @@ from jobs.plays.history_files import read_history
 from jobs.plays.history_import import ImportResult, KnownPlays, to_events
 from jobs.plays.track_matching import TrackMatcher
 from jobs.streaming import micro_batch
-from serving import app
+from serving import app, app_state
+from serving.listens import listen_start, match_waiting
 from tests import synthetic_lake
 
 UNREACHABLE = "mongodb://127.0.0.1:9/segue"
@@ -28,9 +30,12 @@ def lake(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(lake):
+    patch = pytest.MonkeyPatch()
+    patch.setattr(app_state, "_POLL_INTERVAL_S", 3600.0)  # the tests match waiting listens themselves
     created = app.create_app(lake.root, mongo=UNREACHABLE, kafka="127.0.0.1:9")
     with TestClient(created, base_url="http://127.0.0.1") as client:
         yield client
+    patch.undo()
 
 
 @pytest.fixture
@@ -124,13 +129,104 @@ def test_live_listen_matches_as_an_imported_one(lake, client, sent, secret, tmp_
     assert sent[0].track_id == imported.track_id == "t06" and sent[0].event_id == imported.event_id
 
 
-def test_unknown_track_is_counted(client, sent, secret):
-    counts = submit(client, secret, listen("Nobody", "Nothing"), listen("Artist 1", "Song B of 1 (Live)"))
-    assert (counts["taken"], counts["unknown"], sent) == (0, 2, [])
+def test_unknown_track_waits_until_the_collection_has_it(client, state, sent, secret, monkeypatch):
+    whole = state.catalog
+    without = tuple(track for track in whole.tracks if track.track_id != "t06")
+    monkeypatch.setattr(state, "catalog", type(whole)("without", without, whole.roots))
+    for _ in range(2):  # sent twice, it is one
+        counts = submit(client, secret, listen("Artist 1", "Song B of 1"), listen("Nobody", "Nothing"))
+        assert (counts["taken"], counts["unknown"], sent) == (0, 2, [])
+    found = [(each.artist, each.listened_at) for each in state.waiting_listens.list_listens("local")]
+    assert found == [("Artist 1", SECONDS), ("Nobody", SECONDS)] and match_waiting(state) == 0
+    monkeypatch.setattr(state, "catalog", whole)
+    with monkeypatch.context() as full:
+        full.setattr(state.producer, "send", raise_full)
+        assert match_waiting(state) == 0 and len(state.waiting_listens.list_listens()) == 2
+    assert match_waiting(state) == 1 and match_waiting(state) == 0
+    (event,) = sent
+    assert event.event_id == events.event_id("local", STARTED_AT, "t06") and event.played_at == STARTED_AT
+    assert [each.title for each in state.waiting_listens.list_listens()] == ["Nothing"]
+
+
+NO_TITLE = {"artist_name": "a", "track_name": " "}
+
+
+def raise_full(_):
+    raise StepError("no room")
+
+
+@pytest.mark.parametrize(
+    ("listen_type", "listens", "detail"),
+    [
+        ("playing_now", [{"listened_at": SECONDS}], "should not contain listened_at"),
+        ("playing_now", [{}, {}], "more than one listen"),
+        ("single", [{"listened_at": SECONDS}, {"listened_at": SECONDS}], "more than one listen"),
+        ("single", [{}], "listened_at: expected"),
+        (
+            "import",
+            [{"listened_at": SECONDS, "track_metadata": {"artist_name": "a", "track_name": " "}}],
+            "names",
+        ),
+        ("import", [{"listened_at": SECONDS, "more": "x" * 11_000}], "10240 bytes"),
+        ("import", [], "1 to 1000"),
+        ("other", [{}], "listen_type"),
+    ],
+)
+def test_what_listenbrainz_refuses_is_refused(client, sent, secret, listen_type, listens, detail):
+    payload = []
+    for each in listens:
+        names = {"artist_name": "Artist 1", "track_name": "Song B of 1", "more": each.pop("more", "")}
+        payload.append({"track_metadata": names, **each})
+    body = {"listen_type": listen_type, "payload": payload}
+    answer = client.post("/1/submit-listens", json=body, headers={"Authorization": f"Token {secret}"})
+    assert answer.status_code == 400 and sent == []
+    assert detail.replace("names", "artist_name and track_name") in answer.json()["detail"]
+
+
+def test_user_reads_the_listens_back(client, state, sent, secret):
+    headers = {"Authorization": f"Token {secret}"}
+    url = "/1/user/local"
+    submit(client, secret, listen("Somebody", "Waits"))
+    for name, at in (("Song A of 2", 100), ("Song B of 2", 200), ("Song C of 2", 300)):
+        submit(client, secret, {**listen("Artist 2", name), "listened_at": SECONDS + at})
+    found = client.get(f"{url}/listens", headers=headers, params={"count": 3}).json()["payload"]
+    titles = [each["track_metadata"]["track_name"] for each in found["listens"]]
+    assert titles == ["Song C of 2", "Song B of 2", "Song A of 2"] and found["count"] == 3
+    assert found["latest_listen_ts"] == SECONDS + 300 == found["listens"][0]["listened_at"]
+    params = {"max_ts": SECONDS + 300, "min_ts": SECONDS + 100}
+    (one,) = client.get(f"{url}/listens", headers=headers, params=params).json()["payload"]["listens"]
+    assert one["listened_at"] == SECONDS + 200 and one["track_metadata"]["artist_name"] == "Artist 2"
+    every = client.get(f"{url}/listens", headers=headers, params={"count": 1000}).json()["payload"]["listens"]
+    assert "Waits" in [each["track_metadata"]["track_name"] for each in every]
+    count = client.get(f"{url}/listen-count/", headers=headers).json()["payload"]["count"]
+    assert count == len(every) == len({json.dumps(each) for each in every})
+    for name, status in ((url, 401), ("/1/user/anna", 404)):
+        given = headers if status == 404 else {}
+        assert client.get(f"{name}/listens", headers=given).status_code == status
+
+
+def test_playing_now_and_a_trailing_slash(client, state, sent, secret):
+    headers = {"Authorization": f"Token {secret}"}
+    names = {"artist_name": "Artist 3", "track_name": "Song A of 3"}
+    body = {"listen_type": "playing_now", "payload": [{"track_metadata": names}]}
+    answer = client.post("/1/submit-listens/", json=body, headers=headers, follow_redirects=False)
+    assert answer.status_code == 200
+    found = client.get("/1/user/Local/playing-now", headers=headers).json()["payload"]
+    assert found["listens"][0]["track_metadata"]["track_name"] == "Song A of 3" and found["count"] == 1
+    assert client.get("/1/validate-token/", headers=headers).json()["valid"] is True
+
+
+def test_plays_of_the_page_are_listens_from_their_beginning():
+    ended = {"event_id": "random", "track_id": "t", "played_at": STARTED_AT, "position_s": 100.0}
+    assert listen_start("local", ended) == STARTED_AT - timedelta(seconds=100)
+    scrobbled = {**ended, "event_id": events.event_id("local", STARTED_AT, "t")}
+    assert listen_start("local", scrobbled) == STARTED_AT
 
 
 def test_playing_now_is_a_started_event_of_now(client, sent, secret):
-    submit(client, secret, listen("Artist 1", "Song B of 1"), listen_type="playing_now")
+    named = listen("Artist 1", "Song B of 1")
+    del named["listened_at"]
+    submit(client, secret, named, listen_type="playing_now")
     assert sent[0].event == "started" and sent[0].played_at > STARTED_AT
 
 

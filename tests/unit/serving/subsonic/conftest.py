@@ -7,7 +7,7 @@ from serving import app
 from tests import synthetic_lake
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def client(tmp_path_factory):
     lake = synthetic_lake.make(tmp_path_factory.mktemp("subsonic") / "lake", seconds=0.1)
     created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")

@@ -1,0 +1,151 @@
+"""Listens from ListenBrainz' API: matched to tracks as an import matches them, or waiting for their track."""
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jobs.lake.schemas import TRACKS
+from jobs.lake.storage import Lake
+from jobs.plays import play_log, track_matching
+from jobs.plays.events import event_id
+from jobs.plays.history_rows import listenbrainz_mbids
+from jobs.plays.track_matching import TrackMatcher
+from serving.catalog import Catalog, Track
+from serving.db.accounts import User
+from serving.problems import RequestError
+
+if TYPE_CHECKING:
+    from serving.app_state import AppState
+
+log = logging.getLogger("segue")
+
+
+class ListenMatcher:
+    """The matcher of the catalog's tracks; it is built once for each version of the catalog."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._lock = threading.Lock()
+        self._built: tuple[Catalog, TrackMatcher] | None = None
+
+    def match(self, catalog: Catalog, names: Mapping[str, Any]) -> Track | None:
+        """Return the track of the catalog that a listen's `track_metadata` names, or None.
+
+        A track without audio matches too, so that an import matches the same one; it is no track yet.
+        """
+        found = self._matcher(catalog).match(
+            str(names["artist_name"]),
+            str(names["track_name"]),
+            album=str(names.get("release_name") or ""),
+            mbids=listenbrainz_mbids(dict(names)),
+        )
+        return catalog.by_id.get(found) if found is not None else None
+
+    def _matcher(self, catalog: Catalog) -> TrackMatcher:
+        with self._lock:
+            if self._built is None or self._built[0] is not catalog:
+                rows = self._lake.read_arrow(TRACKS, *track_matching.COLUMNS).to_pylist()
+                self._built = (catalog, TrackMatcher(rows))
+            return self._built[1]
+
+
+def play_fields(user: str, track: Track, started_at: datetime) -> dict[str, Any]:
+    """Return the fields of the play event of a listen.
+
+    The same listen from another service or an import has the same event_id.
+    """
+    return {
+        "track_id": track.track_id,
+        "event": "finished",
+        "position_s": track.duration_s,
+        "played_at": started_at,
+        "event_id": event_id(user, started_at, track.track_id),
+    }
+
+
+def match_waiting(state: "AppState") -> int:
+    """Accept the waiting listens whose track the collection has now; return how many.
+
+    A listen is removed after it was accepted: if the server is killed between the two, the same event comes
+    twice and counts once.
+    """
+    count = 0
+    for waiting in state.waiting_listens.list_listens():
+        track = state.listen_matcher.match(state.catalog, waiting.listen["track_metadata"])
+        if track is None:
+            continue
+        started_at = datetime.fromtimestamp(waiting.listened_at, UTC)
+        fields = play_fields(waiting.name, track, started_at)
+        try:
+            state.accept_play(User(waiting.name), fields, is_limited=False)
+        except RequestError as error:  # no space on the disk: it waits on
+            log.warning("a listen that waited could not be accepted: %s", error)
+            continue
+        state.waiting_listens.remove(waiting)
+        count += 1
+    if count:
+        log.info("%d listens that waited have their track now", count)
+    return count
+
+
+@dataclass(frozen=True)
+class Listen:
+    """A listen of a user's history: when it began, and what ListenBrainz calls `track_metadata`."""
+
+    started_at: datetime
+    names: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as ListenBrainz writes it."""
+        return {"listened_at": int(self.started_at.timestamp()), "track_metadata": self.names}
+
+
+def history(state: "AppState", user: str) -> list[Listen]:
+    """Return every listen of a user, the latest first: of PLAYS, of the server's own history, and waiting.
+
+    Plays of tracks that have left the collection are left out: nothing names them.
+    """
+    rows = {
+        row["event_id"]: row
+        for row in play_log.plays_of(state.lake, [user]).to_pylist()
+        if row["event"] == "finished"
+    }
+    for row in state.feedback.finished_plays(user):
+        rows.setdefault(row["event_id"], row)
+    by_id = state.catalog.by_id
+    found = [
+        Listen(listen_start(user, row), track_metadata(by_id[row["track_id"]]))
+        for row in rows.values()
+        if row["track_id"] in by_id
+    ]
+    for waiting in state.waiting_listens.list_listens(user):
+        at = datetime.fromtimestamp(waiting.listened_at, UTC)
+        found.append(Listen(at, waiting.listen["track_metadata"]))
+    return sorted(found, key=lambda listen: listen.started_at, reverse=True)
+
+
+def listen_start(user: str, play: Mapping[str, Any]) -> datetime:
+    """Return when a finished play began.
+
+    `played_at` says so for a listen from another service, whose id is made of it; the player's own events
+    have the time of the end.
+    """
+    played_at: datetime = play["played_at"]
+    played_at = played_at if played_at.tzinfo else played_at.replace(tzinfo=UTC)
+    if play["event_id"] == event_id(user, played_at, play["track_id"]):
+        return played_at
+    return datetime.fromtimestamp(played_at.timestamp() - (play["position_s"] or 0.0), UTC)
+
+
+def track_metadata(track: Track) -> dict[str, Any]:
+    """Return a track as ListenBrainz' `track_metadata`."""
+    info = {
+        "duration_ms": round(1000 * track.duration_s),
+        "media_player": "Segue",
+        "submission_client": "Segue",
+    }
+    names = {"artist_name": track.artist, "track_name": track.title, "release_name": track.album}
+    return {**{key: value for key, value in names.items() if value}, "additional_info": info}
