@@ -8,6 +8,7 @@ ends. Everything lies below --folder, the images too: a second run builds only w
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from tests.compose import engine as engines
-from tests.compose import images
+from tests.compose import images, kubernetes
 from tests.compose.project import Project
 from tests.compose.visitor import Visitor
 
@@ -37,6 +38,9 @@ def main() -> None:
     if reason:
         print(f"tests.compose: expected root and a container engine, found {reason}: nothing was run")
         return
+    # So that containers and engine end with it.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(1))
     arguments.folder.mkdir(parents=True, exist_ok=True)
     log = _logger(arguments.folder / "log.txt")
     with engines.running(arguments.folder, arguments.compose) as engine:
@@ -51,6 +55,7 @@ def main() -> None:
             raise
         finally:
             project.remove()
+        kubernetes.run_batch(engine, music, log)
     log("everything as promised")
 
 

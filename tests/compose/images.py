@@ -23,6 +23,13 @@ PIP_SETTINGS = Path("/etc/pip.conf")
 # Grafana is in no registry that is reached here.
 WITHOUT_STAND_IN = ("grafana",)
 
+# As in the official image: apt leaves no caches in a layer.
+_NO_CACHES = """\
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+"""
+
 
 def build(engine: Engine, compose_file: str, log: Callable[[str], None]) -> None:
     """Build every image that the engine does not have yet, and always Segue's."""
@@ -50,6 +57,7 @@ def _build_debian(engine: Engine, log: Callable[[str], None]) -> None:
         for cache in ("var/cache/apt/archives", "var/lib/apt/lists"):
             shutil.rmtree(root / cache)
             (root / cache / "partial").mkdir(parents=True)
+        (root / "etc/apt/apt.conf.d/docker-clean").write_text(_NO_CACHES)
         archive = engine.folder / "debian.tar"
         subprocess.run(["tar", "--create", "--file", archive, "--directory", root, "."], check=True)
         engine.docker("import", str(archive), DEBIAN)

@@ -125,6 +125,12 @@ def test_packages_are_a_layer_before_the_code():
     assert [DOCKERFILE.index(text) for text in layers] == sorted(DOCKERFILE.index(text) for text in layers)
 
 
+def test_heaps_fit_into_their_containers():
+    """Kafka's default heap of 1 GiB would be its container's whole memory."""
+    heap = re.search(r"-Xmx(\d+)m", SERVICES["kafka"]["environment"]["KAFKA_HEAP_OPTS"])
+    assert heap and SERVICES["kafka"]["mem_limit"] == "1g" and int(heap[1]) <= 512
+
+
 def test_mlflow_has_an_address_for_browsers():
     public = SERVICES["airflow-api"]["environment"]["SEGUE_MLFLOW_PUBLIC"]
     assert f"{public.removeprefix('http://')}:5000" in SERVICES["mlflow"]["ports"]
