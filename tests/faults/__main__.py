@@ -23,7 +23,7 @@ def suites(out: Path, folder: Path) -> dict[str, list[str]]:
     """
     report = {
         name: ["--report", str(out / f"{name}.md")]
-        for name in ("process_kills", "network_faults", "registry_faults", "disk_full")
+        for name in ("process_kills", "network_faults", "registry_faults", "disk_full", "kafka_replicas")
     }
     return {
         "walkthrough": ["--out", str(out / "walkthrough"), "--folder", str(folder)],
@@ -32,6 +32,7 @@ def suites(out: Path, folder: Path) -> dict[str, list[str]]:
         "network_faults": ["--clock", "--disk-mib", "300", *report["network_faults"]],
         "registry_faults": report["registry_faults"],
         "disk_full": report["disk_full"],
+        "kafka_replicas": report["kafka_replicas"],
     }
 
 
