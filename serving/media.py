@@ -16,9 +16,11 @@ from serving.catalog import Track
 from serving.problems import RequestError, problem_response
 from serving.transcoding import FORMATS, Encoding, TranscodedResponse, encoding
 
-_TYPES = {
+# Formats that browsers play.
+_PLAYED_TYPES = {
     ".mp3": "audio/mpeg",
     ".m4a": "audio/mp4",
+    ".m4b": "audio/mp4",
     ".mp4": "audio/mp4",
     ".aac": "audio/aac",
     ".ogg": "audio/ogg",
@@ -26,6 +28,22 @@ _TYPES = {
     ".opus": "audio/ogg",
     ".flac": "audio/flac",
     ".wav": "audio/wav",
+}
+_TYPES = {
+    **_PLAYED_TYPES,
+    ".aif": "audio/aiff",
+    ".aifc": "audio/aiff",
+    ".aiff": "audio/aiff",
+    ".ape": "audio/x-monkeys-audio",
+    ".caf": "audio/x-caf",
+    ".dff": "audio/x-dff",
+    ".dsf": "audio/x-dsf",
+    ".mka": "audio/x-matroska",
+    ".mp2": "audio/mpeg",
+    ".mpc": "audio/x-musepack",
+    ".tta": "audio/x-tta",
+    ".wma": "audio/x-ms-wma",
+    ".wv": "audio/x-wavpack",
 }
 
 
@@ -167,6 +185,15 @@ def choose(track: Track, wanted: AudioRequest) -> AudioFile | Encoding:
         if is_enough and _fits(compressed, wanted):
             return compressed
     return _encoding(whole, wanted)
+
+
+def browser_request(track: Track, wanted: AudioRequest) -> AudioRequest:
+    """Return ORIGINAL or SMALL as wanted, or what a browser plays instead: SMALL, or an MP3."""
+    for request in (wanted, SMALL):
+        file = small(track) if request is SMALL else original(track)
+        if f".{file.suffix}" in _PLAYED_TYPES:
+            return request
+    return AudioRequest("mp3")
 
 
 def _fits(file: AudioFile, wanted: AudioRequest) -> bool:

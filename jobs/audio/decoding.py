@@ -24,6 +24,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import soundfile
+from mutagen.mp4 import MP4Info
 
 from jobs.audio import containers
 from jobs.audio.containers import Structure
@@ -32,7 +33,13 @@ from jobs.errors import UnusableFile
 from jobs.runtime.parent_death import kill_on_parent_exit
 
 # Files with these extensions are processed; all others in a library are counted and skipped.
-EXTENSIONS = frozenset((".mp3", ".ogg", ".opus", ".flac", ".wav", ".m4a", ".aac"))
+EXTENSIONS = frozenset(
+    (
+        *(".mp3", ".ogg", ".oga", ".opus", ".flac", ".wav", ".m4a", ".m4b", ".aac"),
+        *(".aif", ".aiff", ".aifc", ".ape", ".caf", ".dff", ".dsf", ".mka", ".mp2", ".mpc", ".tak", ".tta"),
+        *(".w64", ".wma", ".wv"),
+    )
+)
 
 # Frames per decoded block: 12 s at 44.1 kHz, 4 MB of stereo.
 _BLOCK_FRAMES = 2**19
@@ -112,6 +119,8 @@ def read_header(path: str) -> Header:
     structure = containers.inspect(path)
     tagged_file = open_tags(path)
     info = getattr(tagged_file, "info", None)
+    if isinstance(info, MP4Info) and not info.codec:  # mutagen's length is that of the video
+        info = None
     if info is None and structure.duration_s is None:
         _check_decodes(path)
     _check_whole(structure, getattr(info, "length", 0))

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from mutagen.apev2 import APEv2
+from mutagen.asf import ASFTags
 from mutagen.id3 import ID3
 from mutagen.mp4 import MP4Tags
 
@@ -51,6 +52,17 @@ _ARTISTS_NAMES = ("TXXX:ARTISTS", "----:com.apple.iTunes:ARTISTS", "artists")
 
 # APEv2's names where they are not those of Vorbis comments.
 _APE_NAMES = {"tracknumber": "track", "date": "year", "albumartist": "album artist"}
+
+_ASF_NAMES = {
+    "title": "Title",
+    "artist": "Author",
+    "album": "WM/AlbumTitle",
+    "tracknumber": "WM/TrackNumber",
+    "date": "WM/Year",
+    "genre": "WM/Genre",
+    "albumartist": "WM/AlbumArtist",
+    "artists": "WM/ARTISTS",
+}
 
 # Track numbers in names: "07 Title", "07. Title", "7 - Title", "[07] Title", "1-07 Title" (disc 1).
 _NUMBER_PREFIX = re.compile(
@@ -166,8 +178,12 @@ def _raw_values(tags: Any, names: tuple[str, str, str]) -> list[Any]:
         found = tags.get(mp4_name, [])
         return [value[0] if isinstance(value, tuple) else _decode_bytes(value) for value in found]
     if isinstance(tags, APEv2):
-        name = _APE_NAMES.get(vorbis_name, vorbis_name)
-        return list(tags[name]) if name in tags and tags[name].kind == 0 else []  # 0: text
+        for name in (_APE_NAMES.get(vorbis_name, ""), vorbis_name):
+            if name in tags and tags[name].kind == 0:  # text
+                return list(tags[name])
+        return []
+    if isinstance(tags, ASFTags):
+        return list(tags.get(_ASF_NAMES.get(vorbis_name, ""), []) or tags.get(vorbis_name, []))
     return list(tags.get(vorbis_name) or [])
 
 
@@ -176,14 +192,15 @@ def _decode_bytes(value: Any) -> Any:
 
 
 def _clean(text: str) -> str:
-    """Return valid UTF-8 text in one line without surrounding space.
+    """Return valid UTF-8 text in one line without surrounding space, composed (NFC).
 
     Some writers end a tag with NUL or leave a byte order mark; lone surrogates (no valid UTF-8) become "?".
+    macOS writes names decomposed, so that "Björk" of a folder and of a tag would be two artists.
     """
     printable = "".join(
         " " if unicodedata.category(c) == "Cc" else c for c in text if c not in "\ufeff\ufffe"
     )
-    return printable.encode("utf-8", "replace").decode().strip()
+    return unicodedata.normalize("NFC", printable.encode("utf-8", "replace").decode()).strip()
 
 
 def _first(values: list[str]) -> str | None:

@@ -1,9 +1,10 @@
 """Encode one file at a lower bit rate with FFmpeg, copy its tags and pictures, and verify the result by
 decoding it.
 
-The format stays (mp3, ogg, opus, m4a), so that file names stay; lossless wav and flac become mp3, and bare
-aac, which holds no tags, becomes m4a. Every result has a tag with the SHA-256 of its source: so a file that
-is compressed in place keeps its identity, and is not compressed twice even if the tables are lost.
+The format stays (mp3, ogg, opus, m4a), so that file names stay; lossless formats, and those that few players
+know, become mp3, and bare aac, which holds no tags, becomes m4a. Every
+result has a tag with the SHA-256 of its source: so a file that is compressed in place keeps its identity, and
+is not compressed twice even if the tables are lost.
 """
 
 import errno
@@ -22,16 +23,19 @@ from jobs.audio import decoding, tag_copy, tag_sources
 from jobs.errors import InputError, UnusableFile
 from jobs.runtime.parent_death import kill_on_parent_exit
 
-# By extension of the source: extension of the result, FFmpeg's encoder, FFmpeg's muxer.
-FORMATS = {
-    ".mp3": (".mp3", "libmp3lame", "mp3"),
-    ".wav": (".mp3", "libmp3lame", "mp3"),
-    ".flac": (".mp3", "libmp3lame", "mp3"),
+# By extension of the source: extension of the result, FFmpeg's encoder, FFmpeg's muxer. Others become mp3.
+_MP3 = (".mp3", "libmp3lame", "mp3")
+_FORMATS = {
     ".ogg": (".ogg", "libvorbis", "ogg"),
+    ".oga": (".oga", "libvorbis", "ogg"),
     ".opus": (".opus", "libopus", "ogg"),
     ".m4a": (".m4a", "aac", "ipod"),
+    ".m4b": (".m4b", "aac", "ipod"),
     ".aac": (".m4a", "aac", "ipod"),
 }
+
+# Formats that a browser plays: of these a small file is used as it is.
+_PLAYED_AS_IS = frozenset((".mp3", ".wav", ".flac", *_FORMATS))
 
 # Codecs pad their first and last frames: the result's duration may differ by this much from the encoded
 # duration.
@@ -73,7 +77,20 @@ def parse_bit_rate(text: str) -> int:
 
 def result_extension(path: str) -> str:
     """Return the extension, dot included, that the compressed form of `path` has."""
-    return FORMATS[os.path.splitext(path)[1].lower()][0]
+    return _format(path)[0]
+
+
+def is_played_as_is(path: str) -> bool:
+    """Return whether players know the format that the name of a file states."""
+    return _extension(path) in _PLAYED_AS_IS
+
+
+def _format(path: str) -> tuple[str, str, str]:
+    return _FORMATS.get(_extension(path), _MP3)
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, header_s: float | None) -> float:
@@ -121,7 +138,7 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, hea
 
 def _encode(source: str, target: str, bit_rate: int, header_s: float | None) -> float:
     """Encode with FFmpeg; return the duration in seconds that it reports to have written."""
-    _, encoder, muxer = FORMATS[os.path.splitext(source)[1].lower()]
+    _, encoder, muxer = _format(source)
     completed = _run_ffmpeg(source, target, header_s, {"c:a": encoder, "b:a": bit_rate, "f": muxer})
     if completed.returncode and encoder == "libvorbis" and b"encoder setup failed" in completed.stderr:
         # libvorbis accepts 64k for 44.1 kHz stereo, but not for 8 kHz mono, 96 kHz or six channels. It

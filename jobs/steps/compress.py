@@ -181,7 +181,8 @@ def compress_file(
         encoder_tag = transcode.read_encoder_tag(path)
         if encoder_tag is not None and encoder_tag.target_bit_rate <= bit_rate:
             return {**row, **_compressed_columns(path, decoding.decoded_duration(path))}
-        if header.bit_rate is not None and header.bit_rate <= bit_rate:
+        is_small = header.bit_rate is not None and header.bit_rate <= bit_rate
+        if is_small and transcode.is_played_as_is(path):
             return {**row, **listing.original_columns(path, header), "outcome": "unchanged"}
         if in_place:
             return {**row, **_compress_in_place(path, row, header)}
@@ -211,7 +212,8 @@ def _transcode(path: str, temp_path: str, row: file_tasks.TaskRow, header: decod
         content_hash=row["content_hash"],
         header_s=header.duration_s,
     )
-    return duration_s if os.path.getsize(temp_path) < row["size"] else None
+    is_better = os.path.getsize(temp_path) < row["size"] or not transcode.is_played_as_is(path)
+    return duration_s if is_better else None
 
 
 def _compress_to_lake(

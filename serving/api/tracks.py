@@ -9,7 +9,7 @@ from serving import schemas as m
 from serving.api.dependencies import CurrentUser, Limit, Offset, State, TrackId
 from serving.catalog import normalize_text
 from serving.covers import SIZES
-from serving.media import ORIGINAL, SMALL, audio_response
+from serving.media import ORIGINAL, SMALL, audio_response, browser_request
 from serving.problems import RequestError
 from serving.recommendations import to_recommendations, tracks_out
 
@@ -81,8 +81,10 @@ def audio(
     track_id: TrackId,
     quality: m.Quality = "original",
 ) -> Response:
-    """The track's audio file; a Range gets 206."""
-    return audio_response(state, state.track(track_id), SMALL if quality == "small" else ORIGINAL)
+    """The track's audio file, of an original that browsers do not play another; a Range gets 206."""
+    track = state.track(track_id)
+    wanted = SMALL if quality == "small" else ORIGINAL
+    return audio_response(state, track, browser_request(track, wanted))
 
 
 @router.get(

@@ -113,6 +113,21 @@ def test_choice_between_the_files_and_an_encoding(monkeypatch, wanted, chosen):
     assert media.choose(None, wanted) == files.get(chosen, chosen)
 
 
+@pytest.mark.parametrize(
+    ("whole", "small", "wanted", "request_"),
+    [
+        ("a.flac", "b.mp3", media.ORIGINAL, media.ORIGINAL),
+        ("a.aiff", "b.mp3", media.ORIGINAL, media.SMALL),
+        ("a.wma", "a.wma", media.ORIGINAL, AudioRequest("mp3")),
+        ("a.flac", "a.wma", media.SMALL, AudioRequest("mp3")),
+    ],
+)
+def test_browser_gets_a_format_that_it_plays(monkeypatch, whole, small, wanted, request_):
+    monkeypatch.setattr(media, "original", lambda _: file(whole, 900))
+    monkeypatch.setattr(media, "small", lambda _: file(small, 64))
+    assert media.browser_request(None, wanted) == request_
+
+
 def test_original_comes_by_default_and_the_small_file_on_request(client, ask):
     whole = (client.music / "Ä “one”.flac").read_bytes()
     small = (client.small / "t00.mp3").read_bytes()
