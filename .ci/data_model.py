@@ -58,6 +58,7 @@ SQLITE_MEANINGS = {
     "playlists": "playlists",
     "play_queues": "the play queue that Subsonic clients save",
     "mixes": "the mixes of every user and day, for a week",
+    "starred_groups": "names and tracks of albums and artists with a star or a rating, which follows them",
     "favourites": "albums and artists that a user starred",
     "stars": "ratings of one to five stars",
     "bookmarks": "positions in tracks that a user marked",

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from serving.db.mixes import MixStore
 from serving.db.playlists import Playlists
 from serving.db.radio_stations import RadioStations
 from serving.db.shares import Shares
+from serving.db.starred_groups import StarredGroups
 from serving.db.waiting_listens import WaitingListens
 from serving.event_stream import EventHub
 from serving.listens import ListenMatcher, match_waiting
@@ -32,6 +34,7 @@ from serving.problems import RequestError
 from serving.radio import Radio
 from serving.rate_limit import TokenBucketLimiter
 from serving.recommendations import to_recommendations
+from serving.star_links import relink_stars, store_starred
 from serving.transcoding import MAX_PROCESSES
 
 log = logging.getLogger("segue")
@@ -57,6 +60,7 @@ class AppState:
     radio_stations: RadioStations = field(init=False)
     waiting_listens: WaitingListens = field(init=False)
     listen_matcher: ListenMatcher = field(init=False)
+    starred_groups: StarredGroups = field(init=False)
     plays: PlayIntake = field(init=False)
     metrics: ServerMetrics = field(init=False)
     online_store: OnlineStore = field(init=False)
@@ -82,9 +86,25 @@ class AppState:
         self.radio_stations = RadioStations(self.database)
         self.waiting_listens = WaitingListens(self.database)
         self.listen_matcher = ListenMatcher(self.lake)
+        self.starred_groups = StarredGroups(self.database)
         self.plays = PlayIntake(self.producer, self.feedback)
         self.metrics = ServerMetrics(self.lake.root)
         self._add_gauges()
+        self._relink_stars()
+
+    def _relink_stars(self) -> None:
+        """Let stars follow albums and artists to other ids."""
+        try:
+            moved = relink_stars(self.catalog, self.starred_groups)
+        except sqlite3.OperationalError as error:  # a full disk; the next version of the catalog tries again
+            log.warning("stars of albums with other ids could not be moved, will retry: %s", error)
+            return
+        if moved:
+            log.info("stars of %d albums and artists have followed them to other ids", len(moved))
+
+    def store_starred(self) -> None:
+        """Store what the albums and artists with stars are, by which the stars can follow them."""
+        store_starred(self.catalog, self.starred_groups)
 
     def _add_gauges(self) -> None:
         def sse_connections() -> int:
@@ -118,6 +138,7 @@ class AppState:
             try:
                 if catalog.lake_version(self.lake) != self.catalog.version:
                     self.catalog = catalog.load(self.lake)
+                    self._relink_stars()
                     log.info("the collection has changed: %d tracks", len(self.catalog.tracks))
                     self.publish_event(None, "collection", {"tracks": len(self.catalog.tracks)})
                 if matched_version != self.catalog.version:

@@ -1,4 +1,4 @@
-"""Cover art: the picture in the file, else one generated from artist and album, always the same."""
+"""Cover art: the picture in the file, else beside it, else one generated from artist and album."""
 
 import colorsys
 import hashlib
@@ -7,43 +7,56 @@ import io
 import threading
 import unicodedata
 from collections import OrderedDict
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jobs.audio import decoding, tag_copy
-from serving.catalog import Track
+from jobs.audio.path_tags import album_folder
+from serving.catalog import Album, Catalog, Track
+from serving.folder_covers import find_cover
 
 SIZES = (96, 300, 600, 1200)
 
 # Size of the cache.
 _MAX_CACHE_BYTES = 32 * 2**20
 
-# Larger pictures are not decoded: a small file can declare a huge one.
-_MAX_POINTS = 40_000_000
+# Larger pictures are not decoded: a small file can declare a huge one. 8,000 x 8,000 are 256 MB for a moment.
+_MAX_POINTS = 64_000_000
+
+# Of pictures with more points one at a time is in memory.
+_LARGE_POINTS = 4_000_000
+_ONE_LARGE_PICTURE = threading.Lock()
+
+# Tracks of an album whose files are looked into.
+_N_TRACKS_TRIED = 3
 
 # Pairs of hues of the generated covers, degrees; chosen by eye.
 _HUES = ((255, 320), (200, 265), (335, 20), (170, 225), (15, 45), (280, 345), (140, 190), (225, 290))
 
 
 class Covers:
-    """Covers as JPEG, by track and size; the most recently used are cached."""
+    """Covers as JPEG, by album and size; the most recently used are cached.
+
+    All tracks of an album have its cover, so that it is decoded once.
+    """
 
     def __init__(self) -> None:
-        self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, str, int], bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def jpeg(self, track: Track, file: Path | None, size: int) -> bytes:
-        """Return a square JPEG; `size` (pixels) is rounded up to the next of SIZES."""
+    def jpeg(self, catalog: Catalog, track: Track, size: int) -> bytes:
+        """Return the square cover of a track's album; `size` (pixels) is rounded up to the next of SIZES."""
         points = next((each for each in SIZES if each >= size), SIZES[-1])
-        key = (track.track_id, points)
+        key = (catalog.version, track.album_id, points)
         with self._lock:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-        picture = (embedded_cover(file) if file else None) or generated_cover(track)
+        picture = album_cover(catalog, catalog.albums[track.album_id]) or generated_cover(track)
         out = io.BytesIO()
         picture.resize((points, points), Image.Resampling.LANCZOS).save(out, "JPEG", quality=82)
         with self._lock:
@@ -55,6 +68,29 @@ class Covers:
         return out.getvalue()
 
 
+def album_cover(catalog: Catalog, album: Album) -> Image.Image | None:
+    """Return the picture in an album's first tracks, else the one in their folder; None if there is none."""
+    tracks = album.tracks[:_N_TRACKS_TRIED]
+    files = [catalog.original_file(track) or catalog.audio_file(track) for track in tracks]
+    for file in files:
+        picture = embedded_cover(file) if file is not None else None
+        if picture is not None:
+            return picture
+    folders = dict.fromkeys(
+        folder
+        for track in tracks
+        for folder in (Path(track.path).parent, Path(album_folder(Path(track.path))))
+    )
+    for folder in folders:
+        cover = find_cover(folder)
+        readable = catalog.readable(str(cover)) if cover is not None else None
+        if readable is not None:
+            picture = _square(readable)
+            if picture is not None:
+                return picture
+    return None
+
+
 def embedded_cover(file: Path) -> Image.Image | None:
     """Return the file's front cover, else its first picture, cropped to a square; None if unreadable."""
     try:
@@ -62,24 +98,41 @@ def embedded_cover(file: Path) -> Image.Image | None:
         found = tag_copy.pictures(tagged) if tagged is not None else []
     except Exception:  # noqa: BLE001 - mutagen raises many kinds, and a cover is no reason to fail
         return None
-    for picture in sorted(found, key=lambda each: each.type != 3):
-        try:
-            image = Image.open(io.BytesIO(picture.data))
-            if image.width * image.height > _MAX_POINTS:
-                continue
-            image.draft("RGB", (SIZES[-1], SIZES[-1]))
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            return image.convert("RGB").crop((left, top, left + side, top + side))
-        except Exception:  # noqa: BLE001 - so does Pillow; the next picture may be readable
-            continue
-    return None
+    pictures = (
+        _square(io.BytesIO(picture.data)) for picture in sorted(found, key=lambda each: each.type != 3)
+    )
+    return next((picture for picture in pictures if picture is not None), None)
+
+
+def _square(source: Path | io.BytesIO) -> Image.Image | None:
+    """Return a picture cropped to a square and not much larger than needed; None if it cannot be read."""
+    try:
+        with Image.open(source) as image:
+            points = image.width * image.height
+            if points > _MAX_POINTS:
+                return None
+            image.draft("RGB", (SIZES[-1], SIZES[-1]))  # a large JPEG is scaled while it is decoded
+            with _ONE_LARGE_PICTURE if points > _LARGE_POINTS else nullcontext():
+                return _crop(image)
+    except Exception:  # noqa: BLE001 - Pillow raises many kinds, too; the next picture may be readable
+        return None
+
+
+def _crop(image: Image.Image) -> Image.Image:
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    factor = side // SIZES[-1]
+    if image.mode in ("RGB", "RGBA", "L") and factor > 1:  # scaled before a conversion, which makes a copy
+        return image.reduce(factor, box).convert("RGB")
+    return image.crop(box).convert("RGB")
 
 
 def generated_cover(track: Track) -> Image.Image:
     """Draw a cover: hues by the artist, shapes by the album, and the album's initials."""
-    artist = hashlib.sha256(track.artist.encode()).digest()
-    album = hashlib.sha256(f"{track.artist}\0{track.album or track.title}".encode()).digest()
+    artist_name = track.album_artist or track.artist
+    artist = hashlib.sha256(artist_name.encode()).digest()
+    album = hashlib.sha256(f"{artist_name}\0{track.album or track.title}".encode()).digest()
     hues = _HUES[artist[0] % len(_HUES)]
     random = np.random.default_rng(list(album[:8]))
     side = 600

@@ -15,7 +15,7 @@ from jobs.recommender.mixes import Mix
 from jobs.recommender.profiles import Profile
 from serving.catalog import Track
 from serving.db.mixes import RETENTION_DAYS, NamedMix
-from serving.recommendations import exclusions
+from serving.recommendations import exclusions, is_blocked
 
 if TYPE_CHECKING:
     from serving.app_state import AppState
@@ -49,7 +49,7 @@ def mixes_of(state: "AppState", user_id: str, day: date | None = None) -> list[N
             tracks := [
                 track
                 for track in state.catalog.by_ids(mix.tracks)
-                if track.track_id not in disliked and track.artist not in blocked
+                if track.track_id not in disliked and not is_blocked(track, blocked)
             ]
         )
     ]

@@ -144,8 +144,7 @@ class Radio:
         recent_artists = {track.artist_id for track in catalog.by_ids(query.played[-_ARTIST_GAP:])}
         waiting = set()
         for artist_id in recent_artists:
-            for album in catalog.artists[artist_id]:
-                waiting |= {track.track_id for track in album.tracks}
+            waiting |= {track.track_id for track in catalog.artist_tracks(artist_id)}
         for exclude in (gone | waiting, gone):
             ranked = ranking.recommend(items, profile, count=_N_CANDIDATES, exclude=exclude)
             if not ranked:

@@ -43,7 +43,7 @@ def to_recommendations(
     items = []
     for rank, item in enumerate(document["items"], 1):
         track = state.catalog.by_id.get(item["track_id"])
-        if track is None or track.track_id in disliked_tracks or track.artist in blocked_artists:
+        if track is None or track.track_id in disliked_tracks or is_blocked(track, blocked_artists):
             continue
         items.append(
             RecommendedTrack(
@@ -66,6 +66,11 @@ def exclusions(state: "AppState", user_id: str, ratings: dict[str, bool]) -> tup
     """Return the ids of the tracks a user dislikes, and the names of the artists the user blocked."""
     disliked = {track_id for track_id, liked in ratings.items() if not liked}
     return disliked, set(state.feedback.blocked(user_id))
+
+
+def is_blocked(track: Track, blocked_artists: set[str]) -> bool:
+    """Return whether a track is by a blocked artist, or credits one."""
+    return track.artist in blocked_artists or not blocked_artists.isdisjoint(track.artists)
 
 
 def tracks_out(tracks: list[Track], ratings: dict[str, bool]) -> list[TrackOut]:

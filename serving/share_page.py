@@ -75,7 +75,7 @@ def audio(state: State, share_id: ShareId, number: Number) -> Response:
 def cover(state: State, share_id: ShareId, number: Number) -> Response:
     """The cover of one of the share's tracks."""
     track = _track(state, share_id, number)
-    picture = state.covers.jpeg(track, state.catalog.audio_file(track), 300)
+    picture = state.covers.jpeg(state.catalog, track, 300)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
 

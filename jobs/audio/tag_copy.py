@@ -13,10 +13,12 @@ from typing import Any
 # stays so.
 from mutagen._vorbis import VCommentDict
 from mutagen.flac import Picture
-from mutagen.id3 import APIC, ID3, Frames
+from mutagen.id3 import APIC, COMM, ID3, TXXX, USLT, Frames
 from mutagen.mp4 import MP4Cover, MP4Tags
 
-from jobs.audio import tags
+from jobs.audio.gains import read_gains
+from jobs.audio.lyrics import timed_frames, to_lrc
+from jobs.audio.tag_names import TAG_NAMES, TagName, TagTexts
 
 _FRONT_COVER = 3
 _VORBIS_PICTURE = "metadata_block_picture"
@@ -59,34 +61,68 @@ _COPY_FUNCTIONS: dict[type, Callable[[Any, Any], None]] = {
 
 
 def _translate(source_tags: Any, target_tags: Any) -> None:
-    """Set title, artist, album, number, year and genres with all their values.
-
-    Other tags stay as FFmpeg has translated them.
-    """
-    for names in tags.TAG_NAMES.values():
-        texts = tags.values(source_tags, names)
-        if texts:
-            _set_values(target_tags, names, texts)
-
-
-def _set_values(target_tags: Any, names: tuple[str, str, str], texts: list[str]) -> None:
-    id3_name, mp4_name, vorbis_name = names
-    if isinstance(target_tags, ID3):
-        target_tags.setall(id3_name, [Frames[id3_name](encoding=3, text=texts)])
-    elif not isinstance(target_tags, MP4Tags):
-        target_tags[vorbis_name] = texts
-    elif mp4_name != "trkn":  # a pair of numbers, which FFmpeg translates correctly
-        target_tags[mp4_name] = texts
+    """Set every tag of TAG_NAMES with all its values; other tags stay as FFmpeg has translated them."""
+    texts = TagTexts([source_tags])
+    for field, name in TAG_NAMES.items():
+        values = texts.all(field)
+        if values:
+            _set_values(target_tags, name, values)
+    _copy_gains(source_tags, texts, target_tags)
+    timed = [] if isinstance(target_tags, ID3) else timed_frames([source_tags])
+    if timed:
+        _set_values(target_tags, TAG_NAMES["lyrics"], [to_lrc(timed[0])])
 
 
 def add_missing(sources: list[Any], target_tags: Any) -> None:
     """Set the values that `target_tags` lacks from a file's other tags (APEv2, RIFF INFO), in their order."""
-    for names in tags.TAG_NAMES.values():
-        if tags.values(target_tags, names):
-            continue
-        texts = next(filter(None, (tags.values(source, names) for source in sources)), [])
-        if texts:
-            _set_values(target_tags, names, texts)
+    present = TagTexts([target_tags])
+    texts = TagTexts(sources)
+    for field, name in TAG_NAMES.items():
+        values = texts.all(field)
+        if values and not present.all(field):
+            _set_values(target_tags, name, values)
+
+
+def _copy_gains(source_tags: Any, texts: TagTexts, target_tags: Any) -> None:
+    """Set the gains as ReplayGain, which players of every format read."""
+    gains = read_gains(texts, [source_tags])
+    for kind in ("track", "album"):
+        gain, peak = gains[f"{kind}_gain_db"], gains[f"{kind}_peak"]
+        if gain is not None:
+            _set_values(target_tags, TAG_NAMES[f"{kind}_gain"], [f"{gain:.2f} dB"])
+        if peak is not None:
+            _set_values(target_tags, TAG_NAMES[f"{kind}_peak"], [f"{peak:.6f}"])
+
+
+def _set_values(target_tags: Any, name: TagName, texts: list[str]) -> None:
+    # FFmpeg joins several values, and may have them under another name of the tag.
+    for key in [key for key in target_tags.keys() if key.lower() in name.all_names]:  # noqa: SIM118
+        if key not in ("trkn", "disk"):
+            del target_tags[key]
+    if isinstance(target_tags, ID3):
+        _set_frame(target_tags, name.id3, texts)
+    elif not isinstance(target_tags, MP4Tags):
+        target_tags[name.vorbis] = texts
+    elif name.mp4.startswith("----"):
+        target_tags[name.mp4] = [text.encode() for text in texts]
+    elif name.mp4 == "cpil":
+        target_tags["cpil"] = texts[0].lower() not in ("0", "false", "no")
+    elif name.mp4 == "tmpo":
+        target_tags["tmpo"] = [round(float(text)) for text in texts if text.replace(".", "").isdigit()]
+    elif name.mp4 not in ("trkn", "disk"):  # pairs of numbers, which FFmpeg translates correctly
+        target_tags[name.mp4] = texts
+
+
+def _set_frame(target_tags: ID3, name: str, texts: list[str]) -> None:
+    kind, _, description = name.partition(":")
+    if kind == "TXXX":
+        target_tags.setall(name, [TXXX(encoding=3, desc=description, text=texts)])
+    elif kind == "COMM":
+        target_tags.setall("COMM", [COMM(encoding=3, lang="XXX", desc="", text=texts[:1])])
+    elif kind == "USLT":
+        target_tags.setall("USLT", [USLT(encoding=3, lang="XXX", desc="", text=texts[0])])
+    else:
+        target_tags.setall(name, [Frames[name](encoding=3, text=texts)])
 
 
 def pictures(tagged_file: Any) -> list[Picture]:

@@ -54,6 +54,7 @@ _RIFF_INFO_NAMES = {
     b"IPRT": "tracknumber",
     b"ICRD": "date",
     b"IGNR": "genre",
+    b"ICMT": "comment",
 }
 _MAX_INFO_BYTES = 1 << 20
 
@@ -70,6 +71,7 @@ class TagSources:
 
     tags: list[Any] = field(default_factory=list)
     error: str | None = None  # why one of them could not be read
+    facts: dict[str, int | None] = field(default_factory=dict)  # sample_rate, channels, bit_depth
 
 
 @dataclass
@@ -162,7 +164,19 @@ def read_sources(path: str) -> TagSources:
     reason = next((error for error in errors if error), None)
     if not tags and (tagged_file is None or reason):
         tags = [found for found in [_read_with_ffmpeg(path)] if found]
-    return TagSources(tags, reason)
+    return TagSources(tags, reason, _facts(tagged_file))
+
+
+def _facts(tagged_file: Any) -> dict[str, int | None]:
+    """Return the sample rate in hertz, the channels, and the bits per sample of a lossless file."""
+    info = getattr(tagged_file, "info", None)
+    is_lossy = isinstance(tagged_file, MP4) and getattr(info, "codec", "") != "alac"
+    depth = None if is_lossy else getattr(info, "bits_per_sample", None)
+    # Opus has no rate of its own: it decodes at 48 kHz.
+    sample_rate = 48_000 if isinstance(tagged_file, OggOpus) else getattr(info, "sample_rate", None)
+    channels = getattr(info, "channels", None)
+    values = {"sample_rate": sample_rate, "channels": channels, "bit_depth": depth}
+    return {name: int(value) if value else None for name, value in values.items()}
 
 
 def _by_precedence(path: str, id3: ID3 | None, ape: APEv2 | None) -> list[Any]:

@@ -53,6 +53,35 @@ FILES = Table(
     ),
 )
 
+# What only the tags of a file say; null where they say nothing.
+TAG_COLUMNS = (
+    Column("album_artist", "string", "artist of the album, as credited"),
+    Column("album_artists", "strings", "all artists of the album"),
+    Column("disc_no", "int", "disc of the album, from 1; from the folder (CD 2) if no tag has it"),
+    Column("disc_title", "string", "title of the disc"),
+    Column("is_compilation", "boolean", "whether the tags say that the album is a compilation"),
+    Column("title_sort", "string", "title as it is sorted"),
+    Column("artist_sort", "string", "artist as it is sorted"),
+    Column("album_sort", "string", "album as it is sorted"),
+    Column("album_artist_sort", "string", "artist of the album as it is sorted"),
+    Column("release_date", "string", "date of this release: YYYY, YYYY-MM or YYYY-MM-DD"),
+    Column("original_date", "string", "date of the first release: YYYY, YYYY-MM or YYYY-MM-DD"),
+    Column("bpm", "float", "beats per minute; FEATURES.tempo is the computed value"),
+    Column("comment", "string", "comment, with its line breaks, at most 1,000 characters"),
+    Column("isrcs", "strings", "International Standard Recording Codes"),
+    Column("track_gain_db", "float", "ReplayGain of the track, decibels (R128 gains are converted)"),
+    Column("track_peak", "float", "peak of the track, 1 is full scale"),
+    Column("album_gain_db", "float", "ReplayGain of the album, decibels"),
+    Column("album_peak", "float", "peak of the album, 1 is full scale"),
+    Column("release_mbid", "string", "MusicBrainz identifier (UUID) of the release"),
+    Column("release_track_mbid", "string", "MusicBrainz identifier of the track on the release"),
+    Column("artist_mbids", "strings", "MusicBrainz identifiers of the artists"),
+    Column("album_artist_mbids", "strings", "MusicBrainz identifiers of the album's artists"),
+    Column("sample_rate", "int", "sample rate of path, hertz"),
+    Column("channels", "int", "number of channels of path"),
+    Column("bit_depth", "int", "bits per sample of path; null for a lossy format"),
+)
+
 TRACKS = Table(
     "TRACKS",
     ("track_id",),
@@ -66,7 +95,7 @@ TRACKS = Table(
         Column(
             "album", "string", "album from FMA's metadata, else from the tags, else from the folder; or null"
         ),
-        Column("artists", "strings", "all artists of the tags, artist first if they do not list them apart"),
+        Column("artists", "strings", "all artists of the track, guests too, the main artist first"),
         Column("track_no", "int", "position on the album, from 1"),
         Column("year", "int", "year of release"),
         Column("genre", "string", "top genre if there is one, else the first genre"),
@@ -93,6 +122,12 @@ TRACKS = Table(
             "MusicBrainz identifier (UUID) of the recording, from the tags; or null",
         ),
         Column("tag_error", "string", "why a tag of path could not be read, in one line; null if all could"),
+        *TAG_COLUMNS,
+        Column(
+            "added_ns",
+            "long",
+            "time when the track was first seen, nanoseconds since 1970; in a lake's first run mtime_ns",
+        ),
     ),
 )
 

@@ -3,6 +3,7 @@
 One row per content in FILES, with its id, tags, FMA's metadata, and the recording that it belongs to.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from jobs.audio import tags
+from jobs.audio.path_tags import UNKNOWN_ARTIST
 from jobs.errors import raise_if_system_fault
 from jobs.fma import errata, track_metadata
 from jobs.lake import rejects
@@ -21,6 +23,7 @@ from jobs.lake.schemas import (
     FILES,
     FMA_GENRES,
     FMA_METADATA,
+    TAG_COLUMNS,
     TRACKS,
     Column,
     Table,
@@ -41,7 +44,7 @@ _TASK_FILES = 256
 _SHARED_COLUMNS = ["path", "audio_path", "content_hash", "duration_s", "bit_rate", "mtime_ns"]
 
 # Columns of TRACKS that only the tags have.
-_TAG_COLUMNS = ["artists", "recording_mbid", "tag_error"]
+_TAG_COLUMNS = ["artists", "recording_mbid", "tag_error", *(column.name for column in TAG_COLUMNS)]
 
 # Columns of TRACKS that come from the file and its tags; the others are derived from them.
 _FILE_COLUMNS = [*_SHARED_COLUMNS, *track_metadata.SHARED_COLUMNS, *_TAG_COLUMNS, "source"]
@@ -250,8 +253,26 @@ def build_tracks(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> Data
     tracks = track_metadata.apply_metadata(tracks, metadata)
     is_by_tags = (F.col("source") == "tags") & F.col("artists").isNotNull()
     tracks = tracks.withColumn("artists", F.when(is_by_tags, F.col("artists")).otherwise(F.array("artist")))
+    old = lake.read(spark, TRACKS)
+    is_first = lake.version(TRACKS) is None
+    tracks = add_first_seen(tracks, old, now_ns=time.time_ns(), is_first=is_first)
     groups = duplicates.recording_groups(lake.read_arrow(DUPLICATE_PAIRS))
     return duplicates.add_recording_id(tracks, groups).select(TRACKS.names)
+
+
+def add_first_seen(tracks: DataFrame, old: DataFrame, *, now_ns: int, is_first: bool) -> DataFrame:
+    """Return tracks with `added_ns`: that of the track in `old`, else that of its path, else now.
+
+    The collection of a lake's first run is older than the lake: its tracks have the times of their files. So
+    have the tracks of a TRACKS that was written without the column.
+    """
+    seen = F.coalesce("added_ns", "mtime_ns")
+    by_id = old.select("track_id", seen.alias("seen_by_id"))
+    by_path = old.where("path IS NOT NULL").groupBy("path").agg(F.min(seen).alias("seen_by_path"))
+    first = F.least("mtime_ns", F.lit(now_ns)) if is_first else F.lit(now_ns)
+    joined = tracks.join(by_id, "track_id", "left").join(by_path, "path", "left")
+    added = joined.withColumn("added_ns", F.coalesce("seen_by_id", "seen_by_path", first))
+    return added.drop("seen_by_id", "seen_by_path")
 
 
 def _tracks_without_audio(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> DataFrame:
@@ -265,7 +286,7 @@ def _tracks_without_audio(spark: SparkSession, lake: Lake, with_audio: DataFrame
         {
             "content_hash": F.concat(F.lit(no_audio_hash("")), "track_id"),
             "title": F.col("track_id"),
-            "artist": F.lit(tags.UNKNOWN_ARTIST),
+            "artist": F.lit(UNKNOWN_ARTIST),
             "genres": F.array().cast("array<string>"),
         }
     )

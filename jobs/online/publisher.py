@@ -119,7 +119,7 @@ def _tracks_frame(spark: SparkSession, lake: Lake, version: PublishedVersion) ->
     return (
         lake.read(spark, TRACKS)
         .join(embedded.select("track_id", "model_version"), "track_id")
-        .join(features.select("track_id", "feature_version", "sample_rate", values), "track_id")
+        .join(features.select("track_id", "feature_version", values), "track_id")
     )
 
 

@@ -46,7 +46,7 @@ def published_document(row: Mapping[str, Any]) -> mongo.Document:
             descriptors[name] = values[columns]
     return {
         **track_document(row),
-        **{name: row[name] for name in ("model_version", "feature_version", "sample_rate")},
+        **{name: row[name] for name in ("model_version", "feature_version")},
         "features": features,
         "descriptors": descriptors,
     }

@@ -42,21 +42,19 @@ def liked(state: State, user: CurrentUser) -> m.Tracks:
 @router.put("/artists/{artist_id}/blocked")
 def set_blocked(state: State, user: CurrentUser, artist_id: m.Id, blocking: m.BlockRequest) -> m.ArtistName:
     """Block an artist, or unblock it."""
-    albums = state.catalog.artists.get(artist_id)
-    if albums is None:
+    artist = state.catalog.artists.get(artist_id)
+    if artist is None:
         raise RequestError(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
     change = state.feedback.block if blocking.blocked else state.feedback.unblock
-    change(user.name, albums[0].artist)
-    return m.ArtistName(id=artist_id, name=albums[0].artist)
+    change(user.name, artist.name)
+    return m.ArtistName(id=artist_id, name=artist.name)
 
 
 @router.get("/blocked")
 def blocked(state: State, user: CurrentUser) -> list[m.ArtistName]:
     """The artists that I have blocked."""
     names = set(state.feedback.blocked(user.name))
-    found = {
-        albums[0].artist: key for key, albums in state.catalog.artists.items() if albums[0].artist in names
-    }
+    found = {artist.name: key for key, artist in state.catalog.artists.items() if artist.name in names}
     return [m.ArtistName(id=key, name=name) for name, key in sorted(found.items())]
 
 

@@ -17,6 +17,7 @@ from serving.radio import RadioQuery
 from serving.recommendations import (
     default_list,
     exclusions,
+    is_blocked,
     recommendations_of,
     to_recommendations,
     tracks_out,
@@ -49,7 +50,7 @@ def radio(state: State, user: CurrentUser, body: m.RadioRequest) -> m.Tracks:
     seeds = _resolve_seeds(state, body)
     ratings = state.feedback.ratings(user.name)
     disliked, blocked_artists = exclusions(state, user.name, ratings)
-    blocked = {track.track_id for track in catalog.tracks if track.artist in blocked_artists}
+    blocked = {track.track_id for track in catalog.tracks if is_blocked(track, blocked_artists)}
     query = RadioQuery(
         seeds=seeds, played=body.played, excluded=disliked | blocked, count=body.count, salt=body.salt
     )
@@ -69,7 +70,7 @@ def _resolve_seeds(state: AppState, body: m.RadioRequest) -> list[Track]:
     if body.track_id is not None:
         return [state.track(body.track_id)]
     if body.artist_id is not None:
-        seeds = [track for album in catalog.artists.get(body.artist_id, ()) for track in album.tracks]
+        seeds = catalog.artist_tracks(body.artist_id)
     elif body.genre is not None:
         seeds = catalog.by_genre(body.genre)
     else:

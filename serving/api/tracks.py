@@ -99,14 +99,14 @@ def cover(
     size: Annotated[int, Query(ge=1, le=SIZES[-1])] = 300,
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """The cover in the file, else a generated one; square JPEG."""
+    """The cover of the track's album: in a file, beside it, else a generated one; square JPEG."""
     found = state.track(track_id)
     tag = f'"{state.catalog.version}-{size}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
     return Response(
-        state.covers.jpeg(found, state.catalog.audio_file(found), size),
+        state.covers.jpeg(state.catalog, found, size),
         media_type="image/jpeg",
         headers=headers,
     )
@@ -115,15 +115,15 @@ def cover(
 @router.get("/artists/{artist_id}")
 def artist(state: State, user: CurrentUser, artist_id: m.Id) -> m.Artist:
     """An artist's tracks."""
-    albums = state.catalog.artists.get(artist_id)
-    if albums is None:
+    found = state.catalog.artists.get(artist_id)
+    if found is None:
         raise RequestError(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
     ratings = state.feedback.ratings(user.name)
     return m.Artist(
         id=artist_id,
-        name=albums[0].artist,
-        blocked=albums[0].artist in state.feedback.blocked(user.name),
-        tracks=[track for album in albums for track in tracks_out(list(album.tracks), ratings)],
+        name=found.name,
+        blocked=found.name in state.feedback.blocked(user.name),
+        tracks=tracks_out(state.catalog.artist_tracks(artist_id), ratings),
     )
 
 

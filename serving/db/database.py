@@ -71,6 +71,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE waiting_listens (name TEXT, listened_at INTEGER, artist TEXT, title TEXT,"
         " listen TEXT NOT NULL, received TEXT NOT NULL, PRIMARY KEY (name, listened_at, artist, title))",
     ),
+    # 6: what starred albums and artists are, by which they are found again when their ids change.
+    (
+        "CREATE TABLE starred_groups (id TEXT PRIMARY KEY, artist TEXT NOT NULL, album TEXT,"
+        " tracks TEXT NOT NULL)",
+    ),
 )
 
 

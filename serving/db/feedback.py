@@ -145,6 +145,13 @@ class FeedbackStore:
         )
         return dict(self._database.fetch_all(statement, name))
 
+    def last_plays(self, name: str) -> dict[str, str]:
+        """Return when the user has finished each track last, ISO 8601."""
+        statement = (
+            "SELECT track_id, MAX(at) FROM plays WHERE name = ? AND event = 'finished' GROUP BY track_id"
+        )
+        return dict(self._database.fetch_all(statement, name))
+
 
 def _merge_starts(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Merge each start with the end of the same track that follows it."""

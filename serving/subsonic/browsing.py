@@ -3,7 +3,7 @@
 from collections import Counter
 
 from jobs.lake.schemas import TRACKS
-from serving.subsonic.library_view import IGNORED_ARTICLES
+from serving.catalog_items import IGNORED_ARTICLES, track_genres
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
 
 # The id of the one folder that getMusicFolders lists.
@@ -79,24 +79,12 @@ def _artist_info(request: SubsonicRequest) -> Answer:
     return {"artistInfo2" if request.name.endswith("2") else "artistInfo": {"similarArtist": near}}
 
 
-@method("getLyrics")
-def _lyrics(request: SubsonicRequest) -> Answer:
-    names = {name: request.query.text(name, "") for name in ("artist", "title")}
-    return {"lyrics": {**{name: text for name, text in names.items() if text}, "value": ""}}
-
-
-@method("getLyricsBySongId")
-def _lyrics_of(request: SubsonicRequest) -> Answer:
-    request.state.track(request.query.text("id"))
-    return {"lyricsList": {}}
-
-
 @method("getGenres")
 def _genres(request: SubsonicRequest) -> Answer:
     albums = Counter[str]()
     songs = Counter[str]()
     for album in request.state.catalog.albums.values():
-        of_tracks = [{name for name in (track.genre, *track.genres) if name} for track in album.tracks]
+        of_tracks = [set(track_genres(track)) for track in album.tracks]
         albums.update(set[str]().union(*of_tracks))
         for names in of_tracks:
             songs.update(names)

@@ -1,28 +1,20 @@
 """The collection in Subsonic's terms: artists, albums and songs, each a dictionary with Subsonic's names."""
 
 import random
-from functools import cached_property
 from typing import Any
 
-from serving import media
 from serving.app_state import AppState
-from serving.catalog import Album, Track, normalize_text
+from serving.catalog import Album, Track, normalize_text, stable_id
+from serving.catalog_items import sort_name
 from serving.db.accounts import User
-from serving.media import content_type
 from serving.problems import RequestError
 from serving.radio import RadioQuery
-from serving.search_index import normalize_identity
+from serving.subsonic.items import Items
 
 _ALBUM_ORDERS = (
     *("random", "newest", "highest", "frequent", "recent", "starred"),
     *("alphabeticalByName", "alphabeticalByArtist", "byYear", "byGenre"),
 )
-# Articles that do not count in the order of artists.
-IGNORED_ARTICLES = "The El La Los Las Le Les Os As O A"
-_ARTICLES = frozenset(IGNORED_ARTICLES.lower().split())
-
-# Subsonic requires the date an album was added; the lake does not have it.
-_UNKNOWN_DATE = "2000-01-01T00:00:00Z"
 
 
 class LibraryView:
@@ -30,123 +22,38 @@ class LibraryView:
 
     def __init__(self, state: AppState, user: User) -> None:
         self._state, self._catalog, self._user = state, state.catalog, user
+        self._items = Items(state, user)
 
     def song(self, track: Track) -> dict[str, Any]:
         """Return a track as Subsonic's Child."""
-        file, compressed = media.original(track), media.small(track)
-        found = {
-            "id": track.track_id,
-            "parent": track.album_id,
-            "isDir": False,
-            "title": track.title,
-            "album": track.album or track.title,
-            "artist": track.artist,
-            "displayArtist": track.artist,
-            "artists": [{"id": track.artist_id, "name": track.artist}],
-            "track": track.track_no,
-            "discNumber": 1,
-            "year": track.year,
-            "genre": track.genre or None,
-            "genres": [{"name": name} for name in track.genres],
-            "coverArt": track.track_id,
-            "size": file.size,
-            "contentType": content_type(file.path.suffix),
-            "suffix": file.suffix,
-            "duration": round(track.duration_s),
-            "bitRate": file.bit_rate,
-            # A made-up path: clients see no folders of the collection.
-            "path": "/".join(
-                _part(name)
-                for name in (track.artist, track.album, f"{track.title}{file.path.suffix}")
-                if name
-            ),
-            "created": _UNKNOWN_DATE,
-            "type": "music",
-            "mediaType": "song",
-            "isVideo": False,
-            "albumId": track.album_id,
-            "artistId": track.artist_id,
-            "starred": self._liked.get(track.track_id),
-            "userRating": self._stars.get(track.track_id),
-            "playCount": self._play_counts.get(track.track_id),
-        }
-        if compressed.suffix != file.suffix:
-            found["transcodedSuffix"] = compressed.suffix
-            found["transcodedContentType"] = content_type(compressed.path.suffix)
-        return {name: value for name, value in found.items() if value is not None}
-
-    @cached_property
-    def _liked(self) -> dict[str, str]:
-        return self._state.feedback.rating_times(self._user.name)
-
-    @cached_property
-    def _stars(self) -> dict[str, int]:
-        return self._state.playlists.stars(self._user.name)
-
-    @cached_property
-    def _play_counts(self) -> dict[str, int]:
-        return self._state.feedback.play_counts(self._user.name)
-
-    @cached_property
-    def _favourites(self) -> dict[str, str]:
-        return self._state.playlists.favourites(self._user.name)
+        return self._items.songs([track])[0]
 
     def songs(self, tracks: list[Track]) -> list[dict[str, Any]]:
         """Return tracks as Subsonic's Child."""
-        return [self.song(track) for track in tracks]
-
-    def _album(self, album: Album) -> dict[str, Any]:
-        first = album.tracks[0]
-        found = {
-            "id": album.album_id,
-            "name": album.name,
-            # What clients of folders (getAlbumList, search2, getStarred) expect of an album.
-            "title": album.name,
-            "album": album.name,
-            "isDir": True,
-            "parent": album.artist_id,
-            "artist": album.artist,
-            "artistId": album.artist_id,
-            "coverArt": album.album_id,
-            "songCount": len(album.tracks),
-            "duration": round(sum(track.duration_s for track in album.tracks)),
-            "created": _UNKNOWN_DATE,
-            "year": first.year,
-            "genre": first.genre or None,
-            "starred": self._favourites.get(album.album_id),
-            "userRating": self._stars.get(album.album_id),
-        }
-        return {name: value for name, value in found.items() if value is not None}
-
-    def _artist(self, artist_id: str) -> dict[str, Any]:
-        albums = self._catalog.artists[artist_id]
-        found = {"id": artist_id, "name": albums[0].artist, "albumCount": len(albums), "coverArt": artist_id}
-        marks = {"starred": self._favourites.get(artist_id), "userRating": self._stars.get(artist_id)}
-        return {**found, **{name: value for name, value in marks.items() if value is not None}}
+        return self._items.songs(tracks)
 
     def album(self, album_id: str) -> dict[str, Any]:
         """Return an album with its songs; raises RequestError (404) for none."""
         album = self._catalog.albums.get(album_id)
         if album is None:
             raise RequestError(404, "expected the id of an album")
-        return {**self._album(album), "song": self.songs(list(album.tracks))}
+        (found,) = self._items.albums([album])
+        found["discTitles"] = self._items.disc_titles(album)
+        return {**found, "song": self.songs(list(album.tracks))}
 
     def artist(self, artist_id: str) -> dict[str, Any]:
         """Return an artist with the albums; raises RequestError (404) for none."""
-        if artist_id not in self._catalog.artists:
+        artist = self._catalog.artists.get(artist_id)
+        if artist is None:
             raise RequestError(404, "expected the id of an artist")
-        return {
-            **self._artist(artist_id),
-            "album": [self._album(album) for album in self._catalog.artists[artist_id]],
-        }
+        return {**self._items.artist(artist), "album": self._items.albums(artist.all_albums)}
 
     def artist_index(self) -> list[dict[str, Any]]:
         """Return all artists by first letter, without an article, in the order of their names."""
-        named = [(_without_article(albums[0].artist), each) for each, albums in self._catalog.artists.items()]
         letters: dict[str, list[dict[str, Any]]] = {}
-        for name, artist_id in sorted(named):
-            first = name[:1].upper()
-            letters.setdefault(first if first.isalpha() else "#", []).append(self._artist(artist_id))
+        for artist in self._catalog.artists.values():
+            first = normalize_text(artist.sort_name)[:1].upper()
+            letters.setdefault(first if first.isalpha() else "#", []).append(self._items.artist(artist))
         return [{"name": letter, "artist": letters[letter]} for letter in sorted(letters)]
 
     def album_list(
@@ -161,29 +68,27 @@ class LibraryView:
         if kind == "random":
             random.shuffle(found)
         elif kind == "alphabeticalByName":
-            found.sort(key=lambda album: normalize_text(album.name))
+            found.sort(key=lambda album: normalize_text(sort_name(album.name)))
+        elif kind == "newest":
+            found.sort(key=lambda album: -album.added_s)
         elif kind == "byYear":
             low, high = sorted(years)
-            found = [a for a in found if a.tracks[0].year is not None and low <= a.tracks[0].year <= high]
-            found.sort(key=lambda album: album.tracks[0].year or 0, reverse=years[0] > years[1])
+            found = [album for album in found if album.year is not None and low <= album.year <= high]
+            found.sort(key=lambda album: album.year or 0, reverse=years[0] > years[1])
         elif kind == "byGenre":
-            found = [
-                a
-                for a in found
-                if any(
-                    normalize_text(genre) in map(normalize_text, (track.genre, *track.genres))
-                    for track in a.tracks
-                )
-            ]
+            of_genre = dict.fromkeys(track.album_id for track in self._catalog.by_genre(genre))
+            found = [self._catalog.albums[album_id] for album_id in of_genre]
         elif kind in ("frequent", "recent", "starred", "highest"):
             found = self._order_by_use(found, kind)
-        return [self._album(album) for album in found[offset : offset + size]]
+        return self._items.albums(found[offset : offset + size])
 
     def _order_by_use(self, albums: list[Album], kind: str) -> list[Album]:
         if kind == "starred":
-            return [self._catalog.albums[each] for each in self._favourites if each in self._catalog.albums]
+            return [
+                self._catalog.albums[each] for each in self._items.favourites if each in self._catalog.albums
+            ]
         if kind == "frequent":
-            weights: dict[str, float] = dict(self._play_counts)
+            weights: dict[str, float] = dict(self._items.play_counts)
         elif kind == "recent":
             rows = self._state.feedback.history(self._user.name, limit=500)
             weights = {row["track_id"]: float(len(rows) - n) for n, row in reversed(list(enumerate(rows)))}
@@ -206,11 +111,7 @@ class LibraryView:
     def top_songs(self, artist: str, count: int) -> list[Track]:
         """Return an artist's tracks, those the user finished most often first."""
         plays = self._state.feedback.play_counts(self._user.name)
-        tracks = [
-            track
-            for track in self._catalog.tracks
-            if normalize_identity(track.artist) == normalize_identity(artist)
-        ]
+        tracks = self._catalog.artist_tracks(stable_id("ar", artist))
         return sorted(tracks, key=lambda track: -plays.get(track.track_id, 0))[:count]
 
     def search(self, query: str, pages: dict[str, tuple[int, int]]) -> dict[str, Any]:
@@ -220,16 +121,27 @@ class LibraryView:
         """
         tracks = self._catalog.search(query)
         words = normalize_text(query).split()
-        artists = dict.fromkeys(t.artist_id for t in tracks if _begins((t.artist,), words))
-        albums = dict.fromkeys(t.album_id for t in tracks if _begins((t.album, t.artist), words))
+        artists = dict.fromkeys(
+            artist_id
+            for track in tracks
+            for artist_id, name in zip(
+                (*track.artist_ids, *track.album_artist_ids),
+                (*track.artists, *track.album_artists),
+                strict=True,
+            )
+            if _begins((name,), words)
+        )
+        albums = dict.fromkeys(
+            t.album_id for t in tracks if _begins((t.album or t.title, t.artist, t.album_artist), words)
+        )
 
         def page(kind: str, found: list[Any]) -> list[Any]:
             offset, count = pages[kind]
             return found[offset : offset + count]
 
         return {
-            "artist": [self._artist(each) for each in page("artist", list(artists))],
-            "album": [self._album(self._catalog.albums[each]) for each in page("album", list(albums))],
+            "artist": [self._items.artist_by_id(each) for each in page("artist", list(artists))],
+            "album": self._items.albums([self._catalog.albums[each] for each in page("album", list(albums))]),
             "song": self.songs(page("song", tracks)),
         }
 
@@ -248,7 +160,7 @@ class LibraryView:
     def tracks_of(self, item_id: str) -> list[Track]:
         """Return the tracks of an artist, an album or a song; raises RequestError (404) for none."""
         if item_id in self._catalog.artists:
-            return [track for album in self._catalog.artists[item_id] for track in album.tracks]
+            return self._catalog.artist_tracks(item_id)
         if item_id in self._catalog.albums:
             return list(self._catalog.albums[item_id].tracks)
         return [self._state.track(item_id)]
@@ -263,29 +175,18 @@ class LibraryView:
 
     def starred(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the user's starred albums and artists, the latest first."""
-        starred_ids = list(self._favourites)
-        albums = [
-            self._album(self._catalog.albums[each]) for each in starred_ids if each in self._catalog.albums
-        ]
-        return albums, [self._artist(each) for each in starred_ids if each in self._catalog.artists]
+        starred_ids = list(self._items.favourites)
+        albums = [self._catalog.albums[each] for each in starred_ids if each in self._catalog.albums]
+        artists = [self._catalog.artists[each] for each in starred_ids if each in self._catalog.artists]
+        return self._items.albums(albums), [self._items.artist(artist) for artist in artists]
 
     def similar_artists(self, item_id: str, count: int) -> list[dict[str, Any]]:
         """Return the artists of similar tracks, without the artist itself."""
-        artist_id = self.tracks_of(item_id)[0].artist_id
+        artist_id = item_id if item_id in self._catalog.artists else self.tracks_of(item_id)[0].artist_id
         near = dict.fromkeys(
             track.artist_id for track in self.similar(item_id, 3 * count) if track.artist_id != artist_id
         )
-        return [self._artist(each) for each in near][:count]
-
-
-def _without_article(name: str) -> str:
-    """Return a name as it is sorted: "beatles" for "The Beatles"."""
-    first, _, rest = normalize_text(name).partition(" ")
-    return rest if first in _ARTICLES and rest else f"{first} {rest}".strip()
-
-
-def _part(name: str) -> str:
-    return name.replace("/", "_")
+        return [self._items.artist_by_id(each) for each in near][:count]
 
 
 def _begins(names: tuple[str, ...], words: list[str]) -> bool:

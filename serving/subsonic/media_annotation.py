@@ -32,6 +32,7 @@ def _star(request: SubsonicRequest) -> Answer:
         if not request.library.is_artist_or_album(item_id):
             raise RequestError(404, "expected the id of an album or an artist")
         change(request.user.name, item_id)
+    request.state.store_starred()
     return {}
 
 
@@ -47,6 +48,7 @@ def _set_rating(request: SubsonicRequest) -> Answer:
     request.query.text("rating")  # raises if it is missing
     if request.library.is_artist_or_album(item_id):
         request.state.playlists.set_stars(request.user.name, item_id, stars)
+        request.state.store_starred()
         return {}
     track_id = request.state.track(item_id).track_id
     request.state.playlists.set_stars(request.user.name, track_id, stars)

@@ -50,9 +50,9 @@ def _group(request: SubsonicRequest, item_id: str) -> tuple[str, list[tuple[str,
         album = catalog.albums[item_id]
         return f"{album.artist} - {album.name}", [("", track) for track in album.tracks]
     if item_id in catalog.artists:
-        albums = catalog.artists[item_id]
-        return albums[0].artist, [
-            (f"{entry_name(album.name)}/", track) for album in albums for track in album.tracks
+        artist = catalog.artists[item_id]
+        return artist.name, [
+            (f"{entry_name(track.album or track.title)}/", track) for track in catalog.artist_tracks(item_id)
         ]
     playlist = find_playlist(request, item_id)
     tracks = catalog.by_ids(playlist.tracks)
@@ -76,7 +76,6 @@ def _get_cover_art(request: SubsonicRequest) -> Answer:
         if not tracks:
             raise RequestError(404, "expected the id of a playlist with tracks, found it empty")
         track = tracks[0]
-    file = request.state.catalog.audio_file(track)
     size = request.query.number("size", 600, 1200) or 1200  # 0: the whole picture
-    picture = request.state.covers.jpeg(track, file, size)
+    picture = request.state.covers.jpeg(request.state.catalog, track, size)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})

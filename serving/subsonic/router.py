@@ -15,6 +15,7 @@ from serving.subsonic import (
     album_lists,
     bookmarks,
     browsing,
+    lyrics,
     media_annotation,
     media_retrieval,
     playback_report,
@@ -39,7 +40,7 @@ from serving.subsonic.protocol import (
 
 # Each registers its methods in METHODS when it is imported.
 CHAPTERS = (
-    *(album_lists, bookmarks, browsing, media_annotation, media_retrieval),
+    *(album_lists, bookmarks, browsing, lyrics, media_annotation, media_retrieval),
     *(playback_report, playlists, radio_stations, searching, sharing),
     *(sonic_similarity, system, transcode_decision),
 )

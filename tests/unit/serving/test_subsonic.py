@@ -86,7 +86,9 @@ def test_album_has_what_clients_of_folders_expect(call, method, key, values):
 
 def test_album_and_artist_of_symbols_are_found(call, state, monkeypatch):
     first, *rest = state.catalog.tracks
-    named = dataclasses.replace(first, artist="!!!", album="÷", artist_id="ar-!", album_id="al-÷")
+    names = {"artist": "!!!", "artists": ("!!!",), "album_artist": "!!!", "album_artists": ("!!!",)}
+    ids = {"artist_ids": ("ar-!",), "album_artist_ids": ("ar-!",), "artist_id": "ar-!", "album_id": "al-÷"}
+    named = dataclasses.replace(first, album="÷", **names, **ids)
     catalog = type(state.catalog)(state.catalog.version, (named, *rest), state.catalog.roots)
     monkeypatch.setattr(state, "catalog", catalog)
     for query in ("÷", "!!!"):
