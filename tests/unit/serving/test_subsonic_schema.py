@@ -28,8 +28,8 @@ HOSTILE = "Ωmega 🎧 𠮷 <&\"'> \u0301"
 EXTRA = {
     "AlbumID3": {"title", "album", "isDir", "parent"},
     "AlbumID3WithSongs": {"title", "album", "isDir", "parent"},
-    "Child": {"name", "songCount", "albumCount"},
-    "Artist": {"coverArt", "albumCount"},
+    "Child": {"name", "songCount", "albumCount", "isCompilation", "releaseDate", "originalReleaseDate"},
+    "Artist": {"coverArt", "albumCount", "sortName"},
 }
 # Each is called with these parameters; the words in capitals are the ids of the fixture `ids`.
 CALLS = {

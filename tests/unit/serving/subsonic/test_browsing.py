@@ -11,8 +11,12 @@ def renamed(state, names):
     catalog = state.catalog
     tracks = list(catalog.tracks)
     for number, name in enumerate(names):
+        artist_id = f"ar-{number}"
         tracks[number] = dataclasses.replace(
-            tracks[number], artist=name, artist_id=f"ar-{number}", album_id=f"al-{number}"
+            tracks[number],
+            **{"artist": name, "artists": (name,), "artist_id": artist_id, "artist_ids": (artist_id,)},
+            **{"album_artist": name, "album_artists": (name,), "album_artist_ids": (artist_id,)},
+            album_id=f"al-{number}",
         )
     return type(catalog)("other", tuple(tracks), catalog.roots)
 
