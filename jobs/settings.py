@@ -89,6 +89,11 @@ def musicnn_enabled() -> bool:
     return value == "on"
 
 
+def listenbrainz_address() -> str:
+    """Return the address of ListenBrainz' API, for users who forward their plays (SEGUE_LISTENBRAINZ)."""
+    return os.environ.get("SEGUE_LISTENBRAINZ") or "https://api.listenbrainz.org"
+
+
 def metrics_token() -> str:
     """Return the token that reads the player's metrics, SEGUE_METRICS_TOKEN; "" if only admins may.
 

@@ -18,6 +18,7 @@ from serving.db.accounts import LOCAL_USER, Accounts, User
 from serving.db.bookmarks import Bookmarks
 from serving.db.database import Database
 from serving.db.feedback import FeedbackStore
+from serving.db.forwarding import Forwarding
 from serving.db.mixes import MixStore
 from serving.db.playlists import Playlists
 from serving.db.radio_stations import RadioStations
@@ -25,6 +26,7 @@ from serving.db.shares import Shares
 from serving.db.starred_groups import StarredGroups
 from serving.db.waiting_listens import WaitingListens
 from serving.event_stream import EventHub
+from serving.listen_forwarder import ListenForwarder
 from serving.listens import ListenMatcher, match_waiting
 from serving.metrics import ServerMetrics
 from serving.now_playing import NowPlaying
@@ -61,6 +63,8 @@ class AppState:
     waiting_listens: WaitingListens = field(init=False)
     listen_matcher: ListenMatcher = field(init=False)
     starred_groups: StarredGroups = field(init=False)
+    forwarding: Forwarding = field(init=False)
+    forwarder: ListenForwarder = field(init=False)
     plays: PlayIntake = field(init=False)
     metrics: ServerMetrics = field(init=False)
     online_store: OnlineStore = field(init=False)
@@ -87,6 +91,8 @@ class AppState:
         self.waiting_listens = WaitingListens(self.database)
         self.listen_matcher = ListenMatcher(self.lake)
         self.starred_groups = StarredGroups(self.database)
+        self.forwarding = Forwarding(self.database)
+        self.forwarder = ListenForwarder(self, settings.listenbrainz_address())
         self.plays = PlayIntake(self.producer, self.feedback)
         self.metrics = ServerMetrics(self.lake.root)
         self._add_gauges()
@@ -122,10 +128,12 @@ class AppState:
         self.radio = Radio(self.lake)
         self.online_store = OnlineStore(mongo, self.lake.root, self.feedback, self._on_change)
         threading.Thread(target=self._watch_lake, name="lake", daemon=True).start()
+        self.forwarder.start()
 
     def close(self) -> None:
         """Stop the threads and close the database; events not yet in Kafka stay in the spool."""
         self._closed.set()
+        self.forwarder.close()
         self.online_store.close()
         self.producer.close()
         self.plays.flush()

@@ -10,6 +10,9 @@ from serving.schemas import Recommendations, RecommendedTrack, TrackOut
 if TYPE_CHECKING:
     from serving.app_state import AppState
 
+# Plays whose recordings do not come again as another file.
+_N_RECENT_PLAYS = 20
+
 # Tracks of the default list as long as none has been published.
 _N_FALLBACK_ITEMS = 30
 
@@ -40,10 +43,13 @@ def to_recommendations(
     """Return a stored list as the API's model; the items keep the ranks that they were stored with."""
     ratings = state.feedback.ratings(user_id)
     disliked_tracks, blocked_artists = exclusions(state, user_id, ratings)
+    played_recordings = _recently_played_recordings(state, user_id)
     items = []
     for rank, item in enumerate(document["items"], 1):
         track = state.catalog.by_id.get(item["track_id"])
         if track is None or track.track_id in disliked_tracks or is_blocked(track, blocked_artists):
+            continue
+        if played_recordings.get(track.recording_id, track.track_id) != track.track_id:
             continue
         items.append(
             RecommendedTrack(
@@ -60,6 +66,17 @@ def to_recommendations(
         as_of=as_of.isoformat() if as_of else None,
         items=items,
     )
+
+
+def _recently_played_recordings(state: "AppState", user_id: str) -> dict[str, str]:
+    """Return the recordings of a user's latest plays, each with the track that was played.
+
+    Another file of the same recording is no recommendation; the track itself is ranked lower already.
+    """
+    by_id = state.catalog.by_id
+    rows = state.feedback.history(user_id, limit=_N_RECENT_PLAYS)
+    played = [by_id[row["track_id"]] for row in reversed(rows) if row["track_id"] in by_id]
+    return {track.recording_id: track.track_id for track in played}
 
 
 def exclusions(state: "AppState", user_id: str, ratings: dict[str, bool]) -> tuple[set[str], set[str]]:

@@ -281,3 +281,18 @@ class Health(BaseModel):
     mongo: bool
     kafka: bool
     waiting: int
+
+
+class ForwardingToken(StrictModel):
+    """A user token of ListenBrainz."""
+
+    token: Annotated[str, StringConstraints(min_length=8, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
+
+
+class ForwardingOut(BaseModel):
+    """Whether my plays are forwarded, how many wait or were refused, and why the last try failed."""
+
+    enabled: bool
+    pending: int
+    refused: int
+    last_error: str

@@ -76,6 +76,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE starred_groups (id TEXT PRIMARY KEY, artist TEXT NOT NULL, album TEXT,"
         " tracks TEXT NOT NULL)",
     ),
+    # 7: plays that are forwarded to ListenBrainz.
+    (
+        "CREATE TABLE forwarding (name TEXT PRIMARY KEY, token TEXT NOT NULL, created TEXT NOT NULL,"
+        " last_error TEXT NOT NULL)",
+        "CREATE TABLE outgoing_plays (id INTEGER PRIMARY KEY, name TEXT NOT NULL, event_id TEXT NOT NULL,"
+        " track_id TEXT NOT NULL, position_s REAL, played_at TEXT NOT NULL, error TEXT,"
+        " UNIQUE (name, event_id))",
+    ),
 )
 
 

@@ -11,6 +11,12 @@ from serving.db.database import Database, utc_now
 # Plays in a user's history; PLAYS has all of them.
 _MAX_HISTORY = 2_000
 
+# A finished play of a user who forwards to ListenBrainz waits to be sent.
+_FORWARD = (
+    "INSERT OR IGNORE INTO outgoing_plays (name, event_id, track_id, position_s, played_at)"
+    " SELECT name, :event_id, :track_id, :position_s, :at FROM forwarding WHERE name = :user_id"
+)
+
 # Rows between two prunings.
 _PRUNE_EVERY = 100
 
@@ -97,6 +103,8 @@ class FeedbackStore:
         )
         with self._database.transaction() as change:
             inserted = change.execute("INSERT OR IGNORE INTO plays VALUES (?, ?, ?, ?, ?, ?)", row)
+            if inserted.rowcount and event["event"] == "finished":
+                change.execute(_FORWARD, {**event, "at": event["played_at"]})
             if inserted.rowcount and inserted.lastrowid and inserted.lastrowid % _PRUNE_EVERY == 0:
                 statement = (
                     "DELETE FROM plays WHERE name = ?1 AND at < (SELECT at FROM plays WHERE name = ?1 "
