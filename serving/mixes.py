@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 _TITLES = {
     "week": ("More of this week", "Like what you played in the last seven days."),
+    "new": ("New here", "Added in the last thirty days, the likeliest for you first."),
     "rediscover": ("Rediscover", "You liked or often played these, and have not heard them for two months."),
 }
+
+# A track counts as new for so long, unless most of the collection is as new.
+_NEW_FOR, _MAX_NEW_FRACTION = timedelta(days=30), 0.5
 
 # Fraction of a mix's tracks that its genre, or its two genres together, must have to name it.
 _MIN_GENRE_FRACTION = 0.5
@@ -88,6 +92,7 @@ def _choose(state: "AppState", profile: Profile) -> list[NamedMix]:
     now = datetime.now(UTC)
     found: list[Mix | None] = list(mixes.cluster_mixes(items, profile, day=now.date()))
     found.append(mixes.week_mix(items, profile, now=now))
+    found.append(mixes.new_mix(items, profile, new_ids=_new_ids(state, now), now=now))
     found.append(mixes.rediscover_mix(items, profile, now=now))
     named: list[NamedMix] = []
     for place, mix in enumerate((mix for mix in found if mix is not None), 1):
@@ -99,6 +104,13 @@ def _choose(state: "AppState", profile: Profile) -> list[NamedMix]:
             mix_id, (title, comment) = f"mix-{mix.kind}", _TITLES[mix.kind]
         named.append(NamedMix(mix_id, "", title, comment, tuple(mix.track_ids), False))
     return named
+
+
+def _new_ids(state: "AppState", now: datetime) -> list[str]:
+    """Return the tracks added in the last thirty days; none if most of the collection is as new."""
+    since = (now - _NEW_FOR).timestamp()
+    new = [track.track_id for track in state.catalog.tracks if track.added_s >= since]
+    return new if len(new) <= _MAX_NEW_FRACTION * len(state.catalog.tracks) else []
 
 
 def _cluster_name(state: "AppState", track_ids: Sequence[str]) -> tuple[str, str]:

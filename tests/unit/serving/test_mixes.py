@@ -1,5 +1,6 @@
 """Mixes over the synthetic collection: eight artists, each a cluster of five tracks with one genre."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -97,6 +98,18 @@ def test_mix_of_yesterday_can_be_opened_for_a_week(client):
     assert client.get("/api/mixes").json()["items"]  # today's
     assert not store.read("local", TODAY - timedelta(days=RETENTION_DAYS + 1))
     assert store.read("local", TODAY - timedelta(days=RETENTION_DAYS))
+
+
+@pytest.mark.parametrize(("n_new", "n_mixed"), [(6, 6), (30, 0)])
+def test_new_tracks_are_a_mix_unless_most_are_new(client, monkeypatch, n_new, n_mixed):
+    now = int(datetime.now(UTC).timestamp())
+    tracks = [
+        replace(track, added_s=now - 86_400 * (1 if number < n_new else 60))
+        for number, track in enumerate(client.state.catalog.tracks)
+    ]
+    monkeypatch.setattr(client.state, "catalog", replace(client.state.catalog, tracks=tuple(tracks)))
+    found = {mix["id"]: mix["tracks"] for mix in client.get("/api/mixes").json()["items"]}
+    assert found.get("mix-new", 0) == n_mixed
 
 
 def test_unknown_mix_is_a_problem(client):
