@@ -2,6 +2,8 @@
 
 The comparison is conservative: a remix, a live take or another loop of the same drums is another recording,
 and tracks in doubt stay apart. A false pair would remove a piece of music from every recommendation.
+Features confirm nothing: between copies of one recording they differ as much as between recordings, see
+docs/fma.md.
 """
 
 from typing import Any

@@ -102,10 +102,15 @@ def read_archive(source: Source, archive: zipfile.ZipFile, read: Read, depth: in
     user = _archive_user(archive)
     n_read = 0
     error: Exception | None = None
+    file_bytes = compressed_bytes = 0  # of the files so far
     for info in chosen:
         open_beside = partial(_open_beside, archive, posixpath.dirname(info.filename))
         inner = replace(source, name=f"{source.name}/{info.filename}", open_beside=open_beside)
         try:
+            _check_size(info.file_size, info.compress_size)
+            file_bytes += info.file_size
+            compressed_bytes += info.compress_size
+            _check_size(file_bytes, compressed_bytes)
             with _open(archive, info) as raw:
                 for listen in _read_member(inner, raw, read, depth):
                     yield listen if listen.user else replace(listen, user=user)
@@ -136,15 +141,18 @@ def _is_history(info: zipfile.ZipInfo, infos: list[zipfile.ZipInfo], archive: zi
         return False
 
 
+def _check_size(file_bytes: int, compressed_bytes: int) -> None:
+    if file_bytes > max(_MIN_CHECKED_BYTES, _MAX_RATIO * compressed_bytes):
+        raise InputError(
+            f"expected at most {_MAX_RATIO} times the compressed size, found {file_bytes:,} bytes in "
+            f"{compressed_bytes:,}; unpack the archive if that is right"
+        )
+
+
 @contextmanager
 def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[_Member]:
     if info.flag_bits & 1:
         raise InputError("expected a file without a password, found it encrypted; unpack the archive first")
-    if info.file_size > max(_MIN_CHECKED_BYTES, _MAX_RATIO * info.compress_size):
-        raise InputError(
-            f"expected at most {_MAX_RATIO} times the compressed size, found {info.file_size:,} bytes in "
-            f"{info.compress_size:,}; unpack the archive if that is right"
-        )
     with _Member(archive, info) as member:
         yield member
 

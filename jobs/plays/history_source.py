@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
@@ -91,4 +91,5 @@ def iter_lines(stream: IO[bytes], encoding: str) -> Iterator[str]:
         while line := text.readline(_MAX_LINE):
             yield line
     finally:
-        text.detach()
+        with suppress(ValueError):  # closed already: nobody reads to the end
+            text.detach()

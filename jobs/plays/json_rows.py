@@ -123,7 +123,7 @@ def _may_continue(source: _Text, error: Exception) -> bool:
 
 def _skip_row(source: _Text, number: int, error: str) -> JsonRow:
     """Return a row that is no JSON; the next one begins at a line, or after a comma."""
-    content = source.text[source.position]
+    content = source.text[source.position : source.position + 1]  # "" after a member's name at the end
     source.position += 1
     while True:
         found = _NEXT_ROW.search(source.text, source.position)

@@ -95,6 +95,14 @@ def test_zip_bomb_is_rejected_unread(tmp_path, monkeypatch):
     assert "found 2,097,152 bytes" in rejected[0].found
 
 
+def test_many_small_bombs_are_rejected_like_a_large_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(history_archives, "_MIN_CHECKED_BYTES", 2**20)
+    bombs = {f"listens/{number}.jsonl": rows(number) + " " * 300_000 for number in range(6)}
+    minutes, rejected = read(tmp_path / "a.zip", zipped(bombs))
+    assert minutes == [0, 1, 2]
+    assert [row.reason for row in rejected] == ["unreadable file"] * 3
+
+
 def test_archives_within_archives_are_read_to_a_depth(tmp_path):
     data = zipped({"Activity.zip": zipped(MEMBERS), "listens.json": "[" + rows(600).strip() + "]"})
     assert read(tmp_path / "a.zip", data)[0] == [*range(400), 500, 501, 600]

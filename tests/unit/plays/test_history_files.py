@@ -1,6 +1,8 @@
 """Listening histories of three services, in the forms that they export."""
 
+import gc
 import json
+import sys
 import zipfile
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -293,6 +295,20 @@ def test_torn_file_gives_its_whole_rows(tmp_path):
     assert read_all(tmp_path, "torn.json", text[:-20])[0] == [0, 1]
     minutes, rejected = read_all(tmp_path, "torn.json", text[:-1])
     assert minutes == [0, 1, 2] and "end of the file" in rejected[0].found
+
+
+def test_file_torn_after_the_name_of_a_member_gives_its_rows(tmp_path):
+    assert read_all(tmp_path, "torn.json", json.dumps([brainz(0)]) + ', "page": ')[0] == [0]
+
+
+def test_history_that_is_refused_leaves_no_message_behind(tmp_path, monkeypatch):
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    (tmp_path / "s.csv").write_text("a,b\n" * 2_000)
+    with pytest.raises(InputError):
+        list(read_history(tmp_path / "s.csv"))
+    gc.collect()
+    assert unraisable == []
 
 
 @pytest.mark.parametrize(
