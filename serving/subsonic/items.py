@@ -45,7 +45,7 @@ class Items:
                 "year": track.year,
                 "genre": track.genre or None,
                 "genres": [{"name": name} for name in track_genres(track)],
-                "coverArt": track.track_id,
+                "coverArt": track.album_id,
                 "size": file.size,
                 "contentType": content_type(file.path.suffix),
                 "suffix": file.suffix,

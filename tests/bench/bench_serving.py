@@ -22,6 +22,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import numpy as np
@@ -52,21 +53,7 @@ def plant(folder: Path, count: int) -> list[str]:
         soundfile.write(audio / f"{number}.ogg", noise, 8000)
     # As in a language, a few words are in many titles.
     picked = np.minimum(rng.zipf(1.3, (count, 6)) - 1, len(words) - 1)
-    rows = [
-        {
-            "track_id": f"{number:06d}",
-            "audio_path": str(audio / f"{number % FILES_OF_AUDIO}.ogg"),
-            "title": " ".join(words[n] for n in picked[number, :3]),
-            "artist": f"{words[number % 9000]} {words[(number * 7) % 9000]}",
-            "album": " ".join(words[n] for n in picked[number, 3:5]),
-            "genre": words[number % 160],
-            "genres": [words[number % 160]],
-            "duration_s": float(SECONDS_OF_AUDIO),
-            "bit_rate": 64_000,
-            "recording_id": f"{number:06d}",
-        }
-        for number in range(count)
-    ]
+    rows = [_track_row(number, words, picked[number], audio) for number in range(count)]
     lake.commit_arrow(TRACKS, [pa.RecordBatch.from_pylist(rows, TRACKS.arrow_schema())])
     lake.commit_arrow(
         FILES, [pa.RecordBatch.from_pylist([{"path": "x", "library": str(audio)}], FILES.arrow_schema())]
@@ -91,6 +78,54 @@ def plant(folder: Path, count: int) -> list[str]:
             database["state"], [{"_id": "champion", "model_version": "1", "tracks": count, "digest": ""}]
         )
     return secrets
+
+
+def _track_row(number: int, words: list[str], picked: np.ndarray, audio: Path) -> dict[str, Any]:
+    """Return a row of TRACKS with every tag; ten tracks make an album, every third has a guest."""
+    album = number // 10
+    artist = f"{words[album % 9000]} {words[(album * 7) % 9000]}"
+    artists = [artist] if number % 3 else [artist, words[number % 9000]]
+    path = str(audio / f"{number % FILES_OF_AUDIO}.ogg")
+    return {
+        "track_id": f"{number:06d}",
+        "path": path,
+        "audio_path": path,
+        "title": " ".join(words[n] for n in picked[:3]),
+        "artist": " feat. ".join(artists),
+        "artists": artists,
+        "album": " ".join(words[(album * n) % 9000] for n in (3, 11)),
+        "album_artist": artist,
+        "album_artists": [artist],
+        "track_no": number % 10 + 1,
+        "disc_no": 1,
+        "year": 1960 + album % 60,
+        "genre": words[number % 160],
+        "genres": [words[number % 160], words[album % 160]],
+        "duration_s": float(SECONDS_OF_AUDIO),
+        "bit_rate": 64_000,
+        "recording_id": f"{number:06d}",
+        "mtime_ns": 10**18 + album * 10**12,
+        "added_ns": 10**18 + album * 10**12,
+        "source": "tags",
+        "artist_sort": artist,
+        "album_artist_sort": artist,
+        "release_date": f"{1960 + album % 60}-07-19",
+        "original_date": str(1960 + album % 60),
+        "bpm": 60.0 + number % 120,
+        "comment": f"ripped from {album}",
+        "isrcs": [f"GBAYE{number:07d}"],
+        **dict.fromkeys(("track_gain_db", "track_peak", "album_gain_db", "album_peak"), -6.5 + number % 7),
+        **{name: _mbid(number) for name in ("recording_mbid", "release_track_mbid")},
+        "release_mbid": _mbid(album),
+        **{name: [_mbid(album % 9000)] for name in ("artist_mbids", "album_artist_mbids")},
+        "sample_rate": 44_100,
+        "channels": 2,
+        "bit_depth": 16,
+    }
+
+
+def _mbid(number: int) -> str:
+    return str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128))
 
 
 def _list(name: str, rng: np.random.Generator, count: int) -> dict[str, Any]:

@@ -4,15 +4,27 @@ import pytest
 
 from jobs.audio.artist_names import VARIOUS_ARTISTS, common_artist, split_artists, without_artist
 from serving import album_grouping
+from serving.track_columns import TrackColumns
 
 
 def row(path, artist, album="Suite", **tags):
-    empty = dict.fromkeys(album_grouping.COLUMNS)
-    return {**empty, "path": f"/m/{path}", "artist": artist, "album": album, "source": "tags", **tags}
+    return {
+        "track_id": path,
+        "path": f"/m/{path}",
+        "artist": artist,
+        "album": album,
+        "source": "tags",
+        **tags,
+    }
+
+
+def credits_of(*rows):
+    return album_grouping.credit_tracks(TrackColumns.from_rows(rows))
 
 
 def credited(*rows):
-    return [(each.album_artist, each.artists) for each in album_grouping.credit_tracks(rows)]
+    found = credits_of(*rows)
+    return list(zip(found.album_artist, found.artists, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -60,8 +72,8 @@ def test_tag_of_album_artist_precedes_all():
     assert credited(*rows) == [("The Band", ("Ada",)), ("The Band", ("Eve",))]
     assert credited(row("x.mp3", "Ada", album_artist="VA"))[0][0] == VARIOUS_ARTISTS
     both = row("x.mp3", "Ada", album_artist="Ada & Eve", album_artists=["Ada", "Eve"])
-    (found,) = album_grouping.credit_tracks([both])
-    assert (found.album_artist, found.album_artists) == ("Ada & Eve", ("Ada", "Eve"))
+    found = credits_of(both)
+    assert (found.album_artist, found.album_artists) == (["Ada & Eve"], [("Ada", "Eve")])
 
 
 def test_compilation_is_by_various_artists():
@@ -117,5 +129,5 @@ def test_releases_of_one_name_stay_apart_and_the_first_keeps_its_id():
     first = {"release_mbid": "b", "added_ns": 1}
     second = {"release_mbid": "a", "added_ns": 2}
     rows = [row("x/1.mp3", "Ada", **first), row("y/1.mp3", "Ada", **second), row("x/2.mp3", "Ada", **first)]
-    assert [each.release for each in album_grouping.credit_tracks(rows)] == ["", "a", ""]
-    assert [each.release for each in album_grouping.credit_tracks(rows[:1])] == [""]
+    assert credits_of(*rows).release == ["", "a", ""]
+    assert credits_of(rows[0]).release == [""]

@@ -1,0 +1,294 @@
+"""A small library with every tag, through TRACKS and the catalog to Subsonic's answers, in JSON and XML."""
+
+import io
+import os
+import subprocess
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import imageio_ffmpeg
+import pyarrow as pa
+import pytest
+from mutagen.id3 import ID3, TALB, TCMP, TIT2, TPE1, TPE2, TPOS, TRCK
+from PIL import Image
+from starlette.testclient import TestClient
+
+from jobs.lake.schemas import FEATURES, FILES, TRACKS
+from jobs.lake.storage import Lake
+from jobs.library.tracks_table import read_track_row
+from serving import app
+from serving.catalog_items import IGNORED_ARTICLES
+from tests.unit.audio import tagged_files
+from tests.unit.audio.tagged_files import MBIDS
+
+_NAMESPACE = "{http://subsonic.org/restapi}"
+
+
+def write_library(music, copy):
+    """Write albums: with every tag, a compilation, with guests, of two discs, and two of one name.
+
+    `copy` copies a short file of silence to a path.
+    """
+    tagged_files.FORMATS["xiph.flac"](copy(music / "Suite" / "07.flac"))
+    (music / "Suite" / "07.lrc").write_text("[00:01.50]One\n[01:02.00]Two")
+    Image.new("RGB", (32, 32), (224, 0, 0)).save(music / "Suite" / "Cover.JPG")
+    for number, artist in enumerate(("Ada", "Ben", "Cleo"), 1):
+        frames = [TIT2(text=f"Hit {number}"), TPE1(text=artist), TALB(text="Night Bus"), TCMP(text="1")]
+        id3(copy(music / "Bus" / f"{number}.mp3"), *frames, TRCK(text=str(number)))
+    for number, artist in enumerate(("Mara Quill", "Mara Quill feat. Jon Doe", "Mara Quill & The Sea"), 1):
+        frames = [
+            TIT2(text=f"Song {number}"),
+            TPE1(text=artist),
+            TALB(text="Guests"),
+            TPE2(text="Mara Quill"),
+        ]
+        id3(copy(music / "Guests" / f"{number}.mp3"), *frames, TRCK(text=str(number)))
+    for disc in (1, 2):
+        for number in (1, 2):
+            path = copy(music / "Rooms" / f"CD {disc}" / f"{number}.mp3")
+            frames = [TPE1(text="The Lanterns"), TALB(text="Two Rooms"), TRCK(text=f"{number}/2")]
+            frames += [TPOS(text="2")] if disc == 2 else []
+            id3(path, TIT2(text=f"Room {disc}-{number}"), *frames)
+    for artist in ("Ada", "Ben"):
+        frames = [TIT2(text="One"), TPE1(text=artist), TALB(text="Best Of"), TRCK(text="1")]
+        id3(copy(music / "Best" / f"{artist}.mp3"), *frames)
+
+
+def id3(path, *frames):
+    tags = ID3()
+    for frame in frames:
+        tags.add(frame)
+    tags.save(path)
+
+
+def write_lake(root, music):
+    """Write FILES and TRACKS of the music, as `segue catalog` does, with the computed tempo of one track."""
+    lake = Lake(root)
+    files, tracks = [], []
+    for number, path in enumerate(sorted(music.rglob("*.*"))):
+        if path.suffix not in (".flac", ".mp3"):
+            continue
+        shared = {"path": str(path), "audio_path": str(path), "library": str(music), "mtime_ns": 1}
+        row = read_track_row(
+            {**shared, "content_hash": f"{number:064d}", "duration_s": 0.5, "bit_rate": 64_000}
+        )
+        files.append({"path": str(path), "library": str(music)})
+        tracks.append({**row, "track_id": f"{number:016d}", "added_ns": (1_700_000_000 + number) * 10**9})
+    tempo = [{"track_id": track["track_id"], "feature_version": "1", "tempo": 97.6} for track in tracks]
+    for table, rows in ((FILES, files), (TRACKS, tracks), (FEATURES, tempo)):
+        lake.commit_arrow(table, [pa.RecordBatch.from_pylist(rows, table.arrow_schema())])
+    return lake
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tagged")
+    silence = {}
+    for suffix in (".flac", ".mp3"):
+        silence[suffix] = folder / f"silence{suffix}"
+        source = ("-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo", "-t", "0.5")
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source, "-map_metadata", "-1"]
+        subprocess.run([*command, os.fspath(silence[suffix])], check=True)
+
+    def copy(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(silence[path.suffix].read_bytes())
+        return path
+
+    write_library(folder / "music", copy)
+    lake = write_lake(folder / "lake", folder / "music")
+    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
+    with TestClient(created, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def ask(client):
+    secret = client.app.app.state.app_state.accounts.add_app_password("local", "test").secret
+    return lambda name, **values: client.get(f"/rest/{name}", params={"apiKey": secret, **values})
+
+
+@pytest.fixture(scope="module")
+def call(ask):
+    return lambda name, **values: ask(name, f="json", **values).json()["subsonic-response"]
+
+
+@pytest.fixture(scope="module")
+def song(call):
+    return lambda title: next(
+        each
+        for each in call("search3", query="", songCount=100)["searchResult3"]["song"]
+        if each["title"] == title
+    )
+
+
+@pytest.fixture(scope="module")
+def albums(call):
+    def albums(kind="alphabeticalByName", **values):
+        return call("getAlbumList2", type=kind, size=100, **values)["albumList2"]["album"]
+
+    return albums
+
+
+EXPECTED_SONG = {
+    "displayArtist": "Ada feat. Eve",
+    "displayAlbumArtist": "Ada & The Sea",
+    "track": 7,
+    "discNumber": 2,
+    "year": 2011,
+    "genre": "Dream Pop",
+    "genres": [{"name": "Dream Pop"}, {"name": "Folk"}],
+    "sortName": "Aria, The",
+    "musicBrainzId": MBIDS[0],
+    "isrc": ["GBAYE0601498"],
+    "comment": "first line\nsecond",
+    "bpm": 128,
+    "samplingRate": 44_100,
+    "channelCount": 2,
+    "bitDepth": 16,
+    "replayGain": {"trackGain": -6.54, "trackPeak": 0.988, "albumGain": -7.0, "albumPeak": 1.01},
+}
+
+EXPECTED_ALBUM = {
+    "name": "Suite",
+    "displayArtist": "Ada & The Sea",
+    "isCompilation": False,
+    "sortName": "Suite, A",
+    "musicBrainzId": MBIDS[2],
+    "releaseDate": {"year": 2011, "month": 7, "day": 19},
+    "originalReleaseDate": {"year": 1999, "month": 2},
+    "discTitles": [{"disc": 2, "title": "Night"}],
+}
+
+
+def names(references):
+    return [reference["name"] for reference in references]
+
+
+def test_song_has_every_tag(call, song):
+    found = call("getSong", id=song("Aria")["id"])["song"]
+    assert {name: found[name] for name in EXPECTED_SONG} == EXPECTED_SONG
+    assert names(found["artists"]) == ["Ada", "Eve"] and names(found["albumArtists"]) == ["Ada", "The Sea"]
+    for artist in (*found["artists"], *found["albumArtists"]):
+        assert call("getArtist", id=artist["id"])["artist"]["name"] == artist["name"]
+
+
+def test_computed_tempo_fills_the_gap(song):
+    assert song("Hit 1")["bpm"] == 98
+
+
+def test_album_has_every_tag(call, song):
+    found = call("getAlbum", id=song("Aria")["albumId"])["album"]
+    assert {name: found[name] for name in EXPECTED_ALBUM} == EXPECTED_ALBUM
+
+
+def test_xml_has_every_tag(ask, song):
+    root = ElementTree.fromstring(ask("getAlbum", id=song("Aria")["albumId"]).content)
+    album = root.find(f"{_NAMESPACE}album")
+    found = album.find(f"{_NAMESPACE}song")
+    assert found.get("displayAlbumArtist") == "Ada & The Sea" and found.get("bitDepth") == "16"
+    assert found.find(f"{_NAMESPACE}replayGain").attrib == {
+        **{"trackGain": "-6.54", "trackPeak": "0.988"},
+        **{"albumGain": "-7.0", "albumPeak": "1.01"},
+    }
+    assert [each.get("name") for each in found.findall(f"{_NAMESPACE}genres")] == ["Dream Pop", "Folk"]
+    assert [each.text for each in found.findall(f"{_NAMESPACE}isrc")] == ["GBAYE0601498"]
+    assert album.find(f"{_NAMESPACE}releaseDate").attrib == {"year": "2011", "month": "7", "day": "19"}
+    assert album.find(f"{_NAMESPACE}discTitles").attrib == {"disc": "2", "title": "Night"}
+
+
+def test_albums_are_by_album_artist(albums):
+    found = [(album["name"], album["artist"], album["songCount"]) for album in albums()]
+    assert found == [
+        ("Best Of", "Ada", 1),
+        ("Best Of", "Ben", 1),
+        ("Guests", "Mara Quill", 3),
+        ("Night Bus", "Various Artists", 3),
+        ("Suite", "Ada & The Sea", 1),
+        ("Two Rooms", "The Lanterns", 4),
+    ]
+    assert [album["name"] for album in albums() if album["isCompilation"]] == ["Night Bus"]
+
+
+def test_discs_are_in_order(call, albums):
+    (rooms,) = (album for album in albums() if album["name"] == "Two Rooms")
+    songs = call("getAlbum", id=rooms["id"])["album"]["song"]
+    assert [each["title"] for each in songs] == ["Room 1-1", "Room 1-2", "Room 2-1", "Room 2-2"]
+    assert [each["discNumber"] for each in songs] == [1, 1, 2, 2]
+
+
+def test_artists_are_sorted_without_articles(call):
+    answer = call("getArtists")["artists"]
+    found = {index["name"]: names(index["artist"]) for index in answer["index"]}
+    assert answer["ignoredArticles"] == IGNORED_ARTICLES
+    assert found == {
+        "A": ["Ada"],
+        "B": ["Ben"],
+        "C": ["Cleo"],
+        "E": ["Eve"],
+        "J": ["Jon Doe"],
+        "L": ["The Lanterns"],
+        "M": ["Mara Quill"],
+        "S": ["The Sea"],
+        "V": ["Various Artists"],
+    }
+
+
+def test_performer_of_a_compilation_has_the_album(call, song):
+    ben = call("getArtist", id=song("Hit 2")["artistId"])["artist"]
+    assert [album["name"] for album in ben["album"]] == ["Best Of", "Night Bus"] and ben["albumCount"] == 2
+    assert [each["title"] for each in call("getTopSongs", artist="Jon Doe")["topSongs"]["song"]] == ["Song 2"]
+
+
+def test_newest_album_is_the_last_one_seen(albums):
+    found = albums("newest")
+    times = [datetime.fromisoformat(album["created"]) for album in found]
+    assert times == sorted(times, reverse=True) and times[0] > datetime(2023, 11, 1, tzinfo=UTC)
+    assert [album["name"] for album in found] == [
+        *("Suite", "Two Rooms", "Guests", "Night Bus", "Best Of", "Best Of")
+    ]
+
+
+def test_every_genre_is_listed_and_found(call, albums):
+    genres = {genre["value"]: genre for genre in call("getGenres")["genres"]["genre"]}
+    assert genres["Folk"] == {"value": "Folk", "songCount": 1, "albumCount": 1}
+    assert [album["name"] for album in albums("byGenre", genre="Folk")] == ["Suite"]
+    assert genres.keys() == {"Dream Pop", "Folk"}
+
+
+def test_lyrics_have_their_times(call, ask, song):
+    track_id = song("Aria")["id"]
+    (lyrics,) = call("getLyricsBySongId", id=track_id)["lyricsList"]["structuredLyrics"]
+    assert lyrics["synced"] is True and lyrics["displayTitle"] == "Aria"
+    assert lyrics["line"] == [{"start": 1500, "value": "One"}, {"start": 62000, "value": "Two"}]
+    assert call("getLyrics", artist="Ada", title="aria")["lyrics"]["value"] == "One\nTwo"
+    assert call("getLyrics", artist="Nobody", title="x")["lyrics"]["value"] == ""
+    assert call("getLyricsBySongId", id=song("Hit 1")["id"])["lyricsList"] == {}
+    root = ElementTree.fromstring(ask("getLyricsBySongId", id=track_id).content)
+    line = root.find(f".//{_NAMESPACE}line")
+    assert (line.get("start"), line.text) == ("1500", "One")
+
+
+def test_plays_and_stars_of_an_album(client, call, song, monkeypatch):
+    state = client.app.app.state.app_state
+    monkeypatch.setattr(state.producer, "send", lambda _: None)
+    hit = song("Hit 1")
+    at = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1000)
+    call("scrobble", id=[hit["id"], song("Hit 2")["id"]], time=[at, at + 60_000])
+    assert call("star", id=hit["albumId"])["status"] == "ok"  # as Feishin does
+    assert call("setRating", id=hit["albumId"], rating=4)["status"] == "ok"
+    state.plays.flush()
+    album = call("getAlbum", id=hit["albumId"])["album"]
+    assert album["playCount"] == 2 and datetime.fromisoformat(album["played"]).minute == 1
+    assert album["userRating"] == 4 and "starred" in album
+    assert album["song"][0]["playCount"] == 1 and "played" in album["song"][0]
+    assert state.starred_groups.read()[hit["albumId"]].album == "Night Bus"
+
+
+def test_cover_lies_beside_the_file(ask, song):
+    picture = Image.open(io.BytesIO(ask("getCoverArt", id=song("Aria")["coverArt"], size=96).content))
+    assert picture.getpixel((48, 48))[0] > 200 and picture.getpixel((48, 48))[2] < 30
+
+
+def test_compilation_has_one_cover_of_the_album(song):
+    assert {song(f"Hit {number}")["coverArt"] for number in (1, 2, 3)} == {song("Hit 1")["albumId"]}
