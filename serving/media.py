@@ -48,7 +48,7 @@ _TYPES = {
 
 
 # A file's bit rate may exceed the wanted one by this factor: it is measured, and of a variable rate.
-_BIT_RATE_SLACK = 1.1
+_BIT_RATE_SLACK = 1.25
 
 # The compressed file is the answer up to this multiple of its bit rate; who takes more hears a difference.
 _SMALL_IS_ENOUGH = 1.5

@@ -19,6 +19,7 @@ from mutagen.mp4 import MP4Cover, MP4Tags
 from jobs.audio.gains import read_gains
 from jobs.audio.lyrics import timed_frames, to_lrc
 from jobs.audio.tag_names import TAG_NAMES, TagName, TagTexts
+from jobs.audio.tags import recording_mbid
 
 _FRONT_COVER = 3
 _VORBIS_PICTURE = "metadata_block_picture"
@@ -68,6 +69,9 @@ def _translate(source_tags: Any, target_tags: Any) -> None:
         if values:
             _set_values(target_tags, name, values)
     _copy_gains(source_tags, texts, target_tags)
+    recording = recording_mbid(texts)  # ID3 has it in a frame of its own kind
+    if recording and not texts.all("recording_mbid"):
+        _set_values(target_tags, TAG_NAMES["recording_mbid"], [recording])
     timed = [] if isinstance(target_tags, ID3) else timed_frames([source_tags])
     if timed:
         _set_values(target_tags, TAG_NAMES["lyrics"], [to_lrc(timed[0])])

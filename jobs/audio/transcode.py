@@ -1,8 +1,9 @@
 """Encode one file at a lower bit rate with FFmpeg, copy its tags and pictures, and verify the result by
 decoding it.
 
-The format stays (mp3, ogg, opus, m4a), so that file names stay; lossless formats, and those that few players
-know, become mp3, and bare aac, which holds no tags, becomes m4a. Every
+With the codec "mp3" the format stays (mp3, ogg, opus, m4a), so that file names stay; lossless formats, and
+those that few players know, become mp3, and bare aac, which holds no tags, becomes m4a. With "opus" all
+becomes Ogg Opus, which has the whole band at 64 kbit/s, and which Safari plays from version 18.4 on. Every
 result has a tag with the SHA-256 of its source: so a file that is compressed in place keeps its identity, and
 is not compressed twice even if the tables are lost.
 """
@@ -25,14 +26,21 @@ from jobs.runtime.parent_death import kill_on_parent_exit
 
 # By extension of the source: extension of the result, FFmpeg's encoder, FFmpeg's muxer. Others become mp3.
 _MP3 = (".mp3", "libmp3lame", "mp3")
+_OPUS = (".opus", "libopus", "ogg")
 _FORMATS = {
     ".ogg": (".ogg", "libvorbis", "ogg"),
     ".oga": (".oga", "libvorbis", "ogg"),
-    ".opus": (".opus", "libopus", "ogg"),
+    ".opus": _OPUS,
     ".m4a": (".m4a", "aac", "ipod"),
     ".m4b": (".m4b", "aac", "ipod"),
     ".aac": (".m4a", "aac", "ipod"),
 }
+
+# The values of --codec.
+CODECS = ("mp3", "opus")
+
+# The most that libopus takes of a mono file, bits per second.
+_MAX_OPUS_BIT_RATE = 256_000
 
 # Formats that a browser plays: of these a small file is used as it is.
 _PLAYED_AS_IS = frozenset((".mp3", ".wav", ".flac", *_FORMATS))
@@ -75,9 +83,9 @@ def parse_bit_rate(text: str) -> int:
     return bit_rate
 
 
-def result_extension(path: str) -> str:
+def result_extension(path: str, codec: str = "mp3") -> str:
     """Return the extension, dot included, that the compressed form of `path` has."""
-    return _format(path)[0]
+    return _format(path, codec)[0]
 
 
 def is_played_as_is(path: str) -> bool:
@@ -85,15 +93,23 @@ def is_played_as_is(path: str) -> bool:
     return _extension(path) in _PLAYED_AS_IS
 
 
-def _format(path: str) -> tuple[str, str, str]:
-    return _FORMATS.get(_extension(path), _MP3)
+def _format(path: str, codec: str) -> tuple[str, str, str]:
+    return _OPUS if codec == "opus" else _FORMATS.get(_extension(path), _MP3)
 
 
 def _extension(path: str) -> str:
     return os.path.splitext(path)[1].lower()
 
 
-def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, header_s: float | None) -> float:
+def transcode(
+    source: str,
+    target: str,
+    *,
+    bit_rate: int,
+    content_hash: str,
+    header_s: float | None,
+    codec: str = "mp3",
+) -> float:
     """Encode `source` to the file `target` at `bit_rate` bits/s; return the duration in seconds that decodes
     from it.
 
@@ -102,13 +118,15 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, hea
     source
         File to read.
     target
-        File to write, with the extension `result_extension(source)`.
+        File to write, with the extension `result_extension(source, codec)`.
     bit_rate
         Bits per second.
     content_hash
         SHA-256 of the source, for the EncoderTag of the target.
     header_s
         Duration in the source's header in seconds, or None.
+    codec
+        One of CODECS.
 
     Raises
     ------
@@ -121,7 +139,7 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, hea
     No target remains after an error.
     """
     try:
-        encoded_s = _encode(source, target, bit_rate, header_s)
+        encoded_s = _encode(source, target, bit_rate, header_s, codec)
         decoding.check_duration(header_s, encoded_s)
         _write_tags(source, target, EncoderTag(content_hash, bit_rate))
         decoded_s = decoding.decoded_duration(target)
@@ -136,9 +154,11 @@ def transcode(source: str, target: str, *, bit_rate: int, content_hash: str, hea
     return decoded_s
 
 
-def _encode(source: str, target: str, bit_rate: int, header_s: float | None) -> float:
+def _encode(source: str, target: str, bit_rate: int, header_s: float | None, codec: str) -> float:
     """Encode with FFmpeg; return the duration in seconds that it reports to have written."""
-    _, encoder, muxer = _format(source)
+    _, encoder, muxer = _format(source, codec)
+    if encoder == "libopus":
+        bit_rate = min(bit_rate, _MAX_OPUS_BIT_RATE)
     completed = _run_ffmpeg(source, target, header_s, {"c:a": encoder, "b:a": bit_rate, "f": muxer})
     if completed.returncode and encoder == "libvorbis" and b"encoder setup failed" in completed.stderr:
         # libvorbis accepts 64k for 44.1 kHz stereo, but not for 8 kHz mono, 96 kHz or six channels. It

@@ -7,6 +7,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.audio import transcode
 from jobs.errors import StepError
 from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
@@ -25,7 +26,13 @@ _RENAMES = "path string, new_path string"
 
 
 def is_up_to_date(
-    file: ScannedFile, row: FileRow | None, *, bit_rate: int, in_place: bool, retry: bool
+    file: ScannedFile,
+    row: FileRow | None,
+    *,
+    bit_rate: int,
+    in_place: bool,
+    retry: bool,
+    codec: str | None = None,
 ) -> bool:
     """Return whether `segue compress` would leave a file as it is.
 
@@ -41,6 +48,8 @@ def is_up_to_date(
         Whether the original is to be replaced.
     retry
         Whether rejected files are to be attempted again.
+    codec
+        The codec that results below the lake must have, or None for any.
     """
     if row is None or not scan.is_unchanged(file, row):
         return False
@@ -54,7 +63,13 @@ def is_up_to_date(
     audio_path = row["audio_path"]
     if target_bit_rate != bit_rate or audio_path is None or not os.path.exists(to_path(audio_path)):
         return False
-    return not in_place or audio_path == row["path"]
+    if audio_path == row["path"]:  # compressed in place: the original is gone
+        return True
+    return not in_place and (codec is None or _has_codec(audio_path, row["path"], codec))
+
+
+def _has_codec(audio_path: str, path: str, codec: str) -> bool:
+    return os.path.splitext(audio_path)[1] == transcode.result_extension(path, codec)
 
 
 def commit_files(

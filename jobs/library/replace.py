@@ -44,13 +44,13 @@ def check_unchanged(path: str, row: dict[str, Any]) -> None:
         )
 
 
-def rename_into_place(temp_path: str, path: str, content_hash: str) -> str:
+def rename_into_place(temp_path: str, path: str, content_hash: str, codec: str) -> str:
     """Rename the temporary file to `path`, or to a free name beside it if the format changes; return the new
     path.
 
     Raises UnusableFile if no name is free.
     """
-    candidates = _result_paths(path)
+    candidates = _result_paths(path, codec)
     if candidates == [path]:
         os.replace(temp_path, path)
         return path
@@ -80,19 +80,20 @@ def find_replaced(path: str) -> str:
     """
     if os.path.lexists(path):
         return path
-    for candidate in _result_paths(path):
+    candidates = [candidate for codec in transcode.CODECS for candidate in _result_paths(path, codec)]
+    for candidate in candidates:
         if os.path.lexists(candidate) and transcode.read_encoder_tag(candidate):
             return candidate
     return path
 
 
-def _result_paths(path: str) -> list[str]:
+def _result_paths(path: str, codec: str) -> list[str]:
     """Return the paths that the result may take.
 
     `path` itself, or the candidates with the new extension in order.
     """
     base, extension = os.path.splitext(path)
-    new_extension = transcode.result_extension(path)
+    new_extension = transcode.result_extension(path, codec)
     if new_extension == extension.lower():
         return [path]
     return [base + new_extension, path + new_extension]

@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="target bit rate, in bits per second or as in 64k, 8k to 512k (default 64k)",
     )
     parser.add_argument(
+        "--codec",
+        choices=transcode.CODECS,
+        help="mp3: lossless files become MP3, the others keep their format; opus: all become Ogg Opus, which "
+        "has the whole band at 64 kbit/s, and which Safari plays from 18.4 on (default mp3; what was "
+        "compressed below the lake is compressed again only for a codec that is given)",
+    )
+    parser.add_argument(
         "--in-place",
         action=argparse.BooleanOptionalAction,
         default=False,
@@ -76,6 +83,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
         bit_rate=bit_rate,
         in_place=arguments.in_place,
         retry=arguments.retry_rejected,
+        codec=arguments.codec,
     )
     _remove_stale_parts(lake, library, in_place=arguments.in_place)
     file_tasks.map_files(
@@ -89,6 +97,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
             audio_root=str(lake.root / "audio"),
             bit_rate=bit_rate,
             in_place=arguments.in_place,
+            codec=arguments.codec or "mp3",
         ),
         table=FILES,
         results=files_table.RESULT_TABLE,
@@ -106,6 +115,7 @@ def plan_compression(
     bit_rate: int,
     in_place: bool,
     retry: bool,
+    codec: str | None,
 ) -> list[file_tasks.TaskRow]:
     """Return the files of the shard that are not up to date, with the columns of a new attempt."""
     rejected = rejects.by_path(lake.read_arrow(REJECTS), "compress")
@@ -113,7 +123,7 @@ def plan_compression(
     for file in library.files:
         row = known.rows.get(file["path"])
         if not in_shard(file["path"], *shard) or files_table.is_up_to_date(
-            file, row, bit_rate=bit_rate, in_place=in_place, retry=retry
+            file, row, bit_rate=bit_rate, in_place=in_place, retry=retry, codec=codec
         ):
             continue
         attempt = rejects.new_attempt(file["path"], rejected)
@@ -163,9 +173,9 @@ def _counts(lake: Lake, library: scan.ScanResult, *, n_attempted: int) -> dict[s
 
 
 def compress_file(
-    row: file_tasks.TaskRow, *, audio_root: str, bit_rate: int, in_place: bool
+    row: file_tasks.TaskRow, *, audio_root: str, bit_rate: int, in_place: bool, codec: str = "mp3"
 ) -> file_tasks.TaskRow | None:
-    """Compress one file to `bit_rate` bits/s, below `audio_root` or in place.
+    """Compress one file with a codec to `bit_rate` bits/s, below `audio_root` or in place.
 
     Returns the file's row of FILES, with `error` set if it cannot be used, or None if the file is gone
     meanwhile. Raises StepError if the disk or the machine fails.
@@ -185,8 +195,8 @@ def compress_file(
         if is_small and transcode.is_played_as_is(path):
             return {**row, **listing.original_columns(path, header), "outcome": "unchanged"}
         if in_place:
-            return {**row, **_compress_in_place(path, row, header)}
-        return {**row, **_compress_to_lake(path, row, header, audio_root)}
+            return {**row, **_compress_in_place(path, row, header, codec)}
+        return {**row, **_compress_to_lake(path, row, header, audio_root, codec)}
     except Exception as error:  # any error is this file's, and must not end the run
         return file_tasks.reject_row(row, error, path)
 
@@ -200,7 +210,9 @@ def _compressed_columns(path: str, duration_s: float) -> file_tasks.TaskRow:
     }
 
 
-def _transcode(path: str, temp_path: str, row: file_tasks.TaskRow, header: decoding.Header) -> float | None:
+def _transcode(
+    path: str, temp_path: str, row: file_tasks.TaskRow, header: decoding.Header, codec: str
+) -> float | None:
     """Encode a file to a temporary file; return its duration in seconds, or None if it became no smaller.
 
     A short or unusual file can grow; the original is the better copy then.
@@ -211,13 +223,14 @@ def _transcode(path: str, temp_path: str, row: file_tasks.TaskRow, header: decod
         bit_rate=row["target_bit_rate"],
         content_hash=row["content_hash"],
         header_s=header.duration_s,
+        codec=codec,
     )
     is_better = os.path.getsize(temp_path) < row["size"] or not transcode.is_played_as_is(path)
     return duration_s if is_better else None
 
 
 def _compress_to_lake(
-    path: str, row: file_tasks.TaskRow, header: decoding.Header, audio_root: str
+    path: str, row: file_tasks.TaskRow, header: decoding.Header, audio_root: str, codec: str
 ) -> file_tasks.TaskRow:
     """Compress to a file below `audio_root` that is named by the content's hash.
 
@@ -225,14 +238,14 @@ def _compress_to_lake(
     """
     content_hash = row["content_hash"]
     folder = Path(audio_root, f"{row['target_bit_rate'] / 1000:g}k", content_hash[:2])
-    target = folder / (content_hash + transcode.result_extension(path))
+    target = folder / (content_hash + transcode.result_extension(path, codec))
     if target.exists():
         return _compressed_columns(str(target), decoding.decoded_duration(str(target)))
     parts = Path(audio_root, "parts")
     parts.mkdir(parents=True, exist_ok=True)
     temp_path = replace.create_temp(parts)
     try:
-        duration_s = _transcode(path, temp_path, row, header)
+        duration_s = _transcode(path, temp_path, row, header, codec)
         if duration_s is None:
             return {**listing.original_columns(path, header), "outcome": "unchanged"}
         replace.check_unchanged(path, row)
@@ -246,7 +259,9 @@ def _compress_to_lake(
     return _compressed_columns(str(target), duration_s)
 
 
-def _compress_in_place(path: str, row: file_tasks.TaskRow, header: decoding.Header) -> file_tasks.TaskRow:
+def _compress_in_place(
+    path: str, row: file_tasks.TaskRow, header: decoding.Header, codec: str
+) -> file_tasks.TaskRow:
     """Replace a file by its compressed form.
 
     At every moment the original or the verified result exists as a whole, even after a kill or a power cut.
@@ -254,7 +269,7 @@ def _compress_in_place(path: str, row: file_tasks.TaskRow, header: decoding.Head
     folder = os.path.dirname(path)
     temp_path = replace.create_temp(folder)
     try:
-        duration_s = _transcode(path, temp_path, row, header)
+        duration_s = _transcode(path, temp_path, row, header, codec)
         if duration_s is None:
             return {**listing.original_columns(path, header), "outcome": "unchanged"}
         status = os.stat(path)
@@ -262,7 +277,7 @@ def _compress_in_place(path: str, row: file_tasks.TaskRow, header: decoding.Head
         shutil.copystat(path, temp_path)
         fsync_dir(temp_path)  # works for a file, too
         replace.check_unchanged(path, row)
-        target = replace.rename_into_place(temp_path, path, row["content_hash"])
+        target = replace.rename_into_place(temp_path, path, row["content_hash"], codec)
     finally:
         replace.remove_temp(temp_path)
     fsync_dir(folder)

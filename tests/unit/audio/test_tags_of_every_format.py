@@ -5,7 +5,7 @@ import pytest
 from mutagen.id3 import RVA2
 
 from jobs.audio.tags import read_tags
-from jobs.audio.transcode import result_extension, transcode
+from jobs.audio.transcode import CODECS, result_extension, transcode
 from tests.unit.audio import tagged_files
 
 
@@ -29,11 +29,13 @@ def test_every_tag_is_read(tagged, name):
     assert read(tagged(name)) == tagged_files.EXPECTED
 
 
+@pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("name", tagged_files.FORMATS)
-def test_every_tag_survives_compression(tagged, tmp_path, name):
+def test_every_tag_survives_compression(tagged, tmp_path, name, codec):
     source = tagged(name)
-    target = tmp_path / "m" / f"out{result_extension(str(source))}"
-    transcode(str(source), str(target), bit_rate=64_000, content_hash="0" * 64, header_s=0.5)
+    target = tmp_path / "m" / f"out{result_extension(str(source), codec)}"
+    options = {"bit_rate": 64_000, "content_hash": "0" * 64, "header_s": 0.5, "codec": codec}
+    transcode(str(source), str(target), **options)
     assert read(target) == tagged_files.EXPECTED
 
 

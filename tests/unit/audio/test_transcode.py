@@ -4,6 +4,7 @@ import os
 import shutil
 
 import mutagen
+import numpy as np
 import psutil
 import pytest
 import soundfile
@@ -31,12 +32,12 @@ def picture(data=PNG, kind=3, description=""):
     return new_picture
 
 
-def compress(path, bit_rate=64_000):
+def compress(path, bit_rate=64_000, codec="mp3"):
     """Transcode to a file in the same folder; return its path and its duration in seconds."""
-    target = str(path.with_name("result" + transcode.result_extension(str(path))))
+    target = str(path.with_name("result" + transcode.result_extension(str(path), codec)))
     header_s = decoding.read_header(str(path)).duration_s
     return target, transcode.transcode(
-        str(path), target, bit_rate=bit_rate, content_hash=HASH, header_s=header_s
+        str(path), target, bit_rate=bit_rate, content_hash=HASH, header_s=header_s, codec=codec
     )
 
 
@@ -60,6 +61,26 @@ def test_format_reaches_bit_rate_at_full_length(sound, source, extension, kind):
     assert 48_000 < os.path.getsize(target) * 8 / 6 < 70_000  # Vorbis takes less for noise
 
 
+@pytest.mark.parametrize("source", [".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a", ".aac"])
+def test_opus_is_made_of_every_format(sound, source):
+    target, duration = compress(sound("song" + source, seconds=6), codec="opus")
+    assert os.path.splitext(target)[1] == ".opus" and decoding.read_header(target).kind == "OggOpus"
+    assert duration == pytest.approx(6, abs=0.1)
+    assert 48_000 < os.path.getsize(target) * 8 / 6 < 72_000
+    assert transcode.read_encoder_tag(target).content_hash == HASH
+
+
+def test_opus_has_the_band_that_mp3_cuts(sound):
+    """Pink noise above 12 kHz, which MP3 of 64 kbit/s has none of."""
+    path = sound("song.flac")
+    shares = {}
+    for codec in transcode.CODECS:
+        samples, rate = soundfile.read(compress(path, codec=codec)[0])
+        power = np.abs(np.fft.rfft(samples.mean(axis=1))) ** 2
+        shares[codec] = power[int(12_000 * len(samples) / rate) :].sum() / power.sum()
+    assert shares["opus"] > 100 * shares["mp3"]
+
+
 @pytest.mark.parametrize("extension", [".mp3", ".ogg", ".opus", ".m4a"])
 @pytest.mark.parametrize(
     ("rate", "channels", "seconds"),
@@ -67,9 +88,10 @@ def test_format_reaches_bit_rate_at_full_length(sound, source, extension, kind):
 )
 def test_unusual_signals_are_compressed(sound, extension, rate, channels, seconds):
     path = sound("song" + extension, codec=".wav", rate=rate, channels=channels, seconds=seconds)
-    target, duration = compress(path)
-    assert duration == pytest.approx(seconds, abs=0.1)
-    assert os.path.getsize(target) < os.path.getsize(path)
+    for codec in transcode.CODECS:
+        target, duration = compress(path, codec=codec)
+        assert duration == pytest.approx(seconds, abs=0.1)
+        assert os.path.getsize(target) < os.path.getsize(path)
 
 
 ID3_FRAMES = (

@@ -26,12 +26,13 @@ def scan_files(folder):
 def run(tmp_path):
     """Compress every file below a folder, without Spark; return the rows by file name."""
 
-    def run(folder=tmp_path, *, bit_rate=64_000, in_place=False, audio_root=None):
+    def run(folder=tmp_path, *, bit_rate=64_000, in_place=False, audio_root=None, codec="mp3"):
         function = functools.partial(
             compress.compress_file,
             audio_root=str(audio_root or "/tmp/unused"),
             bit_rate=bit_rate,
             in_place=in_place,
+            codec=codec,
         )
         return {os.path.basename(to_path(row["path"])): function(row) for row in scan_files(folder)}
 

@@ -67,6 +67,11 @@ def test_every_file_is_in_one_shard():
         ({"outcome": "unchanged"}, {"bit_rate": 48_000}, False),
         ({"outcome": "rejected"}, {}, True),
         ({"outcome": "rejected"}, {"retry": True}, False),
+        # DONE's result is a .py file: of no codec.
+        ({}, {"codec": "opus"}, False),
+        ({}, {"codec": "mp3"}, False),
+        ({"path": __file__}, {"codec": "opus"}, True),  # in place: the original is gone
+        ({"outcome": "unchanged"}, {"codec": "opus"}, True),
     ],
 )
 def test_is_up_to_date(change, options, expected):
@@ -126,6 +131,17 @@ def test_other_bit_rate_gets_other_file(sound, to_lake):
     first, second = to_lake()["song.mp3"], to_lake(bit_rate=96_500)["song.mp3"]
     assert os.path.getsize(second["audio_path"]) > 1.3 * os.path.getsize(first["audio_path"])
     assert "/96.5k/" in second["audio_path"] and os.path.exists(first["audio_path"])
+
+
+def test_other_codec_gets_other_file_and_the_first_stays_valid(sound, to_lake):
+    sound("song.flac")
+    first, second = to_lake()["song.flac"], to_lake(codec="opus")["song.flac"]
+    assert first["audio_path"].endswith(".mp3") and second["audio_path"].endswith(".opus")
+    assert first["content_hash"] == second["content_hash"] and os.path.exists(first["audio_path"])
+    file = {name: first[name] for name in ("path", "size", "mtime_ns", "ctime_ns")}
+    given = {"bit_rate": 64_000, "in_place": False, "retry": False}
+    for row, codec, expected in ((first, None, True), (first, "opus", False), (second, "opus", True)):
+        assert files_table.is_up_to_date(file, row, **given, codec=codec) is expected
 
 
 def test_file_at_target_bit_rate_is_unchanged(sound, to_lake, monkeypatch):

@@ -110,6 +110,19 @@ def test_in_place_repeated_task_finds_result(sound, tmp_path, in_place):
     assert again == first
 
 
+def test_in_place_opus_replaces_the_original_once(sound, tmp_path, in_place):
+    before = digest(sound("song.flac"))
+    task = scan_files(tmp_path)[0]
+    first = in_place(codec="opus")["song.flac"]
+    assert os.listdir(tmp_path) == ["song.opus"] and first["content_hash"] == before
+    # A task that is run again after a crash, and a run with another codec, find the result.
+    again = compress.compress_file(
+        task, audio_root="/tmp/unused", bit_rate=64_000, in_place=True, codec="opus"
+    )
+    assert again == first and in_place(codec="mp3")["song.opus"]["audio_path"] == first["audio_path"]
+    assert os.listdir(tmp_path) == ["song.opus"]
+
+
 def test_in_place_leaves_other_hard_link(sound, in_place, tmp_path, tmp_path_factory):
     path = sound("song.mp3")
     outside = tmp_path_factory.mktemp("outside") / "song.mp3"
