@@ -26,6 +26,7 @@ from serving.db.shares import Shares
 from serving.db.starred_groups import StarredGroups
 from serving.db.waiting_listens import WaitingListens
 from serving.event_stream import EventHub
+from serving.library_lists import LibraryLists
 from serving.listen_forwarder import ListenForwarder
 from serving.listens import ListenMatcher, match_waiting
 from serving.metrics import ServerMetrics
@@ -78,12 +79,15 @@ class AppState:
     event_limit: TokenBucketLimiter = field(default_factory=lambda: TokenBucketLimiter(rate=20, burst=200))
     login_limit: TokenBucketLimiter = field(default_factory=lambda: TokenBucketLimiter(rate=0.2, burst=8))
     transcoding_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_PROCESSES))
+    _lists: LibraryLists | None = None
     _closed: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.accounts = Accounts(self.database)
         self.feedback = FeedbackStore(self.database)
-        self.playlists = Playlists(self.database)
+        self.playlists = Playlists(
+            self.database, on_change=lambda name: self.publish_event(name, "playlists", {})
+        )
         self.mixes = MixStore(self.database)
         self.bookmarks = Bookmarks(self.database)
         self.shares = Shares(self.database)
@@ -130,6 +134,14 @@ class AppState:
         threading.Thread(target=self._watch_lake, name="lake", daemon=True).start()
         self.forwarder.start()
 
+    @property
+    def lists(self) -> LibraryLists:
+        """Sorted lists of the present catalog."""
+        catalog_now, lists = self.catalog, self._lists
+        if lists is None or lists.catalog is not catalog_now:
+            self._lists = lists = LibraryLists(catalog_now)
+        return lists
+
     def close(self) -> None:
         """Stop the threads and close the database; events not yet in Kafka stay in the spool."""
         self._closed.set()
@@ -140,6 +152,7 @@ class AppState:
         self.database.close()
 
     def _watch_lake(self) -> None:
+        self.lists.warm_up()
         matched_version = None
         while not self._closed.wait(_POLL_INTERVAL_S):
             self.plays.flush()
@@ -147,6 +160,7 @@ class AppState:
                 if catalog.lake_version(self.lake) != self.catalog.version:
                     self.catalog = catalog.load(self.lake)
                     self._relink_stars()
+                    self.lists.warm_up()
                     log.info("the collection has changed: %d tracks", len(self.catalog.tracks))
                     self.publish_event(None, "collection", {"tracks": len(self.catalog.tracks)})
                 if matched_version != self.catalog.version:

@@ -135,8 +135,8 @@ def generated_cover(track: Track) -> Image.Image:
     album = hashlib.sha256(f"{artist_name}\0{track.album or track.title}".encode()).digest()
     hues = _HUES[artist[0] % len(_HUES)]
     random = np.random.default_rng(list(album[:8]))
-    side = 600
-    y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j]
+    side = 300  # a quarter of the points: soft shapes lose nothing, and a grid of albums is drawn in no time
+    y, x = np.mgrid[0 : 1 : side * 1j, 0 : 1 : side * 1j].astype(np.float32)
     colours = [
         _rgb(hue + random.uniform(-12, 12), 0.62, light)
         for hue, light in zip(hues, (0.34, 0.55), strict=True)
@@ -146,17 +146,19 @@ def generated_cover(track: Track) -> Image.Image:
     image = colours[0] * (1 - mix[..., None]) + colours[1] * mix[..., None]
     for _ in range(3):  # soft circles of light and shade
         cx, cy, radius = random.uniform(-0.1, 1.1), random.uniform(-0.1, 1.1), random.uniform(0.22, 0.6)
-        edge = np.clip((radius - np.hypot(x - cx, y - cy)) * side / 2, 0, 1)
-        fade = edge * (0.4 + 0.6 * np.hypot(x - cx, y - cy) / radius)
-        tint = np.array([255.0, 255.0, 255.0]) if random.random() < 0.6 else np.array([20.0, 8.0, 40.0])
+        distance = np.sqrt((x - cx) ** 2 + (y - cy) ** 2)
+        edge = np.clip((radius - distance) * side / 2, 0, 1)
+        fade = edge * (0.4 + 0.6 * distance / radius)
+        tint = np.array([255, 255, 255] if random.random() < 0.6 else [20, 8, 40], np.float32)
         image += (tint - image) * (0.16 * fade)[..., None]
     picture = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8), "RGB")
+    picture = picture.resize((600, 600), Image.Resampling.BICUBIC)
     _write_initials(picture, track)
     return picture
 
 
 def _rgb(hue: float, saturation: float, lightness: float) -> np.ndarray:
-    return 255 * np.array(colorsys.hls_to_rgb((hue % 360) / 360, lightness, saturation))
+    return 255 * np.array(colorsys.hls_to_rgb((hue % 360) / 360, lightness, saturation), np.float32)
 
 
 def _write_initials(picture: Image.Image, track: Track) -> None:

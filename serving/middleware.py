@@ -23,7 +23,9 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "testserver")
 
 # Limits of a body; ListenBrainz clients send up to 1,000 listens at once, Subsonic's queues of thousands.
 _MAX_BODY_BYTES, _MAX_IMPORT_BYTES = 64 * 1024, 2 * 1024 * 1024
-_IMPORT = ("/1/submit-listens", "/rest/")
+# A listening history is written to a file as it comes.
+_MAX_HISTORY_BYTES = 512 * 1024 * 1024
+_IMPORT = ("/1/submit-listens", "/rest/", "/api/playlists")
 
 CSP = "; ".join(
     (
@@ -164,6 +166,8 @@ def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
 def _limit_body(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
     """Return `receive` with a size limit: it raises RequestError (413) for a body that is too large."""
     limit = _MAX_IMPORT_BYTES if scope["path"].startswith(_IMPORT) else _MAX_BODY_BYTES
+    if scope["path"] == "/api/history-import":
+        limit = _MAX_HISTORY_BYTES
     length = headers.get("content-length", "0")
     if not length.isdecimal():
         raise RequestError(400, "expected a Content-Length that is a number")

@@ -97,7 +97,7 @@ def _choose(state: "AppState", profile: Profile) -> list[NamedMix]:
     named: list[NamedMix] = []
     for place, mix in enumerate((mix for mix in found if mix is not None), 1):
         if mix.kind == "cluster":
-            mix_id, (title, comment) = f"mix-{place}", _cluster_name(state, mix.track_ids)
+            mix_id, (title, comment) = f"mix-{place}", cluster_name(state, mix.track_ids)
             titles = {each.title for each in named}
             title = title if title not in titles else f"{title} ({place})"
         else:
@@ -113,8 +113,8 @@ def _new_ids(state: "AppState", now: datetime) -> list[str]:
     return new if len(new) <= _MAX_NEW_FRACTION * len(state.catalog.tracks) else []
 
 
-def _cluster_name(state: "AppState", track_ids: Sequence[str]) -> tuple[str, str]:
-    """Return title and comment of a mix of one cluster."""
+def cluster_name(state: "AppState", track_ids: Sequence[str]) -> tuple[str, str]:
+    """Return a name and a comment for tracks of one cluster."""
     tracks = state.catalog.by_ids(track_ids)
     genre = _genre(tracks)
     words = [word for word in state.radio.sound_words().describe(track_ids) if word not in genre.lower()]

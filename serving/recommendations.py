@@ -1,5 +1,6 @@
 """From a stored list to what a user sees: without what cannot be played, is disliked or is blocked since."""
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from serving import catalog
@@ -85,7 +86,7 @@ def exclusions(state: "AppState", user_id: str, ratings: dict[str, bool]) -> tup
     return disliked, set(state.feedback.blocked(user_id))
 
 
-def is_blocked(track: Track, blocked_artists: set[str]) -> bool:
+def is_blocked(track: Track, blocked_artists: Set[str]) -> bool:
     """Return whether a track is by a blocked artist, or credits one."""
     return track.artist in blocked_artists or not blocked_artists.isdisjoint(track.artists)
 
@@ -106,6 +107,8 @@ def track_out(track: Track, ratings: dict[str, bool]) -> TrackOut:
         album_id=track.album_id,
         year=track.year,
         genre=track.genre,
+        track_no=track.track_no,
+        disc_no=track.disc_no,
         duration_s=track.duration_s,
         liked=ratings.get(track.track_id),
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, StringConstraints
 
 from jobs.plays.events import EventType
 
@@ -40,6 +40,13 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class Letter(BaseModel):
+    """A letter, and the place of the first item that begins with it."""
+
+    letter: str
+    offset: int
+
+
 class TrackOut(BaseModel):
     """One track; its audio is at /api/tracks/{id}/audio, its cover at /api/tracks/{id}/cover."""
 
@@ -51,14 +58,38 @@ class TrackOut(BaseModel):
     album_id: str
     year: int | None
     genre: str
+    track_no: int | None
+    disc_no: int | None
     duration_s: float
     liked: bool | None = Field(None, description="by this user; null if neither liked nor disliked")
+
+
+class LyricsLine(BaseModel):
+    """A line of lyrics; `start_s` is null without times."""
+
+    start_s: float | None
+    text: str
+
+
+class LyricsOut(BaseModel):
+    """The lyrics of a track; no lines if there are none."""
+
+    synced: bool
+    lines: list[LyricsLine]
+
+
+class Gain(BaseModel):
+    """ReplayGain in decibels; null if the file has none."""
+
+    track_gain_db: float | None
+    album_gain_db: float | None
 
 
 class Tracks(BaseModel):
     """One page of tracks; `total` is how many there are in all."""
 
     total: int
+    letters: list[Letter] = []
     items: list[TrackOut]
 
 
@@ -103,12 +134,54 @@ class MixWithTracks(Mix):
     items: list[TrackOut]
 
 
+class AlbumSummary(BaseModel):
+    """An album without its tracks; its cover is at /api/albums/{id}/cover."""
+
+    id: str
+    name: str
+    artist: str
+    artist_id: str
+    year: int | None
+    genre: str
+    tracks: int
+    duration_s: float
+
+
+class Albums(BaseModel):
+    """One page of albums; `letters` is empty unless they are in order of names."""
+
+    total: int
+    letters: list[Letter]
+    items: list[AlbumSummary]
+
+
+class ArtistSummary(BaseModel):
+    """An artist; `album_id` has a cover to show."""
+
+    id: str
+    name: str
+    albums: int
+    tracks: int
+    album_id: str
+
+
+class Artists(BaseModel):
+    """One page of artists; `letters` is empty unless they are in order of names."""
+
+    total: int
+    letters: list[Letter]
+    items: list[ArtistSummary]
+
+
 class Artist(BaseModel):
-    """An artist with all tracks."""
+    """An artist: the tracks that this user plays most, the albums, and all tracks in order of albums."""
 
     id: str
     name: str
     blocked: bool
+    top: list[TrackOut]
+    albums: list[AlbumSummary]
+    appears_on: list[AlbumSummary] = Field(description="albums of others with tracks by this artist")
     tracks: list[TrackOut]
 
 
@@ -119,7 +192,74 @@ class AlbumOut(BaseModel):
     name: str
     artist: str
     artist_id: str
+    year: int | None
+    genre: str
+    duration_s: float
     tracks: list[TrackOut]
+
+
+class GenreOut(BaseModel):
+    """A genre; `album_ids` are the albums of its first artists, with covers to show."""
+
+    name: str
+    tracks: int
+    album_ids: list[str]
+
+
+class Genres(RootModel[list[GenreOut]]):
+    """All genres."""
+
+
+class PlaylistOut(BaseModel):
+    """A playlist; `missing` counts its tracks that are not in the collection now."""
+
+    id: str
+    name: str
+    comment: str
+    tracks: int
+    missing: int
+    duration_s: float
+    album_ids: list[str] = Field(description="albums with covers to show, at most 4")
+    created: str
+    changed: str
+
+
+class PlaylistWithTracks(PlaylistOut):
+    """A playlist and its tracks, in order."""
+
+    items: list[TrackOut]
+
+
+class SearchResults(BaseModel):
+    """What a search finds beside tracks, best first."""
+
+    artists: list[ArtistSummary]
+    albums: list[AlbumSummary]
+    playlists: list[PlaylistOut]
+
+
+class TrackIds(StrictModel):
+    """Tracks, in order."""
+
+    tracks: Annotated[list[Id], Field(max_length=5000)]
+
+
+class NewPlaylist(StrictModel):
+    """A playlist to make."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+    tracks: Annotated[list[Id], Field(max_length=5000)] = []
+
+
+class PlaylistChange(StrictModel):
+    """What changes of a playlist; null stays as it is."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] | None = None
+    comment: Text | None = None
+    tracks: Annotated[list[Id], Field(max_length=5000)] | None = None
+    changed: Annotated[str, StringConstraints(max_length=40)] | None = Field(
+        None, description="`changed` of the version that `tracks` is a change of"
+    )
 
 
 class PlayEvent(StrictModel):
@@ -159,18 +299,19 @@ class BlockRequest(StrictModel):
 
 
 class RadioRequest(StrictModel):
-    """A radio: one seed (track, artist, genre or mood), and what it has played, oldest first."""
+    """A radio: one seed (track, album, artist, genre or mood), and what it has played, oldest first."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
                 {"required": [name], "properties": {name: {"type": "string"}}}
-                for name in ("track_id", "artist_id", "genre", "mood")
+                for name in ("track_id", "album_id", "artist_id", "genre", "mood")
             ]
         }
     )
 
     track_id: Id | None = None
+    album_id: Id | None = None
     artist_id: Id | None = None
     genre: Text | None = None
     mood: Mood | None = None
@@ -216,10 +357,20 @@ class State(BaseModel):
     moods: list[str]
 
 
+class ClusterName(BaseModel):
+    """A cluster of the map: its name by genre and sound, and its centre."""
+
+    cluster: int
+    name: str
+    tracks: int
+    x: float
+    y: float
+
+
 class CollectionMap(BaseModel):
     """The collection in two dimensions, -1 to 1, similar tracks near each other.
 
-    All lists are as long as `ids`.
+    All lists but `names` are as long as `ids`.
     """
 
     model_version: str | None
@@ -227,6 +378,7 @@ class CollectionMap(BaseModel):
     x: list[float]
     y: list[float]
     clusters: list[int]
+    names: list[ClusterName]
 
 
 class Login(StrictModel):
@@ -271,6 +423,34 @@ class AppPasswordOut(BaseModel):
     label: str
     created: str
     secret: str | None = None
+
+
+class HistoryImport(BaseModel):
+    """What became of an imported history; `known` were there already, `unmatched` are of no track here."""
+
+    listens: int
+    imported: int
+    known: int
+    unmatched: int
+    rejected: int
+    top_unmatched: list[str]
+
+
+class RejectedFile(BaseModel):
+    """A file of the library that a step could not use."""
+
+    path: str
+    step: str
+    reason: str
+    first_seen: str
+    attempts: int
+
+
+class RejectedFiles(BaseModel):
+    """The latest rejected files; `total` is how many there are in all."""
+
+    total: int
+    items: list[RejectedFile]
 
 
 class Health(BaseModel):

@@ -82,3 +82,45 @@ def _track(number: int, track_id: str, path: Path, seconds: float) -> dict[str, 
 def write_rows(lake: Lake, table: Table, rows: list[dict[str, Any]]) -> None:
     schema = table.arrow_schema()
     lake.commit_arrow(table, [pa.RecordBatch.from_pylist(rows, schema)])
+
+
+def make_large(folder: Path, *, artists: int = 400) -> Lake:
+    """Write a lake of five albums of ten tracks per artist, all with one file of audio; return it.
+
+    Artist n's name begins with the n-th letter from A on, modulo 26. Its genre is GENRES[n % 4], and its
+    vectors lie around that genre's axis. Track ids are t00000 and so on, in the order of artists.
+    """
+    lake = Lake(folder)
+    audio = folder / "audio" / "64k" / "tone.wav"
+    audio.parent.mkdir(parents=True)
+    _write_tone(audio, 440, 8.0)
+    tracks, features, embeddings = [], [], []
+    rng = np.random.default_rng(0)
+    for number in range(artists * 50):
+        artist, place = divmod(number, 50)
+        album, position = divmod(place, 10)
+        track_id = f"t{number:05d}"
+        name = f"{chr(65 + artist % 26)}rtist {artist:03d}"
+        tracks.append(
+            {
+                **_track(artist * TRACKS_PER_ARTIST, track_id, audio, 8.0),
+                **{"content_hash": track_id * 10, "recording_id": track_id, "track_no": position + 1},
+                **{"artist": name, "title": f"Song {position + 1} of {album} by {name}"},
+                **{"album": f"{chr(65 + artist % 26)}lbum {album} by {artist:03d}", "year": 1980 + album},
+                **{"genre": GENRES[artist % 4], "genres": [GENRES[artist % 4]]},
+            }
+        )
+        vector = np.eye(4)[artist % 4] + rng.normal(0, 0.05, 4)
+        embeddings.append(
+            {
+                "model_version": "1",
+                "track_id": track_id,
+                "embedding": (vector / np.linalg.norm(vector)).astype(np.float32),
+                "cluster": artist % 4,
+            }
+        )
+        features.append({"track_id": track_id, "rmse_mean_01": artist / artists, "onset_density": 1.0})
+    files = [{"path": str(audio), "library": str(folder / "music")}]
+    for table, rows in ((TRACKS, tracks), (FEATURES, features), (EMBEDDINGS, embeddings), (FILES, files)):
+        write_rows(lake, table, rows)
+    return lake

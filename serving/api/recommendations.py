@@ -64,12 +64,16 @@ def _resolve_seeds(state: AppState, body: m.RadioRequest) -> list[Track]:
     Raises RequestError 404 for none, 422 for several kinds of seed.
     """
     catalog = state.catalog
-    given = [name for name in ("track_id", "artist_id", "genre", "mood") if getattr(body, name) is not None]
+    kinds = ("track_id", "album_id", "artist_id", "genre", "mood")
+    given = [name for name in kinds if getattr(body, name) is not None]
     if len(given) != 1:
-        raise RequestError(422, f"expected one of track_id, artist_id, genre, mood, found {len(given)}")
+        raise RequestError(422, f"expected one of {', '.join(kinds)}, found {len(given)}")
     if body.track_id is not None:
         return [state.track(body.track_id)]
-    if body.artist_id is not None:
+    if body.album_id is not None:
+        album = catalog.albums.get(body.album_id)
+        seeds = list(album.tracks) if album else []
+    elif body.artist_id is not None:
         seeds = catalog.artist_tracks(body.artist_id)
     elif body.genre is not None:
         seeds = catalog.by_genre(body.genre)

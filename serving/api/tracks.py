@@ -1,17 +1,19 @@
-"""Search, tracks with audio and covers, artists, albums, the map."""
+"""Search, tracks with their audio and covers."""
 
-from typing import Annotated
+import random
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import FileResponse
 
 from serving import schemas as m
 from serving.api.dependencies import CurrentUser, Limit, Offset, State, TrackId
-from serving.catalog import normalize_text
+from serving.app_state import AppState
+from serving.catalog import Track, normalize_text
 from serving.covers import SIZES
+from serving.lyrics import lyrics_of
 from serving.media import ORIGINAL, SMALL, audio_response, browser_request
-from serving.problems import RequestError
-from serving.recommendations import to_recommendations, tracks_out
+from serving.recommendations import exclusions, is_blocked, to_recommendations, tracks_out
 
 router = APIRouter()
 
@@ -22,19 +24,47 @@ def tracks(
     user: CurrentUser,
     q: Annotated[m.Text, Query(description="prefixes of words in title, artist, album, genre")] = "",
     genre: Annotated[m.Text, Query(description="only of this genre")] = "",
+    sort: Annotated[
+        Literal["", "title", "artist", "album", "year", "duration"],
+        Query(description="best matches first without it"),
+    ] = "",
+    reverse: bool = False,
     limit: Limit = 50,
     offset: Offset = 0,
 ) -> m.Tracks:
     """Search the collection; all tracks without a query."""
     catalog = state.catalog
-    if normalize_text(genre):
+    letters: list[m.Letter] = []
+    if sort:
+        listing = state.lists.tracks(sort, query=q, genre=genre, reverse=reverse)
+        page, total = list(listing.items[offset : offset + limit]), len(listing.items)
+        letters = [m.Letter(letter=letter, offset=place) for letter, place in listing.letters]
+    elif normalize_text(genre):
         of_genre = {track.track_id for track in catalog.by_genre(genre)}
         found = [track for track in catalog.search(q) if track.track_id in of_genre]
         page, total = found[offset : offset + limit], len(found)
     else:
         numbers = catalog.index.search(q)
         page, total = [catalog.tracks[n] for n in numbers[offset : offset + limit]], len(numbers)
-    return m.Tracks(total=total, items=tracks_out(page, state.feedback.ratings(user.name)))
+    return m.Tracks(total=total, letters=letters, items=tracks_out(page, state.feedback.ratings(user.name)))
+
+
+@router.get("/tracks/random")
+def random_tracks(
+    state: State,
+    user: CurrentUser,
+    genre: Annotated[m.Text, Query(description="only of this genre")] = "",
+    count: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> m.Tracks:
+    """Tracks at random, none of them disliked or of a blocked artist."""
+    ratings = state.feedback.ratings(user.name)
+    disliked, blocked = exclusions(state, user.name, ratings)
+    among = [
+        track
+        for track in (state.catalog.by_genre(genre) if normalize_text(genre) else state.catalog.tracks)
+        if track.track_id not in disliked and not is_blocked(track, blocked)
+    ]
+    return m.Tracks(total=len(among), items=tracks_out(random.sample(among, min(count, len(among))), ratings))
 
 
 @router.get("/tracks/{track_id}")
@@ -80,10 +110,13 @@ def audio(
     _: CurrentUser,
     track_id: TrackId,
     quality: m.Quality = "original",
+    download: Annotated[bool, Query(description="with the file's name, to be saved")] = False,
 ) -> Response:
     """The track's audio file, of an original that browsers do not play another; a Range gets 206."""
     track = state.track(track_id)
     wanted = SMALL if quality == "small" else ORIGINAL
+    if download:
+        return audio_response(state, track, wanted, is_download=True)
     return audio_response(state, track, browser_request(track, wanted))
 
 
@@ -100,59 +133,40 @@ def cover(
     if_none_match: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
     """The cover of the track's album: in a file, beside it, else a generated one; square JPEG."""
-    found = state.track(track_id)
+    return jpeg_response(state, state.track(track_id), size, if_none_match)
+
+
+def jpeg_response(state: AppState, track: Track, size: int, if_none_match: str | None) -> Response:
+    """Return a track's cover; 304 to a client that has it of this version of the catalog."""
     tag = f'"{state.catalog.version}-{size}"'
     headers = {"ETag": tag, "Cache-Control": "private, max-age=86400"}
     if if_none_match == tag:
         return Response(status_code=304, headers=headers)
     return Response(
-        state.covers.jpeg(state.catalog, found, size),
+        state.covers.jpeg(state.catalog, track, size),
         media_type="image/jpeg",
         headers=headers,
     )
 
 
-@router.get("/artists/{artist_id}")
-def artist(state: State, user: CurrentUser, artist_id: m.Id) -> m.Artist:
-    """An artist's tracks."""
-    found = state.catalog.artists.get(artist_id)
-    if found is None:
-        raise RequestError(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
-    ratings = state.feedback.ratings(user.name)
-    return m.Artist(
-        id=artist_id,
-        name=found.name,
-        blocked=found.name in state.feedback.blocked(user.name),
-        tracks=tracks_out(state.catalog.artist_tracks(artist_id), ratings),
-    )
+@router.get("/tracks/{track_id}/lyrics")
+def lyrics(state: State, _: CurrentUser, track_id: TrackId) -> m.LyricsOut:
+    """The lyrics in the file or beside it, with times where they are known."""
+    for found in lyrics_of(state.catalog, state.track(track_id)):
+        shift_ms = found.offset_ms
+        lines = [
+            m.LyricsLine(
+                start_s=None if line.start_ms is None else max(0, line.start_ms - shift_ms) / 1000,
+                text=line.text,
+            )
+            for line in found.lines
+        ]
+        return m.LyricsOut(synced=found.is_synced, lines=lines)
+    return m.LyricsOut(synced=False, lines=[])
 
 
-@router.get("/albums/{album_id}")
-def album(state: State, user: CurrentUser, album_id: m.Id) -> m.AlbumOut:
-    """An album's tracks."""
-    found = state.catalog.albums.get(album_id)
-    if found is None:
-        raise RequestError(404, f"expected the id of an album, found {ascii(album_id)[:80]}")
-    items = tracks_out(list(found.tracks), state.feedback.ratings(user.name))
-    return m.AlbumOut(
-        id=album_id, name=found.name, artist=found.artist, artist_id=found.artist_id, tracks=items
-    )
-
-
-@router.get("/map")
-def collection_map(state: State, _: CurrentUser) -> m.CollectionMap:
-    """The collection in two dimensions."""
-    version, known = state.online_store.champion(), state.catalog.by_id
-    found = m.CollectionMap(model_version=version, ids=[], x=[], y=[], clusters=[])
-    about = state.online_store.read("state", "map") or {}
-    for number in range(about.get("parts", 0)):
-        part = state.online_store.read("map", f"{about['model_version']}:{number}")
-        for track_id, x, y, cluster in (
-            zip(*(part[n] for n in ("ids", "x", "y", "clusters")), strict=True) if part else ()
-        ):
-            if track_id in known:
-                found.ids.append(track_id)
-                found.x.append(x)
-                found.y.append(y)
-                found.clusters.append(cluster)
-    return found
+@router.get("/tracks/{track_id}/gain")
+def gain(state: State, _: CurrentUser, track_id: TrackId) -> m.Gain:
+    """The track's ReplayGain."""
+    details = state.catalog.details.row(state.track(track_id).row)
+    return m.Gain(track_gain_db=details["track_gain_db"], album_gain_db=details["album_gain_db"])

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jobs.errors import InputError
@@ -10,6 +10,10 @@ from serving.db.database import Database, utc_now
 
 # Limits per user; a playlist is rewritten with each change.
 _MAX_PLAYLISTS, _MAX_TRACKS, _MAX_TEXT = 500, 5_000, 500
+
+
+class ChangedMeanwhile(InputError):
+    """A change of a playlist that somebody else has changed since it was read."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,10 @@ class Playlists:
     Every method is safe to call from any thread.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, on_change: Callable[[str], None] = lambda name: None) -> None:
+        """Use the tables of a database; `on_change` is called with the user whose playlists have changed."""
         self._database = database
+        self._on_change = on_change
 
     def list_playlists(self, name: str) -> list[Playlist]:
         """Return a user's playlists, the oldest first."""
@@ -81,7 +87,10 @@ class Playlists:
         comment: str | None = None,
         tracks: Sequence[str] | None = None,
     ) -> Playlist:
-        """Change a playlist's title, comment or tracks. Raises InputError if they are too long."""
+        """Change a playlist's title, comment or tracks.
+
+        Raises InputError if they are too long, ChangedMeanwhile if the playlist is not `old` any more.
+        """
         changed = Playlist(
             old.playlist_id,
             old.title if title is None else title,
@@ -90,10 +99,10 @@ class Playlists:
             old.created,
             utc_now(),
         )
-        self._write(name, changed)
+        self._write(name, changed, old)
         return changed
 
-    def _write(self, name: str, playlist: Playlist) -> None:
+    def _write(self, name: str, playlist: Playlist, old: Playlist | None = None) -> None:
         if not playlist.title.strip() or max(len(playlist.title), len(playlist.comment)) > _MAX_TEXT:
             raise InputError(
                 f"expected a name and a comment of at most {_MAX_TEXT} characters, found none, or longer ones"
@@ -102,15 +111,23 @@ class Playlists:
             raise InputError(f"expected at most {_MAX_TRACKS} tracks, found {len(playlist.tracks)}")
         row = (playlist.playlist_id, name, playlist.title, playlist.comment, json.dumps(playlist.tracks))
         with self._database.transaction() as change:
+            if old is not None:
+                statement = "SELECT 1 FROM playlists WHERE name = ? AND id = ? AND changed = ?"
+                if not change.execute(statement, (name, old.playlist_id, old.changed)).fetchone():
+                    raise ChangedMeanwhile(
+                        "expected the present playlist, found that it has changed meanwhile"
+                    )
             change.execute(
                 "INSERT OR REPLACE INTO playlists VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (*row, playlist.created, playlist.changed),
             )
+        self._on_change(name)
 
     def delete(self, name: str, playlist_id: str) -> bool:
         """Delete a playlist; return whether the user had it."""
         with self._database.transaction() as change:
             result = change.execute("DELETE FROM playlists WHERE name = ? AND id = ?", (name, playlist_id))
+        self._on_change(name)
         return bool(result.rowcount)
 
     # --- the play queue ---

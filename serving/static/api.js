@@ -9,7 +9,8 @@ export class Problem extends Error {
 
 async function request(method, path, body) {
   const options = { method, headers: {}, credentials: "same-origin" };
-  if (body !== undefined) {
+  if (body instanceof Blob) options.body = body;
+  else if (body !== undefined) {
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
@@ -28,12 +29,35 @@ export const get = (path, query = {}) => {
   const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value != null));
   return request("GET", parameters.size ? `${path}?${parameters}` : path);
 };
+
+// Answers that depend on the collection alone, kept so that going back shows them at once.
+const MAX_KEPT = 60;
+const collectionAnswers = new Map();
+
+// Get a path whose answer stays the same until the collection changes.
+export async function getCollection(path, query = {}) {
+  const key = `${path} ${JSON.stringify(query)}`;
+  if (!collectionAnswers.has(key)) {
+    const answer = get(path, query);
+    collectionAnswers.set(key, answer);
+    answer.catch(() => collectionAnswers.delete(key));
+    if (collectionAnswers.size > MAX_KEPT) collectionAnswers.delete(collectionAnswers.keys().next().value);
+  }
+  return collectionAnswers.get(key);
+}
+export const forgetCollection = () => collectionAnswers.clear();
+
+// Send a file as the body of a request.
+export const upload = (path, query, file) => request("POST", `${path}?${new URLSearchParams(query)}`, file);
 export const post = (path, body) => request("POST", path, body);
 export const put = (path, body) => request("PUT", path, body);
 export const remove = (path) => request("DELETE", path);
 
-export const audioUrl = (track) => `/api/tracks/${encodeURIComponent(track.id)}/audio`;
-export const coverUrl = (track, size = 300) => `/api/tracks/${encodeURIComponent(track.id)}/cover?size=${size}`;
+export const audioUrl = (track, quality = "original") =>
+  `/api/tracks/${encodeURIComponent(track.id)}/audio${quality === "original" ? "" : `?quality=${quality}`}`;
+// The cover of an album, or of a track whose album is not known.
+export const coverUrl = ({ album_id, id }, size = 300) =>
+  `/api/${album_id ? "albums" : "tracks"}/${encodeURIComponent(album_id ?? id)}/cover?size=${size}`;
 
 const RECONNECT_MS = 3000;
 
@@ -41,7 +65,7 @@ const RECONNECT_MS = 3000;
 // whenever the connection opens or breaks.
 export function subscribe(handlers) {
   const source = new EventSource("/api/events/stream");
-  for (const type of ["recommendations", "state", "collection"])
+  for (const type of ["recommendations", "state", "collection", "playlists"])
     source.addEventListener(type, (event) => handlers[type]?.(JSON.parse(event.data)));
   source.onopen = () => handlers.link?.(true);
   source.onerror = () => {

@@ -1,16 +1,27 @@
-// The player: the queue, and two audio elements in turn, so that the next track is loaded before the present one ends.
+// The player: the queue, what comes after it, and the actions on it.
 
-import { audioUrl, coverUrl, post, reportEvent } from "./api.js";
+import { audioUrl, get, post, reportEvent } from "./api.js";
+import { Deck } from "./deck.js";
+import { listenToMediaKeys } from "./media_keys.js";
+import * as storage from "./player_storage.js";
+import * as order from "./queue_order.js";
+import { quality, sound } from "./sound.js";
 
-const KEY_PREFIX = "segue.player."; // followed by the user's name: each user has a queue
 const PRELOAD_S = 20;
 const MAX_PLAYED = 300; // ids of played tracks, which radio and recommendations exclude
 const MAX_FAILURES = 8; // tracks in a row that cannot be played, before the player stops
 const MAX_PAST = 100; // played tracks at the head of the queue; above, only the last KEPT_PAST stay
 const KEPT_PAST = 50;
-const SAVED_PAST = 20; // tracks of the queue that are stored before and after the present one
-const SAVED_UPCOMING = 200;
 const SAVE_INTERVAL_MS = 2000;
+const PLAN_S = 2; // before its end a track's successor is made ready to start
+export const END_OF_TRACK = -1; // of the sleep timer
+
+// Factor of the volume for a track, by its ReplayGain; 1 without. Louder than the file is not possible.
+function gainOf(track) {
+  const { album_gain_db: album, track_gain_db: alone } = track.gain ?? {};
+  const decibels = { off: null, track: alone ?? album, album: album ?? alone }[sound.gain];
+  return decibels == null ? 1 : Math.min(1, 10 ** (decibels / 20));
+}
 
 export class Player extends EventTarget {
   #radioRequests = new WeakMap(); // by radio: the promise of the request under way
@@ -30,18 +41,27 @@ export class Player extends EventTarget {
     this.muted = false;
     this.restoredPosition = 0; // seconds, where the track goes on after a reload
     this.user = null; // until the server has answered
+    this.sleepAt = 0; // when the music pauses: a time in milliseconds, END_OF_TRACK, or 0
     this.failures = 0;
     this.started = false; // whether "started" was reported for the present track
-    this.audios = [this.#createAudio(), this.#createAudio()];
-    this.#registerMediaKeys();
+    this.small = new Set(); // ids of tracks whose original this browser cannot play
+    this.deck = new Deck({
+      change: () => this.#notifyChange(),
+      tick: () => this.#tick(),
+      playing: () => this.#reportStart(),
+      ended: () => this.#ended(),
+      failed: () => this.#failed(),
+    });
+    listenToMediaKeys(this);
     addEventListener("pagehide", () => this.#save());
     setInterval(() => this.playing && this.#save(), SAVE_INTERVAL_MS);
   }
 
-  get audio() { return this.audios[0]; }
+  get audio() { return this.deck.audio; }
+  get audios() { return this.deck.audios; }
   get current() { return this.queue[this.index] ?? null; }
   get track() { return this.current?.track ?? null; }
-  get playing() { return !this.audio.paused && !this.audio.ended && !this.audio.error; }
+  get playing() { return this.deck.isPlaying; }
   get position() { return this.audio.src ? this.audio.currentTime || this.restoredPosition : this.restoredPosition; }
   get duration() {
     const { duration } = this.audio;
@@ -54,28 +74,38 @@ export class Player extends EventTarget {
     return this.recommended.filter((item) => !excluded.has(item.track.id));
   }
 
-  #createAudio() {
-    const audio = new Audio();
-    audio.preload = "auto";
-    const ifPresent = (handler) => (event) => audio === this.audio && handler(event);
-    audio.addEventListener("timeupdate", ifPresent(() => this.#tick()));
-    audio.addEventListener("play", ifPresent(() => this.#notifyChange()));
-    audio.addEventListener("pause", ifPresent(() => this.#notifyChange()));
-    audio.addEventListener("durationchange", ifPresent(() => this.#tick()));
-    audio.addEventListener("playing", ifPresent(() => this.#reportStart()));
-    audio.addEventListener("ended", ifPresent(() => this.#ended()));
-    audio.addEventListener("error", ifPresent(() => this.#failed()));
-    return audio;
+  #notifyChange() {
+    this.dispatchEvent(new Event("change"));
   }
 
-  #notifyChange() {
-    if ("mediaSession" in navigator) navigator.mediaSession.playbackState = this.playing ? "playing" : "paused";
-    this.dispatchEvent(new Event("change"));
+  #url(track) {
+    return new URL(audioUrl(track, this.small.has(track.id) ? "small" : quality()), location).href;
   }
 
   #tick() {
     this.dispatchEvent(new Event("tick"));
-    if (this.duration - this.audio.currentTime < PRELOAD_S && this.repeat !== "one") this.#preload();
+    const left = this.duration - this.audio.currentTime;
+    if (left < PRELOAD_S + sound.crossfade && this.repeat !== "one") this.#preload();
+    if (left < PLAN_S + this.overlap && this.playing) this.deck.planHandOver(left, this.overlap, () => this.#handOver());
+  }
+
+  // Seconds that two tracks are heard together.
+  get overlap() { return Math.min(sound.crossfade, this.duration / 3); }
+
+  // Start the next track while this one ends, if it is loaded; else `#ended` starts it.
+  #handOver() {
+    const next = this.#nextKnown();
+    const stops = this.repeat === "one" || this.sleepAt === END_OF_TRACK || !this.playing;
+    if (stops || !next || next.track.id === this.track.id || !this.deck.isLoaded(this.#url(next.track))) return;
+    if (this.duration - this.audio.currentTime > this.overlap + PLAN_S / 4) return; // it has stalled: the next tick plans again
+    const { overlap } = this;
+    reportEvent("finished", this.track, this.duration);
+    this.#addToPlayed();
+    this.#moveTo(next);
+    this.startCount += 1;
+    this.started = false;
+    this.deck.handOver({ gain: gainOf(next.track), overlap }).catch(() => this.#notifyChange());
+    this.#announceTrack();
   }
 
   #reportStart() {
@@ -90,17 +120,25 @@ export class Player extends EventTarget {
     const startCount = this.startCount;
     const next = await this.#nextItem();
     if (startCount !== this.startCount || !next || next.track.id === this.track?.id) return;
-    const url = new URL(audioUrl(next.track), location).href;
-    if (this.audios[1].src !== url) {
-      this.audios[1].src = url;
-      this.audios[1].load();
-    }
+    this.#loadGain(next.track);
+    this.deck.preload(this.#url(next.track));
+  }
+
+  // Ask for a track's ReplayGain once, if it is wanted.
+  async #loadGain(track) {
+    if (sound.gain === "off" || track.gain) return;
+    track.gain = {};
+    track.gain = await get(`tracks/${encodeURIComponent(track.id)}/gain`).catch(() => ({}));
+    if (track === this.track) this.applyGain();
   }
 
   // Return the item that plays next; a radio without upcoming tracks is asked for more.
   async #nextItem() {
-    if (this.index + 1 < this.queue.length) return this.queue[this.index + 1];
-    if (this.radio) await this.#extendRadio();
+    if (this.index + 1 >= this.queue.length && this.radio) await this.#extendRadio();
+    return this.#nextKnown();
+  }
+
+  #nextKnown() {
     if (this.index + 1 < this.queue.length) return this.queue[this.index + 1];
     if (this.repeat === "all" && this.queue.length) return this.queue[0];
     return this.suggestions[0] ?? null;
@@ -143,12 +181,36 @@ export class Player extends EventTarget {
       return;
     }
     this.#addToPlayed();
+    if (this.sleepAt === END_OF_TRACK) return this.#fallAsleep();
     this.#advance();
   }
 
-  // A missing file is skipped; many in a row mean that the server does not answer.
+  // --- sleep timer ---
+
+  // Pause in so many minutes, at the end of the track (END_OF_TRACK), or not at all (0).
+  sleepIn(minutes) {
+    clearTimeout(this.sleepTimer);
+    this.sleepAt = minutes === END_OF_TRACK ? END_OF_TRACK : minutes ? Date.now() + minutes * 60_000 : 0;
+    if (this.sleepAt > 0) this.sleepTimer = setTimeout(() => this.#fallAsleep(), minutes * 60_000);
+    this.#notifyChange();
+  }
+
+  #fallAsleep() {
+    this.sleepAt = 0;
+    this.pause();
+    this.dispatchEvent(new CustomEvent("problem", { detail: "Good night: the music has stopped" }));
+    this.#notifyChange();
+  }
+
+  // What the browser cannot play is asked for as the small file. A missing file is skipped; many in a row mean that the server does not answer.
   #failed() {
     if (!this.track || !this.audio.src) return;
+    const isUnplayable = (this.audio.error?.code ?? 0) >= MediaError.MEDIA_ERR_DECODE;
+    if (isUnplayable && quality() === "original" && !this.small.has(this.track.id)) {
+      this.small.add(this.track.id);
+      return this.#start({ position: this.position });
+    }
+    this.small.delete(this.track.id); // it was not that
     this.failures += 1;
     this.dispatchEvent(new CustomEvent("problem", { detail: `${this.track.title} cannot be played` }));
     this.#addToPlayed();
@@ -166,6 +228,12 @@ export class Player extends EventTarget {
     const next = await this.#nextItem();
     if (startCount !== this.startCount) return;
     if (!next) return this.#notifyChange();
+    this.#moveTo(next);
+    this.#start();
+  }
+
+  // Make an item of `#nextKnown` the present one.
+  #moveTo(next) {
     if (this.index + 1 < this.queue.length) this.index += 1;
     else if (this.repeat === "all" && this.queue[0] === next) this.index = 0;
     else {
@@ -176,21 +244,18 @@ export class Player extends EventTarget {
       this.queue.splice(0, this.index - KEPT_PAST);
       this.index = KEPT_PAST;
     }
-    this.#start();
   }
 
   #start({ position = 0, play = true } = {}) {
     this.startCount += 1;
-    const url = new URL(audioUrl(this.track), location).href;
-    if (this.audios[1].src === url) this.audios.reverse();
-    this.audios[1].pause();
     this.started = false;
     this.restoredPosition = 0;
-    if (this.audio.src !== url || this.audio.error) this.audio.src = url;
-    this.audio.currentTime = position;
-    this.#applyVolume();
-    if (play) this.audio.play().catch(() => this.#notifyChange());
-    this.#updateMediaSession();
+    this.#loadGain(this.track);
+    this.deck.start(this.#url(this.track), { gain: gainOf(this.track), position, play })?.catch(() => this.#notifyChange());
+    this.#announceTrack();
+  }
+
+  #announceTrack() {
     this.#save();
     this.dispatchEvent(new Event("track"));
     this.#notifyChange();
@@ -214,25 +279,45 @@ export class Player extends EventTarget {
     this.pendingRadio = null;
     this.queue = items.map((item) => ({ track: item.track ?? item, reason: item.reason ?? "" }));
     this.index = index;
-    if (this.shuffle) this.#shuffleAhead();
+    if (this.shuffle) this.#shuffleUpcoming();
     this.#start();
+  }
+
+  // Play tracks in a random order, which "Shuffle" takes back.
+  playShuffled(tracks) {
+    if (!tracks.length) return;
+    this.shuffle = false; // the order of the tracks is the one to restore
+    const first = Math.floor(Math.random() * tracks.length);
+    this.play([tracks[first], ...tracks.slice(0, first), ...tracks.slice(first + 1)]);
+    this.queue.forEach((item, index) => (item.place = index === 0 ? first : index <= first ? index - 1 : index));
+    this.shuffle = true;
+    order.shuffle(this.queue, this.index);
+    this.#save();
+    this.#notifyChange();
   }
 
   // Start a radio; the present track plays on until the first tracks of the radio have arrived.
   async playRadio(seed, label) {
     const radio = { seed, label, salt: Math.floor(Math.random() * 2 ** 30) };
     this.pendingRadio = radio;
+    this.#notifyChange();
     let items;
     try {
       items = await this.#fetchRadio(radio, this.played);
     } catch (problem) {
-      return this.dispatchEvent(new CustomEvent("problem", { detail: problem.message }));
+      return this.#endRadioRequest(radio, problem.message);
     }
     if (this.pendingRadio !== radio) return; // the user has chosen something else meanwhile
-    if (!items.length) return this.dispatchEvent(new CustomEvent("problem", { detail: "No tracks for this radio" }));
+    if (!items.length) return this.#endRadioRequest(radio, "No tracks for this radio");
     this.#reportSkip();
     Object.assign(this, { radio, pendingRadio: null, queue: items, index: 0 });
     this.#start();
+  }
+
+  #endRadioRequest(radio, detail) {
+    if (this.pendingRadio === radio) this.pendingRadio = null;
+    this.#notifyChange();
+    this.dispatchEvent(new CustomEvent("problem", { detail }));
   }
 
   jump(index) {
@@ -242,11 +327,13 @@ export class Player extends EventTarget {
     this.#start();
   }
 
-  add(track, where = "end") {
-    const item = { track, reason: "" };
-    if (where === "next") this.queue.splice(this.index + 1, 0, item);
-    else this.queue.push(item);
-    if (this.index < 0) {
+  add(track, where = "end") { this.addAll([track], where); }
+
+  // Add tracks to the end of the queue, or after the present one.
+  addAll(tracks, where = "end") {
+    const added = tracks.map((track) => ({ track, reason: "" }));
+    this.queue.splice(where === "next" ? this.index + 1 : this.queue.length, 0, ...added);
+    if (this.index < 0 && added.length) {
       this.index = 0;
       this.#start({ play: false });
     }
@@ -254,8 +341,18 @@ export class Player extends EventTarget {
     this.#notifyChange();
   }
 
+  // Move an item of the queue; what plays goes on.
+  move(from, to) {
+    const { current } = this;
+    this.queue.splice(to, 0, ...this.queue.splice(from, 1));
+    this.index = this.queue.indexOf(current);
+    this.#save();
+    this.#notifyChange();
+  }
+
   removeAt(index) {
     this.queue.splice(index, 1);
+    if (index < this.index) this.index -= 1;
     this.#save();
     this.#notifyChange();
   }
@@ -273,12 +370,12 @@ export class Player extends EventTarget {
       const first = this.suggestions[0] ?? this.recommended[0];
       return first && this.play([first]);
     }
-    if (this.playing) return this.audio.pause();
+    if (this.playing) return this.pause();
     if (!this.audio.src || this.audio.error) return this.#start({ position: this.restoredPosition });
     this.audio.play().catch(() => {});
   }
 
-  pause() { this.audio.pause(); }
+  pause() { this.deck.pause(); }
 
   async next() {
     this.#reportSkip();
@@ -296,10 +393,18 @@ export class Player extends EventTarget {
   seek(seconds) {
     if (!this.track) return;
     const target = Math.min(Math.max(0, seconds), Math.max(0, this.duration - 0.1));
+    this.deck.cancelHandOver();
     if (this.audio.src) this.audio.currentTime = target;
     else this.restoredPosition = target;
     this.dispatchEvent(new Event("tick"));
     this.#save();
+  }
+
+  // Apply a changed choice of ReplayGain to what plays.
+  applyGain() {
+    if (!this.track) return;
+    this.#loadGain(this.track);
+    this.deck.setGain(gainOf(this.track));
   }
 
   setVolume(volume) {
@@ -315,22 +420,21 @@ export class Player extends EventTarget {
 
   #applyVolume() {
     // The square of the slider is nearer to perceived loudness.
-    for (const audio of this.audios) audio.volume = this.muted ? 0 : this.volume ** 2;
+    this.deck.setVolume(this.muted ? 0 : this.volume ** 2);
     this.#notifyChange();
   }
 
   toggleShuffle() {
     this.shuffle = !this.shuffle;
-    if (this.shuffle) this.#shuffleAhead();
+    if (this.shuffle) this.#shuffleUpcoming();
+    else order.restore(this.queue, this.index);
     this.#save();
     this.#notifyChange();
   }
 
-  #shuffleAhead() {
-    for (let last = this.queue.length - 1; last > this.index + 1; last -= 1) {
-      const other = this.index + 1 + Math.floor(Math.random() * (last - this.index));
-      [this.queue[last], this.queue[other]] = [this.queue[other], this.queue[last]];
-    }
+  #shuffleUpcoming() {
+    order.note(this.queue);
+    order.shuffle(this.queue, this.index);
   }
 
   cycleRepeat() {
@@ -362,62 +466,12 @@ export class Player extends EventTarget {
 
   setUser(name) {
     this.user = name;
-    this.#restore();
+    Object.assign(this, storage.restore(name));
     this.setVolume(this.volume);
     this.dispatchEvent(new Event("track"));
   }
 
   #save() {
-    if (!this.user) return;
-    const { queue, index, played, radio, shuffle, repeat, volume, position } = this;
-    const first = Math.max(0, index - SAVED_PAST);
-    const saved = {
-      queue: queue.slice(first, index + SAVED_UPCOMING), index: index - first, played, radio, shuffle, repeat, volume, position,
-    };
-    try {
-      localStorage.setItem(KEY_PREFIX + this.user, JSON.stringify(saved));
-    } catch {
-      // Without storage nothing is restored after a reload.
-    }
-  }
-
-  #restore() {
-    try {
-      const saved = JSON.parse(localStorage.getItem(KEY_PREFIX + this.user));
-      if (!Number.isInteger(saved?.index)) return;
-      const { queue, index, played, radio, shuffle, repeat, volume, position } = saved;
-      Object.assign(this, { queue, index, played, radio, shuffle, repeat, volume, restoredPosition: position || 0 });
-      this.#updateMediaSession();
-    } catch {
-      // Without a readable saved state the player starts empty.
-    }
-  }
-
-  // --- media keys of keyboards, headphones and lock screens ---
-
-  #registerMediaKeys() {
-    if (!("mediaSession" in navigator)) return;
-    const actions = {
-      play: () => this.toggle(),
-      pause: () => this.pause(),
-      nexttrack: () => this.next(),
-      previoustrack: () => this.previous(),
-      seekto: (details) => this.seek(details.seekTime),
-      seekforward: (details) => this.seek(this.position + (details.seekOffset || 10)),
-      seekbackward: (details) => this.seek(this.position - (details.seekOffset || 10)),
-    };
-    for (const [name, action] of Object.entries(actions))
-      try {
-        navigator.mediaSession.setActionHandler(name, action);
-      } catch {
-        // This browser does not support the key.
-      }
-  }
-
-  #updateMediaSession() {
-    if (!("mediaSession" in navigator) || !this.track) return;
-    const { title, artist, album } = this.track;
-    const artwork = [96, 300, 600].map((size) => ({ src: coverUrl(this.track, size), sizes: `${size}x${size}`, type: "image/jpeg" }));
-    navigator.mediaSession.metadata = new MediaMetadata({ title, artist, album, artwork });
+    if (this.user) storage.save(this.user, this);
   }
 }

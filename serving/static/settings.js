@@ -1,11 +1,13 @@
 // The settings page: appearance, passwords of other players, blocked artists, the user's own password.
 
-import { get, post, put, remove } from "./api.js";
-import { button, formatRelativeTime, h, toast } from "./ui.js";
+import { administrationPanels } from "./administration.js";
+import { get, post, put, remove, upload } from "./api.js";
+import { setSound, sound } from "./sound.js";
+import { button, formatRelativeTime, h, icon, plural, toast } from "./ui.js";
 
 const panel = (title, ...rest) => h("section", { class: "panel" }, h("h2", {}, title), ...rest);
 
-export function makeSettings(session) {
+export function makeSettings({ session, player }) {
   function appearance() {
     const chosen = document.documentElement.dataset.theme ?? "auto";
     const choose = (event) => {
@@ -14,6 +16,23 @@ export function makeSettings(session) {
     };
     return panel("Appearance", h("div", { class: "chips" }, ["auto", "light", "dark"].map((name) =>
       h("button", { type: "button", class: "chip", "aria-pressed": String(name === chosen), onclick: choose }, name))));
+  }
+
+  function soundPanel() {
+    const choice = (name, label, options) => {
+      const choose = (value, event) => {
+        setSound(name, value);
+        player.applyGain();
+        for (const chip of event.target.parentNode.children) chip.setAttribute("aria-pressed", String(chip === event.target));
+      };
+      return h("div", { class: "choice", role: "group", "aria-label": label }, h("span", {}, label), h("div", { class: "chips" }, options.map(([value, text]) =>
+        h("button", { type: "button", class: "chip", "aria-pressed": String(sound[name] === value), onclick: (event) => choose(value, event) }, text))));
+    };
+    return panel("Sound",
+      choice("quality", "Quality", [["auto", "automatic"], ["original", "original"], ["small", "small"]]),
+      h("p", { class: "soft" }, "“Automatic” is the small file on mobile data, where the browser says so, and else the original."),
+      choice("gain", "Loudness (ReplayGain)", [["off", "as it is"], ["track", "same for all tracks"], ["album", "same for all albums"]]),
+      choice("crossfade", "Crossfade", [[0, "none"], [3, "3 s"], [6, "6 s"], [12, "12 s"]]));
   }
 
   function otherPlayers(appPasswords) {
@@ -42,6 +61,37 @@ export function makeSettings(session) {
     return panel("Other players",
       h("p", { class: "soft" }, `Any Subsonic client can play from ${location.origin} as user ${session.user}, and ListenBrainz clients can submit listens to it, each with its own app password:`),
       h("form", { class: "field", onsubmit: create }, label, h("button", { class: "pill" }, "Create a password")), newSecret, list);
+  }
+
+  // Import of a history: a file that is dropped or chosen.
+  function historyImport() {
+    const status = h("p", { class: "soft", role: "status" });
+    const send = async (file) => {
+      if (!file) return;
+      box.setAttribute("aria-busy", "true");
+      status.textContent = `Importing ${file.name} …`;
+      try {
+        const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+        const found = await upload("history-import", { name: file.name, timezone }, file);
+        status.textContent = `${plural(found.listens, "listen")} read: ${found.imported.toLocaleString("en")} imported, ${found.known.toLocaleString("en")} there already, ${found.unmatched.toLocaleString("en")} of tracks that are not in the collection`
+          + (found.top_unmatched.length ? `, as ${found.top_unmatched.slice(0, 3).join("; ")}.` : ".");
+      } catch (problem) {
+        status.textContent = problem.message;
+      }
+      box.removeAttribute("aria-busy");
+    };
+    const file = h("input", { type: "file", id: "history-file", class: "visually-hidden", onchange: () => send(file.files[0]) });
+    const box = h("label", { class: "drop", for: "history-file",
+      ondragover: (event) => (event.preventDefault(), box.classList.add("over")),
+      ondragleave: () => box.classList.remove("over"),
+      ondrop: (event) => {
+        event.preventDefault();
+        box.classList.remove("over");
+        send(event.dataTransfer.files[0]);
+      } }, icon("clock"), h("span", {}, "Drop a file here, or choose one"));
+    return panel("Your history from elsewhere",
+      h("p", { class: "soft" }, "Plays exported by ListenBrainz, Last.fm, Spotify, Apple Music, YouTube Music, Deezer, Maloja, Koito or Pano Scrobbler; the recommendations follow them too."),
+      file, box, status);
   }
 
   function blockedArtists(blocked) {
@@ -75,8 +125,8 @@ export function makeSettings(session) {
   }
 
   return async () => {
-    const [appPasswords, blocked] = await Promise.all([get("app-passwords"), get("blocked")]);
-    return [h("div", { class: "top" }, h("h1", {}, "Settings")), appearance(), otherPlayers(appPasswords),
-      blocked.length ? blockedArtists(blocked) : null, session.users ? account() : null];
+    const [appPasswords, blocked, administration] = await Promise.all([get("app-passwords"), get("blocked"), administrationPanels(session)]);
+    return [h("div", { class: "top" }, h("h1", {}, "Settings")), appearance(), soundPanel(), otherPlayers(appPasswords), historyImport(),
+      blocked.length ? blockedArtists(blocked) : null, session.users ? account() : null, ...administration];
   };
 }

@@ -37,6 +37,19 @@ const PATHS = {
   queue: "M4 5.5h16v2H4zM4 10.8h16v2H4zM4 16h9v2H4z",
   x: "M6.4 5 12 10.6 17.6 5 19 6.4 13.4 12l5.6 5.6-1.4 1.4-5.6-5.6L6.4 19 5 17.6l5.6-5.6L5 6.4z",
   sun: "M12 7.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9M11 2h2v3h-2zM11 19h2v3h-2zM2 11h3v2H2zM19 11h3v2h-3zM4.2 5.6l1.4-1.4 2.1 2.1-1.4 1.4zM16.3 17.7l1.4-1.4 2.1 2.1-1.4 1.4zM4.2 18.4l2.1-2.1 1.4 1.4-2.1 2.1zM16.3 6.3l2.1-2.1 1.4 1.4-2.1 2.1z",
+  album: "M12 3.2a8.8 8.8 0 1 0 0 17.6 8.8 8.8 0 0 0 0-17.6m0 2a6.8 6.8 0 1 1 0 13.6 6.8 6.8 0 0 1 0-13.6m0 4.3a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5",
+  artist: "M12 3.5a4.4 4.4 0 1 0 0 8.8 4.4 4.4 0 0 0 0-8.8m0 2a2.4 2.4 0 1 1 0 4.8 2.4 2.4 0 0 1 0-4.8M4 20.5c0-4 3.4-6.6 8-6.6s8 2.6 8 6.6h-2c0-2.8-2.5-4.6-6-4.6s-6 1.8-6 4.6z",
+  note: "M9 4.2 20 2.5v13.2a3.3 3.3 0 1 1-2-3V7.3l-7 1.1v9.1a3.3 3.3 0 1 1-2-3z",
+  tag: "M3.5 4.5h8.2l8.9 8.9-7.6 7.6-9.5-9zM5.5 6.5v4.7l7.5 7 4.8-4.8-6.9-6.9zM8.2 7.7a1.5 1.5 0 1 1 0 3 1.5 1.5 0 0 1 0-3",
+  playlist: "M3.5 5.5h12v2h-12zm0 4.8h12v2h-12zm0 4.7h7v2h-7zm9.5-.6 7.5 4.3-7.5 4.3z",
+  library: "M3.5 4h2.4v16H3.5zM8 4h2.4v16H8zm5.2.6 2.3-.7 5 15.3-2.3.7z",
+  reverse: "M7 4h2v12.2l2.3-2.3 1.4 1.4L8 20l-4.7-4.7 1.4-1.4L7 16.2zM15 20V7.8l-2.3 2.3-1.4-1.4L16 4l4.7 4.7-1.4 1.4L17 7.8V20z",
+  handle: "M8 5h3v3H8zM13 5h3v3h-3zM8 10.5h3v3H8zM13 10.5h3v3h-3zM8 16h3v3H8zM13 16h3v3h-3z",
+  moon: "M10.5 3.6a8.6 8.6 0 1 0 10 11.6 7.5 7.5 0 0 1-10-11.6M8 6.800a9.5 9.5 0 0 0 9.200 10.5A6.6 6.6 0 1 1 8 6.800",
+  edit: "M15.6 3.800 20.200 8.400 9 19.6 3.5 20.5 4.400 15zM15.6 6.6 6.300 15.900 5.900 18.100 8.100 17.700 17.400 8.400z",
+  trash: "M9 3h6l1 2h4v2H4V5h4zM6 8.5h12L17 21H7zM8.200 10.5 8.800 19h6.400l.6-8.5z",
+  lyrics: "M4 4h16v12h-8.2L7 20.2V16H4zm2 2v8h3v2l2.2-2H18V6zm2 2h8v1.7H8zm0 3h5.5v1.7H8z",
+  plus: "M11 4.5h2V11h6.5v2H13v6.5h-2V13H4.5v-2H11z",
 };
 
 export function icon(name) {
@@ -77,8 +90,28 @@ export function formatRelativeTime(text) {
   return "just now";
 }
 
-export const cover = (track, size, attributes = {}) =>
-  h("img", { class: "cover", src: coverUrl(track, size), alt: "", width: size, height: size, loading: "lazy", decoding: "async", ...attributes });
+export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+
+// Format seconds as "3 hours 5 minutes" or "41 minutes", for the length of an album or a playlist.
+export function formatLength(seconds) {
+  const minutes = Math.max(1, Math.round(seconds / 60));
+  const hours = Math.floor(minutes / 60);
+  return [hours && plural(hours, "hour"), (minutes % 60 || !hours) && plural(minutes % 60, "minute")].filter(Boolean).join(" ");
+}
+
+// The cover of a track's album. Until it is loaded the album's own colours are in its place.
+export function cover({ album_id, id }, size, attributes = {}) {
+  const image = h("img", { class: "cover", alt: "", width: size, height: size, loading: "lazy", decoding: "async", fetchpriority: "low", ...attributes });
+  const hue = Number.parseInt((album_id ?? id).slice(3, 7), 16) % 360 || 0;
+  image.style.background = `linear-gradient(135deg, hsl(${hue} 38% 42%), hsl(${(hue + 50) % 360} 42% 30%))`;
+  image.src = coverUrl({ album_id, id }, size);
+  return image;
+}
+
+// Give up the covers of an element that are not loaded yet: the browser asks for six things at a time.
+export function cancelCovers(element) {
+  for (const image of element.querySelectorAll("img")) if (!image.complete) image.removeAttribute("src");
+}
 
 const TOAST_MS = 4000;
 let toastTimer;
@@ -106,7 +139,7 @@ export function menu(opener, entries) {
   const closeOutside = (event) => !element.contains(event.target) && close({ restoreFocus: false });
   const choose = (action) => {
     close({ restoreFocus: true });
-    action();
+    action(opener);
   };
   element.replaceChildren(
     ...entries.map(([label, iconName, action]) =>
@@ -131,4 +164,34 @@ export function menu(opener, entries) {
   element.style.top = `${box.bottom + height + 8 > innerHeight ? Math.max(8, box.top - height - 6) : box.bottom + 6}px`;
   document.addEventListener("pointerdown", closeOutside, true);
   element.firstChild.focus();
+}
+
+// Call a handler of an event as long as an element is in the document, from the moment it is put there.
+export function whileConnected(element, target, type, handler) {
+  let wasConnected = false;
+  const listener = (event) => {
+    if (element.isConnected) {
+      wasConnected = true;
+      handler(event);
+    } else if (wasConnected) target.removeEventListener(type, listener);
+  };
+  target.addEventListener(type, listener);
+}
+
+// Open a small dialog; return a promise of the text of its field, "" for a dialog without one, null if it is closed.
+export function ask({ title, label, value = "", action, explanation }) {
+  const field = label ? h("input", { "aria-label": label, value, maxlength: 200, required: true, autocomplete: "off" }) : null;
+  return new Promise((resolve) => {
+    const form = h("form", { method: "dialog" }, h("h2", {}, title), explanation ? h("p", { class: "soft" }, explanation) : null, field,
+      h("div", { class: "row2" },
+        h("button", { type: "button", class: "pill ghost", onclick: () => dialog.close() }, "Cancel"),
+        h("button", { class: "pill", value: "yes" }, action)));
+    const dialog = h("dialog", { class: "ask", "aria-label": title, onclose: () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes" ? field?.value.trim() ?? "" : null);
+    } }, form);
+    (document.querySelector("dialog[open]") ?? document.body).append(dialog);
+    dialog.showModal();
+    field?.select();
+  });
 }

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from jobs.audio.lyrics import Lyrics, read_lyrics
+from jobs.audio.lyrics import Lyrics
 from serving.catalog import Track, normalize_text, stable_id
+from serving.lyrics import lyrics_of
 from serving.subsonic.protocol import Answer, SubsonicRequest, method
 
 
 @method("getLyricsBySongId")
 def _lyrics_by_song(request: SubsonicRequest) -> Answer:
     track = request.state.track(request.query.text("id"))
-    found = [_structured(track, lyrics) for lyrics in _lyrics(request, track)]
+    found = [_structured(track, lyrics) for lyrics in lyrics_of(request.state.catalog, track)]
     return {"lyricsList": {"structuredLyrics": found} if found else {}}
 
 
@@ -20,25 +21,9 @@ def _lyrics_by_name(request: SubsonicRequest) -> Answer:
     artist, title = request.query.text("artist", ""), request.query.text("title", "")
     tracks = request.state.catalog.artist_tracks(stable_id("ar", artist))
     track = next((each for each in tracks if normalize_text(each.title) == normalize_text(title)), None)
-    lyrics = _lyrics(request, track) if track else []
+    lyrics = lyrics_of(request.state.catalog, track) if track else []
     names = {name: text for name, text in (("artist", artist), ("title", title)) if text}
     return {"lyrics": {**names, "value": lyrics[0].text if lyrics else ""}}
-
-
-def _lyrics(request: SubsonicRequest, track: Track) -> list[Lyrics]:
-    """Return the lyrics of a track's file in the library, else of the compressed one.
-
-    They are read when they are asked for: a collection's lyrics would fill the memory.
-    """
-    catalog = request.state.catalog
-    for file in (catalog.original_file(track), catalog.audio_file(track)):
-        try:
-            found = read_lyrics(str(file)) if file is not None else []
-        except OSError:
-            continue
-        if found:
-            return found
-    return []
 
 
 def _structured(track: Track, lyrics: Lyrics) -> dict[str, Any]:

@@ -322,7 +322,7 @@ def test_artist_can_be_blocked_and_unblocked(page, serving):
 
 def test_mood_radio_does_not_repeat(page):
     go(page, "#/", "#start")
-    page.get_by_role("button", name="Calm").click()
+    page.get_by_role("button", name="Calm", exact=True).click()
     until(page, "() => segue.radio && segue.playing")
     played = []
     for _ in range(15):

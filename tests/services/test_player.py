@@ -164,6 +164,8 @@ def test_map_plays_the_clicked_track(page, services):
     with urllib.request.urlopen(f"{services}/api/map") as answer:
         visible = json.loads(answer.read())
     assert len(visible["ids"]) == 40
+    assert {each["tracks"] for each in visible["names"]} == {5} and len(visible["names"]) == 8
+    assert all(any(genre in each["name"] for genre in synthetic_lake.GENRES) for each in visible["names"])
     page.evaluate("location.hash = '#/map'")
     canvas = page.locator(".mapbox canvas")
     canvas.wait_for()
@@ -216,7 +218,7 @@ def test_keyboard_alone_is_enough(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("place", ["", "search/artist", "map", "history", "settings"])
+@pytest.mark.parametrize("place", ["", "search/artist", "map", "history", "settings", "liked", "queue"])
 def test_axe_finds_no_violation(page, place, scheme):
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # a fading line has no contrast
     page.evaluate("place => (location.hash = `#/${place}`)", place)
@@ -243,7 +245,7 @@ def test_phone_layout_is_complete_without_overflow(services, chromium):
 
 
 def test_page_stays_within_its_size(services, chromium):
-    """150 KiB without audio and covers is the goal; nothing is fetched from elsewhere."""
+    """200 KiB without audio and covers is the goal; nothing is fetched from elsewhere."""
     page = chromium[1].new_context().new_page()
     sizes = {}
     page.on("response", lambda r: sizes.update({r.url: int(r.headers.get("content-length", 0))}))
@@ -251,7 +253,7 @@ def test_page_stays_within_its_size(services, chromium):
     page.wait_for_selector("#start")
     page.close()
     assert len(sizes) > 8 and all(url.startswith(services) for url in sizes)
-    assert sum(size for url, size in sizes.items() if "/cover" not in url) < 150 * 1024
+    assert sum(size for url, size in sizes.items() if "/cover" not in url) < 200 * 1024
 
 
 def test_console_is_silent(page):

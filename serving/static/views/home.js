@@ -1,0 +1,89 @@
+// The first view: what to play now.
+
+import { get, getCollection } from "../api.js";
+import { sections, withOneReason } from "../reasons.js";
+import { cover, emptyState, h, icon, whileConnected } from "../ui.js";
+
+const MAX_CARDS = 12;
+const N_ALBUMS = 6;
+const N_HISTORY = 60;
+
+export function makeHomeView({ player, items, session, events }) {
+  const { section, radioChip } = items;
+  const cards = (list, attributes = {}) => h("ul", { class: "cards", ...attributes }, list.map(items.card));
+
+  // The recommendations; the element changes while somebody listens.
+  function forYou(list) {
+    const title = list.personal && list.items.length ? "For you, now" : "To start with";
+    const [first, ...others] = sections(list.items, title, MAX_CARDS);
+    return [
+      h("section", {}, h("div", { class: "top" }, h("h2", {}, first.title), first.note ? h("span", { class: "soft" }, first.note) : null),
+        cards(first.items, { id: "cards" })),
+      ...others.map((other) => section(other.title, cards(other.items))),
+    ];
+  }
+
+  const mixCard = (mix) => items.linkedCard("mix", `#/mix/${encodeURIComponent(mix.id)}`, mix.title, mix.comment,
+    cover({ id: mix.cover }, 300), async () => (await get(`mixes/${encodeURIComponent(mix.id)}`)).items);
+
+  // Albums of the latest plays, the latest first.
+  async function recentAlbums() {
+    const albums = new Map();
+    for (const { track } of await get("history", { limit: N_HISTORY }))
+      if (track.album) albums.set(track.album_id, albums.get(track.album_id) ?? { id: track.album_id, name: track.album, artist: track.artist, year: track.year });
+    return [...albums.values()].slice(0, N_ALBUMS);
+  }
+
+  // A section of what is like the track that was liked last.
+  function likeTheLastLiked() {
+    const box = h("div", { class: "live-list" });
+    get("liked").then(async ({ items: [liked] }) => {
+      if (!liked) return;
+      const similar = await get(`tracks/${encodeURIComponent(liked.id)}/similar`, { limit: N_ALBUMS });
+      if (similar.items.length) box.append(section(`Because you like ${liked.title}`, cards(withOneReason(similar.items))));
+    }).catch(() => {}); // the view does without it
+    return box;
+  }
+
+  function hero(personal, recommended, defaultList) {
+    const hour = new Date().getHours();
+    const greeting = hour < 5 ? "Late tonight" : hour < 12 ? "Good morning" : hour < 18 ? "Good afternoon" : "Good evening";
+    const anyTrack = () => defaultList.items[Math.floor(Math.random() * defaultList.items.length)].track;
+    const play = () => player.play((personal ? recommended : defaultList).items.slice(0, 1));
+    return h("section", { class: "hero", "aria-label": "Start here" },
+      h("div", { class: "stack", "aria-hidden": "true" }, defaultList.items.slice(0, 3).reverse().map(({ track }) => cover(track, 300, { loading: "eager" }))),
+      h("div", {},
+        h("h1", {}, `${greeting}. Press play.`),
+        h("p", {}, personal
+          ? "The next tracks follow what you play, like and skip, while you listen."
+          : "A selection from your whole collection. Play, skip, like: the next tracks follow."),
+        h("div", { class: "row2" },
+          h("button", { type: "button", class: "pill", id: "start", onclick: play }, icon("play"), personal ? "Play for me" : "Play"),
+          h("button", { type: "button", class: "pill ghost", onclick: () => player.playRadio({ track_id: anyTrack().id }, "surprise radio") }, icon("shuffle"), "Surprise me"))));
+  }
+
+  return async function home() {
+    const [defaultList, recommended, mixes] = await Promise.all([
+      get("recommendations/default"), get("recommendations"), get("mixes").catch(() => ({ items: [] })),
+    ]);
+    if (!defaultList.items.length)
+      return [items.top("Nothing to play yet"), emptyState("heart", "Fill the collection with `segue run --library FOLDER`; your music appears here when the run is done.")];
+    player.recommend(recommended.items);
+    const personal = recommended.personal && recommended.items.length > 0;
+    const live = h("div", { class: "live-list" }, forYou(personal ? recommended : { ...defaultList, personal: false }));
+    whileConnected(live, events, "recommendations", ({ detail }) => {
+      if (detail.items.length && detail.personal) live.replaceChildren(...forYou(detail));
+    });
+    return [
+      hero(personal, recommended, defaultList),
+      live,
+      items.lateSection("Jump back in", recentAlbums(), "cards", (album) => items.albumCard(album)),
+      items.lateSection("New albums", getCollection("albums", { sort: "added", limit: N_ALBUMS }).then((page) => page.items), "cards", (album) => items.albumCard(album)),
+      mixes.items.length ? section("Your mixes", h("ul", { class: "cards" }, mixes.items.map(mixCard))) : null,
+      likeTheLastLiked(),
+      section("By mood", h("div", { class: "chips" }, session.moods.map((mood) => radioChip(mood[0].toUpperCase() + mood.slice(1), { mood })))),
+      session.genres.length ? section("By genre", h("div", { class: "chips" }, session.genres.slice(0, 24).map(({ name, tracks }) => radioChip(name, { genre: name }, tracks)))) : null,
+      personal ? section("From your whole collection", cards(withOneReason(defaultList.items.slice(0, N_ALBUMS)))) : null,
+    ];
+  };
+}

@@ -1,0 +1,111 @@
+// The list of playlists, the page of one, and that of a mix.
+
+import { get } from "../api.js";
+import { deletePlaylist, getPlaylist, makePlaylist, playlistAddress, renamePlaylist, setPlaylistTracks } from "../playlists.js";
+import { moved, sortableList } from "../sortable.js";
+import { button, cover, emptyState, formatLength, h, icon, plural, toast, whileConnected } from "../ui.js";
+
+const mosaic = (albumIds) => h("div", { class: `mosaic4${albumIds.length < 4 ? " single" : ""}`, "aria-hidden": "true" },
+  albumIds.length ? albumIds.slice(0, albumIds.length < 4 ? 1 : 4).map((album_id) => cover({ album_id }, 300)) : icon("playlist"));
+
+export function makePlaylistViews({ player, items, events }) {
+  const card = (playlist) => items.linkedCard("playlist", playlistAddress(playlist.id), playlist.name, plural(playlist.tracks, "track"),
+    mosaic(playlist.album_ids), async () => (await getPlaylist(playlist.id)).items);
+
+  async function playlists() {
+    const list = h("ul", { class: "cards" });
+    const box = h("div", {}, list);
+    const create = async () => {
+      const made = await makePlaylist([]);
+      if (made) location.hash = playlistAddress(made.id);
+    };
+    const show = (found) => {
+      list.replaceChildren(...found.map(card));
+      box.replaceChildren(found.length ? list : emptyState("playlist", "Make a playlist here, or add a track to one from its menu. Playlists of your Subsonic clients appear here too."));
+    };
+    show(await get("playlists"));
+    whileConnected(box, events, "playlists", () => get("playlists").then(show, () => {}));
+    return [items.top("Playlists", h("button", { type: "button", class: "pill ghost", onclick: create }, icon("plus"), "New playlist")), box];
+  }
+
+  const facts = (found) => [plural(found.tracks, "track"), found.tracks ? formatLength(found.duration_s) : null,
+    found.missing ? `${plural(found.missing, "track")} not in the collection now` : null].filter(Boolean).join(" · ");
+
+  const head = (picture, title, ...words) => h("header", { class: "head playlist" }, picture, h("div", { class: "words" }, h("h1", {}, title), words));
+
+  async function playlist(id) {
+    let found = await getPlaylist(id);
+    const box = h("div", {});
+    const tracks = () => found.items;
+
+    // Show the new order at once and send it after those before; the server may refuse it, because another client was faster.
+    let sent = Promise.resolve();
+    function save(changed) {
+      found = { ...found, items: changed };
+      list.setItems(changed);
+      sent = sent.then(async () => {
+        if (found.items !== changed) return; // a later change has this one in it
+        try {
+          const answer = await setPlaylistTracks(found, changed);
+          found = found.items === changed ? answer : { ...answer, items: found.items };
+          showHead();
+        } catch (problem) {
+          toast(problem.status === 409 ? "The playlist has changed elsewhere; here is its present state" : problem.message);
+          await refresh().catch(() => {});
+        }
+      });
+    }
+    const list = sortableList({
+      items: tracks(), label: found.name, nameOf: (track) => track.title,
+      move: (from, to) => save(moved(tracks(), from, to)),
+      render: (track, index, handle) => items.line(track, () => player.play(tracks(), index),
+        [handle, button("x", `Remove ${track.title} from the playlist`, () => save(tracks().filter((_, n) => n !== index)))]),
+    });
+
+    function showHead() {
+      const rename = async () => {
+        const renamed = await renamePlaylist(found);
+        if (renamed) found = renamed;
+        showHead();
+      };
+      const erase = async () => {
+        if (await deletePlaylist(found)) leave();
+      };
+      const isEmpty = !found.items.length;
+      box.replaceChildren(
+        head(mosaic(found.album_ids), found.name, found.comment ? h("p", { class: "soft" }, found.comment) : null,
+          h("p", { class: "facts soft" }, facts(found)),
+          h("div", { class: "tools" }, isEmpty ? null : [items.playAll(tracks()), items.shuffleAll(tracks())],
+            items.menuButton(found.name, () => [...(isEmpty ? [] : items.groupEntries(async () => tracks())),
+              ["Rename …", "edit", rename], ["Delete …", "trash", erase]]))),
+        ...(isEmpty ? [emptyState("playlist", "Nothing in it yet. “Add to a playlist” is in the menu of every track, album and artist.")] : []));
+      list.element.hidden = isEmpty;
+    }
+    async function refresh() {
+      const entry = (await get("playlists")).find((each) => each.id === id);
+      if (!entry) return leave();
+      if (entry.changed === found.changed) return;
+      const before = found;
+      const present = await getPlaylist(id);
+      if (found !== before) return; // changed here meanwhile
+      found = present;
+      list.setItems(found.items);
+      showHead();
+    }
+    const leave = () => location.hash.startsWith(playlistAddress(id)) && (location.hash = "#/playlists");
+    showHead();
+    whileConnected(box, events, "playlists", () => {
+      sent = sent.then(refresh).catch(() => {}); // the next event tries again
+    });
+    return [box, list.element];
+  }
+
+  async function mix(id) {
+    const found = await get(`mixes/${encodeURIComponent(id)}`);
+    return [head(cover({ id: found.cover }, 300, { loading: "eager" }), found.title, h("p", { class: "facts soft" }, `${found.comment} · ${plural(found.tracks, "track")}`),
+      h("div", { class: "tools" }, items.playAll(found.items), items.shuffleAll(found.items),
+        items.menuButton(found.title, () => items.groupEntries(async () => found.items)))), items.lines(found.items)];
+  }
+
+  return { playlists, playlist, mix };
+}

@@ -1,0 +1,99 @@
+"""Playlists of the page over HTTP: what the page changes, and what it must not lose."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from serving import app
+from serving.api.playlists import with_missing
+from tests import synthetic_lake
+
+AWAY = "mongodb://127.0.0.1:9/segue"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("playlists") / "lake"
+    synthetic_lake.make(folder, seconds=0.1)
+    application = app.create_app(folder, mongo=AWAY, kafka="127.0.0.1:9")
+    with TestClient(application, base_url="http://127.0.0.1") as client:
+        client.state = client.app.app.state.app_state
+        yield client
+
+
+@pytest.fixture
+def playlist(client):
+    """A playlist of three tracks; none afterwards."""
+    yield client.post("/api/playlists", json={"name": "Evening", "tracks": ["t05", "t06", "t10"]}).json()
+    for each in client.get("/api/playlists").json():
+        client.delete(f"/api/playlists/{each['id']}")
+
+
+def ids(answer):
+    return [track["id"] for track in answer.json()["items"]]
+
+
+def test_playlist_is_made_renamed_and_deleted(client, playlist):
+    path = f"/api/playlists/{playlist['id']}"
+    assert (playlist["name"], playlist["tracks"], len(playlist["album_ids"])) == ("Evening", 3, 2)
+    assert ids(client.get(path)) == ["t05", "t06", "t10"]
+    assert client.put(path, json={"name": "Night"}).json()["name"] == "Night"
+    assert [each["name"] for each in client.get("/api/playlists").json()] == ["Night"]
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == client.delete(path).status_code == 404
+
+
+def test_tracks_are_added_and_sorted(client, playlist):
+    path = f"/api/playlists/{playlist['id']}"
+    added = client.post(f"{path}/tracks", json={"tracks": ["t00", "t05"]})
+    assert ids(added) == ["t05", "t06", "t10", "t00", "t05"]
+    change = {"tracks": ["t00", "t10"], "changed": added.json()["changed"]}
+    assert ids(client.put(path, json=change)) == ["t00", "t10"]
+
+
+def test_change_of_an_older_version_is_refused(client, playlist):
+    path = f"/api/playlists/{playlist['id']}"
+    client.post(f"{path}/tracks", json={"tracks": ["t00"]})
+    refused = client.put(path, json={"tracks": ["t10"], "changed": playlist["changed"]})
+    assert refused.status_code == 409 and ids(client.get(path)) == ["t05", "t06", "t10", "t00"]
+
+
+def test_tracks_that_are_gone_keep_their_places(client, playlist):
+    stored = client.state.playlists.create("local", "Old", ["gone0", "t05", "gone1", "gone2", "t06"])
+    path = f"/api/playlists/{stored.playlist_id}"
+    found = client.get(path).json()
+    assert (found["tracks"], found["missing"]) == (2, 3)
+    client.put(path, json={"tracks": ["t06", "t05"], "changed": found["changed"]})
+    assert client.state.playlists.get("local", stored.playlist_id).tracks == (
+        "gone0",
+        "t06",
+        "t05",
+        "gone1",
+        "gone2",
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (["x", "a", "y", "b"], ["b", "a"], ["x", "b", "a", "y"]),
+        (["a", "x"], [], ["x"]),
+        (["a", "b"], ["a"], ["a"]),
+        (["x", "y"], ["a"], ["x", "y", "a"]),
+    ],
+)
+def test_missing_tracks_stay_behind_their_neighbours(old, new, expected):
+    assert with_missing(old, new, {"a", "b"}) == expected
+
+
+def test_refused_requests_say_why(client, playlist):
+    path = f"/api/playlists/{playlist['id']}"
+    assert client.post(f"{path}/tracks", json={"tracks": ["t99"]}).status_code == 404
+    assert client.post("/api/playlists", json={"name": "  "}).status_code == 422
+    assert client.post("/api/playlists", json={"name": ""}).status_code == 422
+    assert client.get("/api/playlists/pl-0").status_code == 404
+
+
+def test_other_users_playlist_is_not_found(client, playlist):
+    stored = client.state.playlists.create("anna", "Hers", ["t05"])
+    assert client.get(f"/api/playlists/{stored.playlist_id}").status_code == 404
+    assert client.state.playlists.get("anna", stored.playlist_id) == stored
