@@ -17,6 +17,7 @@ def client(tmp_path_factory):
     synthetic_lake.make(folder, seconds=0.1)
     application = app.create_app(folder, mongo=AWAY, kafka="127.0.0.1:9")
     with TestClient(application, base_url="http://127.0.0.1") as client:
+        client.folder = folder
         yield client
 
 
@@ -86,6 +87,20 @@ def test_search_finds_artists_albums_and_playlists(client):
     assert [each["name"] for each in found["artists"]] == ["Artist 3"]
     assert [each["name"] for each in found["albums"]] == ["Álbum 3"] and found["playlists"] == []
     client.delete(f"/api/playlists/{made['id']}")
+
+
+def test_lyrics_beside_the_file_have_times(client):
+    lyrics = client.folder / "audio" / "64k" / "t10.lrc"
+    lyrics.write_text("[00:01.50]Hello\n[00:03.00]World\n")
+    assert client.get("/api/tracks/t10/lyrics").json() == {
+        "synced": True,
+        "lines": [{"start_s": 1.5, "text": "Hello"}, {"start_s": 3.0, "text": "World"}],
+    }
+    assert client.get("/api/tracks/t11/lyrics").json() == {"synced": False, "lines": []}
+
+
+def test_gain_is_null_without_tags(client):
+    assert client.get("/api/tracks/t10/gain").json() == {"track_gain_db": None, "album_gain_db": None}
 
 
 def test_radio_starts_from_an_album(client):
