@@ -144,7 +144,7 @@ def test_row_of_a_long_list_plays_from_there_on(desktop):
 def test_going_back_restores_the_place(page):
     go(page, "albums", ".card")
     page.evaluate("document.querySelector('main').scrollTop = 4000")
-    page.wait_for_selector("main .placeholder", state="detached")
+    until(page, "() => [...document.querySelectorAll('main .card')].every((card) => card.dataset.index > 20)")
     card = page.locator("main .card").nth(10)
     card.scroll_into_view_if_needed()
     place = page.evaluate("document.querySelector('main').scrollTop")
