@@ -145,12 +145,16 @@ def test_going_back_restores_the_place(page):
     go(page, "albums", ".card")
     page.evaluate("document.querySelector('main').scrollTop = 4000")
     until(page, "() => [...document.querySelectorAll('main .card')].every((card) => card.dataset.index > 20)")
-    card = page.locator("main .card").nth(10)
-    card.scroll_into_view_if_needed()
-    place = page.evaluate("document.querySelector('main').scrollTop")
-    assert place > 2000
-    name = card.locator(".name").text_content()
-    card.locator("a").click()
+    place, name = page.evaluate(
+        """() => {
+          const main = document.querySelector("main");
+          const card = main.querySelectorAll(".card")[10];
+          const found = [main.scrollTop, card.querySelector(".name").textContent];
+          card.querySelector("a").click();
+          return found;
+        }"""
+    )
+    assert place == 4000
     page.wait_for_selector(f"main .head h1:text-is('{name}')")
     assert page.evaluate("document.querySelector('main').scrollTop") == 0
     page.go_back()
