@@ -227,5 +227,6 @@ _READERS: tuple[tuple[tuple[str, ...], Callable[[Row, tzinfo, datetime], Listen]
     (("time", "artists", "title"), _maloja_listen),
     (("listened_at", "track", "artists"), _koito_listen),
     (("header", "title", "time"), _youtube_listen),
+    (("time", "track"), _maloja_listen),
     (("artist", "track|name"), _lastfm_listen),
 )

@@ -20,6 +20,7 @@ OpenBeside = Callable[[str], AbstractContextManager[IO[bytes] | None]]
 ReadRow = Callable[[], Listen | list[Listen]]
 
 _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # by the byte order mark
+_UTF_7_HASH = b"+ACM-"  # "#" before a remark: exports of Libre.fm that were saved so
 _SNIFFED_BYTES = 4_096
 _MAX_LINE = 2**20
 
@@ -38,7 +39,7 @@ class Source:
     def sniff(self) -> tuple[str, str]:
         """Return the encoding and the beginning of the text, and leave the stream where it is."""
         head = self.stream.peek(_SNIFFED_BYTES)[:_SNIFFED_BYTES]
-        encoding = _ENCODINGS.get(head[:2], "utf-8-sig")
+        encoding = "utf-7" if head.startswith(_UTF_7_HASH) else _ENCODINGS.get(head[:2], "utf-8-sig")
         return encoding, head.decode(encoding, errors="ignore").lstrip()
 
     def listens(self, row: int, content: str, read: ReadRow) -> Iterator[Listen]:
@@ -86,7 +87,8 @@ def iter_lines(stream: IO[bytes], encoding: str) -> Iterator[str]:
 
     Bytes that do not decode are lone surrogates.
     """
-    text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
+    errors = "replace" if encoding == "utf-7" else "surrogateescape"  # UTF-7 has errors in ASCII
+    text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
     try:
         while line := text.readline(_MAX_LINE):
             yield line

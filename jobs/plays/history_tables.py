@@ -53,6 +53,9 @@ _LASTEXPORT = ("uts", "track", "artist", "album", "track mbid")
 # Characters that a field may have: csv's default, whatever limit another reader of the process has set.
 _MAX_FIELD_CHARS = 131_072
 
+# Row to which a header is looked for: Libre.fm and Spinitron write some lines about the export before it.
+_MAX_HEADER_ROW = 20
+
 # Lines that a quoted field may have, and lines among which the first complete row is looked for.
 _MAX_FIELD_LINES = 10
 MAX_FIRST_LINES = 100
@@ -131,7 +134,8 @@ def find_size(lines: Sequence[str], delimiter: str) -> int:
 
 def read_header(fields: list[str]) -> Columns | None:
     """Return the columns that a header names; None if it names no artist, title or time."""
-    names = [" ".join(name.strip().lower().partition("#")[0].replace("_", " ").split()) for name in fields]
+    names = [" ".join(re.split(r"[\s_-]+", name.strip().lower().partition("#")[0])) for name in fields]
+    names = [name.strip() for name in names]
     index = {}
     for column, synonyms in _COLUMNS.items():
         found = next((names.index(name) for name in synonyms if name in names), None)
@@ -167,7 +171,7 @@ def find_reader(
     first: Sequence[TableRow], size: int, source: Source
 ) -> tuple[Callable[[TableRow], Listen], int] | None:
     """Return what reads a row, and the number of rows before it; None for a table of another kind."""
-    for number, row in enumerate(first[:3], 1):  # a line or two may stand before the header
+    for number, row in enumerate(first[:_MAX_HEADER_ROW], 1):  # remarks may stand before the header
         columns = read_header(row.fields) if row.fields else None
         if columns is not None:
             return partial(table_listen, columns=columns, zone=source.zone, now=source.now), number

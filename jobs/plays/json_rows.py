@@ -21,11 +21,11 @@ _MAX_GAP = 256
 _SCALAR = r'(?:"(?:[^"\\]|\\.)*"|[-+.\w]+|\{[^{}\[\]]*\})'
 _CONTAINER = re.compile(
     rf'\{{\s*(?:"[^"\\]*"\s*:\s*{_SCALAR}\s*,\s*)*'
-    r'(?:"(?:scrobbles|listens|list|track)"\s*:\s*(?=\[)|"(?:recenttracks|payload)"\s*:\s*(?=\{))'
+    r'(?:"(?:scrobbles|listens|list|track|payload)"\s*:\s*(?=\[)|"(?:recenttracks|payload)"\s*:\s*(?=\{))'
 )
 # A member of such an object that stands after the array: a name, to be left out with its value.
 _MEMBER = re.compile(r'"[^"\\]*"\s*:\s*')
-_ROWS_MEMBER = re.compile(r'"(?:scrobbles|listens|list|track)"\s*:\s*(?=\[)')
+_ROWS_MEMBER = re.compile(r'"(?:scrobbles|listens|list|track|payload)"\s*:\s*(?=\[)')
 _BETWEEN = re.compile(r"[\s,\[\]}]*")
 _NEXT_ROW = re.compile(r"\n\s*(?=\{)|\}\s*,\s*(?=\{)")
 

@@ -126,6 +126,18 @@ def read_all(tmp_path, name, data):
         ("pages.json", json.dumps([{"track": [API], "@attr": {"page": "1"}}, {"track": [], "@attr": {}}])),
         ("maloja.json", json.dumps({"maloja": {"export_time": 1}, "scrobbles": [MALOJA]})),
         ("year.json", json.dumps([{**SPOTIFY, "ts": "2026-11-21 20:18:00 UTC", "ms_played": 180_000}])),
+        (
+            "libre.csv",
+            "+ACM- Export of Libre.fm,,,\n+ACM- 2026+AC0-11,,,\n+ACM- host,,,\nArtist,Track,Album,Time\n"
+            f"AWOL,Food,A Way,{SECONDS}\n",
+        ),
+        (
+            "spins.csv",
+            '"Playlist Title","The Rack"\n"DJ Name","DJ Tom"\n"Start Date","Nov 21, 2026"\n"Start","1:00"\n\n'
+            "Date-time,Artist,Song,Release,Label\n2026-11-21T15:15:00-0500,AWOL,Food,A Way,Label\n",
+        ),
+        ("submission.json", json.dumps({"listen_type": "import", "payload": [json.loads(EXPORTED)]})),
+        ("short_maloja.json", json.dumps({"scrobbles": [{"time": SECONDS, "track": MALOJA["track"]}]})),
         ("maloja_api.json", json.dumps({"list": [MALOJA_API]})),
         ("koito_export.json", json.dumps(KOITO_EXPORT, indent=2)),
         ("pano.jsonl", json.dumps(PANO) + "\n"),
@@ -376,6 +388,12 @@ def test_archives_of_listenbrainz_and_spotify_are_read(tmp_path):
     assert sorted(minutes) == [0, 2]
     assert sorted(row.reason for row in rejected) == ["podcast episode", "unknown kind of row"]
     assert {listen.user for listen in read_history(tmp_path / "export.zip")} == {"rob"}
+
+
+def test_text_in_utf_7_is_read(tmp_path):
+    text = "# a remark,,\nArtist,Track,Time\nBjörk,Jóga+,1690347960\n".encode("utf-7")
+    (listen,) = read(tmp_path, "libre.csv", (b"+ACM-" + text.removeprefix(b"#")).decode())
+    assert (listen.artist, listen.title) == ("Björk", "Jóga+")
 
 
 def test_text_in_utf_16_is_read(tmp_path):
