@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 from starlette.types import Receive, Scope, Send
 
+from jobs.audio import decoding
 from serving.app_state import AppState
 from serving.catalog import Track
 from serving.problems import RequestError, problem_response
@@ -191,9 +192,20 @@ def browser_request(track: Track, wanted: AudioRequest) -> AudioRequest:
     """Return ORIGINAL or SMALL as wanted, or what a browser plays instead: SMALL, or an MP3."""
     for request in (wanted, SMALL):
         file = small(track) if request is SMALL else original(track)
-        if f".{file.suffix}" in _PLAYED_TYPES:
+        if f".{file.suffix}" in _PLAYED_TYPES and not _is_apple_lossless(file):
             return request
     return AudioRequest("mp3")
+
+
+def _is_apple_lossless(file: AudioFile) -> bool:
+    """Whether an MP4 has ALAC, which most browsers do not decode."""
+    if content_type(file.path.suffix) != "audio/mp4":
+        return False
+    try:
+        tagged_file = decoding.open_tags(str(file.path))
+    except OSError:  # the answer to the request says so
+        return False
+    return getattr(getattr(tagged_file, "info", None), "codec", "") == "alac"
 
 
 def _fits(file: AudioFile, wanted: AudioRequest) -> bool:

@@ -128,6 +128,15 @@ def test_browser_gets_a_format_that_it_plays(monkeypatch, whole, small, wanted, 
     assert media.browser_request(None, wanted) == request_
 
 
+@pytest.mark.parametrize(("codec", "request_"), [("alac", media.SMALL), ("aac", media.ORIGINAL)])
+def test_browser_gets_no_apple_lossless(monkeypatch, tmp_path, codec, request_):
+    source = ("-f", "lavfi", "-i", "anoisesrc=d=1", "-c:a", codec)
+    subprocess.run([decoding.ffmpeg_path(), "-v", "error", *source, str(tmp_path / "a.m4a")], check=True)
+    monkeypatch.setattr(media, "original", lambda _: file(str(tmp_path / "a.m4a"), 900))
+    monkeypatch.setattr(media, "small", lambda _: file("b.mp3", 64))
+    assert media.browser_request(None, media.ORIGINAL) == request_
+
+
 def test_original_comes_by_default_and_the_small_file_on_request(client, ask):
     whole = (client.music / "Ä “one”.flac").read_bytes()
     small = (client.small / "t00.mp3").read_bytes()
