@@ -41,7 +41,7 @@ class Engine:
 
     def compose(self, *words: str, stdin: str | None = None) -> str:
         """Run `docker compose WORDS` in the current project; see `docker`."""
-        return self._run([self._compose, "compose", *words], stdin)
+        return self._run([self._compose, *words], stdin)
 
     def _run(self, command: list[str], stdin: str | None) -> str:
         done = subprocess.run(

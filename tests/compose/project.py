@@ -7,6 +7,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -64,13 +65,30 @@ class Project:
     def start(self) -> None:
         """Start everything as its users do, and report how long each took to be healthy."""
         started = time.monotonic()
-        self.compose("up", "--detach", "--no-build", *self.services)
-        self._log(f"docker compose up returned after {time.monotonic() - started:.0f} s")
-        for service in self.services:
-            self.wait_until_healthy(service)
+        with ThreadPoolExecutor(1) as pool:
+            command = pool.submit(self.compose, "up", "--detach", "--no-build", *self.services)
+            waiting = set(self.services)
+            while waiting and not (command.done() and command.exception()):
+                for service in sorted(waiting):
+                    seconds = self._seconds_to_health(service)
+                    if seconds is not None:
+                        waiting.remove(service)
+                        self._log(f"  {service}: healthy {seconds:.0f} s after its start")
+                if time.monotonic() - started > START_LIMIT_S:
+                    raise RuntimeError(f"expected all services to be healthy, found that {waiting} are not")
+                time.sleep(1)
+            command.result()
         self._log(f"all {len(self.services)} services healthy after {time.monotonic() - started:.0f} s")
-        for service in self.services:
-            self._log(f"  {service}: healthy {self._seconds_to_health(service):.0f} s after its start")
+
+    def _seconds_to_health(self, service: str) -> float | None:
+        """Return how long a service that is healthy now has run, or None."""
+        try:
+            state = self._engine.inspect(self.container(service))["State"]
+        except RuntimeError:  # not created yet
+            return None
+        if state.get("Health", {}).get("Status") != "healthy":
+            return None
+        return time.time() - _time(state["StartedAt"])
 
     def wait_until_healthy(self, service: str, other_than: str = "") -> float:
         """Wait until a service is healthy, in another run than the one named; return the seconds."""
@@ -82,11 +100,6 @@ class Project:
             if time.monotonic() - begun > START_LIMIT_S:
                 raise RuntimeError(f"expected {service} to be healthy, found {json.dumps(state)[:1500]}")
             time.sleep(1)
-
-    def _seconds_to_health(self, service: str) -> float:
-        state = self._engine.inspect(self.container(service))["State"]
-        passed = [each["End"] for each in state["Health"]["Log"] if each["ExitCode"] == 0]
-        return (_time(passed[0]) - _time(state["StartedAt"])) if passed else float("nan")
 
     def check_rules(self) -> None:
         """Check the alert rules and Prometheus' settings with its own tool."""
