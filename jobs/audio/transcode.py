@@ -4,8 +4,9 @@ decoding it.
 With the codec "mp3" the format stays (mp3, ogg, opus, m4a), so that file names stay; lossless formats, and
 those that few players know, become mp3, and bare aac, which holds no tags, becomes m4a. With "opus" all
 becomes Ogg Opus, which has the whole band at 64 kbit/s, and which Safari plays from version 18.4 on. Every
-result has a tag with the SHA-256 of its source: so a file that is compressed in place keeps its identity, and
-is not compressed twice even if the tables are lost.
+result has a tag with the content hash of its source: so a file that is compressed in place keeps its identity,
+and is not compressed twice even if the tables are lost. The tag has the hash of the result's audio, too:
+copied to other audio, by an editor or a tagger, it counts for nothing.
 """
 
 import errno
@@ -21,6 +22,7 @@ from mutagen.id3 import ID3, TXXX
 from mutagen.mp4 import MP4
 
 from jobs.audio import decoding, tag_copy, tag_sources
+from jobs.audio.audio_hash import hash_file
 from jobs.errors import InputError, UnusableFile
 from jobs.runtime.parent_death import kill_on_parent_exit
 
@@ -64,8 +66,13 @@ _MP4_TAG_NAME = f"----:org.segue:{_TAG_NAME}"
 class EncoderTag:
     """The tag that a compressed file has."""
 
-    content_hash: str  # SHA-256 of the source file, hex
+    content_hash: str  # of the source file, hex
     target_bit_rate: int  # bits per second
+    audio_hash: str | None = None  # of the compressed file; older versions wrote none
+
+    def is_of(self, audio_hash: str) -> bool:
+        """Return whether the tag belongs to the audio with this hash."""
+        return self.audio_hash in (None, audio_hash)
 
 
 def parse_bit_rate(text: str) -> int:
@@ -122,7 +129,7 @@ def transcode(
     bit_rate
         Bits per second.
     content_hash
-        SHA-256 of the source, for the EncoderTag of the target.
+        Content hash of the source, for the EncoderTag of the target.
     header_s
         Duration in the source's header in seconds, or None.
     codec
@@ -141,7 +148,8 @@ def transcode(
     try:
         encoded_s = _encode(source, target, bit_rate, header_s, codec)
         decoding.check_duration(header_s, encoded_s)
-        _write_tags(source, target, EncoderTag(content_hash, bit_rate))
+        audio_hash = hash_file(target).audio_hash  # tags do not change it
+        _write_tags(source, target, EncoderTag(content_hash, bit_rate, audio_hash))
         decoded_s = decoding.decoded_duration(target)
         if abs(decoded_s - encoded_s) > _MAX_PADDING_S:
             raise UnusableFile(
@@ -214,14 +222,27 @@ def _ffmpeg_error(stderr: bytes) -> Exception:
     )
 
 
-def _write_tags(source: str, target: str, encoder_tag: EncoderTag) -> None:
+def update_tags(source: str, target: str) -> None:
+    """Replace the tags of a compressed file by those that its source has now.
+
+    Raises UnusableFile if the file has no encoder tag, and OSError if one of them cannot be read or written.
+    """
+    encoder_tag = read_encoder_tag(target)
+    if encoder_tag is None:
+        raise UnusableFile(f"expected a file that Segue has compressed, found another: {target}")
+    _write_tags(source, target, encoder_tag, clear=True)
+
+
+def _write_tags(source: str, target: str, encoder_tag: EncoderTag, *, clear: bool = False) -> None:
     """Copy every tag and picture of the source to the target, and add the encoder tag."""
     tagged_file = mutagen.File(target)
     if tagged_file.tags is None:
         tagged_file.add_tags()
+    if clear:
+        tagged_file.tags.clear()
     tag_copy.copy_tags(decoding.open_tags(source), tagged_file)
     tag_copy.add_missing(tag_sources.read_sources(source).tags, tagged_file.tags)
-    value = f"{encoder_tag.content_hash} {encoder_tag.target_bit_rate}"
+    value = f"{encoder_tag.content_hash} {encoder_tag.target_bit_rate} {encoder_tag.audio_hash or ''}".strip()
     if isinstance(tagged_file.tags, ID3):
         tagged_file.tags.add(TXXX(encoding=3, desc=_TAG_NAME, text=value))
     elif isinstance(tagged_file, MP4):
@@ -236,10 +257,10 @@ def read_encoder_tag(path: str) -> EncoderTag | None:
     tagged_file = decoding.open_tags(path)
     if tagged_file is None or tagged_file.tags is None:
         return None
-    content_hash, _, bit_rate = (_encoder_tag_text(tagged_file) or "").partition(" ")
+    content_hash, bit_rate, audio_hash = [*(_encoder_tag_text(tagged_file) or "").split(), *[""] * 3][:3]
     if len(content_hash) != 64 or not bit_rate.isdigit():
         return None
-    return EncoderTag(content_hash, int(bit_rate))
+    return EncoderTag(content_hash, int(bit_rate), audio_hash or None)
 
 
 def _encoder_tag_text(tagged_file: Any) -> str | None:

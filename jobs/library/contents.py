@@ -56,7 +56,8 @@ def read_hashes(path: str) -> FileHashes:
     """Return the hashes of a file. Raises OSError if it cannot be read."""
     hashes = hash_file(path)
     tag = transcode.read_encoder_tag(path)
-    return FileHashes(hashes.file_hash, hashes.audio_hash, None if tag is None else tag.content_hash)
+    is_compressed = tag is not None and tag.is_of(hashes.audio_hash)
+    return FileHashes(**vars(hashes), source_hash=tag.content_hash if is_compressed and tag else None)
 
 
 def identify(path: str, row: Mapping[str, Any]) -> dict[str, Any]:

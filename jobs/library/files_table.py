@@ -13,13 +13,11 @@ from jobs.lake import rejects
 from jobs.lake.schemas import FILES, REJECTS
 from jobs.lake.storage import Lake
 from jobs.library import contents, known_files, moves, scan
+from jobs.library.known_files import RESULT_TABLE as RESULT_TABLE
 from jobs.library.known_files import KnownFiles
 from jobs.library.scan import FileRow, ScannedFile
 from jobs.paths import escape_control_chars, to_path, to_text
 from jobs.spark import session
-
-# Columns that a step stages for each file it has attempted.
-RESULT_TABLE = FILES.with_columns(*rejects.ATTEMPT_COLUMNS)
 
 _COMMITTED_COLUMNS = ("path", "content_hash", "moved_from", "outcome")
 _RENAMES = "path string, new_path string"
@@ -98,7 +96,7 @@ def commit_files(
         row for path, row in known.updates.items() if path in existing and path not in staged_paths
     ]
     new_rows = [*staged, *updates]
-    removed = _find_removed(lake, new_rows, known.gone_folders, existing=existing, prefix=prefix)
+    removed = _find_removed(lake, new_rows, known, existing=existing, prefix=prefix)
     if staged or updates or removed:
         _commit(session.get_session(master), lake, updates, removed, _renames(new_rows, removed), step=step)
     known_files.forget_hashes(lake)
@@ -111,12 +109,12 @@ def remove_files(master: str, lake: Lake, paths: list[str]) -> None:
 
 
 def _find_removed(
-    lake: Lake, new_rows: list[Any], gone_folders: set[str], *, existing: set[str], prefix: str
+    lake: Lake, new_rows: list[Any], known: KnownFiles, *, existing: set[str], prefix: str
 ) -> list[str]:
     """Return the paths whose rows leave FILES.
 
-    Of deleted files of the library; of files elsewhere that are gone and whose content is found here; and of
-    all others of a folder that was renamed.
+    Of deleted files of the library; of files elsewhere that are gone and whose content is found here; of all
+    others of a folder that was renamed; and the other paths of a folder that is mounted twice.
     """
     new_paths = {row["path"] for row in new_rows}
     found_contents = {row["content_hash"] for row in new_rows if row["outcome"] != "rejected"}
@@ -126,12 +124,11 @@ def _find_removed(
             path = row["path"]
             if path in existing or path in new_paths:
                 continue
-            is_found = row["content_hash"] in found_contents or moves.is_below(path, gone_folders)
-            if path.startswith(prefix) or (is_found and contents.is_gone(path)):
+            is_given_up = known.moved.get(path) in new_paths
+            is_found = row["content_hash"] in found_contents or moves.is_below(path, known.gone_folders)
+            if path.startswith(prefix) or is_given_up or (is_found and contents.is_gone(path)):
                 removed.append(path)
-    # A mount of the same folder: the file is at its old path, too.
-    moved = {row["moved_from"] for row in new_rows}
-    return [*removed, *(moved - {None} - set(removed) - existing - new_paths)]
+    return removed
 
 
 def _renames(new_rows: list[Any], removed: list[str]) -> list[tuple[str, str]]:

@@ -4,15 +4,17 @@ Only new and changed files are read, once; after an upgrade also those whose row
 """
 
 import argparse
+import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.fma import errata
+from jobs.lake import rejects
 from jobs.lake.schemas import FILES, TRACK_IDS, Column, Table
 from jobs.lake.storage import Lake
-from jobs.library import contents, moves, scan
+from jobs.library import compressed_copies, contents, moves, scan
 from jobs.library.contents import Content, FileHashes
 from jobs.library.scan import FileRow, ScannedFile
 from jobs.spark import file_tasks
@@ -27,6 +29,9 @@ _HASHES = Table(
     ),
 )
 
+# Columns that a step stages for each file it has attempted.
+RESULT_TABLE = FILES.with_columns(*rejects.ATTEMPT_COLUMNS)
+
 # Files per Spark task: reading a file takes milliseconds.
 _TASK_FILES = 64
 
@@ -40,6 +45,7 @@ class KnownFiles:
 
     rows: dict[str, FileRow]  # by path, as FILES is going to have them
     updates: dict[str, FileRow] = field(default_factory=dict)  # of them those that FILES has otherwise
+    moved: dict[str, str] = field(default_factory=dict)  # of them the new paths by those that were given up
     gone_folders: set[str] = field(default_factory=set)  # renamed: what was below and is not found, is gone
     identities: dict[str, dict[str, Any]] = field(default_factory=dict)  # of new and changed files, by path
 
@@ -94,6 +100,7 @@ def recognize(
     moved = moves.find_moved(library, known.rows)
     known.gone_folders = moved.gone_folders
     for row in moved.rows.values():
+        known.moved[str(row["moved_from"])] = row["path"]
         known.rows.pop(str(row["moved_from"]), None)
         known._update(row)
     files = {file["path"]: file for file in library.files}
@@ -110,9 +117,10 @@ def recognize(
             known._update({**old, "file_hash": hashes.file_hash, "audio_hash": hashes.audio_hash})
         else:
             changed[path] = hashes
-    if changed:
-        _identify(lake, library, known, files, changed)
+    retagged = _identify(lake, library, known, files, changed) if changed else []
     _set_fma_ids(known, files, any_folder=any_folder)
+    rows = [known.rows[path] for path in retagged]
+    _update_copies(master, lake, [row for row in rows if compressed_copies.has_copy(row)])
     return known
 
 
@@ -153,6 +161,21 @@ def _read_hashes(lake: Lake, files: dict[str, ScannedFile]) -> dict[str, FileHas
     return hashes
 
 
+def _update_copies(master: str, lake: Lake, rows: list[Any]) -> None:
+    """Give the compressed copies of retagged files the new tags, and stage the rows for FILES."""
+    todo = [{**row, **rejects.new_attempt(row["path"], {})} for row in rows]
+    file_tasks.map_files(
+        master,
+        lake,
+        todo,
+        [row["size"] for row in rows],
+        name="retag",
+        function=functools.partial(compressed_copies.update_copy, parts=str(lake.root / "audio" / "parts")),
+        table=FILES,
+        results=RESULT_TABLE,
+    )
+
+
 def forget_hashes(lake: Lake) -> None:
     """Delete what `recognize` has staged, once FILES has it."""
     shutil.rmtree(lake.root / _HASHES.name, ignore_errors=True)
@@ -164,8 +187,11 @@ def _identify(
     known: KnownFiles,
     files: dict[str, ScannedFile],
     changed: dict[str, FileHashes],
-) -> None:
-    """Add the content of each new or changed file, and its row if a file with this content is known."""
+) -> list[str]:
+    """Add the content of each new or changed file, and its row if a file with this content is known.
+
+    Returns the paths of those whose audio is known with other tags.
+    """
     found = contents.resolve(
         changed,
         known.rows,
@@ -173,6 +199,7 @@ def _identify(
         scanned=files.keys(),
         prefix=scan.path_prefix(library.root),
     )
+    retagged = []
     for path, content in found.items():
         columns = {
             "content_hash": content.content_hash,
@@ -181,8 +208,11 @@ def _identify(
         }
         if content.row is not None:
             known._update(_continue_row(files[path], content, columns, files.keys()))
+            if contents.bytes_of(content.row) != columns["file_hash"]:
+                retagged.append(path)
         else:
             known.identities[path] = columns
+    return retagged
 
 
 def _continue_row(file: ScannedFile, content: Content, columns: dict[str, Any], scanned: Any) -> FileRow:

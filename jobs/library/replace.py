@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.audio import transcode
+from jobs.audio.audio_hash import hash_file
 from jobs.errors import UnusableFile
 from jobs.library import scan
 from jobs.paths import to_text
@@ -70,7 +71,9 @@ def rename_into_place(temp_path: str, path: str, content_hash: str, codec: str) 
 def _is_result_of(path: str, content_hash: str) -> bool:
     """Return whether `path` is the compressed form of the source with this hash."""
     encoder_tag = transcode.read_encoder_tag(path) if os.path.lexists(path) else None
-    return encoder_tag is not None and encoder_tag.content_hash == content_hash
+    if encoder_tag is None or encoder_tag.content_hash != content_hash:
+        return False
+    return encoder_tag.is_of(hash_file(path).audio_hash)
 
 
 def find_replaced(path: str) -> str:

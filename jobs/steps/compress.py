@@ -189,7 +189,9 @@ def compress_file(
         row = {**row, "path": to_text(path), **contents.identify(path, row)}
         header = decoding.read_header(path)
         encoder_tag = transcode.read_encoder_tag(path)
-        if encoder_tag is not None and encoder_tag.target_bit_rate <= bit_rate:
+        # A tag with another content was copied from another file.
+        is_compressed = encoder_tag is not None and encoder_tag.content_hash == row["content_hash"]
+        if encoder_tag is not None and is_compressed and encoder_tag.target_bit_rate <= bit_rate:
             return {**row, **_compressed_columns(path, decoding.decoded_duration(path))}
         is_small = header.bit_rate is not None and header.bit_rate <= bit_rate
         if is_small and transcode.is_played_as_is(path):

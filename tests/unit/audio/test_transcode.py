@@ -14,6 +14,7 @@ from mutagen.flac import Picture
 from mutagen.mp4 import MP4Cover, MP4FreeForm
 
 from jobs.audio import decoding, transcode
+from jobs.audio.audio_hash import hash_file
 from jobs.errors import UnusableFile
 
 HASH = "ab" * 32
@@ -231,7 +232,8 @@ def test_encoder_tag_round_trip(sound, extension):
     path = sound("song" + extension)
     assert transcode.read_encoder_tag(str(path)) is None
     target, _ = compress(path, bit_rate=48_000)
-    assert transcode.read_encoder_tag(target) == transcode.EncoderTag(HASH, 48_000)
+    audio_hash = hash_file(target).audio_hash
+    assert transcode.read_encoder_tag(target) == transcode.EncoderTag(HASH, 48_000, audio_hash)
 
 
 def test_hanging_ffmpeg_is_killed(sound, hanging_ffmpeg, tmp_path):
@@ -286,3 +288,39 @@ def test_ape_tags_are_copied(sound):
     copied = mutagen.File(compress(path)[0]).tags
     assert (copied["TIT2"].text, copied["TPE1"].text) == (["Aria"], ["Ada", "Bob"])
     assert str(copied["TDRC"]) == "2011"
+
+
+def test_encoder_tag_of_older_version_is_read(sound):
+    target, _ = compress(sound("song.mp3"))
+    tagged = mutagen.File(target)
+    tagged.tags.add(id3.TXXX(encoding=3, desc="SEGUE_SOURCE", text=f"{HASH} 64000"))
+    tagged.save()
+    encoder_tag = transcode.read_encoder_tag(target)
+    assert encoder_tag == transcode.EncoderTag(HASH, 64_000) and encoder_tag.is_of("any audio")
+
+
+@pytest.mark.parametrize("extension", [".mp3", ".flac", ".ogg", ".opus", ".m4a"])
+def test_new_tags_reach_a_compressed_file(sound, extension):
+    path = sound("song" + extension)
+    for title in ("Old", "New"):
+        tagged = mutagen.File(path, easy=True)
+        if tagged.tags is None:
+            tagged.add_tags()
+        tagged["title"] = title
+        tagged.update({"album": "Only at first"}) if title == "Old" else tagged.pop("album")
+        tagged.save()
+        if title == "Old":
+            target, _ = compress(path)
+    before = hash_file(target)
+    encoder_tag = transcode.read_encoder_tag(target)
+    transcode.update_tags(str(path), target)
+    found = mutagen.File(target, easy=True)
+    assert found["title"] == ["New"] and "album" not in found
+    assert transcode.read_encoder_tag(target) == encoder_tag
+    assert hash_file(target).audio_hash == before.audio_hash == encoder_tag.audio_hash
+
+
+def test_tags_of_another_file_are_not_touched(sound):
+    path = sound("song.mp3")
+    with pytest.raises(UnusableFile, match="expected a file that Segue has compressed"):
+        transcode.update_tags(str(path), str(path))

@@ -1,8 +1,11 @@
 """Which content a new or changed file has: pure decisions on hashes. The hashes: tests/unit/audio."""
 
+import subprocess
+
 import pytest
 
-from jobs.library.contents import FileHashes, resolve
+from jobs.audio import decoding, transcode
+from jobs.library.contents import FileHashes, read_hashes, resolve
 
 
 def row(path, content, *, file_hash="", audio="song", outcome="unchanged"):
@@ -113,3 +116,15 @@ def test_known_row_is_that_of_the_nearest_path():
     files = {"/m/y/b.mp3": FileHashes("old", "song", None)}
     found = resolve(files, rows, [], scanned=set(files), prefix="/m/")
     assert found["/m/y/b.mp3"].row == rows["/m/b.mp3"]
+
+
+def test_copied_encoder_tag_counts_for_nothing(sound, tmp_path):
+    """A tagger or an editor copies all tags, Segue's own as well, to other audio."""
+    source = sound("a.mp3")
+    compressed, edited = tmp_path / "b.mp3", tmp_path / "c.mp3"
+    transcode.transcode(str(source), str(compressed), bit_rate=64_000, content_hash="ab" * 32, header_s=3.0)
+    command = [decoding.ffmpeg_path(), "-v", "error", "-i", compressed, "-t", "1", "-c", "copy", edited]
+    subprocess.run(list(map(str, command)), check=True)
+    assert transcode.read_encoder_tag(str(edited)).content_hash == "ab" * 32
+    assert read_hashes(str(compressed)).source_hash == "ab" * 32
+    assert read_hashes(str(edited)).source_hash is None

@@ -166,7 +166,7 @@ def is_safe(folder, name, content_hash):
     base = folder / original.stem
     for path in {original, Path(f"{base}.mp3"), Path(f"{base}.m4a"), Path(f"{original}.mp3")}:
         encoder_tag = transcode.read_encoder_tag(str(path)) if path.exists() else None
-        if encoder_tag == transcode.EncoderTag(content_hash, 64_000):
+        if encoder_tag is not None and encoder_tag.content_hash == content_hash:
             return abs(decoding.decoded_duration(str(path)) - 2) < 0.15
     return False
 
