@@ -4,7 +4,8 @@ mp3, aac and others    without ID3v2 before and ID3v1, ID3v2, APE and Lyrics3 ta
 flac                   the frames after the metadata blocks
 ogg                    the packets of every stream, without pages' headers and comments
 mp4                    the media data (`mdat` boxes)
-wav, aiff              the chunks with format and samples
+wav, aiff, caf, wma …  the chunks with format and samples
+mka                    the whole file
 
 Nothing is decoded. Positions are in bytes.
 """
@@ -13,7 +14,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from jobs.audio import containers, ogg_pages
 
@@ -25,14 +26,37 @@ _ID3_FOOTER_BYTES = 10
 _LYRICS_END = b"LYRICS200"
 _LYRICS_SIZE_BYTES = 6
 
-# Chunks of RIFF and AIFF that make the sound. Others are tags, or say what tags may say.
-_SOUND_CHUNKS = frozenset((b"fmt ", b"data", b"COMM", b"SSND"))
-_UNKNOWN_SIZE = 0xFFFF_FFFF
-
 # FLAC's metadata blocks in Ogg begin with their type; a frame begins with 0xFF.
 _FLAC_FRAME = b"\xff"
 
 Range = tuple[int, int]  # start, end
+
+
+@dataclass(frozen=True)
+class _ChunkLayout:
+    """How the chunks of a format lie in a file."""
+
+    first: int  # position of the first chunk
+    sound: frozenset[bytes]  # beginnings of the names of those that make the sound: others are tags
+    name_bytes: int = 4
+    size_bytes: int = 4
+    byte_order: Literal["little", "big"] = "little"
+    counts_header: bool = False  # whether the size of a chunk is that of name and size, too
+    alignment: int = 2
+
+
+# By the file's first bytes.
+_CHUNK_LAYOUTS = {
+    **dict.fromkeys((b"RIFF", b"RF64", b"BW64"), _ChunkLayout(12, frozenset((b"fmt ", b"data")))),
+    b"FORM": _ChunkLayout(12, frozenset((b"COMM", b"SSND")), byte_order="big"),
+    b"riff": _ChunkLayout(40, frozenset((b"fmt ", b"data")), 16, 8, counts_header=True, alignment=8),  # W64
+    b"caff": _ChunkLayout(8, frozenset((b"desc", b"data", b"pakt")), 4, 8, "big", alignment=1),
+    b"DSD ": _ChunkLayout(28, frozenset((b"fmt ", b"data")), 4, 8, counts_header=True, alignment=1),  # DSF
+    b"FRM8": _ChunkLayout(16, frozenset((b"DSD ", b"DST ")), 4, 8, "big"),  # DSDIFF
+    b"\x30\x26\xb2\x75": _ChunkLayout(  # WMA: objects with GUIDs
+        0, frozenset((b"\x36\x26\xb2\x75",)), 16, 8, counts_header=True, alignment=1
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -76,10 +100,9 @@ def audio_ranges(file: BinaryIO) -> list[Range]:
     magic = file.read(12)
     if magic.startswith(b"OggS"):
         ranges = list(_ogg_ranges(file, start, size))
-    elif magic[:4] in (b"RIFF", b"RF64", b"BW64") and magic[8:] == b"WAVE":
-        ranges = list(_chunk_ranges(file, start, size, is_aiff=False))
-    elif magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
-        ranges = list(_chunk_ranges(file, start, size, is_aiff=True))
+    elif magic[:4] in _CHUNK_LAYOUTS:
+        layout = _CHUNK_LAYOUTS[magic[:4]]
+        ranges = list(_chunk_ranges(file, start, size, layout))
     elif magic[4:8] == b"ftyp":
         ranges = list(_mp4_ranges(file, start, size))
     else:
@@ -148,21 +171,29 @@ def _flac_frames(file: BinaryIO, start: int, size: int) -> int:
     return start
 
 
-def _chunk_ranges(file: BinaryIO, start: int, size: int, *, is_aiff: bool) -> Iterator[Range]:
-    """Yield the sound chunks of RIFF, RF64 or AIFF."""
-    position = start + 12
+def _chunk_ranges(file: BinaryIO, start: int, size: int, layout: _ChunkLayout) -> Iterator[Range]:
+    """Yield the sound chunks of a file that is a list of chunks."""
+    header_bytes = layout.name_bytes + layout.size_bytes
+    unknown = 256**layout.size_bytes - 1
+    position = start + layout.first
     large_bytes = 0
-    while position + 8 <= size:
+    while position + header_bytes <= size:
         file.seek(position)
-        header = file.read(8)
-        n_bytes = int.from_bytes(header[4:], "big" if is_aiff else "little")
-        if header[:4] == b"ds64":
+        header = file.read(header_bytes)
+        content = position + header_bytes
+        n_bytes = int.from_bytes(header[layout.name_bytes :], layout.byte_order)
+        if header[:4] == b"ds64":  # RF64
             large_bytes = int.from_bytes(file.read(16)[8:], "little")
-        if header[:4] == b"data" and n_bytes in (0, _UNKNOWN_SIZE):  # RF64, or a recorder that was not closed
-            n_bytes = large_bytes or size - position - 8
-        if header[:4] in _SOUND_CHUNKS:
-            yield position + 8, min(position + 8 + n_bytes, size)
-        position += 8 + n_bytes + n_bytes % 2
+        if layout.counts_header:
+            n_bytes -= header_bytes
+        elif header[:4] == b"data" and n_bytes in (0, unknown):  # a recorder that was not closed
+            n_bytes = large_bytes or size - content
+        if n_bytes < 0:
+            return
+        if header[:4] in layout.sound:
+            yield content, min(content + n_bytes, size)
+        position = content + n_bytes
+        position += -(position - start) % layout.alignment
 
 
 def _mp4_ranges(file: BinaryIO, start: int, size: int) -> Iterator[Range]:

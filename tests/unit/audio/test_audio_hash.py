@@ -14,6 +14,7 @@ from jobs.audio import decoding
 from jobs.audio.audio_hash import hash_file
 
 NAMES = ("a.mp3", "a.flac", "a.ogg", "a.opus", "a.m4a", "a.wav", "a.aac", "flac-in.ogg")
+OTHERS = ("a.aiff", "a.caf", "a.wma", "a.wv", "a.tta")
 
 
 @pytest.fixture
@@ -21,10 +22,11 @@ def write(sound, tmp_path):
     """Return a function that writes noise of some seconds in the format of a name."""
 
     def write(name, seconds=2.0):
-        if name != "flac-in.ogg":
+        if name in NAMES[:-1]:
             return sound(name, seconds=seconds)
         command = [decoding.ffmpeg_path(), "-v", "error", "-y", "-i", str(sound("x.flac", seconds=seconds))]
-        subprocess.run([*command, "-c", "copy", "-f", "ogg", str(tmp_path / name)], check=True)
+        codec = ["-c", "copy"] if name == NAMES[-1] else []
+        subprocess.run([*command, *codec, str(tmp_path / name)], check=True)
         return tmp_path / name
 
     return write
@@ -38,10 +40,16 @@ def retag(path, text):
         tags.add(TIT2(text=text))
         tags.save(path)
         return
+    if path.suffix == ".caf":  # mutagen does not know it
+        other = path.with_name("other.caf")
+        command = [decoding.ffmpeg_path(), "-v", "error", "-y", "-i", str(path), "-c", "copy"]
+        subprocess.run([*command, "-metadata", f"title={text}", str(other)], check=True)
+        other.replace(path)
+        return
     tagged = mutagen.File(path)
     if tagged.tags is None:
         tagged.add_tags()
-    if path.suffix in (".mp3", ".wav"):
+    if path.suffix in (".mp3", ".wav", ".aiff", ".tta"):
         tagged.tags.add(TIT2(text=text))
         tagged.tags.add(APIC(mime="image/png", data=picture))
     elif path.suffix == ".m4a":
@@ -57,7 +65,7 @@ def retag(path, text):
     tagged.save(path)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_retag_keeps_audio_hash(write, name):
     path = write(name)
     before = hash_file(str(path))
@@ -70,7 +78,7 @@ def test_retag_keeps_audio_hash(write, name):
     assert len({each.file_hash for each in hashes}) > 2
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_other_audio_has_other_hash(write, name):
     path = write(name)
     before = hash_file(str(path)).audio_hash
@@ -124,3 +132,17 @@ def test_audio_larger_than_a_block_is_hashed_whole(tmp_path):
     assert hash_file(str(path)).audio_hash == hashlib.sha256(content).hexdigest()
     path.write_bytes(content + b"TAG" + bytes(125))
     assert hash_file(str(path)).audio_hash == hashlib.sha256(content).hexdigest()
+
+
+def test_dsf_is_its_format_and_samples(tmp_path):
+    """DSD has ID3 tags at the end, and a pointer to them in its header."""
+    path = tmp_path / "a.dsf"
+    sound = b"fmt " + (52).to_bytes(8, "little") + bytes(range(40))
+    sound += b"data" + (12 + 999).to_bytes(8, "little") + b"\x69" * 999
+    hashes = set()
+    for tags in (b"", b"ID3 first", b"ID3 second, longer"):
+        sizes = (28 + len(sound) + len(tags), 28 + len(sound) if tags else 0)
+        header = b"DSD " + (28).to_bytes(8, "little") + b"".join(n.to_bytes(8, "little") for n in sizes)
+        path.write_bytes(header + sound + tags)
+        hashes.add(hash_file(str(path)).audio_hash)
+    assert hashes == {hashlib.sha256(bytes(range(40)) + b"\x69" * 999).hexdigest()}
