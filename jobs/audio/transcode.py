@@ -4,9 +4,9 @@ decoding it.
 With the codec "mp3" the format stays (mp3, ogg, opus, m4a), so that file names stay; lossless formats, and
 those that few players know, become mp3, and bare aac, which holds no tags, becomes m4a. With "opus" all
 becomes Ogg Opus, which has the whole band at 64 kbit/s, and which Safari plays from version 18.4 on. Every
-result has a tag with the content hash of its source: so a file that is compressed in place keeps its identity,
-and is not compressed twice even if the tables are lost. The tag has the hash of the result's audio, too:
-copied to other audio, by an editor or a tagger, it counts for nothing.
+result has a tag with the content hash of its source: so a file that is compressed in place keeps its
+identity, and is not compressed twice even if the tables are lost. The tag has the hash of the result's audio,
+too: copied to other audio, by an editor or a tagger, it counts for nothing.
 """
 
 import errno
