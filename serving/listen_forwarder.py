@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from serving.db.forwarding import OutgoingPlay
-from serving.listens import listen_start, track_metadata
+from serving.listens import listen_start, recording_mbids, track_metadata
 
 if TYPE_CHECKING:
     from serving.app_state import AppState
@@ -114,7 +114,10 @@ class ListenForwarder:
             "played_at": play.played_at,
             "position_s": play.position_s,
         }
-        names = track_metadata(self._state.catalog.by_id[play.track_id])
+        catalog = self._state.catalog
+        track = catalog.by_id[play.track_id]
+        (mbid,) = recording_mbids(catalog, [track])
+        names = track_metadata(track, mbid)
         return {"listened_at": int(listen_start(name, fields).timestamp()), "track_metadata": names}
 
     def _pause(self, name: str, error: str, wait_s: float = 0.0) -> bool:

@@ -15,7 +15,7 @@ from jobs.plays.listen_times import parse_time
 from serving.app_state import AppState
 from serving.db.accounts import User
 from serving.db.waiting_listens import WaitingListen
-from serving.listens import Listen, history, play_fields, track_metadata
+from serving.listens import Listen, history, play_fields, recording_mbids, track_metadata
 from serving.now_playing import current_plays
 from serving.problems import RequestError
 
@@ -193,7 +193,10 @@ def playing_now(request: Request, name: str, authorization: TokenHeader = None) 
     """Return what a user's client has started last, unless its end has passed."""
     state, user = _own(request, name, authorization)
     current = current_plays(state, datetime.now(UTC)).get(user.name)
-    found = [{"playing_now": True, "track_metadata": track_metadata(current.track)}] if current else []
+    found = []
+    if current is not None:
+        (mbid,) = recording_mbids(state.catalog, [current.track])
+        found = [{"playing_now": True, "track_metadata": track_metadata(current.track, mbid)}]
     return {"payload": {"count": len(found), "user_id": user.name, "playing_now": True, "listens": found}}
 
 

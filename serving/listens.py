@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -116,8 +116,11 @@ def history(state: "AppState", user: str) -> list[Listen]:
     for row in state.feedback.finished_plays(user):
         rows.setdefault(row["event_id"], row)
     by_id = state.catalog.by_id
+    tracks = state.catalog.by_ids(dict.fromkeys(row["track_id"] for row in rows.values()))
+    mbids = recording_mbids(state.catalog, tracks)
+    names = {track.track_id: track_metadata(track, mbid) for track, mbid in zip(tracks, mbids, strict=True)}
     found = [
-        Listen(listen_start(user, row), track_metadata(by_id[row["track_id"]]))
+        Listen(listen_start(user, row), names[row["track_id"]])
         for row in rows.values()
         if row["track_id"] in by_id
     ]
@@ -140,12 +143,19 @@ def listen_start(user: str, play: Mapping[str, Any]) -> datetime:
     return datetime.fromtimestamp(played_at.timestamp() - (play["position_s"] or 0.0), UTC)
 
 
-def track_metadata(track: Track) -> dict[str, Any]:
+def recording_mbids(catalog: Catalog, tracks: Sequence[Track]) -> list[str | None]:
+    """Return MusicBrainz's ids of the recordings of tracks; None where no tag has one."""
+    return [row["recording_mbid"] for row in catalog.details.rows([track.row for track in tracks])]
+
+
+def track_metadata(track: Track, mbid: str | None) -> dict[str, Any]:
     """Return a track as ListenBrainz' `track_metadata`."""
     info = {
         "duration_ms": round(1000 * track.duration_s),
         "media_player": "Segue",
         "submission_client": "Segue",
+        "recording_mbid": mbid,
     }
+    info = {name: value for name, value in info.items() if value is not None}
     names = {"artist_name": track.artist, "track_name": track.title, "release_name": track.album}
     return {**{key: value for key, value in names.items() if value}, "additional_info": info}

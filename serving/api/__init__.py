@@ -6,6 +6,7 @@ from serving.api import (
     accounts,
     administration,
     collection_map,
+    exports,
     forwarding,
     history_import,
     library,
@@ -21,6 +22,6 @@ from serving.api.dependencies import ERROR_RESPONSES
 router = APIRouter(prefix="/api", responses=ERROR_RESPONSES)
 for part in (
     *(status, tracks, library, collection_map, recommendations, mixes),
-    *(playlists, plays, accounts, administration, history_import, forwarding),
+    *(playlists, plays, accounts, administration, history_import, forwarding, exports),
 ):
     router.include_router(part.router)
