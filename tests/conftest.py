@@ -4,12 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
-from jobs.cli import parse
-from jobs.commands import demo
+# No other import up here: `pytest` of one file must start at once. The fixtures import what they need.
 
 # Java's second compiler pays off after minutes; with tables of a dozen rows it takes a quarter of a small
 # step's time. This holds for every Java that a test starts, unless the variable is set already.
@@ -49,6 +46,9 @@ def recordings() -> Path:
 def tone(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a stereo tone with a beat; the extension is the format."""
 
+    import numpy as np
+    import soundfile
+
     def write(name: str, *, seconds: float = 3.0, frequency: float = 440.0, rate: int = 44_100) -> Path:
         time = np.arange(int(seconds * rate)) / rate
         left = (
@@ -66,6 +66,9 @@ def tone(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def demo_library(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """Return a function that writes the first clips of the demo library, once for all tests."""
+    from jobs.cli import parse
+    from jobs.commands import demo
+
     folders: dict[int, Path] = {}
 
     def make(count: int) -> Path:

@@ -10,8 +10,6 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from jobs.audio import decoding
-
 CODECS = {
     ".mp3": ["-c:a", "libmp3lame", "-b:a", "192k"],
     ".ogg": ["-c:a", "libvorbis", "-b:a", "192k"],
@@ -100,6 +98,8 @@ def hanging_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     Return its command line.
     """
+    from jobs.audio import decoding
+
     program = _sleeping(tmp_path)
     monkeypatch.setattr(decoding, "ffmpeg_path", lambda: program)
     monkeypatch.setattr(decoding, "FFMPEG_LIMIT_S", 0.5)
