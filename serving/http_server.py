@@ -7,6 +7,7 @@ import asyncio
 import json
 import resource
 import socket
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -39,7 +40,8 @@ def bind(host: str, port: int) -> socket.socket:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+    with suppress(ValueError, OSError):  # macOS has a second limit, which can be lower
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
     listening = socket.create_server((host, port), backlog=2048)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: the kernel closes connections not read in time
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(IDLE_TIMEOUT_S * 1000))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from jobs.errors import InputError, StepError
-from jobs.paths import escape_control_chars, fsync_dir
+from jobs.paths import escape_control_chars, fsync_dir, sync
 
 # Text compresses to a tenth, MP3 hardly at all; a ZIP bomb unpacks to a thousand times its size.
 _MAX_COMPRESSION_RATIO = 100
@@ -120,7 +120,7 @@ def _unpack_member(
             file.write(chunk)
             on_bytes(len(chunk))
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def check_free_space(folder: Path, needed: int, purpose: str) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import re
 import time
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import urllib3
 
 from jobs.errors import InputError, StepError
 from jobs.fma.archive import check_free_space
-from jobs.paths import escape_control_chars
+from jobs.paths import escape_control_chars, sync
 
 log = logging.getLogger("segue")
 
@@ -186,7 +185,7 @@ class ResumableDownload:
                     )
                 file.write(chunk)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
 
 
 def _first_byte(response: requests.Response, requested: int) -> int:

@@ -48,7 +48,7 @@ class RejectedListens:
         traceback: TracebackType | None,
     ) -> None:
         if self._descriptor is not None:
-            os.fsync(self._descriptor)
+            paths.sync(self._descriptor)
             os.close(self._descriptor)
         if kind is not None:
             return

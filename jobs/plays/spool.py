@@ -118,7 +118,7 @@ class Spool:
         """Refuse further lines; the next process over this spool reads what is left."""
         with self._sync_lock, self._write_lock:
             with suppress(OSError, ValueError):  # ValueError: already closed
-                os.fdatasync(self._out.fileno())
+                paths.sync(self._out.fileno(), data_only=True)
                 self._synced = self._written
             self._out.close()
         self._lock.release()
@@ -130,7 +130,7 @@ class Spool:
         """
         if self._out.tell() >= _FILE_BYTES:
             new_file = self._new_file()
-            os.fdatasync(self._out.fileno())
+            paths.sync(self._out.fileno(), data_only=True)
             self._out.close()
             self._out = new_file
         _write_all_or_nothing(self._out, line)
@@ -147,7 +147,7 @@ class Spool:
                 written = self._written
                 descriptor = os.dup(self._out.fileno())
             try:
-                os.fdatasync(descriptor)
+                paths.sync(descriptor, data_only=True)
             finally:
                 os.close(descriptor)
             self._synced = written

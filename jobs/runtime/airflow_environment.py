@@ -73,6 +73,8 @@ def _airflow(home: ServiceHome, port: int, master: str) -> dict[str, str]:
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "jobs.orchestration.executor.Executor",
+        # Executor ends forked workers with their scheduler; Python 3.14 would start them another way.
+        "AIRFLOW__CORE__MP_START_METHOD": "fork",
         "AIRFLOW__CORE__PARALLELISM": "2",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         # Notice the tasks of a killed scheduler within a minute (the default is five).

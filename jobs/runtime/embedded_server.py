@@ -21,11 +21,11 @@ Five files in the folder, here those of `mongo` (embedded_mongo.py; `kafka` is i
 - `mongo.log`: stderr of the JVM.
 """
 
+import errno
 import fcntl
 import json
 import logging
 import os
-import select
 import signal
 import subprocess
 import threading
@@ -60,6 +60,9 @@ _POLL_INTERVAL_S = 10
 
 # Pause between two questions to a server that has just started.
 _ANSWER_INTERVAL_S = 0.2
+
+# Pause between two looks whether the JVM has ended.
+_END_INTERVAL_S = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +185,22 @@ class _Lease:
 
         Return whether that happened in time.
         """
-        poll = select.poll()
-        poll.register(self._pipe, 0)  # no event but the error that a pipe without a reader reports
-        return bool(poll.poll(seconds * 1000))
+        deadline = time.monotonic() + seconds
+        while self._has_reader():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_END_INTERVAL_S)
+        return True
+
+    def _has_reader(self) -> bool:
+        """Return whether the JVM holds the pipe; to open it is what every POSIX system answers alike."""
+        try:
+            os.close(os.open(self._server.file(self._data, "alive"), os.O_WRONLY | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return False
+        return True
 
 
 def read_state(server: EmbeddedServer, data: Path) -> ServerState | None:

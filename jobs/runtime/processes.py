@@ -70,11 +70,15 @@ def _session(process: psutil.Process) -> int | None:
 
 
 def total_pss(home: ServiceHome) -> int:
-    """Return the memory of all services in bytes, each shared page counted once (PSS)."""
+    """Return the memory of all services in bytes, each shared page counted once (PSS).
+
+    macOS does not know that number: there it is the memory that belongs to one process alone (USS).
+    """
     total = 0
     for process in find_processes(home):
         with suppress(psutil.Error, OSError):
-            total += process.memory_full_info().pss
+            memory = process.memory_full_info()
+            total += memory.pss if hasattr(memory, "pss") else memory.uss
     return total
 
 

@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import os
 import signal
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from jobs.paths import atomic_write, escape_control_chars, fsync_dir, sha256_file, to_path, to_text
+from jobs.paths import atomic_write, escape_control_chars, fsync_dir, sha256_file, sync, to_path, to_text
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,22 @@ def test_atomic_write_syncs_file_then_folder(tmp_path, monkeypatch, fsync, synce
     monkeypatch.setattr(os, "fsync", record)
     atomic_write(tmp_path / "file", b"content", fsync=fsync)
     assert calls == synced
+
+
+def test_sync_works_without_fdatasync(tmp_path, monkeypatch):
+    """As on macOS, whose file systems may know F_FULLFSYNC or not."""
+    calls = []
+    monkeypatch.delattr(os, "fdatasync", raising=False)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: calls.append("fsync"))
+    with (tmp_path / "file").open("wb") as file:
+        sync(file.fileno(), data_only=True)
+        assert calls == ["fsync"]
+        monkeypatch.setattr(fcntl, "F_FULLFSYNC", 10**6, raising=False)  # this system refuses the number
+        sync(file.fileno())
+        assert calls == ["fsync", "fsync"]
+        monkeypatch.setattr(fcntl, "fcntl", lambda descriptor, command: calls.append(command))
+        sync(file.fileno())
+        assert calls == ["fsync", "fsync", 10**6]
 
 
 def test_atomic_write_missing_folder_raises(tmp_path):

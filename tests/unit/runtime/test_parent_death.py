@@ -67,7 +67,20 @@ os.waitpid(child, 0)
 """
 
 
-@pytest.mark.parametrize("script", [SUBPROCESS, POOL, FORKS], ids=["subprocess", "pool", "forks"])
+# As where the kernel has no parent-death signal.
+WITHOUT_SIGNAL = """
+import sys, psutil
+sys.platform = "darwin"
+from jobs.runtime import parent_death
+sys.platform = "linux"
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [SUBPROCESS, POOL, FORKS, WITHOUT_SIGNAL + SUBPROCESS, WITHOUT_SIGNAL + FORKS],
+    ids=["subprocess", "pool", "forks", "guarded subprocess", "guarded forks"],
+)
 def test_descendants_end_with_killed_parent(script):
     parent, descendants = start_parent(script)
     assert descendants
@@ -82,6 +95,19 @@ def test_grandchild_ends_with_killed_child():
     os.kill(child, signal.SIGKILL)
     parent.communicate()
     wait_until_ended([child, grandchild])
+
+
+def test_guard_ends_with_its_process_and_holds_no_pipe():
+    script = f"""{WITHOUT_SIGNAL}
+import functools, os, subprocess, psutil, time
+guarded = functools.partial(parent_death.kill_on_parent_exit, os.getpid())
+done = subprocess.run(["echo", "output"], preexec_fn=guarded, stdout=subprocess.PIPE, check=True)
+while len(psutil.Process().children(recursive=True)):
+    time.sleep(0.05)
+print(done.stdout.decode(), end="", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "output\n")
 
 
 def test_child_of_dead_parent_kills_itself():

@@ -5,13 +5,13 @@ Turned away, and nothing left of them.
 
 import json
 import logging
-import os
 import resource
 import socket
 import threading
 import time
 from contextlib import closing
 
+import psutil
 import pytest
 
 from serving import app, http_server
@@ -57,10 +57,10 @@ def nothing_left(at):
     """After each test the server holds no connection, no task and no file more than before, and has logged no
     traceback.
     """
-    files = len(os.listdir("/proc/self/fd"))
+    files = psutil.Process().num_fds()
     yield
     until(lambda: not at.server_state.connections and not at.server_state.tasks)
-    until(lambda: len(os.listdir("/proc/self/fd")) <= files)
+    until(lambda: psutil.Process().num_fds() <= files)
     assert not [line for line in at.lines if "Traceback" in line]
 
 
