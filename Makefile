@@ -28,7 +28,7 @@ check: lint
 	@$(BIN)/python -m pytest tests/unit -q --numprocesses 2
 
 test: .venv/.ready-dev
-	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: .venv/.ready-dev
 	@$(BIN)/ruff check .ci jobs serving dags tests

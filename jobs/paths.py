@@ -36,6 +36,12 @@ def to_path(text: str) -> str:
     return _ESCAPED.sub(lambda m: "\\" if m[0] == "\\\\" else chr(0xDC00 + int(m[0][2:], 16)), text)
 
 
+def relative_to_here(path: Path) -> Path:
+    """Return the path relative to the current folder if it lies below it: what a user types there."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def escape_control_chars(text: str) -> str:
     """Return the text with control characters escaped: a name with a newline cannot break a log line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -22,6 +22,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 log = logging.getLogger("segue")
@@ -56,6 +57,19 @@ class StepResult:
         return json.dumps({"counts": dict(self.counts), "model_version": self.model_version})
 
 
+def wrap_at_commas(text: str, width: int) -> list[str]:
+    """Return the text in lines of at most `width` characters, broken only after a comma."""
+    lines = [""]
+    for part in text.split(", "):
+        longer = f"{lines[-1]}, {part}" if lines[-1] else part
+        if len(longer) >= width and lines[-1]:
+            lines[-1] += ","
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def summary(counts: Mapping[str, Any]) -> str:
     """Return counts as one line: a number stands before its name, a text after it."""
     parts = []
@@ -77,6 +91,8 @@ def display() -> Iterator[None]:
         BarColumn(30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as _display:
         try:
@@ -133,4 +149,6 @@ def _report_until(
             if count is None:
                 log.info("%s: running", name)
             else:
-                log.info("%s: %d of %d (%.1f/s)", name, done, total, done / (logged_at - started))
+                rate = done / (logged_at - started)
+                left = f", about {(total - done) / rate:.0f} s left" if done else ""
+                log.info("%s: %d of %d (%.1f/s%s)", name, done, total, rate, left)

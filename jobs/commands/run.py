@@ -16,7 +16,7 @@ from jobs import pipeline, progress, settings
 from jobs.lake.schemas import REJECTS
 from jobs.lake.storage import open_lake
 from jobs.library import scan
-from jobs.paths import escape_control_chars, to_text
+from jobs.paths import escape_control_chars, relative_to_here, to_text
 from jobs.progress import StepResult
 from jobs.steps import catalog, cluster, compress, embed, evaluate, promote
 
@@ -28,6 +28,9 @@ _STEP_FUNCTIONS["promote"] = promote.promote_as_step
 
 # The summary names at most this many rejected files; the table REJECTS has all.
 _MAX_REJECTS_PRINTED = 8
+
+# With the columns of names and seconds a line has 80 characters.
+_RESULT_WIDTH = 58
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def _print_steps(console: Console, finished: list[_FinishedStep], total_s: float
     grid = Grid("step", "seconds", "result", box=None, pad_edge=False, header_style="bold")
     grid.columns[1].justify = "right"
     for step in finished:
-        grid.add_row(step.name, f"{step.seconds:.1f}", step.result.summary())
+        lines = progress.wrap_at_commas(step.result.summary(), _RESULT_WIDTH)
+        grid.add_row(step.name, f"{step.seconds:.1f}", "\n".join(lines))
     grid.add_row("total", f"{total_s:.1f}", "", style="bold")
     console.print(grid)
 
@@ -102,12 +106,14 @@ def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
 def _print_next(console: Console, arguments: argparse.Namespace) -> None:
     """Print where the results are, and how to continue."""
     lake = settings.lake_path(arguments.lake)
-    options = shlex.join(["--library", arguments.library, "--lake", str(lake)])
-    segue = Path(sys.executable).parent / "segue"
-    model = arguments.mlflow or f"in MLflow, which starts with the player and Airflow: {segue} up {options}"
+    options = shlex.join(["--library", arguments.library, "--lake", str(relative_to_here(lake))])
+    segue = relative_to_here(Path(sys.executable).parent / "segue")
     console.print("\nNext:")
-    console.print(Text(f"  tables       {to_text(lake)}/*/current, Parquet"))
-    console.print(Text(f"  the model    {model}"))
-    console.print(
-        Text(f"  more music   add files and run again; only new files are processed: {segue} run {options}")
-    )
+    console.print(Text(f"  tables       {to_text(relative_to_here(lake))}/*/current, Parquet"))
+    if arguments.mlflow:
+        console.print(Text(f"  the model    {arguments.mlflow}"))
+    else:
+        console.print("  services     the player, Airflow, and MLflow with the model:")
+        console.print(Text(f"    {segue} up {options}"))
+    console.print("  more music   add files and run again; only new files are processed:")
+    console.print(Text(f"    {segue} run {options}"))

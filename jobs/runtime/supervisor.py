@@ -12,6 +12,7 @@ supervisord restarts a service that ends; each service is a process group. `heal
 import configparser
 import json
 import secrets
+import shlex
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
@@ -139,18 +140,19 @@ def define_services(home: ServiceHome, ports: Mapping[str, int]) -> list[Service
 
 
 def print_addresses(home: ServiceHome) -> None:
-    """Print where the services are, the logins, and the command that stops them."""
+    """Print the logs, the command that stops the services, the logins, and last the addresses."""
     ports = home.state()
     passwords = home.secrets()
     # MLflow's first page is about language models: link to the model.
     mlflow = settings.mlflow_model_url(f"http://127.0.0.1:{ports['mlflow']}")
-    print(f"  player       http://127.0.0.1:{ports['serving']}")
+    lake = paths.relative_to_here(home.lake)
+    print(f"  logs         {paths.relative_to_here(home.folder)}/logs")
+    print(f"  to stop      {paths.relative_to_here(BIN)}/segue down --lake {shlex.quote(str(lake))}")
+    print(f"  Kafka        {embedded_kafka.find_embedded(home.lake)}")
+    print(f"  MLflow       {mlflow}")
     print(f"  Airflow      http://127.0.0.1:{ports['airflow']}")
     print(f"               admin / {passwords['admin']}; read-only: viewer / {passwords['viewer']}")
-    print(f"  MLflow       {mlflow}")
-    print(f"  Kafka        {embedded_kafka.find_embedded(home.lake)}")
-    print(f"  logs         {home.folder}/logs")
-    print(f"  to stop      {BIN}/segue down --lake {home.lake}")
+    print(f"  player       http://127.0.0.1:{ports['serving']}")
 
 
 def supervisor_configuration(home: ServiceHome, services: list[Service]) -> str:

@@ -5,10 +5,20 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from jobs.paths import atomic_write, escape_control_chars, fsync_dir, sha256_file, sync, to_path, to_text
+from jobs.paths import (
+    atomic_write,
+    escape_control_chars,
+    fsync_dir,
+    relative_to_here,
+    sha256_file,
+    sync,
+    to_path,
+    to_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +156,9 @@ def test_sha256_file_is_hash_of_content(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"content" * 100_000)
     assert sha256_file(path) == hashlib.sha256(b"content" * 100_000).hexdigest()
+
+
+def test_path_below_the_current_folder_is_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert relative_to_here(tmp_path / "lake" / "a") == Path("lake/a")
+    assert relative_to_here(tmp_path.parent / "other") == tmp_path.parent / "other"
