@@ -13,6 +13,9 @@ COMPILE = $(BIN)/uv pip compile --quiet setup.cfg --universal --python-version 3
 # An environment whose Python is gone (after an upgrade of the system) is made again.
 $(shell [ ! -e .venv/.ready ] || $(BIN)/python -c '' 2>/dev/null || rm -f .venv/.ready .venv/.ready-dev)
 
+# Where it is set each process compiles its imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run check test lint lock audit clean
 run: .venv/.ready
 ifeq ($(strip $(MUSIC)),)
@@ -25,7 +28,7 @@ else
 endif
 
 check: lint
-	@$(BIN)/python -m pytest tests/unit -q --numprocesses 2
+	@$(BIN)/python -m pytest tests/unit -m 'not slow' -q --numprocesses 2 --dist loadfile --durations 5
 
 test: .venv/.ready-dev
 	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25

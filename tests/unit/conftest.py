@@ -1,5 +1,6 @@
 """Fixtures: audio in every format, written by FFmpeg; a registry with models."""
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -57,6 +58,17 @@ def sound(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_password_hashes() -> Iterator[None]:
+    """Hash passwords with argon2 as always, but not for 50 ms each."""
+    import argon2
+
+    quick = functools.partial(argon2.PasswordHasher, time_cost=1, memory_cost=64, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argon2, "PasswordHasher", quick)
+        yield
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ def test_contract_orders_every_module() -> None:
     assert sorted(layers) == sorted({*modules, *packages, "serving", "dags"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["serving.app", "jobs.dsp.features", "jobs.audio.decoding"])
 def test_module_loads_without_spark(module: str) -> None:
     """The contract sees import statements; this sees what Python loads."""

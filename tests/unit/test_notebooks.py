@@ -13,6 +13,8 @@ import soundfile
 from jobs.lake.storage import Lake
 from tests import synthetic_features
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 

@@ -30,6 +30,7 @@ def described(
     return dict(zip(FEATURE_COLUMNS, values.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rate", [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000]
 )

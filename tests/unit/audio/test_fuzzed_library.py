@@ -7,6 +7,7 @@ import os
 import subprocess
 
 import numpy as np
+import pytest
 
 from jobs.audio import containers, decoding
 from jobs.library import scan
@@ -26,6 +27,7 @@ def ffmpeg_seconds(path):
     return len(subprocess.run(command, capture_output=True, timeout=60).stdout) / 2 / 48_000
 
 
+@pytest.mark.slow
 def test_damaged_file_is_track_or_reject(recordings, tmp_path):
     random = np.random.default_rng(SEED)
     sources = sorted((recordings / "music" / "kevin-macleod-ccby3").glob("*.ogg"))[:3]

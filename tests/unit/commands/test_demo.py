@@ -53,6 +53,7 @@ def test_default_arguments() -> None:
     assert vars(parser.parse_args(["--out", "x"])) == {"out": Path("x"), "tracks": 60}
 
 
+@pytest.mark.slow
 def test_second_library_has_the_same_bytes(library: Path, tmp_path: Path) -> None:
     run(tmp_path)
     assert hashes(tmp_path) == hashes(library)
@@ -64,6 +65,7 @@ def test_second_run_changes_nothing(library: Path) -> None:
     assert state(library) == before
 
 
+@pytest.mark.slow
 def test_lost_and_damaged_clips_are_written_again(library: Path) -> None:
     before = hashes(library)
     lost, damaged = (library / clip(number).path for number in (0, 1))

@@ -387,6 +387,7 @@ def librosa_features(y: np.ndarray, sr: int) -> np.ndarray:
     return np.array([by_column[column] for column in FMA_COLUMNS])
 
 
+@pytest.mark.slow
 def test_every_column_agrees_with_librosa() -> None:
     clips = [real_clip(name) for name in CLIPS]
     ours = np.array(

@@ -65,6 +65,7 @@ def test_select_and_with_columns_keep_the_order() -> None:
     assert selected.key == TRACKS.key
 
 
+@pytest.mark.slow
 def test_player_and_dsp_load_no_pyspark() -> None:
     modules = "serving.app, jobs.dsp.features, jobs.cli, jobs.commands.serve"
     code = f"import sys; import {modules}; print('pyspark' in sys.modules)"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet
+import pytest
 
 from jobs import cli
 from jobs.lake import upgrade
@@ -122,6 +123,7 @@ sys.exit(cli.main(["upgrade", "--lake", str(root)]))
 """
 
 
+@pytest.mark.slow
 def test_killed_upgrade_is_completed_by_the_next(tmp_path):
     """Killed before every file written, rename and removed folder in turn."""
     original = tmp_path / "original"

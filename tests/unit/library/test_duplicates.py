@@ -111,6 +111,7 @@ def test_two_encodings_of_noise_match(sound):
     assert len(good) > 90 and duplicates.bit_errors(good, poor) <= duplicates.MAX_BIT_ERROR_RATE
 
 
+@pytest.mark.slow
 def test_pairs_of_real_recordings(recordings):
     """Each of librosa's recordings is there at two sampling and bit rates; nothing else may be a pair."""
     paths = sorted((recordings / "music" / "librosa-data").glob("*.ogg")) + sorted(

@@ -13,6 +13,8 @@ from jobs.lake.feature_columns import FEATURE_COLUMNS, FEATURE_VERSION
 from jobs.model import fitting
 from jobs.steps.embed import recipe_columns
 
+pytestmark = pytest.mark.slow
+
 # FFmpeg's options and the suffix of each form, and the second at which the excerpt starts.
 FORMS = {
     "8 kHz": (["-ar", "8000"], ".wav", 0),

@@ -88,6 +88,7 @@ def noisy_scores(rng, genres, noise):
     return evaluator.scores()["genre_map"]
 
 
+@pytest.mark.slow
 def test_equally_good_models_differ_as_seldom_as_the_level_says():
     """Sixty tracks, eight genres, two models of the same noise, 200 times.
 

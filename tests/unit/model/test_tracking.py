@@ -21,6 +21,7 @@ from jobs.model import registry, tracking
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
+@pytest.mark.slow
 def test_silent_server_is_reported_in_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
@@ -34,6 +35,7 @@ def test_silent_server_is_reported_in_one_line(tmp_path):
     assert f"--mlflow: expected an MLflow server at {address}" in process.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [registry.aliases, registry.versions, lambda: tracking.end_killed_runs("/lake")],

@@ -108,6 +108,7 @@ def recall_at_10(exact, approximate):
     return np.mean(recalls)
 
 
+@pytest.mark.slow
 def test_search_by_cluster_compares_a_tenth_and_keeps_recall(monkeypatch):
     """About a hundred directions of tracks of very different lengths."""
     rng = np.random.default_rng(5)

@@ -28,6 +28,7 @@ def test_number_out_of_range_is_refused(tmp_path, option, value, expected):
         cluster.main(parse(["cluster", option, str(value), "--lake", str(tmp_path)]))
 
 
+@pytest.mark.slow
 def test_vectors_of_another_embedder_are_refused_until_embed(tmp_path, monkeypatch):
     """`embed` is killed between EMBEDDERS and VECTORS; then it runs with the arguments of the old VECTORS."""
 

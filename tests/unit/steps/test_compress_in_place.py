@@ -171,6 +171,7 @@ def is_safe(folder, name, content_hash):
     return False
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_loses_no_file(sound, forkserver, tmp_path):
     names = ["a.mp3", "b.ogg", "c.opus", "d.flac", "d.wav", "e.m4a", "f.aac", "g.mp3", "h.flac", "i.ogg"]
     originals = tmp_path / "originals"

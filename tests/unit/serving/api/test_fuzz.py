@@ -33,6 +33,7 @@ def api(tmp_path_factory):
     yield schema.exclude(path=["/api/events/stream", "/api/history-import"])
 
 
+@pytest.mark.slow
 def test_every_route_answers_as_its_schema_says(api):
     """Not by schemathesis' own parametrisation, which knows no pytest 9."""
     wrong, tried = [], []
