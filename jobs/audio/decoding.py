@@ -12,6 +12,7 @@ UnusableFile with a one-line reason.
 import codecs
 import functools
 import os
+import re
 import select
 import stat
 import struct
@@ -51,6 +52,8 @@ FFMPEG_LIMIT_S = 120.0
 # A file is truncated if it decodes to less than its header promises by more than both of these.
 _MIN_MISSING_S = 1.0
 _MIN_MISSING_FRACTION = 0.01
+
+_STATED_DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d\.\d+)", re.MULTILINE)
 
 _LFS_POINTER = b"version https://git-lfs"
 
@@ -121,10 +124,12 @@ def read_header(path: str) -> Header:
     info = getattr(tagged_file, "info", None)
     if isinstance(info, MP4Info) and not info.codec:  # mutagen's length is that of the video
         info = None
+    stated_s = None
     if info is None and structure.duration_s is None:
         _check_decodes(path)
+        stated_s = _ffmpeg_stated_s(path)
     _check_whole(structure, getattr(info, "length", 0))
-    duration_s = _promised_duration(structure, getattr(info, "length", 0))
+    duration_s = _promised_duration(structure, getattr(info, "length", 0)) or stated_s
     bit_rate = int(getattr(info, "bitrate", 0) or 0)
     is_contradicted = duration_s and abs(getattr(info, "length", 0) - duration_s) > 0.1 * duration_s
     if duration_s and (not bit_rate or is_contradicted):
@@ -138,9 +143,23 @@ def _check_decodes(path: str) -> None:
     try:
         open_audio(path)
     except UnusableFile as error:
-        formats = ", ".join(sorted(EXTENSIONS))
-        message = f"expected audio ({formats}), found {_describe_content(path)}"
-        raise UnusableFile(message) from error
+        raise UnusableFile(f"expected audio, found {_describe_content(path)}") from error
+
+
+def _ffmpeg_stated_s(path: str) -> float | None:
+    """Return the seconds that the header of a file states to FFmpeg; None if it states none of the audio."""
+    command = [ffmpeg_path(), "-nostdin", "-hide_banner", "-i", f"file:{path}"]
+    try:
+        completed = subprocess.run(command, capture_output=True, timeout=FFMPEG_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        return None
+    text = completed.stderr.decode(errors="replace")
+    found = _STATED_DURATION.search(text)
+    # FFmpeg estimates what no header states; with a video the longer one counts.
+    if found is None or "Estimating duration" in text or "Video:" in text:
+        return None
+    hours, minutes, seconds = map(float, found.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def _promised_duration(structure: Structure, mutagen_s: float) -> float | None:

@@ -61,7 +61,7 @@ def test_read_header_describes_other_content(tmp_path, content, found):
     path.write_bytes(content)
     with pytest.raises(UnusableFile) as error:
         decoding.read_header(str(path))
-    assert str(error.value) == f"expected audio (.aac, .flac, .m4a, .mp3, .ogg, .opus, .wav), found {found}"
+    assert str(error.value) == f"expected audio, found {found}"
 
 
 def test_random_bytes_are_rejected(tmp_path):

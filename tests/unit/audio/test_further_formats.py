@@ -82,6 +82,14 @@ def test_dsd_is_read(tmp_path):
     assert read_tags(str(path), str(tmp_path))["artist"] == "Björk"
 
 
+@pytest.mark.parametrize("name", ["x.aiff", "x.wv", "x.wma", "x.tta", "x.mka"])
+def test_half_a_file_is_truncated(sound, tmp_path, name):
+    path = encode(sound("source.wav", seconds=6.0), tmp_path / name, *OPTIONS[name])
+    os.truncate(path, path.stat().st_size // 2)
+    row = compressed(path, tmp_path)
+    assert row["outcome"] == "rejected" and "6.0 s of audio as the header says, found" in row["error"]
+
+
 def test_video_without_audio_is_rejected(tmp_path):
     """Its bit rate is below the target, and mutagen has a length for it: the video's."""
     path = tmp_path / "x.m4a"
