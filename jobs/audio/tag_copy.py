@@ -12,16 +12,19 @@ from typing import Any
 # Private, but the one class that all Vorbis comments share; tests/unit/audio/test_tag_copy.py checks that it
 # stays so.
 from mutagen._vorbis import VCommentDict
+from mutagen.apev2 import APEv2
 from mutagen.flac import Picture
 from mutagen.id3 import APIC, COMM, ID3, TXXX, USLT, Frames
 from mutagen.mp4 import MP4Cover, MP4Tags
+from mutagen.oggopus import OggOpus
 
-from jobs.audio.gains import read_gains
+from jobs.audio.gains import r128_value, read_gains
 from jobs.audio.lyrics import timed_frames, to_lrc
 from jobs.audio.tag_names import TAG_NAMES, TagName, TagTexts
 from jobs.audio.tags import recording_mbid
 
-_FRONT_COVER = 3
+_FRONT_COVER, _BACK_COVER = 3, 4
+_APE_BINARY = 1
 _VORBIS_PICTURE = "metadata_block_picture"
 _MP4_FORMATS = {"image/jpeg": MP4Cover.FORMAT_JPEG, "image/png": MP4Cover.FORMAT_PNG}
 
@@ -39,6 +42,8 @@ def copy_tags(source: Any, target: Any) -> None:
             break
     else:
         _translate(source.tags, target.tags)
+    if isinstance(target, OggOpus):
+        _set_r128(source.tags, target.tags)
     if not pictures(target):
         _add_pictures(target.tags, pictures(source))
 
@@ -98,6 +103,15 @@ def _copy_gains(source_tags: Any, texts: TagTexts, target_tags: Any) -> None:
             _set_values(target_tags, TAG_NAMES[f"{kind}_peak"], [f"{peak:.6f}"])
 
 
+def _set_r128(source_tags: Any, target_tags: Any) -> None:
+    """Set the gains that players of Opus read (RFC 7845), beside ReplayGain."""
+    gains = read_gains(TagTexts([source_tags]), [source_tags])
+    for kind in ("track", "album"):
+        gain = gains[f"{kind}_gain_db"]
+        if gain is not None:
+            target_tags[f"r128_{kind}_gain"] = str(r128_value(gain))
+
+
 def _set_values(target_tags: Any, name: TagName, texts: list[str]) -> None:
     # FFmpeg joins several values, and may have them under another name of the tag.
     for key in [key for key in target_tags.keys() if key.lower() in name.all_names]:  # noqa: SIM118
@@ -140,11 +154,20 @@ def pictures(tagged_file: Any) -> list[Picture]:
         mime_types = {image_format: mime for mime, image_format in _MP4_FORMATS.items()}
         for cover in tag_block.get("covr", []):
             found.append(_picture(bytes(cover), mime_types.get(cover.imageformat, "image/jpeg")))
+    elif isinstance(tag_block, APEv2):
+        for name in ("Cover Art (Front)", "Cover Art (Back)"):
+            if name in tag_block and tag_block[name].kind == _APE_BINARY:
+                data = tag_block[name].value.partition(b"\0")[2]  # after a file name
+                found.append(_picture(data, _mime(data), _FRONT_COVER if "Front" in name else _BACK_COVER))
     elif isinstance(tag_block, VCommentDict):
         for text in tag_block.get(_VORBIS_PICTURE) or []:
             with suppress(Exception):  # on a broken picture mutagen raises struct.error and others
                 found.append(Picture(base64.b64decode(text)))
     return found
+
+
+def _mime(data: bytes) -> str:
+    return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
 
 
 def _picture(data: bytes, mime: str, picture_type: int = _FRONT_COVER, description: str = "") -> Picture:

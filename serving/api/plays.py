@@ -4,8 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from jobs.audio.artist_names import split_artists
 from serving import schemas as m
 from serving.api.dependencies import CurrentUser, Limit, State, TrackId
+from serving.catalog import stable_id
 from serving.problems import RequestError
 from serving.recommendations import tracks_out
 
@@ -45,17 +47,23 @@ def set_blocked(state: State, user: CurrentUser, artist_id: m.Id, blocking: m.Bl
     artist = state.catalog.artists.get(artist_id)
     if artist is None:
         raise RequestError(404, f"expected the id of an artist, found {ascii(artist_id)[:80]}")
-    change = state.feedback.block if blocking.blocked else state.feedback.unblock
-    change(user.name, artist.name)
+    if blocking.blocked:
+        state.feedback.block(user.name, artist.name)
+    else:
+        for name in state.feedback.blocked(user.name):
+            if stable_id("ar", split_artists(name)[0]) == artist_id:
+                state.feedback.unblock(user.name, name)
     return m.ArtistName(id=artist_id, name=artist.name)
 
 
 @router.get("/blocked")
 def blocked(state: State, user: CurrentUser) -> list[m.ArtistName]:
     """The artists that I have blocked."""
-    names = set(state.feedback.blocked(user.name))
-    found = {artist.name: key for key, artist in state.catalog.artists.items() if artist.name in names}
-    return [m.ArtistName(id=key, name=name) for name, key in sorted(found.items())]
+    # A credit with guests, which once was an artist of its own, stands for its main artist.
+    ids = {stable_id("ar", split_artists(name)[0]) for name in state.feedback.blocked(user.name)}
+    found = [state.catalog.artists[artist_id] for artist_id in ids if artist_id in state.catalog.artists]
+    found.sort(key=lambda artist: artist.name)
+    return [m.ArtistName(id=artist.artist_id, name=artist.name) for artist in found]
 
 
 @router.get("/history")

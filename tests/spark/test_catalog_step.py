@@ -8,7 +8,7 @@ from mutagen.id3 import UFID
 from jobs.commands import fma_import
 from jobs.fma import features_csv, track_metadata
 from jobs.lake.schemas import FEATURES, FILES, FMA_GENRES, FMA_METADATA, REJECTS, TRACKS
-from jobs.library import duplicates
+from jobs.library import duplicates, tracks_table
 
 
 def hashed(path):
@@ -213,6 +213,38 @@ def test_changed_tags_of_compressed_file_are_read(step, song, table):
     (after,) = table(TRACKS)
     assert (before["title"], after["title"]) == ("Old", "New")
     assert before["track_id"] == after["track_id"] and before["content_hash"] == after["content_hash"]
+
+
+def test_first_seen_stays_through_moves_and_retags(spark):
+    columns = "track_id string, path string, mtime_ns long"
+    old = [
+        ("moved", "/m/a.mp3", 1, 10),
+        ("old id", "/m/b.mp3", 2, 20),
+        ("of an older version", "/m/c.mp3", 3, None),
+    ]
+    before = spark.createDataFrame(old, f"{columns}, added_ns long")
+    rows = [
+        ("moved", "/n/a.mp3", 100),
+        ("retagged", "/m/b.mp3", 100),
+        ("of an older version", "/m/c.mp3", 100),
+        ("new", "/m/d.mp3", 4),
+        ("without audio", None, None),
+    ]
+    tracks = spark.createDataFrame(rows, columns)
+
+    def added(old, *, is_first):
+        found = tracks_table.add_first_seen(tracks, old, now_ns=50, is_first=is_first)
+        return {row.track_id: row.added_ns for row in found.collect()}
+
+    assert added(before, is_first=False) == {
+        **{"moved": 10, "retagged": 20, "of an older version": 3},
+        **{"new": 50, "without audio": 50},
+    }
+    # The files of a lake's first run are older than the lake; none is from the future.
+    assert added(before.limit(0), is_first=True) == {
+        **{"moved": 50, "retagged": 50, "of an older version": 50},
+        **{"new": 4, "without audio": 50},
+    }
 
 
 def test_recording_id_is_first_track_id(spark):

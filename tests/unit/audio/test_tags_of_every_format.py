@@ -2,8 +2,11 @@
 
 import mutagen
 import pytest
+from mutagen.apev2 import BINARY, APEv2, APEValue
 from mutagen.id3 import RVA2
 
+from jobs.audio.tag_copy import copy_tags, pictures
+from jobs.audio.tag_sources import LooseTags
 from jobs.audio.tags import read_tags
 from jobs.audio.transcode import CODECS, result_extension, transcode
 from tests.unit.audio import tagged_files
@@ -69,6 +72,26 @@ def test_gain_in_decibels(sound, tmp_path, tags, gain):
     file.update(tags)
     file.save()
     assert read_tags(str(path), str(tmp_path))["track_gain_db"] == gain
+
+
+def test_opus_has_gains_of_its_own(sound, tmp_path):
+    source, target = sound("a.flac", seconds=0.2), sound("a.opus", seconds=0.2)
+    tagged = mutagen.File(source)
+    tagged["replaygain_track_gain"] = "-6.50 dB"
+    tagged.save()
+    made = mutagen.File(target)
+    copy_tags(mutagen.File(source), made)
+    assert made["r128_track_gain"] == [str(round((-6.5 - 5) * 256))]
+    assert made["replaygain_track_gain"] == ["-6.50 dB"]
+
+
+def test_cover_in_ape_is_found(sound):
+    path = sound("a.mp3", "-id3v2_version", "0", seconds=0.2)
+    tags = APEv2()
+    tags["Cover Art (Front)"] = APEValue(b"front.png\0\x89PNG1234", BINARY)
+    tags.save(path)
+    (picture,) = pictures(LooseTags(tags))
+    assert (picture.mime, picture.type, picture.data) == ("image/png", 3, b"\x89PNG1234")
 
 
 def test_gain_in_a_frame_of_its_own(sound, tmp_path):
