@@ -1,95 +1,71 @@
-"""Item similarities: how much playing one track predicts another, learned from plays and vectors.
+"""Similar items of each track, learned from plays: a BM25 neighbourhood, EASE, or both.
 
-The users' rows and the tracks' vectors are stacked, and the stack is reduced to its strongest directions.
-With the interactions X (users, n), unit vectors V (n, d) and s plays per track,
-
-    G = X'X + content_weight * s * VV' = E diag(w) E'
-    W = E diag(max(0, 1 - shrinkage * mean(w) / w)) E'
-
-W[i, j] is how much playing i predicts j: a linear autoencoder, as EASE (Steck 2019), whose weak directions,
-which are mostly chance, are shrunk. A track without plays still has the similarities of its sound. The scores
-are W**power, scaled to 0 to 1: a higher power lets a few strong similarities outweigh many weak ones.
+They are chosen as a sparse matrix W (n, n) of scores, 0 to 1; the entries of a row are ordered, the most
+similar track first. W[i, j] is how much playing i predicts j.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.linalg import LinearOperator, eigsh
-from sklearn.cluster import MiniBatchKMeans
-
-from jobs.model.embedding import l2_normalize
-from jobs.model.ivf_index import clusters_to_search
-from jobs.recommender.item_catalog import SimilarItems
+from scipy import linalg
+from scipy.sparse import csr_array, vstack
 
 # Similar items per track.
-N_NEIGHBOURS = 50
+N_NEIGHBOURS = 100
 
-# Of BM25, whose similarities fall more slowly.
-N_BM25_NEIGHBOURS = 100
+# The products of two tracks of one user grow with the square of the user's tracks: of a longer history the
+# most played tracks count.
+MAX_USER_ITEMS = 500
 
-# Saturation by plays and damping by popularity, as in Robertson and Zaragoza 2009.
-_BM25_K1, _BM25_B = 1.2, 0.2
+# EASE has a matrix of this many of the most played tracks at most, 144 MB. Where there are fewer users (and
+# dimensions of the vectors) than tracks, its matrix is one of users, and more tracks are possible.
+MAX_EASE_ITEMS = 6_000
+MAX_EASE_ITEMS_BY_USERS = 20_000
 
-# Strongest directions, at most; up to `_MAX_DENSE_TRACKS` all are computed and the others dropped.
-_MAX_DIRECTIONS = 128
-_MAX_DENSE_TRACKS = 1_000
-
-# A user with more tracks counts as if there were this many: it may be a machine, or the loudspeaker of a
-# shop.
-_MAX_USER_ITEMS = 500
-
-# Tracks whose similarities are computed at once: 10 MB for 10,000 tracks.
+# Tracks whose similarities are computed at once: 20 MB for 20,000 tracks.
 _BLOCK = 256
 
-# Up to this many tracks every pair is compared. Of more, each track is compared with the tracks of the
-# clusters of directions nearest to its own (20 times `_SEARCHED_NEIGHBOURS`, about 5,000) and with the
-# `_N_STRONG` tracks that have the largest factors, whose similarities are high with any track.
-_MAX_EXACT_TRACKS = 10_000
-_SEARCHED_NEIGHBOURS = 250
-_N_STRONG = 1_000
-
-# Factors and similarities below this are zero.
+# Similarities below this are zero.
 _MIN_SIMILARITY = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollaborativeConfig:
-    """Configuration of the item similarities.
+    """Configuration of the similar items.
 
     Attributes
     ----------
-    content_weight
-        How much the vectors count beside the plays.
-    shrinkage
-        How much is removed as chance.
-    power
-        Exponent of the similarities.
     model
-        `autoencoder` (W above) or `bm25`: the neighbourhood of plays alone (`bm25_similarities`).
+        `bm25`, `ease` or `bm25+ease`.
+    saturation, length_damping
+        k1 and b of BM25 (Robertson and Zaragoza 2009): how far repeated plays count, and how far popular
+        tracks are damped.
+    ease_regularization
+        Added to the diagonal of EASE.
+    content_weight
+        How much the vectors count in EASE, as rows below the plays; above 0 a track without plays has similar
+        items too.
     """
 
-    model: str = "autoencoder"
-    content_weight: float = 1.0
-    shrinkage: float = 1.0
-    power: float = 2.0
+    model: str = "bm25"
+    saturation: float = 3.0
+    length_damping: float = 0.2
+    ease_regularization: float = 200.0
+    content_weight: float = 0.0
 
 
-def interaction_matrix(users: np.ndarray, tracks: np.ndarray, n_tracks: int) -> csr_array:
-    """Return the interactions (users, n_tracks): 1 for every pair, however often it is given.
+# Some columns of a symmetric matrix (n, n).
+_Columns = Callable[[slice], np.ndarray]
 
-    `users` (p,) are any values, `tracks` (p,) indices. Rows with more than `_MAX_USER_ITEMS` tracks are
-    scaled down to the squared length of a row with that many.
-    """
-    names, rows = np.unique(users, return_inverse=True)
-    ones = np.ones(len(tracks), dtype=np.float32)
-    matrix = csr_array((ones, (rows, tracks)), shape=(len(names), n_tracks))
-    matrix.sum_duplicates()
-    sizes = np.diff(matrix.indptr)
-    values = np.sqrt(np.minimum(1.0, _MAX_USER_ITEMS / np.maximum(sizes, 1)))
-    matrix.data = np.repeat(values, sizes).astype(np.float32)
-    return matrix
+
+class _Neighbours(NamedTuple):
+    """Unordered similarities of one track: to the tracks with these indices."""
+
+    track: int
+    indices: np.ndarray
+    scores: np.ndarray
 
 
 def confidence_matrix(users: np.ndarray, tracks: np.ndarray, counts: np.ndarray, n_tracks: int) -> csr_array:
@@ -99,168 +75,169 @@ def confidence_matrix(users: np.ndarray, tracks: np.ndarray, counts: np.ndarray,
     return csr_array((values, (rows, tracks)), shape=(len(names), n_tracks))
 
 
-def bm25_similarities(confidences: csr_array) -> dict[int, SimilarItems]:
-    """Return the similar items of each track by BM25 of confidences (users, n), scores scaled to 0 to 1.
+def similar_items(confidences: csr_array, vectors: np.ndarray, config: CollaborativeConfig) -> csr_array:
+    """Return the similar items W (n, n) by the configuration's model.
 
-    A user is a term of a track: it weighs more with more plays, less if the user plays everything, and a
-    popular track is damped a little. The similarity is the product of two tracks' weights.
+    Parameters
+    ----------
+    confidences : (users, n)
+        `confidence_matrix`.
+    vectors : (n, d)
+        Unit vectors.
     """
+    n_tracks = confidences.shape[1]
     if not confidences.nnz:
-        return {}
-    weights = _bm25_weights(confidences)
+        return csr_array((n_tracks, n_tracks), dtype=np.float32)
+    capped = most_played(confidences, MAX_USER_ITEMS)
+    found = []
+    if "bm25" in config.model:
+        found.append(_ordered(n_tracks, _bm25(capped, config)))
+    if "ease" in config.model:
+        found.append(_ordered(n_tracks, _ease(capped, vectors, config)))
+    if len(found) == 1:
+        return found[0]
+    return _ordered(n_tracks, _sums(*found))
+
+
+def most_played(confidences: csr_array, count: int) -> csr_array:
+    """Return confidences with at most `count` tracks a user: the most played ones, ties by a hash."""
+    sizes = np.diff(confidences.indptr)
+    if sizes.max(initial=0) <= count:
+        return confidences
+    tie_breaks = (confidences.indices.astype(np.uint32) * np.uint32(2_654_435_761)).astype(np.uint32)
+    users = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((tie_breaks, -confidences.data, users))
+    place = np.arange(len(order)) - np.repeat(confidences.indptr[:-1], sizes)
+    chosen = np.sort(order[place < count])
+    return csr_array(
+        (confidences.data[chosen], (users[chosen], confidences.indices[chosen])), shape=confidences.shape
+    )
+
+
+def _bm25(confidences: csr_array, config: CollaborativeConfig) -> Iterator[_Neighbours]:
+    """Yield BM25 similarities: products of two tracks' weights.
+
+    A user is a term of a track: it weighs more with more plays, and less if the user plays everything.
+    """
+    weights = _bm25_weights(confidences, config)
     by_user = csr_array(weights.T)
-    n_tracks = weights.shape[0]
-    similar: dict[int, SimilarItems] = {}
-    for start in range(0, n_tracks, _BLOCK):
+    for start in range(0, weights.shape[0], _BLOCK):
         products = csr_array(weights[start : start + _BLOCK] @ by_user)
-        products.sort_indices()
         for row in range(products.shape[0]):
             entries = slice(products.indptr[row], products.indptr[row + 1])
-            indices, scores = products.indices[entries], products.data[entries]
-            is_other = (indices != start + row) & (scores > _MIN_SIMILARITY)
-            indices, scores = indices[is_other], scores[is_other]
-            best = np.lexsort((indices, -scores))[:N_BM25_NEIGHBOURS]
-            if best.size:
-                similar[start + row] = SimilarItems(indices[best], scores[best])
-    largest = max((float(items.scores[0]) for items in similar.values()), default=1.0)
-    return {
-        index: SimilarItems(items.indices, (items.scores / largest).astype(np.float32))
-        for index, items in similar.items()
-    }
+            yield _Neighbours(start + row, products.indices[entries], products.data[entries])
 
 
-def _bm25_weights(confidences: csr_array) -> csr_array:
+def _bm25_weights(confidences: csr_array, config: CollaborativeConfig) -> csr_array:
     """Return the BM25 weights (n, users) of the users of each track."""
     by_track = csr_array(confidences.T, dtype=np.float64)
     lengths = np.asarray(by_track.sum(axis=1)).ravel()
-    lengths = 1 - _BM25_B + _BM25_B * lengths / max(lengths.mean(), 1e-9)
+    damping = config.length_damping
+    lengths = 1 - damping + damping * lengths / max(lengths.mean(), 1e-9)
     sizes = np.bincount(by_track.indices, minlength=by_track.shape[1])
     # Not below 0 for a user who plays nearly every track.
     idf = np.log1p(by_track.shape[0] / (1 + sizes))
     lengths_of_entries = np.repeat(lengths, np.diff(by_track.indptr))
-    saturated = by_track.data * (_BM25_K1 + 1) / (_BM25_K1 * lengths_of_entries + by_track.data)
+    saturated = by_track.data * (config.saturation + 1)
+    saturated /= config.saturation * lengths_of_entries + by_track.data
     by_track.data = saturated * idf[by_track.indices]
     return by_track
 
 
-def factorize(interactions: csr_array, vectors: np.ndarray, config: CollaborativeConfig) -> np.ndarray:
-    """Return item factors F (n, k) with W = FF', of interactions (users, n) and unit vectors (n, d).
+def _ease(confidences: csr_array, vectors: np.ndarray, config: CollaborativeConfig) -> Iterator[_Neighbours]:
+    """Yield the weights of EASE (Steck 2019): the linear autoencoder of the plays without its diagonal.
 
-    K is 0 without plays.
+    With the rows X (plays as 0 and 1, and below them the vectors' dimensions) and P = (X'X + r I)^-1,
+
+        B[i, j] = -P[i, j] / P[j, j],    r P = I - X'(XX' + r I)^-1 X    (Woodbury).
+
+    The smaller of the two systems is solved.
     """
-    n_tracks = interactions.shape[1]
-    if not interactions.nnz:
-        return np.zeros((n_tracks, 0), dtype=np.float32)
-    n_played = int((np.bincount(interactions.indices, minlength=n_tracks) > 0).sum())
-    plays_per_track = interactions.data.sum() / n_played
-    weight = config.content_weight * plays_per_track
-    mean_eigenvalue = plays_per_track * (1 + config.content_weight)
-    if n_tracks <= _MAX_DENSE_TRACKS:
-        eigenvalues, directions = _all_directions(interactions, vectors, weight)
-    else:
-        eigenvalues, directions = _strongest_directions(interactions, vectors.astype(float), weight)
-    remaining = np.maximum(0.0, 1.0 - config.shrinkage * mean_eigenvalue / np.maximum(eigenvalues, 1e-9))
-    factors = directions * np.sqrt(remaining)
-    return np.asarray(factors[:, remaining > 0], dtype=np.float32)
+    n_users = np.bincount(confidences.indices, minlength=confidences.shape[1])
+    rows = csr_array((np.ones(confidences.nnz), confidences.indices, confidences.indptr), confidences.shape)
+    if config.content_weight:
+        plays_per_track = confidences.nnz / max(1, (n_users > 0).sum())
+        scale = np.sqrt(config.content_weight * plays_per_track)
+        rows = csr_array(vstack([rows, csr_array(scale * vectors.T.astype(float))]))
+    by_users = rows.shape[0] <= MAX_EASE_ITEMS
+    tracks = _ease_tracks(n_users, config, MAX_EASE_ITEMS_BY_USERS if by_users else MAX_EASE_ITEMS)
+    rows = csr_array(rows[:, tracks].astype(np.float32))
+    inverse = _inverse_by_users if rows.shape[0] < len(tracks) else _inverse_by_tracks
+    diagonal, columns = inverse(rows, config.ease_regularization)
+    for start in range(0, len(tracks), _BLOCK):
+        weights = -columns(slice(start, start + _BLOCK)).T / diagonal
+        for row, values in enumerate(weights, start=start):
+            positive = np.flatnonzero(values > 0)
+            yield _Neighbours(int(tracks[row]), tracks[positive], values[positive])
 
 
-def _all_directions(
-    interactions: csr_array, vectors: np.ndarray, weight: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest eigenvalues (k,) and eigenvectors (n, k) of G, computed as a matrix."""
-    gram = (interactions.T @ interactions).toarray().astype(float)
-    gram += weight * (vectors @ vectors.T).astype(float)
-    eigenvalues, directions = np.linalg.eigh(gram)
-    n_directions = min(_MAX_DIRECTIONS, len(gram))
-    return eigenvalues[-n_directions:], directions[:, -n_directions:]
+def _ease_tracks(n_users: np.ndarray, config: CollaborativeConfig, max_tracks: int) -> np.ndarray:
+    """Return the most played tracks, sorted; of two or more users, or without plays too if vectors count."""
+    most = np.argsort(-n_users, kind="stable")[:max_tracks]
+    return np.sort(most if config.content_weight else most[n_users[most] > 1])
 
 
-def _strongest_directions(
-    interactions: csr_array, vectors: np.ndarray, weight: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the same of G that is never stored: only its products with a vector are computed (Lanczos)."""
-    n_tracks = len(vectors)
+def _inverse_by_users(rows: csr_array, regularization: float) -> tuple[np.ndarray, _Columns]:
+    """Return the diagonal (n,) of r P and a function for some of its columns, by the system of rows."""
+    system = (rows @ rows.T).toarray().astype(np.float64)
+    system[np.diag_indices_from(system)] += regularization
+    inverse = linalg.inv(system, overwrite_a=True).astype(np.float32)
+    by_track = csr_array(rows.T)
+    by_row = csr_array(rows).tocsc()
 
-    def multiply(x: np.ndarray) -> np.ndarray:
-        by_plays = np.asarray(interactions.T @ (interactions @ x))
-        return by_plays + weight * (vectors @ (vectors.T @ x))
+    def explained(chosen: slice) -> tuple[np.ndarray, np.ndarray]:
+        dense = by_row[:, chosen].toarray()
+        return dense, inverse @ dense
 
-    gram = LinearOperator((n_tracks, n_tracks), matvec=multiply, dtype=np.float64)
-    # A fixed start vector: the same plays give the same similarities.
-    eigenvalues, directions = eigsh(gram, k=min(_MAX_DIRECTIONS, n_tracks), v0=np.ones(n_tracks), tol=1e-3)
-    return eigenvalues, directions
+    def columns(chosen: slice) -> np.ndarray:
+        block = -(by_track @ explained(chosen)[1])
+        numbers = np.arange(block.shape[1])
+        block[chosen.start + numbers, numbers] += 1
+        return np.asarray(block)
 
-
-def similar_items(
-    interactions: csr_array, confidences: csr_array, vectors: np.ndarray, config: CollaborativeConfig
-) -> dict[int, SimilarItems]:
-    """Return the similar items of each track by the configuration's model."""
-    if config.model == "bm25":
-        return bm25_similarities(confidences)
-    return item_similarities(factorize(interactions, vectors, config), config)
+    starts = range(0, rows.shape[1], _BLOCK)
+    diagonal = [1 - np.einsum("rb,rb->b", *explained(slice(start, start + _BLOCK))) for start in starts]
+    return np.concatenate(diagonal), columns
 
 
-def item_similarities(factors: np.ndarray, config: CollaborativeConfig) -> dict[int, SimilarItems]:
-    """Return the similar items of each track by index, of factors (n, k); tracks without any are left out."""
-    strongest = dict(_strongest(factors))
-    largest = max((float(similar.scores[0]) for similar in strongest.values()), default=1.0)
-    scaled = {}
-    for index, similar in strongest.items():
-        scores = ((similar.scores / largest) ** config.power).astype(np.float32)
-        scaled[index] = SimilarItems(similar.indices, scores)
-    return scaled
+def _inverse_by_tracks(rows: csr_array, regularization: float) -> tuple[np.ndarray, _Columns]:
+    """Return the same by the system of tracks."""
+    system = (rows.T @ rows).toarray()
+    system[np.diag_indices_from(system)] += regularization
+    inverse = regularization * linalg.inv(system, overwrite_a=True)
+    return np.diag(inverse), lambda chosen: inverse[:, chosen]
 
 
-def _strongest(factors: np.ndarray) -> Iterator[tuple[int, SimilarItems]]:
-    """Yield for each track index its similar items, with unscaled scores."""
-    for queries, candidates in _compared(factors):
-        candidate_factors = factors[candidates]
-        for start in range(0, len(queries), _BLOCK):
-            block = queries[start : start + _BLOCK]
-            products = factors[block] @ candidate_factors.T
-            products[block[:, None] == candidates[None, :]] = 0.0  # a track is not its own neighbour
-            n_neighbours = min(N_NEIGHBOURS, len(candidates))
-            best = np.argpartition(-products, n_neighbours - 1, axis=1)[:, :n_neighbours]
-            for query, scores, columns in zip(block.tolist(), products, best, strict=True):
-                # Best first; ties by index.
-                ordered = columns[np.lexsort((candidates[columns], -scores[columns]))]
-                ordered = ordered[scores[ordered] > _MIN_SIMILARITY]
-                if ordered.size:
-                    yield query, SimilarItems(candidates[ordered], scores[ordered])
+def _sums(first: csr_array, second: csr_array) -> Iterator[_Neighbours]:
+    """Yield the sums of two models' similarities, each divided by the sum of all of its own."""
+    least = _MIN_SIMILARITY
+    total = csr_array(first / max(first.sum(), least) + second / max(second.sum(), least))
+    for track in range(total.shape[0]):
+        entries = slice(total.indptr[track], total.indptr[track + 1])
+        yield _Neighbours(track, total.indices[entries], total.data[entries])
 
 
-def _compared(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield query tracks and the candidates that they are compared with, as indices.
+def _ordered(n_tracks: int, found: Iterator[_Neighbours]) -> csr_array:
+    """Return the `N_NEIGHBOURS` most similar items of each track, ties by index, over the largest score.
 
-    All with all if there are few.
+    A track is not its own neighbour.
     """
-    if len(factors) <= _MAX_EXACT_TRACKS:
-        indices = np.arange(len(factors))
-        yield indices, indices
-    else:
-        yield from _compared_by_cluster(factors)
-
-
-def _compared_by_cluster(factors: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the tracks of each cluster of directions and their candidates; the work grows linearly.
-
-    A similarity is a product of two rows of factors, so it is high if their directions are near or the rows
-    are long (Yan et al. 2018 range the norms in the same way for maximum inner product search). K-Means over
-    the directions finds the first kind, sorting by length the second.
-    """
-    lengths = np.linalg.norm(factors, axis=1)
-    nonzero = np.flatnonzero(lengths > _MIN_SIMILARITY)
-    if not nonzero.size:
-        return
-    directions = l2_normalize(factors[nonzero])
-    n_clusters = min(max(1, round(len(nonzero) ** 0.5)), len(nonzero))
-    model = MiniBatchKMeans(n_clusters, random_state=0, n_init=1, batch_size=4_096).fit(directions)
-    by_cluster = nonzero[np.argsort(model.labels_, kind="stable")]
-    sizes = np.bincount(model.labels_, minlength=n_clusters)
-    members = np.split(by_cluster, np.cumsum(sizes)[:-1])
-    strong = nonzero[np.argsort(-lengths[nonzero], kind="stable")[:_N_STRONG]]
-    centroids = l2_normalize(model.cluster_centers_)
-    searched = clusters_to_search(centroids, sizes, n_neighbours=_SEARCHED_NEIGHBOURS)
-    for queries, clusters in zip(members, searched, strict=True):
-        near = np.concatenate([members[cluster] for cluster in clusters])
-        yield queries, np.union1d(near, strong)
+    rows, indices, scores = [], [], []
+    for neighbours in found:
+        is_other = (neighbours.indices != neighbours.track) & (neighbours.scores > 0)
+        candidates, values = neighbours.indices[is_other], neighbours.scores[is_other]
+        if len(values) > 4 * N_NEIGHBOURS:
+            # Ties at the last place are all sorted below.
+            least = np.partition(values, -N_NEIGHBOURS)[-N_NEIGHBOURS]
+            candidates, values = candidates[values >= least], values[values >= least]
+        best = np.lexsort((candidates, -values))[:N_NEIGHBOURS]
+        rows.append(np.full(len(best), neighbours.track))
+        indices.append(candidates[best])
+        scores.append(values[best])
+    track_rows = np.concatenate([*rows, np.zeros(0, dtype=int)])
+    sizes = np.bincount(track_rows, minlength=n_tracks)
+    by_track = np.argsort(track_rows, kind="stable")
+    values = np.concatenate([*scores, np.zeros(0)])[by_track]
+    values = (values / values.max(initial=_MIN_SIMILARITY)).astype(np.float32)
+    columns = np.concatenate([*indices, np.zeros(0, dtype=int)])[by_track].astype(np.int32)
+    return csr_array((values, columns, np.concatenate([[0], np.cumsum(sizes)])), shape=(n_tracks, n_tracks))

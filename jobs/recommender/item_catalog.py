@@ -3,20 +3,23 @@
 Vectors, clusters, popularity, similar items.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
+from scipy.sparse import csr_array
 
 from jobs.audio.tags import UNKNOWN_ARTIST
 from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.model.ivf_index import IVFIndex
+from jobs.recommender import item_similarities
 from jobs.recommender.implicit_als import constant_part
+from jobs.recommender.item_similarities import ItemSimilarities
 
 # Candidates per seed track from its nearest neighbours, and candidates from the most popular tracks.
 N_CANDIDATES = 60
@@ -69,17 +72,14 @@ class RankingWeights:
     regularization: float = 40.0
     recency: float = 0.0
 
+    def of_parts(self) -> np.ndarray:
+        """Return the weights (4,) of the parts of `scoring.Candidates`."""
+        return np.array([self.content, self.collaborative, self.factors, self.popularity])
+
     @classmethod
     def from_state(cls, weights: Mapping[str, float]) -> "RankingWeights":
         """Return the weights of a state document; fields of another version of Segue are left out."""
         return cls(**{name: value for name, value in weights.items() if name in cls.__dataclass_fields__})
-
-
-class SimilarItems(NamedTuple):
-    """The similar items of one track, the most similar first: their indices (k,) and scores (k,), 0 to 1."""
-
-    indices: np.ndarray
-    scores: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ItemCatalog:
     vectors : (n, d) float32 of unit length
     clusters : (n,) int
     plays : (n,) number of listeners
-    similar_items : index -> similar items, for the tracks that have any
+    similar_items : (n, n) similarity of the similar items of each track, 0 to 1, the most similar first
     factors : (n, d) float32 item factors (`implicit_als.py`), or None
     """
 
@@ -114,14 +114,14 @@ class ItemCatalog:
     vectors: np.ndarray
     clusters: np.ndarray
     plays: np.ndarray
-    similar_items: Mapping[int, SimilarItems] = field(default_factory=dict)
+    similar_items: csr_array = field(default_factory=lambda: csr_array((0, 0), dtype=np.float32))
     factors: np.ndarray | None = None
     weights: RankingWeights = RankingWeights()
 
     def with_weights(
         self,
         weights: RankingWeights,
-        similar_items: Mapping[int, SimilarItems] | None = None,
+        similar_items: csr_array | None = None,
         factors: np.ndarray | None = None,
     ) -> "ItemCatalog":
         """Return a copy with other ranking weights, and other similar items and item factors if given.
@@ -256,7 +256,9 @@ def load(
     catalog = _align(embeddings, tracks, model_version, weights or RankingWeights())
     if not len(catalog.ids):
         raise StepError(f"expected tracks of model version {model_version}, found none; run `segue publish`")
-    return with_item_similarities(catalog, lake.iter_rows(ITEM_SIMILARITIES))
+    return with_item_similarities(
+        catalog, item_similarities.from_batches(lake.iter_batches(ITEM_SIMILARITIES), catalog.ids)
+    )
 
 
 def empty(model_version: str) -> ItemCatalog:
@@ -321,39 +323,7 @@ def _align(
     )
 
 
-def with_item_similarities(catalog: ItemCatalog, rows: Iterable[Mapping[str, Any]]) -> ItemCatalog:
-    """Return the catalog with the listeners and similar items of rows of ITEM_SIMILARITIES.
-
-    Unknown tracks are left out.
-    """
-    index_of = catalog.index_of
-    similar_items = {}
-    factors: dict[int, list[float]] = {}
-    listeners = np.zeros(len(catalog.ids), dtype=int)
-    for row in rows:
-        index = index_of.get(row["track_id"])
-        if index is None:
-            continue
-        listeners[index] = row["listeners"]
-        # A table of Segue 0.2's first builds lacks the column.
-        if row.get("factors"):
-            factors[index] = row["factors"]
-        pairs = zip(row["neighbours"], row["scores"], strict=True)
-        known = [(index_of[neighbour], score) for neighbour, score in pairs if neighbour in index_of]
-        if known:
-            indices, scores = zip(*known, strict=True)
-            similar_items[index] = SimilarItems(np.array(indices), np.array(scores))
-    plays = listeners if listeners.any() else catalog.plays
-    return replace(
-        catalog, similar_items=similar_items, plays=plays, factors=_stack(factors, len(catalog.ids))
-    )
-
-
-def _stack(factors: Mapping[int, list[float]], n_tracks: int) -> np.ndarray | None:
-    """Return item factors (n, d), zeros for tracks that have none; None if no track has any."""
-    if not factors:
-        return None
-    dimensions = len(next(iter(factors.values())))
-    stacked = np.zeros((n_tracks, dimensions), dtype=np.float32)
-    stacked[list(factors)] = list(factors.values())
-    return stacked
+def with_item_similarities(catalog: ItemCatalog, found: ItemSimilarities) -> ItemCatalog:
+    """Return the catalog with listeners, similar items and item factors."""
+    plays = found.listeners if found.listeners.any() else catalog.plays
+    return replace(catalog, similar_items=found.similar_items, plays=plays, factors=found.factors)

@@ -15,7 +15,7 @@ The steps, with five tracks A to E (indices 0 to 4) of which the user has skippe
 """
 
 import hashlib
-from collections.abc import Collection, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from jobs.recommender import scoring
 from jobs.recommender.item_catalog import ItemCatalog
 from jobs.recommender.profiles import Profile, ProfileTrack
 from jobs.recommender.recommendations import RecommendationList, RecommendedItem
-from jobs.recommender.scoring import Candidates, QueryProfile, query_profile, score
+from jobs.recommender.scoring import QueryProfile, Scored, Signals, query_profile, score
 
 # Length of a list.
 LIST_LENGTH = 30
@@ -40,15 +40,25 @@ _EXPLORE_EVERY = 10
 _EXPLORATION_POOL = 20
 
 
+def recommendation_lists(
+    catalog: ItemCatalog, user_profiles: Sequence[Profile]
+) -> Iterator[RecommendationList]:
+    """Yield the lists of profiles as they are stored; several at once take less time than one by one."""
+    queries = [query_profile(catalog, profile) for profile in user_profiles]
+    found = scoring.signals(catalog, queries)
+    for profile, query, signals in zip(user_profiles, queries, found, strict=True):
+        yield RecommendationList(
+            user_id=profile.user_id,
+            model_version=catalog.model_version,
+            as_of=profile.at,
+            offsets=profile.offsets,
+            items=_rank(catalog, profile, query, signals, LIST_LENGTH, query.excluded),
+        )
+
+
 def recommendation_list(catalog: ItemCatalog, profile: Profile) -> RecommendationList:
     """Return the list of a profile as it is stored."""
-    return RecommendationList(
-        user_id=profile.user_id,
-        model_version=catalog.model_version,
-        as_of=profile.at,
-        offsets=profile.offsets,
-        items=recommend(catalog, profile),
-    )
+    return next(recommendation_lists(catalog, [profile]))
 
 
 def default_list(
@@ -81,17 +91,32 @@ def recommend(
     """
     query = query_profile(catalog, profile)
     excluded = {catalog.index_of[track_id] for track_id in exclude if track_id in catalog.index_of}
-    excluded |= query.excluded
+    signals = next(scoring.signals(catalog, [query]))
+    return _rank(catalog, profile, query, signals, count, excluded | query.excluded, explore=explore)
+
+
+def _rank(
+    catalog: ItemCatalog,
+    profile: Profile,
+    query: QueryProfile,
+    signals: Signals,
+    count: int,
+    excluded: set[int],
+    *,
+    explore: bool = True,
+) -> list[RecommendedItem]:
+    """Return the items of `recommend`, given what co-listening says."""
     if not query.seeds.size:
         return default_list(catalog, count, excluded)
-    candidates = score(catalog, query)
-    best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(candidates.scores, 6)))
+    scored = score(catalog, query, signals)
+    candidates = scored.candidates
+    best_first = np.lexsort((catalog.id_rank[candidates.indices], -np.round(scored.scores, 6)))
     n_exploration = len(range(_EXPLORE_FIRST, count, _EXPLORE_EVERY)) if explore else 0
     chosen = diversify(catalog, candidates.indices[best_first], count - n_exploration, excluded)
     # `indices` are sorted, so searchsorted finds the position of each chosen track.
     positions = np.searchsorted(candidates.indices, chosen)
-    reasons = _reasons(catalog, profile, query, candidates, positions)
-    scores = candidates.scores[positions].tolist()
+    reasons = _reasons(catalog, profile, query, scored, positions)
+    scores = scored.scores[positions].tolist()
     ranked = [_Ranked(*values) for values in zip(chosen, scores, reasons, strict=True)]
     if explore:
         _explore(catalog, profile, ranked, excluded | set(query.seeds.tolist()), count)
@@ -183,10 +208,12 @@ def _exploration_candidates(catalog: ItemCatalog, taken: set[int], n_places: int
     indices, clusters = catalog.exploration_pool
     is_familiar = np.zeros(int(catalog.clusters.max(initial=0)) + 1, dtype=bool)
     is_familiar[catalog.clusters[list(taken)]] = True
-    unfamiliar = indices[~is_familiar[clusters]]
-    pool = unfamiliar if unfamiliar.size else indices
     # The taken ones are left out below, so this many are enough for every place.
-    pool = pool[: _EXPLORATION_POOL + n_places + len(taken)]
+    n_enough = _EXPLORATION_POOL + n_places + len(taken)
+    unfamiliar = indices[: 8 * n_enough][~is_familiar[clusters[: 8 * n_enough]]]
+    if len(unfamiliar) < n_enough:
+        unfamiliar = indices[~is_familiar[clusters]]
+    pool = (unfamiliar if unfamiliar.size else indices)[:n_enough]
     return [index for index in pool.tolist() if index not in taken]
 
 
@@ -194,14 +221,15 @@ def _reasons(
     catalog: ItemCatalog,
     profile: Profile,
     query: QueryProfile,
-    candidates: Candidates,
+    scored: Scored,
     positions: np.ndarray,
 ) -> list[str]:
     """Return in words, for the candidates at these positions, the seed that adds most to their score."""
-    content = candidates.content[:, positions]
-    collaborative = candidates.collaborative[positions]
-    strongest = content.argmax(axis=0)
-    likeliest = _likeliest(catalog, query, candidates.indices[positions])
+    candidates, by_part = scored.candidates, scored.weights.of_parts()
+    by_content = by_part[0] * candidates.content[:, positions].max(axis=0, initial=0.0)
+    by_plays = by_part[1:3] @ candidates.parts[1:3, positions]
+    strongest = candidates.content[:, positions].argmax(axis=0) if by_content.any() else []
+    likeliest = _likeliest(catalog, query, scored.signals, candidates.indices[positions])
     tracks = {track.track_id: track for track in profile.tracks}
     without_seed = "much played here" if catalog.plays.any() else "further away from what you play"
 
@@ -210,21 +238,20 @@ def _reasons(
 
     reasons = []
     for column in range(len(positions)):
-        by_content, by_plays = content[strongest[column], column], collaborative[column]
-        if by_content + by_plays <= 0:
-            reasons.append(without_seed)
-        elif by_plays > by_content and likeliest[column] >= 0:
+        if by_plays[column] > by_content[column] and likeliest[column] >= 0:
             reasons.append(f"played by who plays {describe(likeliest[column])}")
+        elif by_content[column] <= 0:
+            reasons.append(without_seed)
         else:
             reasons.append(f"sounds like {describe(int(query.seeds[strongest[column]]))}")
     return reasons
 
 
-def _likeliest(catalog: ItemCatalog, query: QueryProfile, indices: np.ndarray) -> list[int]:
+def _likeliest(catalog: ItemCatalog, query: QueryProfile, signals: Signals, indices: np.ndarray) -> list[int]:
     """Return for each candidate (c,) the liked track that adds most to its collaborative score, else -1."""
     if not query.liked.size:
         return [-1] * len(indices)
-    shares = scoring.shares_of_tracks(catalog, query, indices)
+    shares = scoring.shares_of_tracks(catalog, query, signals.entries, indices)
     return np.where(shares.max(axis=0) > 0, query.liked[shares.argmax(axis=0)], -1).tolist()
 
 

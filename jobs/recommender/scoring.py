@@ -3,12 +3,14 @@
 The steps before the rules; `ranking.py` has an example of five tracks.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from jobs.recommender import implicit_als, profiles
-from jobs.recommender.item_catalog import ItemCatalog
+from jobs.recommender.item_catalog import ItemCatalog, RankingWeights
 from jobs.recommender.profiles import Profile, ProfileTrack
 
 # Seed tracks taken from the short-term and from the long-term weights of a profile, each.
@@ -16,6 +18,9 @@ _N_SEEDS = 10
 
 # Tracks of the best collaborative scores that become candidates, of similar items and of factors each.
 _N_COLLABORATIVE = 200
+
+# Users whose factors are compared with the tracks at once: 4 MB.
+_QUERIES_PER_PRODUCT = 32
 
 # A like counts as so many plays.
 _PLAYS_PER_LIKE = 3
@@ -56,17 +61,57 @@ class QueryProfile:
     confidences: np.ndarray
 
 
+class _Entries(NamedTuple):
+    """Similar items of liked tracks in turn: the track's row, the index, the score."""
+
+    rows: np.ndarray
+    indices: np.ndarray
+    scores: np.ndarray
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What co-listening says of every track for a query.
+
+    Attributes
+    ----------
+    similar : (n,) the sum over the profile of each track's similarity times confidence; (0,) if not asked
+    entries : the similar items of all liked tracks (`_similar_entries`)
+    user : (d,) the user's factors, or None
+    best : the indices of the best tracks by each of the two
+    """
+
+    similar: np.ndarray
+    entries: _Entries
+    user: np.ndarray | None
+    best: list[np.ndarray]
+
+
 @dataclass(frozen=True)
 class Candidates:
-    """Candidates: their indices (c,), sorted, and scores (c,).
+    """Candidates (c) of a query.
 
-    Per seed their content scores (s, c), and their collaborative scores (c,).
+    Attributes
+    ----------
+    indices : (c,) sorted
+    content : (s, c) the content score of each seed; (0, c) if sound is not asked
+    parts : (4, c) the scores by content, similar items, factors and popularity, each 0 to 1, unweighted
+    penalty : (c,) what is taken off for sounding like a skipped track
     """
 
     indices: np.ndarray
-    scores: np.ndarray
     content: np.ndarray
-    collaborative: np.ndarray
+    parts: np.ndarray
+    penalty: np.ndarray
+
+
+class Scored(NamedTuple):
+    """Candidates with their scores (c,), and what gave them."""
+
+    candidates: Candidates
+    scores: np.ndarray
+    weights: RankingWeights
+    signals: Signals
 
 
 def query_profile(catalog: ItemCatalog, profile: Profile) -> QueryProfile:
@@ -151,83 +196,146 @@ def _candidate_indices(catalog: ItemCatalog, seeds: list[int], best: list[np.nda
 
     (c,), sorted, without repeats.
     """
-    sources = [catalog.nearest(seed) for seed in seeds]
-    sources.append(catalog.most_popular)
-    return np.unique(np.concatenate([*sources, *best])).astype(int)
+    is_candidate = np.zeros(len(catalog.ids), dtype=bool)
+    for source in (catalog.most_popular, *best, *map(catalog.nearest, seeds)):
+        is_candidate[source] = True
+    return np.flatnonzero(is_candidate)
 
 
-def score(catalog: ItemCatalog, query: QueryProfile) -> Candidates:
-    """Return the candidates for a query with their scores by the catalog's ranking weights."""
-    by_similar_items = _similar_item_scores(catalog, query)
-    user = _user_factors(catalog, query)
-    best = [_best(by_similar_items, np.arange(len(by_similar_items)))]
-    if user is not None:
-        best.append(_best(catalog.compared_factors @ user, catalog.factor_tracks))
-    indices = _candidate_indices(catalog, query.seeds.tolist(), best)
-    is_new = np.isin(indices, query.played, invert=True)
-    collaborative = np.zeros(len(indices))
-    if by_similar_items.size:
-        collaborative += catalog.weights.collaborative * _scale(by_similar_items[indices], is_new)
-    if user is not None:
-        assert catalog.factors is not None
-        products = np.einsum("cd,d->c", catalog.factors[indices], user)
-        collaborative += catalog.weights.factors * _scale(products, is_new)
+def score(catalog: ItemCatalog, query: QueryProfile, found: Signals) -> Scored:
+    """Return the candidates for a query, scored by the catalog's ranking weights.
+
+    Sound counts if co-listening finds nothing, as for a profile of tracks that nobody else played.
+    """
+    weights = catalog.weights
+    if not weights.content and not any(best.size for best in found.best):
+        weights = replace(weights, content=1.0)
+    candidates = find_candidates(catalog, query, found, by_sound=weights.content > 0)
+    scores = weigh(candidates, weights)
+    _lower_recently_played(scores, candidates.indices, query)
+    return Scored(candidates, scores, weights, found)
+
+
+def signals(
+    catalog: ItemCatalog,
+    queries: Sequence[QueryProfile],
+    users: Sequence[np.ndarray | None] | None = None,
+) -> Iterator[Signals]:
+    """Yield for each query what co-listening says of every track; only what the ranking weights ask for.
+
+    The factors of several users are compared with the tracks in one product. A product's last bits depend on
+    how many there are: they decide only which track is the 200th by factors, since scores are computed again.
+    `users` are the users' factors where they are known already.
+    """
+    if users is None:
+        users = [_user_factors(catalog, query) for query in queries]
+    for start in range(0, len(queries), _QUERIES_PER_PRODUCT):
+        block = slice(start, start + _QUERIES_PER_PRODUCT)
+        best_by_factors = _best_by_factors(catalog, users[block])
+        for query, user, best in zip(queries[block], users[block], best_by_factors, strict=True):
+            entries = _similar_entries(catalog, query)
+            similar = _similar_item_scores(catalog, query, entries)
+            positive = np.flatnonzero(similar)
+            yield Signals(similar, entries, user, [positive[_best(similar[positive])], best])
+
+
+def _best_by_factors(catalog: ItemCatalog, users: Sequence[np.ndarray | None]) -> list[np.ndarray]:
+    """Return the best tracks of each user's factors, indices; none for a user without factors."""
+    known = [user for user in users if user is not None]
+    if not known:
+        return [np.zeros(0, dtype=int) for _ in users]
+    products = iter(np.stack(known) @ catalog.compared_factors.T)
+    return [
+        np.zeros(0, dtype=int) if user is None else catalog.factor_tracks[_best(next(products))]
+        for user in users
+    ]
+
+
+def find_candidates(
+    catalog: ItemCatalog, query: QueryProfile, found: Signals, *, by_sound: bool
+) -> Candidates:
+    """Return the candidates for a query with the parts of their scores; content scores only `by_sound`."""
+    seeds = query.seeds if by_sound else query.seeds[:0]
+    seed_weights = query.weights[: len(seeds)]
+    indices = _candidate_indices(catalog, seeds.tolist(), found.best)
+    is_new = np.ones(len(catalog.ids), dtype=bool)
+    is_new[query.played] = False
+    is_new = is_new[indices]
     vectors = catalog.vectors[indices]
-    cosines = np.maximum(catalog.vectors[query.seeds] @ vectors.T, 0)
-    content = catalog.weights.content * (query.weights[:, None] * cosines**2)
-    scores = content.sum(axis=0) + collaborative + catalog.weights.popularity * catalog.popularity[indices]
+    cosines = np.maximum(catalog.vectors[seeds] @ vectors.T, 0)
+    content = seed_weights[:, None] * cosines**2
+    parts = np.zeros((4, len(indices)))
+    parts[0] = content.sum(axis=0)
+    if found.similar.size:
+        parts[1] = _scale(found.similar[indices], is_new)
+    if found.user is not None:
+        assert catalog.factors is not None
+        parts[2] = _scale(np.einsum("cd,d->c", catalog.factors[indices], found.user), is_new)
+    parts[3] = catalog.popularity[indices]
+    penalty = np.zeros(len(indices))
     if query.skipped.size:
         similarity = np.maximum(catalog.vectors[query.skipped] @ vectors.T, 0).max(axis=0)
-        scores -= _SKIP_PENALTY * similarity**2
-    _lower_recently_played(scores, indices, query)
-    return Candidates(indices, scores, content, collaborative)
+        penalty = _SKIP_PENALTY * similarity**2
+    return Candidates(indices, content, parts, penalty)
 
 
-def _similar_item_scores(catalog: ItemCatalog, query: QueryProfile) -> np.ndarray:
+def weigh(candidates: Candidates, weights: RankingWeights) -> np.ndarray:
+    """Return the scores (c,) of candidates: the weighted sum of their parts less the penalty."""
+    return np.asarray(weights.of_parts() @ candidates.parts - candidates.penalty)
+
+
+def _similar_item_scores(catalog: ItemCatalog, query: QueryProfile, entries: _Entries) -> np.ndarray:
     """Return the sum (n,) over the profile of each track's similarity times confidence; (0,) if not asked.
 
     Example: track A with confidence 2 has the similar items [3, 4] with the scores [0.9, 0.5]: the sums are
     [0, 0, 0, 1.8, 1.0].
     """
-    if not catalog.weights.collaborative or not catalog.similar_items:
+    if not catalog.weights.collaborative or not catalog.similar_items.nnz:
         return np.zeros(0)
-    rows, indices, scores = _similar_entries(catalog, query)
-    return np.bincount(indices, query.confidences[rows] * scores, minlength=len(catalog.ids))
+    values = query.confidences[entries.rows] * entries.scores
+    return np.bincount(entries.indices, values, minlength=len(catalog.ids))
 
 
-def _similar_entries(catalog: ItemCatalog, query: QueryProfile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the similar items of all liked tracks in turn: the track's row, the index, the score.
+def _similar_entries(catalog: ItemCatalog, query: QueryProfile) -> _Entries:
+    """Return the similar items of all liked tracks; none if the ranking weights do not ask.
 
     Example: of two liked tracks the second has the similar items [3, 4]: ([1, 1], [3, 4], [0.9, 0.5]).
     """
-    found = [
-        (row, catalog.similar_items[track])
-        for row, track in enumerate(query.liked.tolist())
-        if track in catalog.similar_items
-    ]
-    if not found:
-        return np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
-    sizes = [len(similar.indices) for _, similar in found]
-    rows = np.repeat([row for row, _ in found], sizes)
-    indices = np.concatenate([similar.indices for _, similar in found])
-    return rows, indices, np.concatenate([similar.scores for _, similar in found])
+    if not catalog.weights.collaborative or not catalog.similar_items.nnz:
+        return _Entries(np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0))
+    similar = catalog.similar_items[query.liked]
+    rows = np.repeat(np.arange(len(query.liked)), np.diff(similar.indptr))
+    return _Entries(rows, similar.indices, similar.data)
 
 
 def _user_factors(catalog: ItemCatalog, query: QueryProfile) -> np.ndarray | None:
     """Return the factors (d,) of a profile, float32, or None if they are not asked or do not exist."""
     if not catalog.weights.factors or catalog.factors is None or not query.liked.size:
         return None
-    factors = catalog.factors[query.liked].astype(float)
+    factors = catalog.factors[query.liked]
     return implicit_als.fold_in(factors, query.confidences, catalog.fold_in_constant).astype(np.float32)
 
 
-def _best(scores: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Return the indices (at most 200 of n) of the largest scores (n,), of those above 0."""
+def _best(scores: np.ndarray) -> np.ndarray:
+    """Return the positions (at most 200 of n) of the largest scores (n,), of those above 0.
+
+    Of many scores the largest of each group are compared first: the 200 largest scores are in the 200 groups
+    with the largest maxima.
+    """
+    n_groups = 5 * _N_COLLABORATIVE
+    n_rows = len(scores) // n_groups
+    if n_rows < 4:
+        positions = np.arange(len(scores))
+    else:
+        grid = scores[: n_rows * n_groups].reshape(n_rows, n_groups)
+        groups = np.argpartition(-grid.max(axis=0), _N_COLLABORATIVE - 1)[:_N_COLLABORATIVE]
+        chosen = (groups + n_groups * np.arange(n_rows)[:, None]).ravel()
+        positions = np.concatenate([chosen, np.arange(n_rows * n_groups, len(scores))])
+        scores = scores[positions]
     if len(scores) > _N_COLLABORATIVE:
         largest = np.argpartition(-scores, _N_COLLABORATIVE - 1)[:_N_COLLABORATIVE]
-    else:
-        largest = np.arange(len(scores))
-    return indices[largest[scores[largest] > 0]]
+        positions, scores = positions[largest], scores[largest]
+    return positions[scores > 0]
 
 
 def _scale(scores: np.ndarray, is_new: np.ndarray) -> np.ndarray:
@@ -242,20 +350,21 @@ def _scale(scores: np.ndarray, is_new: np.ndarray) -> np.ndarray:
     return np.maximum(scores, 0) / np.where(divisors > 0, divisors, 1.0)
 
 
-def shares_of_tracks(catalog: ItemCatalog, query: QueryProfile, candidates: np.ndarray) -> np.ndarray:
+def shares_of_tracks(
+    catalog: ItemCatalog, query: QueryProfile, entries: _Entries, candidates: np.ndarray
+) -> np.ndarray:
     """Return how much each liked track adds (l, c) to the collaborative score of these candidates (c,).
 
     By similar items their similarity; by factors the part of the fold-in that stems from the track, which the
     products of the tracks' factors give up to the profile's own term.
     """
     shares = np.zeros((len(query.liked), len(candidates)))
-    if catalog.weights.collaborative and len(candidates):
-        rows, indices, scores = _similar_entries(catalog, query)
-        position_of = np.full(len(catalog.ids), -1)
+    if len(entries.indices):
+        position_of = np.full(len(catalog.ids), -1, dtype=np.int32)
         position_of[candidates] = np.arange(len(candidates))
-        positions = position_of[indices]
+        positions = position_of[entries.indices]
         is_candidate = positions >= 0
-        shares[rows[is_candidate], positions[is_candidate]] = scores[is_candidate]
+        shares[entries.rows[is_candidate], positions[is_candidate]] = entries.scores[is_candidate]
     if catalog.weights.factors and catalog.factors is not None and len(query.liked):
         products = (
             catalog.factors[query.liked]

@@ -29,13 +29,15 @@ from jobs.recommender import (
     collaborative,
     implicit_als,
     item_catalog,
+    item_similarities,
     profiles,
     ranking,
     recommendations,
     tuning,
 )
 from jobs.recommender.holdout import POSITIVE_EVENTS
-from jobs.recommender.item_catalog import ItemCatalog, RankingWeights, SimilarItems
+from jobs.recommender.item_catalog import ItemCatalog, RankingWeights
+from jobs.recommender.item_similarities import ItemSimilarities
 from jobs.recommender.recommendations import RecommendationList
 from jobs.spark import session
 
@@ -43,7 +45,7 @@ from jobs.spark import session
 _MAX_INTERACTIONS = 20_000_000
 
 # Part of the input digest: another value has everything tuned and ranked again, after an update of Segue.
-_RANKING_REVISION = "factors-1"
+_RANKING_REVISION = "factors-2"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -136,35 +138,23 @@ def item_similarity_rows(catalog: ItemCatalog, pairs: pa.Table, selected: tuning
     is_known = indices >= 0
     indices = indices[is_known]
     user_numbers = users.indices.to_numpy()[is_known]
-    matrix = collaborative.interaction_matrix(user_numbers, indices, len(catalog.ids))
     n_plays = pairs["plays"].to_numpy()[is_known]
     confidences = collaborative.confidence_matrix(user_numbers, indices, n_plays, len(catalog.ids))
-    similar_items = collaborative.similar_items(matrix, confidences, catalog.vectors, selected.config)
     listeners = np.bincount(indices, minlength=len(catalog.ids))
-    factors = _item_factors(catalog, confidences, listeners, selected)
-    nothing = SimilarItems(np.zeros(0, dtype=int), np.zeros(0, dtype=np.float32))
-    rows = []
-    for index, track_id in enumerate(catalog.ids.tolist()):
-        if listeners[index] or index in similar_items or factors[index].any():
-            similar = similar_items.get(index, nothing)
-            rows.append(
-                {
-                    "track_id": track_id,
-                    "listeners": int(listeners[index]),
-                    "neighbours": catalog.ids[similar.indices].tolist(),
-                    "scores": similar.scores.tolist(),
-                    "factors": factors[index].tolist(),
-                }
-            )
-    return pa.Table.from_pylist(rows, schema=ITEM_SIMILARITIES.arrow_schema())
+    found = ItemSimilarities(
+        listeners=listeners,
+        similar_items=collaborative.similar_items(confidences, catalog.vectors, selected.config),
+        factors=_item_factors(catalog, confidences, listeners, selected),
+    )
+    return item_similarities.to_table(catalog.ids, found)
 
 
 def _item_factors(
     catalog: ItemCatalog, confidences: csr_array, listeners: np.ndarray, selected: tuning.SelectedWeights
-) -> np.ndarray:
-    """Return the item factors (n, d); (n, 0) without plays, or if ranking does not ask for them."""
+) -> np.ndarray | None:
+    """Return the item factors (n, d); None without plays, or if ranking does not ask for them."""
     if not confidences.nnz or not selected.weights.factors:
-        return np.zeros((len(catalog.ids), 0), dtype=np.float32)
+        return None
     config = selected.factor_config
     fitted = implicit_als.fit_item_factors(confidences, config.regularization)
     return implicit_als.add_sound(fitted, catalog.vectors, listeners, config.sound_prior)
@@ -228,15 +218,14 @@ def _recommendation_batches(
     database: mongo.Database, lake: Lake, catalog: ItemCatalog
 ) -> Iterator[pa.RecordBatch]:
     """Yield RECOMMENDATIONS of all profiles, then the current rows of users whom the store lacks."""
-    known: set[str] = set()
+    known = []
     for documents in mongo.batched(_profile_documents(database, lake)):
-        known |= {document["_id"] for document in documents}
-        lists = [
-            ranking.recommendation_list(catalog, profiles.from_document(document)) for document in documents
-        ]
-        yield _to_batch(lists)
+        known.append(_hashes(document["_id"] for document in documents))
+        batch = [profiles.from_document(document) for document in documents]
+        yield _to_batch(ranking.recommendation_lists(catalog, batch))
+    all_known = np.concatenate([*known, _hashes([])])
     for batch in lake.iter_batches(RECOMMENDATIONS):
-        is_missing = pa.array([user not in known for user in batch["user_id"].to_pylist()], pa.bool_())
+        is_missing = pa.array(np.isin(_hashes(batch["user_id"].to_pylist()), all_known, invert=True))
         is_same_model = pc.equal(batch["model_version"], catalog.model_version)
         yield batch.filter(pc.and_(is_missing, is_same_model))
 
@@ -248,6 +237,12 @@ def _profile_documents(database: mongo.Database, lake: Lake, *fields: str) -> It
     """
     users = (user for user, _ in play_log.last_offsets_by_user(lake))
     yield from mongo.find(database["profiles"], users, *fields)
+
+
+def _hashes(users: Iterable[str]) -> np.ndarray:
+    """Return 8 bytes for each user, so that a million users take 8 MB."""
+    digests = [hashlib.blake2b(user.encode(), digest_size=8).digest() for user in users]
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def _to_batch(lists: Iterable[RecommendationList]) -> pa.RecordBatch:

@@ -257,7 +257,7 @@ def write_recommendations(
     started = time.monotonic()
     for first in range(0, len(changed), _LISTS_PER_WRITE):
         batch = changed[first : first + _LISTS_PER_WRITE]
-        documents = [ranking.recommendation_list(catalog, profile).to_document() for profile in batch]
+        documents = [found.to_document() for found in ranking.recommendation_lists(catalog, batch)]
         writer.write(mongo.upsert, database["recommendations"], documents)
     stats.seconds["ranking"] = time.monotonic() - started
 

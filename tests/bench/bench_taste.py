@@ -3,8 +3,9 @@
     python -m tests.bench.bench_taste FILE [--seed 0] [--users N] [--days 90]
 
 FILE has a user, an item and a count per line, separated by blanks, tabs or commas, perhaps below a header
-(`user_artists.dat` of hetrec2011-lastfm-2k). A fifth of each user's items is held out at random. The plain
-systems are written here, independent of `jobs`, and their settings are chosen on a further fifth. Segue's
+(`user_artists.dat` of hetrec2011-lastfm-2k). Of users with five or more items each pair is held out with
+probability .2. The plain systems are written here, independent of `jobs`, and their settings are chosen on a
+further fifth of the known pairs; so are Segue's. Segue's
 lists go the way of the stream: events, `profiles.add_play`, `tuning.select_weights`, the rows of
 ITEM_SIMILARITIES, `ranking.recommendation_list` (of 30, from which known items are taken out). Items have
 random vectors, since there is no sound.
@@ -31,13 +32,14 @@ from jobs.model.embedding import l2_normalize
 from jobs.model.metrics import K, ranking_metrics
 from jobs.plays import splits
 from jobs.plays.events import PlayEvent
-from jobs.recommender import item_catalog, profiles, ranking, tuning
+from jobs.recommender import item_catalog, item_similarities, profiles, ranking, tuning
 from jobs.recommender.item_catalog import ItemCatalog
 from jobs.steps import recommend
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 MEDIAN_PLAYS, MAX_PLAYS = 10, 60
 BOOTSTRAPS = 1_000
+HELD_OUT, MIN_ITEMS = 0.2, 5
 MAX_EASE_ITEMS = 6_000
 
 Lists = np.ndarray
@@ -67,14 +69,12 @@ def read_triplets(file: Path) -> csr_array:
 
 
 def hold_out(plays: csr_array, seed: int) -> Split:
-    """Hold out a fifth of each user's items at random."""
-    rng = np.random.default_rng(seed)
-    is_later = np.zeros(plays.nnz, dtype=bool)
-    later: list[set[int]] = []
-    for start, end in zip(plays.indptr[:-1], plays.indptr[1:], strict=True):
-        chosen = start + rng.permutation(end - start)[: round((end - start) * 0.2)]
-        is_later[chosen] = True
-        later.append(set(plays.indices[chosen].tolist()))
+    """Hold out each pair with probability .2."""
+    is_later = np.random.default_rng(seed).random(plays.nnz) < HELD_OUT
+    later = [
+        set(plays.indices[start:end][is_later[start:end]].tolist())
+        for start, end in zip(plays.indptr[:-1], plays.indptr[1:], strict=True)
+    ]
     known = plays.copy()
     known.data = np.where(is_later, 0, plays.data)
     known.eliminate_zeros()
@@ -93,7 +93,7 @@ def popularity(known: csr_array) -> np.ndarray:
     return np.tile(np.bincount(known.indices, minlength=known.shape[1]), (known.shape[0], 1))
 
 
-def bm25(known: csr_array, b: float, n_neighbours: int) -> np.ndarray:
+def bm25(known: csr_array, b: float, n_neighbours: int, k1: float = 1.2) -> np.ndarray:
     """Return the scores of item-kNN with BM25 weights of log counts."""
     log_counts = csr_array(known).astype(float)
     log_counts.data = np.log1p(log_counts.data)
@@ -101,7 +101,7 @@ def bm25(known: csr_array, b: float, n_neighbours: int) -> np.ndarray:
     lengths = np.asarray(items.sum(axis=1)).ravel()
     lengths = np.repeat(1 - b + b * lengths / lengths.mean(), np.diff(items.indptr))
     idf = np.log(items.shape[0]) - np.log1p(np.bincount(items.indices, minlength=items.shape[1]))
-    items.data = items.data * 2.2 / (1.2 * lengths + items.data) * idf[items.indices]
+    items.data = items.data * (k1 + 1) / (k1 * lengths + items.data) * idf[items.indices]
     similarities = csr_array(items @ items.T)
     for start, end in zip(similarities.indptr[:-1], similarities.indptr[1:], strict=True):
         row = similarities.data[start:end]
@@ -151,8 +151,8 @@ def ease(known: csr_array, regularization: float) -> np.ndarray:
 
 PLAIN: dict[str, list[Callable[[csr_array], np.ndarray]]] = {
     "popularity": [popularity],
-    "BM25": [partial(bm25, b=b, n_neighbours=200) for b in (0.2, 0.6)],
-    "ALS": [partial(als, regularization=value) for value in (10.0, 20.0, 30.0)],
+    "BM25": [partial(bm25, b=b, n_neighbours=200, k1=k1) for k1, b in ((1.2, 0.2), (1.2, 0.6), (3.0, 0.2))],
+    "ALS": [partial(als, regularization=value) for value in (10.0, 20.0, 30.0, 40.0)],
     "EASE": [partial(ease, regularization=value) for value in (100.0, 400.0)],
 }
 
@@ -243,9 +243,10 @@ def fit_catalog(vectors: np.ndarray, plays: list[PlayEvent]) -> tuple[ItemCatalo
     table = pa.table(
         {"user_id": users, "track_id": tracks, "plays": [counts[pair] for pair in sorted(counts)]}
     )
-    rows = recommend.item_similarity_rows(catalog, table, selected).to_pylist()
+    rows = recommend.item_similarity_rows(catalog, table, selected).to_batches()
+    found = item_similarities.from_batches(rows, catalog.ids)
     weights = replace(selected.weights, regularization=selected.factor_config.regularization)
-    return item_catalog.with_item_similarities(catalog.with_weights(weights), rows), selected
+    return item_catalog.with_item_similarities(catalog.with_weights(weights), found), selected
 
 
 def served_lists(split: Split, vectors: np.ndarray, days: float, seed: int) -> Iterator[tuple[str, Lists]]:
@@ -310,10 +311,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     plays = read_triplets(arguments.file)
+    plays = csr_array(plays[np.diff(plays.indptr) >= MIN_ITEMS])
     if arguments.users:
         rng = np.random.default_rng(arguments.seed)
         plays = plays[np.sort(rng.permutation(plays.shape[0])[: arguments.users])]
-        plays = csr_array(plays[:, np.unique(plays.indices)])
+    plays = csr_array(plays[:, np.unique(plays.indices)])
     others = plays[1::2]
     if arguments.sound:
         plays = csr_array(plays[::2])

@@ -60,9 +60,7 @@ def test_interactions_are_finished_or_liked_with_their_plays(spark):
         ("ben", "0000", 1),
         ("eve", "0002", 1),
     ]
-    selected = tuning.SelectedWeights(
-        config=CollaborativeConfig(content_weight=0.0), weights=tuning.DEFAULT_WEIGHTS
-    )
+    selected = tuning.SelectedWeights(config=CollaborativeConfig(), weights=tuning.DEFAULT_WEIGHTS)
     table = recommend.item_similarity_rows(planted_catalog(3, 2, 0.1), pairs, selected)
     by_track = {row["track_id"]: row for row in table.to_pylist()}
     listeners = {track_id: row["listeners"] for track_id, row in by_track.items()}

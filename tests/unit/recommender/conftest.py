@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from jobs.model.embedding import l2_normalize
 from jobs.plays.events import PlayEvent
@@ -57,3 +58,12 @@ def make_profile():
         return profile
 
     return make
+
+
+def to_matrix(similar_items, n_tracks):
+    """Return the matrix of similar items of {track: (indices, scores)}."""
+    rows = [similar_items.get(track, ([], [])) for track in range(n_tracks)]
+    starts = np.concatenate([[0], np.cumsum([len(indices) for indices, _ in rows])])
+    indices = np.array([index for indices, _ in rows for index in indices], dtype=np.int32)
+    scores = np.array([score for _, scores in rows for score in scores], dtype=np.float32)
+    return csr_array((scores, indices, starts), shape=(n_tracks, n_tracks))

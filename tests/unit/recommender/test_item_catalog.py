@@ -10,7 +10,8 @@ from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
 from jobs.recommender import item_catalog
-from jobs.recommender.item_catalog import ItemInfo, RankingWeights, SimilarItems
+from jobs.recommender.item_catalog import ItemInfo, RankingWeights
+from tests.unit.recommender.conftest import to_matrix
 
 
 def write(lake, table, rows):
@@ -66,9 +67,7 @@ def test_load_reads_similar_items_of_known_tracks(lake):
     write(lake, ITEM_SIMILARITIES, similarities)
     catalog = item_catalog.load(lake, "1", weights=RankingWeights(content=2.0))
     assert catalog.plays.tolist() == [3, 2, 0] and catalog.weights.content == 2.0
-    assert list(catalog.similar_items) == [0]
-    assert catalog.similar_items[0].indices.tolist() == [2]
-    assert catalog.similar_items[0].scores.tolist() == [0.5]
+    assert catalog.similar_items.nnz == 1 and catalog.similar_items[0, 2] == 0.5
 
 
 def test_load_reads_item_factors_and_a_table_without_them(lake):
@@ -87,13 +86,13 @@ def test_weights_of_another_version_are_read():
 
 
 def test_copy_with_weights_shares_the_cache(catalog):
-    similar_items = {0: SimilarItems(np.array([1]), np.array([1.0]))}
+    similar_items = to_matrix({0: ([1], [1.0])}, 3)
     copied = catalog.with_weights(RankingWeights(content=3.0), similar_items)
-    assert copied.weights.content == 3.0 and copied.similar_items == similar_items
-    assert catalog.weights == RankingWeights() and catalog.similar_items == {}
+    assert copied.weights.content == 3.0 and copied.similar_items is similar_items
+    assert catalog.weights == RankingWeights() and catalog.similar_items.nnz == 0
     assert copied.nearest is catalog.nearest and copied.index is catalog.index
     again = copied.with_weights(RankingWeights())
-    assert again.similar_items == similar_items and again.nearest is catalog.nearest
+    assert again.similar_items is similar_items and again.nearest is catalog.nearest
 
 
 def test_cold_start_order_alternates_clusters():

@@ -8,8 +8,8 @@ import pytest
 
 from jobs.audio.tags import UNKNOWN_ARTIST
 from jobs.recommender import profiles, ranking
-from jobs.recommender.item_catalog import RankingWeights, SimilarItems
-from tests.unit.recommender.conftest import make_event
+from jobs.recommender.item_catalog import RankingWeights
+from tests.unit.recommender.conftest import make_event, to_matrix
 
 N_GROUPS = 5
 
@@ -76,7 +76,7 @@ def test_one_item_in_ten_from_rank_15_is_exploration(catalog, make_profile):
 
 
 def test_similar_items_lead_with_collaborative_weight(catalog, make_profile):
-    similar_items = {3: SimilarItems(np.array([1, 2]), np.array([0.9, 0.8]))}
+    similar_items = to_matrix({3: ([1, 2], [0.9, 0.8])}, 100)
     weights = RankingWeights(content=0.1, collaborative=1.0)
     profile = make_profile(("003", "finished"), ("099", "started"))
     items = ranking.recommend(catalog.with_weights(weights, similar_items), profile, count=5)
@@ -134,3 +134,33 @@ def test_narrow_collection_gives_full_lists(catalog, make_profile, name_of):
 def test_unknown_artist_is_no_artist(catalog):
     unknown = replace(catalog, artists=np.array([UNKNOWN_ARTIST] * 99 + ["artist"], dtype=object))
     assert set(unknown.artist_codes[:99]) == {-1} and unknown.artist_codes[99] >= 0
+
+
+def test_lists_of_many_profiles_are_those_of_each(catalog, make_profile):
+    rng = np.random.default_rng(0)
+    factors = rng.standard_normal((100, 8)).astype(np.float32)
+    weights = RankingWeights(content=0.1, collaborative=0.5, factors=1.0, regularization=2.0)
+    similar_items = to_matrix({3: ([1, 2], [0.9, 0.8]), 7: ([50], [1.0])}, 100)
+    with_factors = catalog.with_weights(weights, similar_items, factors)
+    made = [
+        make_profile(*[(f"{track:03d}", "finished") for track in rng.choice(100, size, replace=False)])
+        for size in (1, 3, 4, 5, 12, 60, 0, 7)
+    ]
+    lists = list(ranking.recommendation_lists(with_factors, made))
+    assert lists == [ranking.recommendation_list(with_factors, profile) for profile in made]
+    assert [len(found.items) for found in lists[:3]] == [ranking.LIST_LENGTH] * 3
+
+
+def test_first_play_of_a_new_user_changes_the_list(catalog, make_profile):
+    """By co-listening alone: a user without plays gets the default list, one play of 003 its neighbours."""
+    factors = np.zeros((100, 2), dtype=np.float32)
+    factors[::2, 0] = 1
+    factors[1::2, 1] = 1
+    weights = RankingWeights(content=0.0, factors=1.0, popularity=0.0, regularization=1.0)
+    with_factors = catalog.with_weights(weights, factors=factors)
+    before = [item.track_id for item in ranking.recommend(with_factors, make_profile(), count=10)]
+    after = [
+        item.track_id for item in ranking.recommend(with_factors, make_profile(("003", "finished")), count=10)
+    ]
+    assert before == [item.track_id for item in ranking.default_list(with_factors, 10)]
+    assert all(int(track_id) % 2 for track_id in after) and set(after) != set(before)
