@@ -18,8 +18,18 @@ VIEWS = (
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    lake = synthetic_lake.make_large(tmp_path_factory.mktemp("library") / "lake")
+def lake(tmp_path_factory):
+    return synthetic_lake.make_large(tmp_path_factory.mktemp("library") / "lake")
+
+
+@pytest.fixture(scope="module")
+def lyrics(lake):
+    """Lyrics with times beside the file of every track."""
+    (lake.root / "audio" / "64k" / "tone.lrc").write_text("[00:00.00]One\n[00:04.00]Two\n")
+
+
+@pytest.fixture(scope="module")
+def address(lake):
     port = free_port()
     process = start(lake.root, "serving", "serve", "--port", str(port))
     found = f"http://127.0.0.1:{port}"
@@ -308,6 +318,44 @@ def test_slow_view_shows_that_it_is_loading(page):
     held[0].continue_()
     page.wait_for_selector("main:not([aria-busy]) .empty-state")
     page.unroute("**/api/liked")
+
+
+def test_crossfade_plays_two_tracks_at_once(desktop):
+    go(desktop, f"album/{ALBUM}", ".numbered")
+    desktop.evaluate("import('/static/sound.js').then((sound) => sound.setSound('crossfade', 2))")
+    desktop.get_by_role("button", name="Play", exact=True).first.click()
+    until(desktop, "() => segue.playing && segue.audios[1].readyState === 4")
+    desktop.evaluate("() => { window.last = segue.audio; segue.seek(segue.duration - 3); }")
+    until(desktop, "() => segue.index === 1 && segue.playing && !last.paused && last.volume < 1")
+    until(desktop, "() => last.paused && segue.audio.volume === 1")
+    desktop.evaluate("import('/static/sound.js').then((sound) => sound.setSound('crossfade', 0))")
+    assert desktop.evaluate("segue.index") == 1
+
+
+def test_small_quality_asks_for_the_small_file(desktop):
+    go(desktop, "settings", ".choice")
+    group = desktop.get_by_role("group", name="Quality")
+    group.get_by_role("button", name="small").click()
+    desktop.evaluate("segue.next()")
+    until(desktop, "() => segue.playing && segue.audio.src.endsWith('/audio?quality=small')")
+    group.get_by_role("button", name="automatic").click()
+    desktop.evaluate("segue.next()")
+    until(desktop, "() => segue.playing && segue.audio.src.endsWith('/audio')")
+
+
+def test_lyrics_follow_the_track(page, lyrics):
+    go(page, f"album/{ALBUM}", ".numbered")
+    page.get_by_role("button", name="Play", exact=True).first.click()
+    until(page, "() => segue.playing")
+    page.click(".bar .open")
+    page.click("#sheet [aria-label=Lyrics]")
+    page.wait_for_selector(".lyrics [aria-current]:has-text('One')")
+    page.locator(".lyrics").get_by_role("button", name="Two").click()
+    page.wait_for_selector(".lyrics [aria-current]:has-text('Two')")
+    assert page.evaluate("segue.position") >= 4
+    assert not Axe().run(page).response["violations"]
+    page.click("#sheet [aria-label=Close]")
+    page.evaluate("segue.pause()")
 
 
 def test_history_is_imported_from_a_file(desktop, tmp_path):

@@ -264,6 +264,24 @@ def test_arrow_keys_move_on_the_map(page):
     until(page, "() => segue.current.reason === 'from the map' && segue.playing")
 
 
+def test_path_on_the_map_becomes_a_playlist(page, serving):
+    play(page, "t00", "t01")
+    go(page, "#/map", ".mapbox canvas")
+    page.get_by_role("button", name="Path from here to there").click()
+    page.wait_for_selector(".hint:has-text('From “Song A of 0”')")
+    page.locator(".mapbox canvas").focus()
+    page.keyboard.press("ArrowRight")  # selects the track that plays
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Save as a playlist").click()
+    page.fill("dialog.ask input", "A walk")
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+    (saved,) = wait_for(lambda: get(serving.address, "api/playlists"))
+    items = get(serving.address, f"api/playlists/{saved['id']}")["items"]
+    assert items[0]["id"] == "t00" and len(items) > 2
+    page.evaluate(f"fetch('/api/playlists/{saved['id']}', {{method: 'DELETE'}})")
+
+
 def test_volume_and_mute_change_the_audio(page):
     page.locator(".bar [aria-label=Volume]").evaluate(
         "bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }"
