@@ -3,7 +3,7 @@
 export function listenToKeys(player, items) {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const isTyping = event.target.closest?.("input:not([type=range]), textarea, [role=menu], canvas");
+    const isTyping = event.target.closest?.("input:not([type=range]), select, textarea, [role=menu], canvas");
     if (isTyping) return;
     const onButton = event.target.closest?.("button, a");
     const action = {

@@ -114,7 +114,7 @@ def measure_scrolling() -> tuple[list[float], list[float], int]:
             page.wait_for_selector(f"main[data-address='#/{view}'] .virtual li")
             frames += page.evaluate(_SCROLL)
             n_nodes = max(n_nodes, page.locator("main *").count())
-            for letter in "MZA":
+            for letter in "MZA" if view != "tracks" else "":  # all titles have the same letter
                 page.locator(".letters").get_by_role("button", name=letter, exact=True).click()
             page.click("[aria-label='Reverse the order']")
             page.wait_for_selector(".browse:not([aria-busy]) .virtual li a")
