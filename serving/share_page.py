@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from serving.api.dependencies import State
 from serving.catalog import Track
 from serving.db.shares import Share
-from serving.media import SMALL, audio_response
+from serving.media import SMALL, audio_response, browser_request
 from serving.problems import RequestError
 
 router = APIRouter(prefix="/share", include_in_schema=False)
@@ -67,8 +67,9 @@ def page(request: Request, state: State, share_id: ShareId) -> Response:
 @router.head("/{share_id}/{number}/audio")
 @router.get("/{share_id}/{number}/audio")
 def audio(state: State, share_id: ShareId, number: Number) -> Response:
-    """The audio of one of the share's tracks: the compressed file, which every browser plays."""
-    return audio_response(state, _track(state, share_id, number), SMALL)
+    """The audio of one of the share's tracks: the compressed file, or what a browser plays instead."""
+    track = _track(state, share_id, number)
+    return audio_response(state, track, browser_request(track, SMALL))
 
 
 @router.get("/{share_id}/{number}/cover")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import iterate_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from serving.catalog import Track
 from serving.media import ORIGINAL, AudioRequest, attachment, audio_response, original, readable
@@ -16,6 +18,16 @@ from serving.zip_stream import entry_name, zip_stream
 
 # Limits of `maxBitRate` in kbit/s and of `timeOffset` in seconds; more is as good as no limit.
 _MAX_BIT_RATE, _MAX_OFFSET_S = 100_000, 86_400
+
+
+class ZipResponse(StreamingResponse):
+    """An archive; to HEAD its headers alone, so that no file is read."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the archive, or the headers."""
+        if scope["method"] == "HEAD":
+            self.body_iterator = iterate_in_threadpool(iter(()))
+        await super().__call__(scope, receive, send)
 
 
 @method("stream")
@@ -40,7 +52,7 @@ def _download(request: SubsonicRequest) -> Answer:
     title, tracks = _group(request, item_id)
     headers = {"Content-Disposition": attachment(f"{entry_name(title)}.zip")}
     entries = _entries(request, tracks)
-    return StreamingResponse(zip_stream(entries), headers=headers, media_type="application/zip")
+    return ZipResponse(zip_stream(entries), headers=headers, media_type="application/zip")
 
 
 def _group(request: SubsonicRequest, item_id: str) -> tuple[str, list[tuple[str, Track]]]:

@@ -270,6 +270,14 @@ def test_group_comes_as_zip(client, ask):
     assert ask("download", id="nothing").json()["subsonic-response"]["error"]["code"] == 70
 
 
+def test_head_of_an_archive_reads_no_file(client, secret, monkeypatch):
+    opened = []
+    monkeypatch.setattr("serving.subsonic.media_retrieval.zip_stream", lambda _: map(opened.append, "ab"))
+    album_id = client.state.catalog.by_id["t00"].album_id
+    answer = client.head("/rest/download", params={"apiKey": secret, "id": album_id})
+    assert answer.headers["content-type"] == "application/zip" and opened == []
+
+
 def test_playlist_has_the_cover_of_its_first_track(client, ask):
     playlist = client.state.playlists.create("local", "Cover", ["t07"])
     answer = ask("getPlaylist", id=playlist.playlist_id).json()["subsonic-response"]["playlist"]
