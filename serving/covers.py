@@ -7,6 +7,7 @@ import io
 import threading
 import unicodedata
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -30,8 +31,8 @@ _MAX_POINTS = 64_000_000
 _LARGE_POINTS = 4_000_000
 _ONE_LARGE_PICTURE = threading.Lock()
 
-# Tracks of an album whose files are looked into.
-_N_TRACKS_TRIED = 3
+# Tracks of an album whose files are looked into: at first, and if the folder has no picture either.
+_N_TRACKS_TRIED, _MAX_TRACKS_TRIED = 3, 30
 
 # Pairs of hues of the generated covers, degrees; chosen by eye.
 _HUES = ((255, 320), (200, 265), (335, 20), (170, 225), (15, 45), (280, 345), (140, 190), (225, 290))
@@ -69,13 +70,24 @@ class Covers:
 
 
 def album_cover(catalog: Catalog, album: Album) -> Image.Image | None:
-    """Return the picture in an album's first tracks, else the one in their folder; None if there is none."""
-    tracks = album.tracks[:_N_TRACKS_TRIED]
-    files = [catalog.original_file(track) or catalog.audio_file(track) for track in tracks]
-    for file in files:
+    """Return the picture in an album's first tracks, else the one in their folder, else in a later track.
+
+    None if there is none.
+    """
+    first, later = album.tracks[:_N_TRACKS_TRIED], album.tracks[_N_TRACKS_TRIED:_MAX_TRACKS_TRIED]
+    return _in_tracks(catalog, first) or _in_folders(catalog, first) or _in_tracks(catalog, later)
+
+
+def _in_tracks(catalog: Catalog, tracks: Sequence[Track]) -> Image.Image | None:
+    for track in tracks:
+        file = catalog.original_file(track) or catalog.audio_file(track)
         picture = embedded_cover(file) if file is not None else None
         if picture is not None:
             return picture
+    return None
+
+
+def _in_folders(catalog: Catalog, tracks: Sequence[Track]) -> Image.Image | None:
     folders = dict.fromkeys(
         folder
         for track in tracks

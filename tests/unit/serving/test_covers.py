@@ -68,14 +68,26 @@ def test_picture_beside_the_files_is_the_cover(lake, name):
     assert colour_of(lake) == RED
 
 
+def embed(folder, name, colour):
+    tagged = mutagen.File(folder / name)
+    tagged.add_tags()
+    data = picture(folder / "x.png", colour).read_bytes()
+    tagged.tags.add(APIC(encoding=3, mime="image/png", type=3, data=data))
+    tagged.save()
+
+
+def test_picture_in_a_late_track_is_the_cover_if_there_is_no_other(lake):
+    folder = lake.root / "audio" / "64k"
+    embed(folder, "t04.wav", BLUE)  # the last track of the album
+    assert colour_of(lake) == BLUE and colour_of(lake, "t05") != BLUE
+    picture(folder / "cover.jpg", RED)
+    assert colour_of(lake) == RED
+
+
 def test_picture_in_a_file_precedes_that_beside_it(lake):
     folder = lake.root / "audio" / "64k"
     picture(folder / "cover.jpg", RED)
-    tagged = mutagen.File(folder / "t01.wav")  # the second track of the album
-    tagged.add_tags()
-    data = picture(folder / "x.png", BLUE).read_bytes()
-    tagged.tags.add(APIC(encoding=3, mime="image/png", type=3, data=data))
-    tagged.save()
+    embed(folder, "t01.wav", BLUE)  # the second track of the album
     assert colour_of(lake) == BLUE and colour_of(lake, "t05") == RED
 
 
