@@ -258,3 +258,23 @@ def test_killed_run_is_resumed(step, tune, table, music, tmp_path, ids, monkeypa
     step("catalog")
     before["Bo, retagged"] = before.pop("Bo/01.mp3")
     assert {title: ids()[title] for title in before} == before and len(ids()) == 3
+
+
+def test_moved_file_that_cannot_be_read_keeps_its_description(step, tune, table, music, tmp_path):
+    tune("a.mp3", "Aria")
+    step("compress")
+    step("catalog")
+    (before,) = table(TRACKS)
+    new = tmp_path / "new"
+    music.rename(new)
+    step("compress", library=str(new))
+    (new / "a.mp3").rename(tmp_path / "away")
+    (new / "a.mp3").mkdir()  # reading it fails with an OSError, as on a disk that is away
+    step("catalog")
+    (found,) = table(TRACKS)
+    assert (found["track_id"], found["title"]) == (before["track_id"], "Aria")
+    assert found["path"] == str(new / "a.mp3") and found["mtime_ns"] is None
+    (new / "a.mp3").rmdir()
+    (tmp_path / "away").rename(new / "a.mp3")
+    assert step("catalog")["new"] == 1
+    assert table(TRACKS) == [{**before, "path": str(new / "a.mp3")}]
