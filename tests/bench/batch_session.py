@@ -225,6 +225,7 @@ class Rounds:
             metadata=None,
             skip_invalid=False,
             fma_ids=False,
+            codec=None,
             no_mongo=True,
             retry_rejected=False,
             lake=str(self._scratch / lake),

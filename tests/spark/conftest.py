@@ -51,6 +51,7 @@ def step(spark: SparkSession, lake: Lake, music: Path) -> Callable[..., dict[str
             "metadata": None,
             "skip_invalid": False,
             "fma_ids": False,
+            "codec": None,
             "no_mongo": True,
         }
         defaults |= {"library": str(music) if name == "compress" else None}
