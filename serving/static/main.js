@@ -16,6 +16,7 @@ const player = new Player();
 const items = makeItems(player);
 const rail = makeRail(player, items);
 const events = new EventTarget(); // of the server, for the views: "recommendations", and "playlists" when some have changed
+events.playlistChanges = 0; // so far: a view that was loading meanwhile sees that it is stale
 const route = makeRouter(makeRoutes({ player, session, items, events }), {
   onShown: markLink, onRendered: rail.draw, onLogin: logIn,
 });
@@ -105,7 +106,10 @@ function subscribeToEvents() {
       updateNotice();
       if (isBack) get("recommendations").then((list) => player.recommend(list.items)).catch(() => {});
     },
-    playlists: () => events.dispatchEvent(new Event("playlists")),
+    playlists: () => {
+      events.playlistChanges += 1;
+      events.dispatchEvent(new Event("playlists"));
+    },
     collection: () => {
       forgetCollection();
       route({ focus: false, keepPlace: true });

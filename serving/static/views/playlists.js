@@ -23,8 +23,11 @@ export function makePlaylistViews({ player, items, events }) {
       list.replaceChildren(...found.map(card));
       box.replaceChildren(found.length ? list : emptyState("playlist", "Make a playlist here, or add a track to one from its menu. Playlists of your Subsonic clients appear here too."));
     };
+    const changes = events.playlistChanges;
+    const refresh = () => get("playlists").then(show, () => {});
     show(await get("playlists"));
-    whileConnected(box, events, "playlists", () => get("playlists").then(show, () => {}));
+    whileConnected(box, events, "playlists", refresh);
+    if (changes !== events.playlistChanges) refresh();
     return [items.top("Playlists", h("button", { type: "button", class: "pill ghost", onclick: create }, icon("plus"), "New playlist")), box];
   }
 
@@ -34,6 +37,7 @@ export function makePlaylistViews({ player, items, events }) {
   const head = (picture, title, ...words) => h("header", { class: "head playlist" }, picture, h("div", { class: "words" }, h("h1", {}, title), words));
 
   async function playlist(id) {
+    const changes = events.playlistChanges;
     let found = await getPlaylist(id);
     const box = h("div", {});
     const tracks = () => found.items;
@@ -94,9 +98,9 @@ export function makePlaylistViews({ player, items, events }) {
     }
     const leave = () => location.hash.startsWith(playlistAddress(id)) && (location.hash = "#/playlists");
     showHead();
-    whileConnected(box, events, "playlists", () => {
-      sent = sent.then(refresh).catch(() => {}); // the next event tries again
-    });
+    const refreshLater = () => (sent = sent.then(refresh).catch(() => {})); // the next event tries again
+    whileConnected(box, events, "playlists", refreshLater);
+    if (changes !== events.playlistChanges) refreshLater();
     return [box, list.element];
   }
 
