@@ -102,6 +102,24 @@ def test_missing_jar_is_fetched(installed: dict[str, Path], monkeypatch: pytest.
     assert path.read_bytes() == b"a jar"
 
 
+def test_all_groups_are_downloaded_at_once(
+    installed: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = "".join(f"org.example:part{number}:1  {SUM}  part{number}-1.jar\n" for number in range(20))
+    installed["lock"].write_text(LOCK + more)
+    asked: list[str] = []
+
+    def fetch(coordinates: list[str], scratch: Path, *, transitive: bool) -> None:
+        asked.extend(coordinates)
+        fake_fetch(b"a jar")(coordinates, scratch, transitive=transitive)
+
+    monkeypatch.setattr(jars, "_fetch", fetch)
+    jars.download_all(**installed)
+    missing = ["org.example:broker:2.0", *(f"org.example:part{number}:1" for number in range(20))]
+    assert sorted(asked) == sorted(missing)
+    assert len(list(installed["folder"].iterdir())) == 22
+
+
 def test_fetched_jar_with_a_wrong_hash_is_not_stored(
     installed: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
