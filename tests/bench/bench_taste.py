@@ -32,7 +32,7 @@ from jobs.model.embedding import l2_normalize
 from jobs.model.metrics import K, ranking_metrics
 from jobs.plays import splits
 from jobs.plays.events import PlayEvent
-from jobs.recommender import item_catalog, item_similarities, profiles, ranking, tuning
+from jobs.recommender import item_catalog, item_similarities, profiles, ranking, scoring, tuning
 from jobs.recommender.item_catalog import ItemCatalog
 from jobs.steps import recommend
 
@@ -81,10 +81,18 @@ def hold_out(plays: csr_array, seed: int) -> Split:
     return Split(known, later)
 
 
-def best_new(scores: np.ndarray, known: csr_array) -> Lists:
-    """Return the ten best items of each user (users, 10) that the user does not know."""
+def cold_items(known: csr_array) -> np.ndarray:
+    """Return which items (n,) have at most as many users as the least played third of the played ones."""
+    n_users = np.bincount(known.indices, minlength=known.shape[1])
+    return n_users <= np.percentile(n_users[n_users > 0], 100 / 3)
+
+
+def best_new(scores: np.ndarray, known: csr_array, among: np.ndarray | None = None) -> Lists:
+    """Return the ten best items of each user (users, 10) that the user does not know, among some or all."""
     scores = np.array(scores, dtype=float)
     scores[known.nonzero()] = -np.inf
+    if among is not None:
+        scores[:, ~among] = -np.inf
     return np.argsort(-scores, axis=1, kind="stable")[:, :K]
 
 
@@ -152,7 +160,7 @@ def ease(known: csr_array, regularization: float) -> np.ndarray:
 PLAIN: dict[str, list[Callable[[csr_array], np.ndarray]]] = {
     "popularity": [popularity],
     "BM25": [partial(bm25, b=b, n_neighbours=200, k1=k1) for k1, b in ((1.2, 0.2), (1.2, 0.6), (3.0, 0.2))],
-    "ALS": [partial(als, regularization=value) for value in (10.0, 20.0, 30.0, 40.0)],
+    "ALS": [partial(als, regularization=value) for value in (20.0, 40.0)],
     "EASE": [partial(ease, regularization=value) for value in (100.0, 400.0)],
 }
 
@@ -168,8 +176,8 @@ def ndcg_by_user(lists: Lists, later: list[set[int]]) -> dict[str, np.ndarray]:
     return {"ndcg": ndcg, "recall": recall}
 
 
-def plain_lists(split: Split, seed: int) -> Iterator[tuple[str, Lists]]:
-    """Yield each plain system's lists, with the setting that is best on a further fifth."""
+def plain_lists(split: Split, seed: int) -> Iterator[tuple[str, Lists, Lists]]:
+    """Yield each plain system's lists of all and of cold items; its setting is best on a further fifth."""
     inner = hold_out(split.known, seed + 1)
     for name, options in PLAIN.items():
         chosen = options[0]
@@ -179,7 +187,9 @@ def plain_lists(split: Split, seed: int) -> Iterator[tuple[str, Lists]]:
                 lists = best_new(option(inner.known), inner.known)
                 means.append(ndcg_by_user(lists, inner.later)["ndcg"].mean())
             chosen = options[int(np.argmax(means))]
-        yield name, best_new(chosen(split.known), split.known)
+        scores = chosen(split.known)
+        cold = cold_items(split.known)
+        yield name, best_new(scores, split.known), best_new(scores, split.known, cold)
 
 
 def play_events(known: csr_array, days: float, seed: int) -> list[PlayEvent]:
@@ -249,8 +259,26 @@ def fit_catalog(vectors: np.ndarray, plays: list[PlayEvent]) -> tuple[ItemCatalo
     return item_catalog.with_item_similarities(catalog.with_weights(weights), found), selected
 
 
-def served_lists(split: Split, vectors: np.ndarray, days: float, seed: int) -> Iterator[tuple[str, Lists]]:
-    """Yield Segue's lists as they are served less the known items, and ranked without them."""
+def co_listening_scores(catalog: ItemCatalog, listeners: list[profiles.Profile]) -> np.ndarray:
+    """Return the scores of all items (users, n) by similar items and factors, as ranking weighs them."""
+    queries = [scoring.query_profile(catalog, profile) for profile in listeners]
+    scores = np.zeros((len(queries), len(catalog.ids)), dtype=np.float32)
+    for row, found in enumerate(scoring.signals(catalog, queries)):
+        if found.similar.any():
+            scores[row] += catalog.weights.collaborative * found.similar / found.similar.max()
+        if found.user is not None and catalog.factors is not None:
+            products = catalog.factors @ found.user
+            scores[row] += catalog.weights.factors * products / max(products.max(), 1e-9)
+    return scores
+
+
+def served_lists(
+    split: Split, vectors: np.ndarray, days: float, seed: int
+) -> Iterator[tuple[str, Lists, Lists]]:
+    """Yield Segue's lists as they are served less the known items, and ranked without them.
+
+    With each the lists of cold items alone, by co-listening.
+    """
     plays = play_events(split.known, days, seed)
     started = time.process_time()
     catalog, selected = fit_catalog(vectors, plays)
@@ -272,12 +300,31 @@ def served_lists(split: Split, vectors: np.ndarray, days: float, seed: int) -> I
             lists[row, : len(chosen_indices)] = chosen_indices
     milliseconds = (time.process_time() - started) * 1_000 / len(by_user)
     print(f"{milliseconds:.2f} CPU ms a list of {len(catalog.ids)} items", flush=True)
-    yield "Segue, served", served
-    yield "Segue, known excluded", ranked_without_known
+    scores = co_listening_scores(catalog, list(by_user.values()))
+    cold = best_new(scores, split.known, cold_items(split.known))
+    yield "Segue, served", served, cold
+    yield "Segue, known excluded", ranked_without_known, cold
 
 
-def print_row(name: str, lists: Lists, split: Split) -> None:
-    """Print NDCG and recall with 95 % bootstrap intervals, and the reach of the lists."""
+def diversity(lists: Lists, known: csr_array) -> float:
+    """Return 1 less the mean cosine of two items of a list, by who plays them."""
+    items = csr_array((np.ones(known.nnz), known.indices, known.indptr), known.shape).tocsc()
+    lengths = np.sqrt(np.maximum(np.bincount(known.indices, minlength=known.shape[1]), 1))
+    cosines = []
+    for row in lists:
+        chosen = row[row >= 0]
+        vectors = items[:, chosen].toarray() / lengths[chosen]
+        products = vectors.T @ vectors
+        if len(chosen) > 1:
+            cosines.append(products[np.triu_indices(len(chosen), 1)].mean())
+    return 1 - float(np.mean(cosines))
+
+
+def print_row(name: str, lists: Lists, cold_lists: Lists, split: Split) -> None:
+    """Print NDCG and recall with 95 % bootstrap intervals, the reach of the lists, and recall of cold items.
+
+    Of cold items in the lists of all items, and in lists of cold items alone.
+    """
     rng = np.random.default_rng(0)
     values = ndcg_by_user(lists, split.later)
     texts = []
@@ -289,10 +336,16 @@ def print_row(name: str, lists: Lists, split: Split) -> None:
     listed = lists[lists >= 0]
     coverage = len(np.unique(listed)) / split.known.shape[1]
     novelty = -np.log2(np.maximum(n_users[listed], 1) / len(lists)).mean()
-    cold = n_users <= np.percentile(n_users[n_users > 0], 100 / 3)
+    cold = cold_items(split.known)
     later_cold = [{item for item in items if cold[item]} for items in split.later]
-    recall_cold = ndcg_by_user(lists, later_cold)["recall"].mean() if any(later_cold) else float("nan")
-    print(f"{name:24s} {texts[0]}  {texts[1]}  {coverage:8.3f} {novelty:8.2f} {recall_cold:8.3f}", flush=True)
+    recalls = [float("nan")] * 2
+    if any(later_cold):
+        recalls = [ndcg_by_user(found, later_cold)["recall"].mean() for found in (lists, cold_lists)]
+    print(
+        f"{name:24s} {texts[0]}  {texts[1]}  {coverage:8.3f} {novelty:8.2f} "
+        f"{diversity(lists, split.known):9.3f} {recalls[0]:8.3f} {recalls[1]:8.3f}",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -322,17 +375,18 @@ def main() -> None:
     split = hold_out(plays, arguments.seed)
     print(f"{plays.shape[0]} users, {plays.shape[1]} items, {plays.nnz} pairs")
     print(
-        "system                   NDCG@10               recall@10             coverage  novelty cold recall"
+        "system                   NDCG@10               recall@10             coverage  novelty diversity"
+        "  cold recall: of all, of cold"
     )
     if not arguments.served_only:
-        for name, lists in plain_lists(split, arguments.seed):
-            print_row(name, lists, split)
+        for name, lists, cold_lists in plain_lists(split, arguments.seed):
+            print_row(name, lists, cold_lists, split)
     systems = {"": random_vectors(plays.shape[1])}
     if arguments.sound:
         systems[" with sound"] = vectors_of_other_users(others)
     for suffix, vectors in systems.items():
-        for name, lists in served_lists(split, vectors, arguments.days, arguments.seed):
-            print_row(name + suffix, lists, split)
+        for name, lists, cold_lists in served_lists(split, vectors, arguments.days, arguments.seed):
+            print_row(name + suffix, lists, cold_lists, split)
 
 
 if __name__ == "__main__":
