@@ -19,9 +19,9 @@ N_NEIGHBOURS = 100
 # most played tracks count.
 MAX_USER_ITEMS = 500
 
-# EASE has a matrix of this many of the most played tracks at most: 144 MB, and as much for its inverse. Where
-# there are fewer users (and dimensions of the vectors) than tracks, its matrix is one of users, and more tracks
-# are possible.
+# EASE has a matrix of this many of the most played tracks at most: 144 MB, and as much for its inverse.
+# Where there are fewer users (and dimensions of the vectors) than tracks, its matrix is one of users, and
+# more tracks are possible.
 MAX_EASE_ITEMS = 6_000
 MAX_EASE_ITEMS_BY_USERS = 20_000
 
