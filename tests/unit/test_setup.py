@@ -66,11 +66,11 @@ def run(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
     script(tmp_path / "log.uv", UV)
     fake_python(tmp_path / "uv-python", "3.13")
 
-    def set_up(**variables: str) -> tuple[int, str, str]:
+    def set_up(*words: str, **variables: str) -> tuple[int, str, str]:
         log = tmp_path / "log"
         environment = {"PATH": str(programs), "LOG": str(log), "UV_PYTHON": str(tmp_path / "uv-python")}
         result = subprocess.run(
-            ["bash", str(tmp_path / "project" / ".ci" / "setup")],
+            ["bash", str(tmp_path / "project" / ".ci" / "setup"), *words],
             env=environment | {"TMPDIR": str(tmp_path)} | variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -158,3 +158,15 @@ def test_second_run_keeps_the_environment(tmp_path: Path, run: Callable[..., tup
     code, output, calls = run()
     assert code == 0, output
     assert "-m venv" not in calls
+
+
+def test_test_tools_are_installed_by_both_locks(
+    tmp_path: Path, run: Callable[..., tuple[int, str, str]]
+) -> None:
+    """What they depend on has its hashes in the first."""
+    fake_python(tmp_path / "bin" / "python3", "3.13")
+    run()
+    code, output, calls = run("dev")
+    assert code == 0, output
+    assert "--require-hashes -r requirements.lock -r requirements-dev.lock" in calls
+    assert (tmp_path / "project" / ".venv" / ".ready-dev").exists()
