@@ -63,27 +63,14 @@ class Album:
     tracks: tuple[Track, ...]
     artists: tuple[str, ...]
     artist_ids: tuple[str, ...]
+    genres: tuple[str, ...]  # of all tracks, the most frequent first
+    year: int | None  # the first that a track has
+    added_s: int  # when the last of its tracks was first seen, seconds since 1970
 
     @property
     def is_compilation(self) -> bool:
         """Whether the album is by several artists, none of whom it is named after."""
         return self.artist == VARIOUS_ARTISTS
-
-    @property
-    def genres(self) -> list[str]:
-        """All genres of the tracks, the most frequent first."""
-        counts = Counter(name for track in self.tracks for name in track_genres(track))
-        return [name for name, _ in counts.most_common()]
-
-    @property
-    def year(self) -> int | None:
-        """The first year that a track has."""
-        return next((track.year for track in self.tracks if track.year is not None), None)
-
-    @property
-    def added_s(self) -> int:
-        """When the last of its tracks was first seen, seconds since 1970."""
-        return max(track.added_s for track in self.tracks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +114,18 @@ def group_albums(tracks: tuple[Track, ...]) -> dict[str, Album]:
             tuple(group),
             first.album_artists or (first.artist,),
             first.album_artist_ids or (first.artist_id,),
+            _genres(group),
+            next((track.year for track in group if track.year is not None), None),
+            max(track.added_s for track in group),
         )
         for album_id, group in grouped.items()
         for first in group[:1]
     }
+
+
+def _genres(tracks: list[Track]) -> tuple[str, ...]:
+    counts = Counter(name for track in tracks for name in track_genres(track))
+    return tuple(name for name, _ in counts.most_common())
 
 
 def group_artists(albums: Collection[Album], sort_names: dict[str, str]) -> dict[str, Artist]:
