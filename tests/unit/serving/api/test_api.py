@@ -380,6 +380,8 @@ def test_login_sets_a_strict_http_only_cookie(client, anna):
         "/api/login", json={"name": "anna", "password": "a good password"}
     )
     assert "secure" in tls.headers["set-cookie"].lower()
+    phone = client.post("/api/login", json={"name": "Anna ", "password": "a good password"})
+    assert phone.json()["name"] == "anna"
 
 
 @pytest.mark.parametrize(("behind_tls", "secure"), [(True, True), (False, False)])
