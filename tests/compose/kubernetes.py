@@ -47,6 +47,7 @@ class Cluster:
         self.config_maps: dict[str, Document] = {}
         self.requests: list[str] = []
         self.started: list[Document] = []
+        self.logs: list[str] = []
 
     def create_pod(self, pod: Document) -> Document:
         """Start a pod's container."""
@@ -70,6 +71,8 @@ class Cluster:
         volumes = {volume["name"]: volume for volume in spec["volumes"]}
         for mount in container["volumeMounts"]:
             claim = volumes[mount["name"]].get("persistentVolumeClaim")
+            if "emptyDir" in volumes[mount["name"]]:
+                words += ["--tmpfs", f"{mount['mountPath']}:mode=1777"]
             if claim:
                 words += ["--volume", f"{self._claims[claim['claimName']]}:{mount['mountPath']}"]
         self._engine.docker(*words, container["image"], *container["args"])
@@ -78,7 +81,7 @@ class Cluster:
 
     def list_pods(self) -> Document:
         """Return all pods, with the phase of their containers."""
-        for name, pod in self.pods.items():
+        for name, pod in list(self.pods.items()):
             state = self._engine.inspect(name)["State"]
             status = {"state": {"running": {}}}
             if not state["Running"]:
@@ -92,6 +95,7 @@ class Cluster:
         """Remove pods and their containers."""
         for name in names:
             if self.pods.pop(name, None):
+                self.logs.append(self._engine.docker("logs", "--tail", "40", name))
                 self._engine.docker("rm", "--force", name)
         return {"kind": "Status", "apiVersion": "v1", "status": "Success"}
 
@@ -114,7 +118,7 @@ class Cluster:
                 "metadata": {"name": name, **uid},
                 "spec": {"containers": []},
             }
-        if kind == "configmaps" and body:
+        if kind == "configmaps" and body and method != "DELETE":
             self.config_maps[body["metadata"]["name"]] = body
             return body
         if method in ("POST", "PUT", "PATCH") and body:
