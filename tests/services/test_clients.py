@@ -101,7 +101,7 @@ def test_scrobbles_become_play_events(subsonic, sent):
 
 def test_playlists_are_stored_in_the_lake(subsonic, services, lake):
     subsonic.createPlaylist(name="Ev & <ening>", songIds=["t01", "t02", "t03"])
-    made = subsonic.getPlaylists()["playlists"]["playlist"][1]
+    (made,) = [each for each in subsonic.getPlaylists()["playlists"]["playlist"] if "&" in each["name"]]
     assert (made["name"], made["songCount"], made["owner"]) == ("Ev & <ening>", 3, "local")
     subsonic.updatePlaylist(
         made["id"], name="Night", comment="late", songIdsToAdd=["t30"], songIndexesToRemove=[0, 2]
@@ -118,7 +118,7 @@ def test_playlists_are_stored_in_the_lake(subsonic, services, lake):
     database.close()
     assert (found.title, found.tracks) == ("Night", ("t39",))
     subsonic.deletePlaylist(made["id"])
-    assert len(subsonic.getPlaylists()["playlists"]["playlist"]) == 1
+    assert made["id"] not in [each["id"] for each in subsonic.getPlaylists()["playlists"]["playlist"]]
     for call in (subsonic.getPlaylist, subsonic.deletePlaylist):
         with pytest.raises(libsonic.errors.DataNotFoundError):
             call(made["id"])
@@ -177,9 +177,8 @@ def test_other_methods_of_clients_answer(subsonic):
     song = subsonic.getSong("t16")["song"]
     assert (song["path"], song["suffix"], song["size"]) == ("Artist 3/Álbum 3/Song B of 3.wav", "wav", 32044)
     assert song["genres"] == [{"name": "Dub"}] and song["artists"][0]["name"] == "Artist 3"
-    assert (
-        subsonic.stream("t16", maxBitRate=32, tformat="opus").read(4) == b"RIFF"
-    )  # as it is: nothing is transcoded
+    assert subsonic.stream("t16").read(4) == b"RIFF"  # the original
+    assert subsonic.stream("t16", maxBitRate=32, tformat="opus").read(4) == b"OggS"
 
 
 # Every method that Feishin (subsonic-api.ts) and Supersonic (subsonicmediaprovider.go) call, with what these
@@ -241,7 +240,7 @@ def test_opensubsonic_extensions_answer(services, secret):
             return json.loads(answer.read())["subsonic-response"]
 
     names = {each["name"] for each in call("getOpenSubsonicExtensions")["openSubsonicExtensions"]}
-    assert names == {"apiKeyAuthentication", "formPost", "songLyrics", "sonicSimilarity"}
+    assert names >= {"apiKeyAuthentication", "formPost", "songLyrics", "sonicSimilarity", "transcoding"}
     match = call("getSonicSimilarTracks", id="t00", count=4, apiKey=secret)["sonicMatch"]
     assert {each["entry"]["artist"] for each in match} == {"Artist 0"} and match[0]["similarity"] > 0.8
     path = call("findSonicPath", startSongId="t00", endSongId="t39", count=6, apiKey=secret)["sonicMatch"]
@@ -251,7 +250,7 @@ def test_opensubsonic_extensions_answer(services, secret):
     assert call("getSong", apiKey=secret)["error"]["code"] == 10
     assert call("getSong", id="none", apiKey=secret)["error"]["code"] == 70
     assert call("noSuchMethod", apiKey=secret)["error"]["code"] == 0
-    assert call("ping", apiKey=secret, v="2.0.0")["error"]["code"] == 30
+    assert call("ping", apiKey=secret, v="2.0.0")["status"] == "ok"  # a version is not compared
     assert call("ping", apiKey=secret, v="0.9")["error"]["code"] == 20
     assert call("getUser", apiKey=secret, username="other")["error"]["code"] == 50
     assert call("getAlbumList2", apiKey=secret, type="random", size="many")["error"]["code"] == 0
