@@ -122,18 +122,17 @@ class LibraryView:
         tracks = self._catalog.search(query)
         words = normalize_text(query).split()
         artists = dict.fromkeys(
-            artist_id
-            for track in tracks
-            for artist_id, name in zip(
-                (*track.artist_ids, *track.album_artist_ids),
-                (*track.artists, *track.album_artists),
-                strict=True,
-            )
-            if _begins((name,), words)
+            artist_id for track in tracks for artist_id in (*track.artist_ids, *track.album_artist_ids)
         )
-        albums = dict.fromkeys(
-            t.album_id for t in tracks if _begins((t.album or t.title, t.artist, t.album_artist), words)
-        )
+        albums = dict.fromkeys(track.album_id for track in tracks)
+        if words:  # each name once, not once a track
+            known_artists, known_albums = self._catalog.artists, self._catalog.albums
+            artists = {each: None for each in artists if _begins((known_artists[each].name,), words)}
+            albums = {
+                each: None
+                for each in albums
+                if _begins((known_albums[each].name, known_albums[each].artist), words)
+            }
 
         def page(kind: str, found: list[Any]) -> list[Any]:
             offset, count = pages[kind]
