@@ -18,6 +18,9 @@ from jobs.spark import file_tasks
 # Files per Spark task: reading a header and hashing the bytes takes milliseconds.
 _TASK_FILES = 64
 
+# Bits per second below which a stated duration is not believed: no codec's music is as small.
+_MIN_BIT_RATE = 5_000
+
 
 def update_files_table(arguments: argparse.Namespace, lake: Lake) -> MovedLibrary | None:
     """Update FILES and REJECTS from the library, as far as this is possible without compressing a file.
@@ -92,14 +95,17 @@ def list_file(row: file_tasks.TaskRow) -> file_tasks.TaskRow | None:
 def original_columns(path: str, header: decoding.Header) -> file_tasks.TaskRow:
     """Return the columns of FILES about the file to play, if that is the original.
 
-    Duration and bit rate are those of its header; one that the header lacks is measured. Raises UnusableFile
-    if nothing decodes.
+    Duration and bit rate are those of its header; what the header lacks is measured, and so is the duration
+    of a file that is too small for the one stated. Raises UnusableFile if nothing decodes.
     """
-    duration_s = header.duration_s or decoding.decoded_duration(path)
+    n_bits = 8 * os.path.getsize(path)
+    duration_s, bit_rate = header.duration_s, header.bit_rate
+    if not duration_s or n_bits / duration_s < _MIN_BIT_RATE:
+        duration_s, bit_rate = decoding.decoded_duration(path), None
     if not duration_s:
         raise UnusableFile("expected audio, found a header and nothing that decodes")
     return {
         "audio_path": to_text(path),
         "duration_s": duration_s,
-        "bit_rate": header.bit_rate or int(os.path.getsize(path) * 8 / duration_s),
+        "bit_rate": bit_rate or int(n_bits / duration_s),
     }

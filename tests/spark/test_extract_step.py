@@ -15,15 +15,15 @@ def values(row):
 
 
 def test_features_follow_the_files(step, song, table, monkeypatch):
-    path = song("2.mp3", seed=1)
-    song("3.mp3", seed=2)
+    path = song("000/000002.mp3", seed=1)
+    song("000/000003.mp3", seed=2)
     assert run_all(step)[2] == {"tracks": 2, "extracted": 2, "rejected": 0, "attempted": 2}
     first = {row["track_id"]: row for row in table(FEATURES)}
     assert all(np.isfinite(values(row)).all() and row["sample_rate"] == 44_100 for row in first.values())
     assert first["2"]["duration_s"] > 1.95
 
     assert run_all(step)[2]["attempted"] == 0
-    song("2.mp3", seed=3)
+    song("000/000002.mp3", seed=3)
     assert run_all(step)[2]["attempted"] == 1
     second = {row["track_id"]: row for row in table(FEATURES)}
     assert second["3"] == first["3"] and second["2"]["content_hash"] != first["2"]["content_hash"]

@@ -59,7 +59,7 @@ def embedder_columns(rows: list[dict[str, Any]]) -> set[str]:
 def library(step: Callable[..., Any], song: Callable[..., Any], table: Rows) -> list[dict[str, Any]]:
     """Three tracks, compressed and in the catalog."""
     for number in (2, 3, 5):
-        song(f"{number}.mp3", seed=number)
+        song(f"000/{number:06d}.mp3", seed=number)
     step("compress")
     step("catalog")
     return table(TRACKS)
