@@ -102,12 +102,6 @@ def commit_files(
     known_files.forget_hashes(lake)
 
 
-def remove_files(master: str, lake: Lake, paths: list[str]) -> None:
-    """Remove files that are gone from FILES and REJECTS."""
-    if paths:
-        _commit(session.get_session(master), lake, [], paths, [], step="")
-
-
 def _find_removed(
     lake: Lake, new_rows: list[Any], known: KnownFiles, *, existing: set[str], prefix: str
 ) -> list[str]:

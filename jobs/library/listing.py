@@ -29,7 +29,6 @@ def update_files_table(arguments: argparse.Namespace, lake: Lake) -> MovedLibrar
     """
     library = moves.scan_library(arguments.library, lake)
     if isinstance(library, MovedLibrary):
-        files_table.remove_files(arguments.master, lake, library.left)
         return library
     scan.log_skipped(library)
     known = known_files.recognize(arguments.master, lake, library, any_folder=arguments.fma_ids)

@@ -122,13 +122,13 @@ class MovedLibrary:
     root: Path
     folder: str  # where its files are now
     n_moved: int
-    left: list[str]  # paths of its files that were found nowhere
+    n_missing: int  # files that were found nowhere; they may be on a disk that is away
 
     def describe(self) -> str:
         """Return in one line what has become of it."""
         old, new = (escape_control_chars(folder) for folder in (to_text(self.root), self.folder))
-        left = f", {len(self.left):,} more are gone" if self.left else ""
-        return f"{old} has moved to {new} ({self.n_moved:,} files{left}); name that folder from now on"
+        missing = f"; not found, but still in the lake: {self.n_missing:,}" if self.n_missing else ""
+        return f"{old} has moved to {new} ({self.n_moved:,} files{missing}); name that folder from now on"
 
 
 def scan_library(folder: str, lake: Lake) -> scan.ScanResult | MovedLibrary:
@@ -150,8 +150,8 @@ def _find_moved_library(root: Path, lake: Lake) -> MovedLibrary | None:
     prefix = scan.path_prefix(root)
     rows = lake.read_arrow(FILES, "path", "library", "moved_from").to_pylist()
     libraries = Counter(row["library"] for row in rows if (row["moved_from"] or "").startswith(prefix))
-    left = [row["path"] for row in rows if row["path"].startswith(prefix)]
+    n_missing = sum(row["path"].startswith(prefix) for row in rows)
     n_moved = sum(libraries.values())
-    if n_moved <= len(left):
+    if n_moved <= n_missing:
         return None
-    return MovedLibrary(root, libraries.most_common(1)[0][0], n_moved, left)
+    return MovedLibrary(root, libraries.most_common(1)[0][0], n_moved, n_missing)

@@ -65,7 +65,6 @@ def main(arguments: argparse.Namespace) -> StepResult:
     lake = open_lake(arguments)
     library = moves.scan_library(arguments.library, lake)
     if isinstance(library, MovedLibrary):
-        files_table.remove_files(arguments.master, lake, library.left)
         return StepResult({"library": library.describe()})
     scan.log_skipped(library)
     known = known_files.recognize(

@@ -40,7 +40,8 @@ def secured(tmp_path_factory):
             front,
             (
                 f"mongodb://{USER}:{PASSWORD}@127.0.0.1:{port}/segue?authSource=admin&replicaSet=segue"
-                f"&tls=true&tlsCAFile={ca}&w=majority&wTimeoutMS=10000&retryWrites=true&readPreference=primary"
+                f"&tls=true&tlsCAFile={ca}&w=majority&wTimeoutMS=10000"
+                "&retryWrites=true&readPreference=primary"
                 "&maxPoolSize=50&connectTimeoutMS=5000&socketTimeoutMS=20000"
             ),
         )
