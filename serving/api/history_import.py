@@ -27,6 +27,9 @@ router = APIRouter()
 # Unmatched titles in the answer.
 _N_UNMATCHED = 10
 
+# What file systems allow.
+_MAX_NAME_BYTES = 255
+
 # One import at a time: each holds the history's plays in memory.
 _IMPORTS = threading.Lock()
 
@@ -41,11 +44,19 @@ async def history_import(
 ) -> m.HistoryImport:
     """Import a history of ListenBrainz, Last.fm, Spotify and others (the body) as my plays."""
     with tempfile.TemporaryDirectory(prefix="segue-history-") as folder:
-        file = Path(folder) / (Path(name).name or "history")
+        file = Path(folder) / _file_name(name)
         with file.open("wb") as out:
             async for chunk in request.stream():
                 await run_sync(out.write, chunk)
         return await run_sync(_import, state, user.name, file, _zone(timezone))
+
+
+def _file_name(name: str) -> str:
+    """Return the last part of a name that a browser gives. Raises RequestError (422) if it names no file."""
+    last = Path(name).name
+    if last == ".." or not last.isprintable() or len(last.encode("utf-8", "replace")) > _MAX_NAME_BYTES:
+        raise RequestError(422, f"name: expected the name of a file, found {ascii(name)[:80]}")
+    return last or "history"
 
 
 def _zone(name: str) -> tzinfo:

@@ -96,13 +96,13 @@ class Accounts:
             raise InputError(f"expected the name of a user, found {name!r}")
 
     def remove(self, name: str) -> None:
-        """Remove a user with sessions, app passwords, shares and forwarding; likes and plays stay.
+        """Remove a user with sessions, app passwords, shares, forwarding and mixes; likes and plays stay.
 
         Raises InputError for an unknown user.
         """
         with self._database.transaction() as change:
             result = change.execute("DELETE FROM users WHERE name = ?", (name,))
-            for table in ("sessions", "app_passwords", "shares", "forwarding", "outgoing_plays"):
+            for table in ("sessions", "app_passwords", "shares", "forwarding", "outgoing_plays", "mixes"):
                 change.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
             if result.rowcount:
                 change.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (name, utc_now()))

@@ -44,3 +44,9 @@ def test_file_that_is_no_history_is_refused(client):
     refused = client.post("/api/history-import", params={"name": "x.txt"}, content=b"no history")
     assert refused.status_code == 422 and "x.txt" in refused.json()["detail"]
     assert client.post("/api/history-import", params={"name": "x", "timezone": "Mars"}).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["..", "a/..", "\0", "a\nb.json", "ä" * 150])
+def test_name_that_names_no_file_is_a_problem(client, name):
+    answer = client.post("/api/history-import", params={"name": name}, content=b"[]")
+    assert answer.status_code == 422 and "expected the name of a file" in answer.json()["detail"]
