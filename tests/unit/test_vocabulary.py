@@ -10,6 +10,8 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from jobs.cli import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     path for part in ("jobs", "serving", "dags", "tests") for path in (ROOT / part).rglob("*.py")
@@ -128,3 +130,13 @@ def test_a_retired_word_is_found(tmp_path: Path) -> None:
     assert [text for _, text in comments_and_docstrings(file) if RETIRED_PHRASES.search(text)] == [
         "# what is said here"
     ]
+
+
+def test_every_command_that_is_named_exists():
+    named = [
+        (path.name, name)
+        for path in [*DOCUMENTS, *SOURCES]
+        for name in re.findall(r"`segue ([a-z][a-z-]+)", path.read_text("utf-8"))
+    ]
+    assert len(named) > 100
+    assert [each for each in named if each[1] not in COMMANDS] == []
