@@ -48,7 +48,7 @@ def export_playlist(
     responses={200: {"content": {"application/x-ndjson": {}}}},
 )
 def export_listens(state: State, user: CurrentUser) -> StreamingResponse:
-    """Every play that I finished as ListenBrainz writes it, a line of JSON each; `segue import-plays` reads it."""
+    """Every play that I finished, as ListenBrainz' JSON lines; `segue import-plays` reads them."""
     name = f"listens-{user.name}-{exports.file_stamp(datetime.now(UTC))}.jsonl"
     headers = {"Content-Disposition": attachment(name)}
     lines = exports.listen_lines(history(state, user.name))
