@@ -34,6 +34,17 @@ from jobs.spark import session
 from jobs.steps import cluster, embed, evaluate, promote, publish
 from tests.synthetic_features import N_TRACKS, rows, write
 
+GATE_THEN_KILL = """
+import os, signal, sys
+from pathlib import Path
+from jobs.model import tracking
+from jobs.steps import promote
+
+tracking.connect(sys.argv[1], Path(sys.argv[2]))
+promote.gate(sys.argv[3], margin=1.0)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
@@ -166,11 +177,16 @@ def test_4_new_tracks_reach_a_champion_that_stays(installation: Installation) ->
 def test_5_kill_between_alias_and_flip_is_repaired(installation: Installation) -> None:
     version = installation.train("--recipe", "fma518")
     online, lists = installation.online(), installation.neighbour_lists("1")
-    child = os.fork()
-    if not child:  # the gate passes, and the process is killed before it writes to MongoDB
-        promote.gate(version, margin=1.0)
-        os.kill(os.getpid(), signal.SIGKILL)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    # The gate passes, and the process is killed before it writes to MongoDB.
+    killed = [
+        sys.executable,
+        "-c",
+        GATE_THEN_KILL,
+        installation.mlflow_uri,
+        str(installation.lake.root),
+        version,
+    ]
+    assert subprocess.run(killed, check=False).returncode == -signal.SIGKILL
     assert registry.aliases()["champion"] == version
     assert installation.online() == online
     assert installation.neighbour_lists("1") == lists

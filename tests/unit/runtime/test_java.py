@@ -149,7 +149,7 @@ def run_wrapper(tmp_path: Path, bundled: Path) -> str:
 
 
 def test_concurrent_processes_leave_one_wrapper(tmp_path: Path, bundled: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(8) as pool:
+    with multiprocessing.get_context("forkserver").Pool(8) as pool:
         outputs = pool.starmap(run_wrapper, [(tmp_path, bundled)] * 8, chunksize=1)
     assert outputs == ["<x>\n"] * 8
     assert os.listdir(home(tmp_path, bundled) / "bin") == ["java"]
