@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from jobs.lake.schemas import FEATURES, FILES, TRACKS
 from jobs.lake.storage import Lake
+from jobs.model import predicted_genres
 from serving import track_columns, track_details
 from serving.catalog_items import Album as Album
 from serving.catalog_items import Artist as Artist
@@ -130,6 +131,7 @@ def load(lake: Lake) -> Catalog:
     columns = [*dict.fromkeys((*track_columns.COLUMNS, *track_details.COLUMNS))]
     table = lake.read_arrow(TRACKS, *columns, where=pc.field("audio_path").is_valid())
     details = TrackDetails(_with_computed_tempo(lake, table))
+    table = _with_predicted_genres(lake, table)
     tracks, sort_names = make_tracks(TrackColumns.from_arrow(table))
     del table
     pa.default_memory_pool().release_unused()
@@ -148,6 +150,17 @@ def _with_computed_tempo(lake: Lake, tracks: pa.Table) -> pa.Table:
     places = pc.index_in(tracks["track_id"], value_set=features["track_id"].combine_chunks())
     bpm = pc.coalesce(tracks["bpm"], features["tempo"].take(places.combine_chunks()))
     return tracks.set_column(tracks.schema.get_field_index("bpm"), "bpm", bpm)
+
+
+def _with_predicted_genres(lake: Lake, tracks: pa.Table) -> pa.Table:
+    """Return TRACKS' columns, with a genre by sound where none is written; `genre_predicted` says where."""
+    is_missing = pc.is_null(tracks["genre"])
+    predicted = predicted_genres.load(lake, tracks["track_id"].filter(is_missing).to_pylist())
+    found = pa.array([predicted.get(track_id) for track_id in tracks["track_id"].to_pylist()], pa.string())
+    is_predicted = pc.and_(is_missing, pc.is_valid(found))
+    tracks = tracks.append_column("genre_predicted", is_predicted)
+    genres = pc.coalesce(tracks["genre"], found)
+    return tracks.set_column(tracks.schema.get_field_index("genre"), "genre", genres)
 
 
 def _index(tracks: tuple[Track, ...]) -> PrefixIndex:

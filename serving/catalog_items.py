@@ -41,6 +41,7 @@ class Track:
     album_artist_ids: tuple[str, ...] = ()
     disc_no: int | None = None
     added_s: int = 0  # when it was first seen, seconds since 1970
+    genre_predicted: bool = False  # from the sound, as none is written
     row: int = 0  # of the catalog's details
 
 

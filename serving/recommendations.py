@@ -107,6 +107,7 @@ def track_out(track: Track, ratings: dict[str, bool]) -> TrackOut:
         album_id=track.album_id,
         year=track.year,
         genre=track.genre,
+        genre_predicted=track.genre_predicted,
         track_no=track.track_no,
         disc_no=track.disc_no,
         duration_s=track.duration_s,

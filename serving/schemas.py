@@ -58,6 +58,9 @@ class TrackOut(BaseModel):
     album_id: str
     year: int | None
     genre: str
+    genre_predicted: bool = Field(
+        description="whether the genre is predicted from the sound, as no tag has one"
+    )
     track_no: int | None
     disc_no: int | None
     duration_s: float

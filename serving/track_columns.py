@@ -15,12 +15,15 @@ COLUMNS = (
     *("album_sort", "album_artist_sort", "added_ns", "mtime_ns"),
 )
 
+# What the catalog adds: whether `genre` is predicted from the sound (`jobs/model/predicted_genres.py`).
+_ALL_COLUMNS = (*COLUMNS, "genre_predicted")
+
 # Rows of a list column that are Python objects at a time.
 _BATCH = 4_096
 
 
 class TrackColumns(SimpleNamespace):
-    """COLUMNS as attributes, each a list with one value per track; text, numbers, tuples or None."""
+    """COLUMNS and `genre_predicted` as attributes: lists with text, a number, a tuple or None per track."""
 
     def __len__(self) -> int:
         return len(self.track_id)
@@ -28,14 +31,14 @@ class TrackColumns(SimpleNamespace):
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> "TrackColumns":
         """Return the columns of rows; None for what a row does not have."""
-        return cls(**{name: [row.get(name) for row in rows] for name in COLUMNS})
+        return cls(**{name: [row.get(name) for row in rows] for name in _ALL_COLUMNS})
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> "TrackColumns":
         """Return the columns of a table; a path or recording that equals the track's own is None."""
         equal = {"path": "audio_path", "recording_id": "track_id"}
         columns = {}
-        for name in COLUMNS:
+        for name in _ALL_COLUMNS:
             column = table[name]
             if name in equal:
                 column = pc.if_else(pc.equal(column, table[equal[name]]), None, column)

@@ -81,6 +81,7 @@ def _track(number: int, columns: TrackColumns, credits: Credits, interned: _Inte
         year=columns.year[number],
         genre=columns.genre[number] or "",
         genres=columns.genres[number] or (),
+        genre_predicted=bool(columns.genre_predicted[number]),
         duration_s=float(columns.duration_s[number] or 0.0),
         bit_rate=columns.bit_rate[number] or 0,
         path=to_path(path) if path else audio_path,

@@ -22,9 +22,10 @@ export function makeAlbumViews({ player, items }) {
   async function album(id) {
     const path = `albums/${encodeURIComponent(id)}`;
     const found = await get(path);
+    const isPredicted = found.tracks.every((track) => track.genre_predicted || !track.genre);
     const facts = h("p", { class: "facts" },
       h("a", { class: "by", href: artistAddress(found.artist_id) }, found.artist),
-      h("span", { class: "soft" }, [found.year, found.genre && h("a", { href: genreAddress(found.genre) }, found.genre),
+      h("span", { class: "soft" }, [found.year, found.genre && h("a", { href: genreAddress(found.genre) }, found.genre), found.genre && isPredicted && "genre by its sound",
         plural(found.tracks.length, "track"), formatLength(found.duration_s)].filter(Boolean).flatMap((fact) => [" · ", fact]).slice(1)));
     return [
       head(cover({ album_id: id }, 600, { loading: "eager" }), "album", found.name, facts, [

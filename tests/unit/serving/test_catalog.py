@@ -4,6 +4,9 @@ import unicodedata
 
 import pytest
 
+from jobs.lake.feature_columns import FEATURE_VERSION, descriptor_columns
+from jobs.lake.schemas import FEATURES, TRACKS
+from jobs.musicnn.tags import TAGS
 from serving import catalog
 from serving.search_index import PrefixIndex, normalize_text
 from tests import synthetic_lake
@@ -128,3 +131,20 @@ def test_one_per_artist_has_each_artist_before_repeats(found):
     first = catalog.one_per_artist(found.tracks, 8)
     assert len({track.artist for track in first}) == 8
     assert len(catalog.one_per_artist(found.tracks, 100)) == 40
+
+
+def test_genre_by_sound_fills_only_missing_genres(tmp_path):
+    lake = synthetic_lake.make(tmp_path)
+    tracks = lake.read_arrow(TRACKS).to_pylist()
+    tracks[0]["genre"], tracks[0]["genres"] = None, []
+    tag = descriptor_columns("musicnn_tags")[TAGS.index("Hip-Hop")]
+    features = [
+        {"track_id": track["track_id"], "feature_version": FEATURE_VERSION, tag: 0.8} for track in tracks[:2]
+    ]
+    synthetic_lake.write_rows(lake, TRACKS, tracks)
+    synthetic_lake.write_rows(lake, FEATURES, features)
+    found = catalog.load(lake)
+    genres = {track.track_id: (track.genre, track.genre_predicted) for track in found.tracks}
+    assert [genres[track_id] for track_id in ("t00", "t01")] == [("Hip-Hop", True), ("Folk", False)]
+    assert [track.track_id for track in found.by_genre("hip-hop")] == ["t00"]
+    assert ("Hip-Hop", 1) in found.genres
