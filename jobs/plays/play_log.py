@@ -66,6 +66,11 @@ def last_offset_by_partition(lake: Lake) -> dict[str, int]:
     return {row["origin"]: row["offset"] for row in rows}
 
 
+def users(lake: Lake) -> pa.Array:
+    """Return the users with plays, each once."""
+    return play_table(lake).max_by("offset", ["user_id"])["user_id"].unique()
+
+
 def last_offsets_by_user(
     lake: Lake, after: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, dict[str, int]]]:

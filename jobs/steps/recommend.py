@@ -8,14 +8,13 @@ second, which can be rebuilt from them.
 
 import argparse
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from scipy.sparse import csr_array
@@ -30,15 +29,16 @@ from jobs.recommender import (
     implicit_als,
     item_catalog,
     item_similarities,
-    profiles,
     ranking,
     recommendations,
+    recommendations_table,
     tuning,
 )
 from jobs.recommender.holdout import POSITIVE_EVENTS
 from jobs.recommender.item_catalog import ItemCatalog, RankingWeights
 from jobs.recommender.item_similarities import ItemSimilarities
 from jobs.recommender.recommendations import RecommendationList
+from jobs.runtime import embedded_mongo
 from jobs.spark import session
 
 # Pairs of user and track that similarities are learned from, 400 MB. Of more, a sample of the users is taken.
@@ -57,7 +57,10 @@ def main(arguments: argparse.Namespace) -> StepResult:
     lake = open_lake(arguments)
     n_new_plays = play_log.compact(lake)
     counts: dict[str, Any] = {"plays": lake.count_rows(PLAYS), "new plays": n_new_plays, "lists": 0}
-    with mongo.connect(arguments.mongo, lake.root) as database:
+    with (
+        embedded_mongo.mongo_uri(arguments.mongo, lake.root) as mongo_uri,
+        mongo.database(mongo_uri) as database,
+    ):
         champion = state.champion(database)
         if champion is None:
             return StepResult(counts)
@@ -66,7 +69,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
             weights = _update_ranking(arguments.master, database, lake, catalog)
             catalog = item_catalog.load(lake, catalog.model_version, weights=weights)
             counts["ranking weights"] = _format_weights(weights)
-        counts["lists"] = _write_lists(database, lake, catalog)
+        counts["lists"] = _write_lists(arguments.master, mongo_uri, database, lake, catalog)
         state.write(database, _default_list_document(catalog, champion["published_at"]))
         counts["pruned plays"] = retention.prune_plays(database, lake, datetime.now(UTC))
     return StepResult(counts, model_version=catalog.model_version)
@@ -177,7 +180,9 @@ def _default_list_document(catalog: ItemCatalog, published_at: datetime) -> mong
     }
 
 
-def _write_lists(database: mongo.Database, lake: Lake, catalog: ItemCatalog) -> int:
+def _write_lists(
+    master: str, mongo_uri: str, database: mongo.Database, lake: Lake, catalog: ItemCatalog
+) -> int:
     """Write all lists to RECOMMENDATIONS, then to the store, if anything is new; return their number.
 
     The stream writes lists to the store as well, by the same ranking from the same profiles, so the order
@@ -186,7 +191,11 @@ def _write_lists(database: mongo.Database, lake: Lake, catalog: ItemCatalog) -> 
     current = mongo.get(database["state"], state.RECOMMENDATIONS_STATE) or {}
     input_digest = _lists_digest(database, lake, catalog)
     if current.get("input_digest") != input_digest or lake.version(RECOMMENDATIONS) is None:
-        lake.commit_arrow(RECOMMENDATIONS, _recommendation_batches(database, lake, catalog))
+        if lake.count_rows(PLAYS):
+            spark = session.get_session(master)
+            lake.commit(RECOMMENDATIONS, recommendations_table.ranked_lists(spark, lake, mongo_uri, catalog))
+        else:
+            lake.commit_arrow(RECOMMENDATIONS, [])
     elif mongo.count(database["recommendations"]) >= lake.count_rows(RECOMMENDATIONS):
         # The store has all of them: its state is written after them.
         return lake.count_rows(RECOMMENDATIONS)
@@ -214,22 +223,6 @@ def _lists_digest(database: mongo.Database, lake: Lake, catalog: ItemCatalog) ->
     return f"{catalog.model_version} {weights} {similarities} {profiles_digest:016x}"
 
 
-def _recommendation_batches(
-    database: mongo.Database, lake: Lake, catalog: ItemCatalog
-) -> Iterator[pa.RecordBatch]:
-    """Yield RECOMMENDATIONS of all profiles, then the current rows of users whom the store lacks."""
-    known = []
-    for documents in mongo.batched(_profile_documents(database, lake)):
-        known.append(_hashes(document["_id"] for document in documents))
-        batch = [profiles.from_document(document) for document in documents]
-        yield _to_batch(ranking.recommendation_lists(catalog, batch))
-    all_known = np.concatenate([*known, _hashes([])])
-    for batch in lake.iter_batches(RECOMMENDATIONS):
-        is_missing = pa.array(np.isin(_hashes(batch["user_id"].to_pylist()), all_known, invert=True))
-        is_same_model = pc.equal(batch["model_version"], catalog.model_version)
-        yield batch.filter(pc.and_(is_missing, is_same_model))
-
-
 def _profile_documents(database: mongo.Database, lake: Lake, *fields: str) -> Iterator[mongo.Document]:
     """Yield the profile of every user of PLAYS, in the order of the users; with all fields, or only some.
 
@@ -237,14 +230,3 @@ def _profile_documents(database: mongo.Database, lake: Lake, *fields: str) -> It
     """
     users = (user for user, _ in play_log.last_offsets_by_user(lake))
     yield from mongo.find(database["profiles"], users, *fields)
-
-
-def _hashes(users: Iterable[str]) -> np.ndarray:
-    """Return 8 bytes for each user, so that a million users take 8 MB."""
-    digests = [hashlib.blake2b(user.encode(), digest_size=8).digest() for user in users]
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
-
-
-def _to_batch(lists: Iterable[RecommendationList]) -> pa.RecordBatch:
-    rows = [recommended.to_row() for recommended in lists]
-    return pa.RecordBatch.from_pylist(rows, RECOMMENDATIONS.arrow_schema())
