@@ -81,9 +81,9 @@ class Visitor:
         """Compare PLAYS with what the player has accepted."""
         script = (
             "import json; from pathlib import Path; "
-            "from jobs.lake.schemas import PLAYS; from jobs.lake.storage import Lake; "
-            "rows = Lake(Path('/lake')).read_arrow(PLAYS).to_pylist(); "
-            "print(json.dumps(sorted(row['event_id'] for row in rows)))"
+            "from jobs.lake.storage import Lake; from jobs.plays import play_log; "
+            "plays = play_log.read(Lake(Path('/lake')), 'event_id'); "
+            "print(json.dumps(sorted(plays['event_id'].to_pylist())))"
         )
         stored = json.loads(self._project.compose("exec", "-T", "serving", "python", "-c", script))
         if stored != sorted(self._sent):
