@@ -1,7 +1,7 @@
 """Run the stream: Kafka's plays into PLAYS, profiles and recommendations, until SIGTERM or Ctrl-C.
 
-Spark only reads Kafka; what a micro-batch does, and why repeating it changes nothing, is in
-`streaming/micro_batch.py`.
+Spark reads Kafka, and with --cores its executors do the work; what a micro-batch does, and why repeating it
+changes nothing, is in `streaming/micro_batch.py`.
 """
 
 import argparse
@@ -9,19 +9,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import filelock
+from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
 from jobs.errors import InputError, StepError
 from jobs.lake.storage import Lake, open_lake
 from jobs.plays import topics
 from jobs.progress import StepResult
-from jobs.runtime import embedded_kafka, jars, stream_metrics, stream_status
+from jobs.runtime import embedded_kafka, jars, py_files, stream_metrics, stream_status
 from jobs.spark import session
 from jobs.streaming import query as streaming_query
 from jobs.streaming.batch_handler import BatchHandler
 
-# Two threads: Spark has nothing to do but read Kafka. Four attempts per task: a Kafka consumer gives up if
-# the clock jumps while it waits.
+# Without executors. Two threads: Spark has nothing to do but read Kafka. Four attempts per task: a Kafka
+# consumer gives up if the clock jumps while it waits.
 _MASTER = "local[2,4]"
 
 # Seconds to wait for a stream that is just ending.
@@ -38,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="maximum events per micro-batch, so that a backlog is processed in pieces (default %(default)s)",
     )
     parser.add_argument(
+        "--cores",
+        type=int,
+        default=0,
+        metavar="N",
+        help="process batches on N cores of the cluster that --master names (default: in this process)",
+    )
+    parser.add_argument(
         "--metrics",
         metavar="HOST:PORT",
         help="serve Prometheus metrics at this address, without login (default: only the player's do)",
@@ -49,6 +57,8 @@ def main(arguments: argparse.Namespace) -> StepResult:
     """Process plays until SIGTERM or Ctrl-C, or with --once until none is left; return the counts."""
     if arguments.max_events < 1:
         raise InputError(f"--max-events: expected at least 1, found {arguments.max_events}")
+    if arguments.cores < 0:
+        raise InputError(f"--cores: expected at least 0, found {arguments.cores}")
     lake = open_lake(arguments)
     session.redirect_stderr_to(lake.root / "logs" / "stream.log")
     with ExitStack() as stack:
@@ -59,9 +69,9 @@ def main(arguments: argparse.Namespace) -> StepResult:
         stack.enter_context(threadpool_limits(1))
         address = stack.enter_context(embedded_kafka.kafka_address(arguments.kafka, lake.root))
         topic_id = topics.ensure_topics(address)
-        handler = stack.enter_context(BatchHandler(lake, address, topic_id, arguments.mongo).open())
-        jar_files = [*jars.jar_files("connector"), *jars.jar_files("token")]
-        spark = session.get_session(_MASTER, settings="stream.conf", jars=jar_files)
+        handler = BatchHandler(lake, address, topic_id, arguments.mongo, cores=arguments.cores)
+        stack.enter_context(handler.open())
+        spark = _spark_session(lake, arguments.master, arguments.cores)
         query = streaming_query.start(
             spark,
             handler,
@@ -74,6 +84,19 @@ def main(arguments: argparse.Namespace) -> StepResult:
             query, lambda: stream_status.write(lake.root, handler.status(), query.lastProgress)
         )
         return StepResult(handler.totals())
+
+
+def _spark_session(lake: Lake, master: str, cores: int) -> SparkSession:
+    jar_files = [*jars.jar_files("connector"), *jars.jar_files("token")]
+    if not cores:
+        return session.get_session(_MASTER, settings="stream.conf", jars=jar_files)
+    options = {"spark.cores.max": str(cores)}
+    spark = session.get_session(master, settings="stream-cluster.conf", jars=jar_files, options=options)
+    # The executors run this very version of Segue, whatever is installed there.
+    code = lake.root / "stream" / "segue.zip"
+    py_files.write_zip(code)
+    spark.sparkContext.addPyFile(str(code))
+    return spark
 
 
 @contextmanager

@@ -199,3 +199,36 @@ def replace_unless_newer(collection: Collection, documents: list[Document]) -> i
 
 def _includes(offsets: dict[str, int], others: dict[str, int]) -> bool:
     return all(offsets.get(partition, -1) >= offset for partition, offset in others.items())
+
+
+def upsert_fenced(collection: Collection, documents: Iterable[Document], field: str) -> int:
+    """Insert or replace documents by `_id`, in bulks, except stored ones whose `field` is greater.
+
+    The server compares and writes in one operation, so that a writer that is late changes nothing. The
+    embedded server scans the collection for each of them. Return the number of `documents`, written or not.
+    """
+    n_documents = 0
+    for bulk in batched(documents):
+        n_documents += len(bulk)
+        # A document that is refused was newer, or was inserted meanwhile by another writer: the second
+        # attempt tells them apart.
+        refused = _replace_not_greater(collection, bulk, field)
+        if refused:
+            _replace_not_greater(collection, refused, field)
+    return n_documents
+
+
+def _replace_not_greater(collection: Collection, documents: list[Document], field: str) -> list[Document]:
+    """Return the documents that were not written, since their `_id` exists with a greater `field`."""
+    writes = [
+        pymongo.ReplaceOne({"_id": each["_id"], field: {"$not": {"$gt": each[field]}}}, each, upsert=True)
+        for each in documents
+    ]
+    try:
+        collection.bulk_write(writes, ordered=False)
+    except BulkWriteError as error:
+        failed = error.details["writeErrors"]
+        if any(write["code"] != _DUPLICATE_KEY for write in failed):
+            raise
+        return [documents[write["index"]] for write in failed]
+    return []

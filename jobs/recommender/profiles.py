@@ -10,6 +10,7 @@ time.
 the one before: neither a like that was taken back nor one that a dislike followed counts.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -38,6 +39,9 @@ LONG_HALF_LIFE = timedelta(days=60)
 # compared.
 MAX_TRACKS = 1_000
 _DROPPED = 50
+
+# The field by which a stored profile or list is older or newer than another one of the same user.
+SEQUENCE = "sequence"
 
 
 @dataclass(slots=True)
@@ -85,8 +89,14 @@ def to_document(profile: Profile) -> dict[str, Any]:
         "_id": profile.user_id,
         "at": profile.at,
         "offsets": profile.offsets,
+        SEQUENCE: sequence(profile.offsets),
         "tracks": {name: list(column) for name, column in zip(_FIELDS, columns, strict=True)},
     }
+
+
+def sequence(offsets: Mapping[str, int]) -> int:
+    """Return how many messages the offsets include: of two states of a user the newer one has the greater."""
+    return sum(offset + 1 for offset in offsets.values())
 
 
 def from_document(document: dict[str, Any]) -> Profile:

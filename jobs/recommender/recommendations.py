@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from jobs.recommender import profiles
+
 
 class RecommendedItem(NamedTuple):
     """One track of a list: its rank from 1, its score (0 if it was not scored) and the reason in words."""
@@ -36,6 +38,7 @@ class RecommendationList:
             "model_version": self.model_version,
             "as_of": self.as_of,
             "offsets": self.offsets,
+            profiles.SEQUENCE: profiles.sequence(self.offsets),
             "items": to_documents(self.items),
         }
 

@@ -6,7 +6,7 @@ Settings from `spark_conf/`, Java and Python of this installation, Spark's outpu
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,7 +32,13 @@ def redirect_stderr_to(path: Path) -> None:
     _log_file = path
 
 
-def get_session(master: str, *, settings: str | None = None, jars: Sequence[Path] = ()) -> SparkSession:
+def get_session(
+    master: str,
+    *,
+    settings: str | None = None,
+    jars: Sequence[Path] = (),
+    options: Mapping[str, str] | None = None,
+) -> SparkSession:
     """Return this process's Spark session on `master`; the first call starts it.
 
     Under spark-submit the submitted settings hold, the master included.
@@ -45,9 +51,11 @@ def get_session(master: str, *, settings: str | None = None, jars: Sequence[Path
         Name of a file in `spark_conf/`; None is local.conf or cluster.conf, by the master.
     jars
         Java archives beside Spark's own.
+    options
+        Settings beside those of the file.
     """
     if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
-        _prepare_environment(master, settings, jars)
+        _prepare_environment(master, settings, jars, options or {})
         with _stderr_to(_log_file):
             SparkSession.builder.appName("segue").getOrCreate()
     session = SparkSession.builder.appName("segue").getOrCreate()
@@ -55,7 +63,9 @@ def get_session(master: str, *, settings: str | None = None, jars: Sequence[Path
     return session
 
 
-def _prepare_environment(master: str, settings: str | None, jars: Sequence[Path]) -> None:
+def _prepare_environment(
+    master: str, settings: str | None, jars: Sequence[Path], options: Mapping[str, str]
+) -> None:
     """Set the environment variables that PySpark starts Java and its workers with."""
     is_local = master.startswith("local")
     if is_local:
@@ -69,6 +79,8 @@ def _prepare_environment(master: str, settings: str | None, jars: Sequence[Path]
     command = ["--master", master, "--properties-file", str(settings_file)]
     if jars:
         command += ["--jars", ",".join(str(jar) for jar in jars)]
+    for name, value in options.items():
+        command += ["--conf", f"{name}={value}"]
     command.append("pyspark-shell")
     os.environ["PYSPARK_SUBMIT_ARGS"] = shlex.join(command)
 

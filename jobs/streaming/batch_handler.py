@@ -1,9 +1,8 @@
 """What foreachBatch calls.
 
-Holds the store, the producer of plays.rejected, the item catalog and the counts.
+Holds the store, the producer of plays.rejected and the counts.
 """
 
-import json
 import logging
 import time
 from collections import deque
@@ -12,17 +11,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
 from pyspark.sql import DataFrame
 
 from jobs.errors import StepError
 from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.plays import play_log, topics
-from jobs.streaming import micro_batch, reconcile
+from jobs.runtime import embedded_mongo
+from jobs.streaming import dead_letters, micro_batch, reconcile
 from jobs.streaming.catalog_cache import CatalogCache
+from jobs.streaming.processing import DriverProcessing, ExecutorProcessing, Processing
 
 log = logging.getLogger("segue")
 
@@ -30,10 +28,6 @@ log = logging.getLogger("segue")
 # pause if the store answers but refuses the writes.
 _RETRY_S = 1.0
 _MAX_RETRY_S = 30.0
-
-# Seconds for plays.rejected to acknowledge a dead letter, and for Kafka to answer a consumer.
-_DEAD_LETTER_TIMEOUT_S = 60
-_CONSUMER_TIMEOUT_MS = 10_000
 
 # The newest latencies, from which the status's percentiles are computed.
 _MAX_LATENCIES = 10_000
@@ -46,33 +40,38 @@ _EARLIEST = -2
 class BatchHandler:
     """Processes micro-batches, one call after the other."""
 
-    def __init__(self, lake: Lake, kafka: str, topic_id: str, mongo_uri: str | None) -> None:
+    def __init__(
+        self, lake: Lake, kafka: str, topic_id: str, mongo_uri: str | None, *, cores: int = 0
+    ) -> None:
+        """Process batches on `cores` cores of Spark's executors, or, with 0, in this process."""
         self._lake = lake
         self._kafka = kafka
         self._topic_id = topic_id
         self._mongo_uri = mongo_uri
         self._catalog_cache = CatalogCache(lake)
+        self._processing: Processing = (
+            ExecutorProcessing(lake, topic_id, cores)
+            if cores
+            else DriverProcessing(lake, topic_id, self._catalog_cache)
+        )
         self._store = ExitStack()
+        self._address = ""
         self._database: Any = None
         self._stats = micro_batch.BatchStats()
         self._latencies: deque[float] = deque(maxlen=_MAX_LATENCIES)
-        self._dead_letters: KafkaProducer | None = None
-        self._rejected_offsets: dict[str, int] = {}
+        self._dead_letters: dead_letters.DeadLetters | None = None
         self._reconciled = 0
 
     @contextmanager
     def open(self) -> Iterator["BatchHandler"]:
         """Open the store and the producer of dead letters; close them at the end."""
         try:
-            self._rejected_offsets = last_rejected_offsets(self._kafka)
-            self._dead_letters = KafkaProducer(
-                **topics.kafka_python_config(self._kafka), acks="all", max_request_size=2 * topics.MAX_MESSAGE
-            )
+            self._dead_letters = dead_letters.DeadLetters(self._kafka, self._topic_id)
             self._reconnect()
             yield self
         finally:
             if self._dead_letters is not None:
-                self._dead_letters.close(timeout=5)
+                self._dead_letters.close()
             self._store.close()
 
     def _reconnect(self) -> None:
@@ -82,7 +81,8 @@ class BatchHandler:
         """
         self._store.close()
         self._store = ExitStack()
-        self._database = self._store.enter_context(mongo.connect(self._mongo_uri, self._lake.root))
+        self._address = self._store.enter_context(embedded_mongo.mongo_uri(self._mongo_uri, self._lake.root))
+        self._database = self._store.enter_context(mongo.database(self._address))
         reconciled = reconcile.reconcile(self._database, self._catalog_cache, self._lake)
         self._reconciled += reconciled
         if reconciled:
@@ -108,19 +108,17 @@ class BatchHandler:
         While the store is unavailable it waits; Kafka keeps the events that arrive meanwhile.
         """
         started = time.monotonic()
-        messages = _to_messages(batch.toArrow())
-        if not messages:
+        found = self._processing.read(batch)
+        if not found.timestamps:
             return
-        plays, dead_letters = micro_batch.validate(messages, self._catalog_cache.track_ids(), self._topic_id)
-        self._send_dead_letters(dead_letters)
-        micro_batch.append_plays(self._lake, self._topic_id, messages, plays)
-        self._with_store(
-            lambda: micro_batch.apply_plays(self._database, self._catalog_cache, plays, self._stats)
-        )
+        assert self._dead_letters is not None
+        self._dead_letters.send(found.dead_letters)
+        micro_batch.append_plays(self._lake, self._topic_id, found.ranges, found.rows)
+        self._with_store(lambda: self._processing.apply(self._database, self._address, found, self._stats))
         now = datetime.now(UTC)
-        self._latencies.extend((now - message.timestamp).total_seconds() for message in messages)
-        self._stats.events += len(plays)
-        self._stats.rejected += len(dead_letters)
+        self._latencies.extend((now - timestamp).total_seconds() for timestamp in found.timestamps)
+        self._stats.events += len(found.rows)
+        self._stats.rejected += len(found.dead_letters)
         self._stats.seconds["batch"] = time.monotonic() - started
 
     def _with_store(self, work: Callable[[], None]) -> None:
@@ -146,38 +144,6 @@ class BatchHandler:
             with suppress(mongo.StoreError, StepError):
                 return self._reconnect()
 
-    def _send_dead_letters(self, dead_letters: list[micro_batch.DeadLetter]) -> None:
-        """Send invalid messages to plays.rejected, except those that the same batch sent before a kill."""
-        assert self._dead_letters is not None
-        futures = []
-        for dead_letter in dead_letters:
-            message = dead_letter.message
-            origin = micro_batch.source_partition(self._topic_id, message.partition)
-            if message.offset <= self._rejected_offsets.get(origin, -1):
-                continue
-            self._rejected_offsets[origin] = message.offset
-            headers = micro_batch.dead_letter_headers(dead_letter, self._rejected_offsets)
-            value = self._whole_value(message)
-            futures.append(self._dead_letters.send(topics.DEAD_LETTERS, value=value, headers=headers))
-        for future in futures:
-            future.get(timeout=_DEAD_LETTER_TIMEOUT_S)
-
-    def _whole_value(self, message: micro_batch.Message) -> bytes:
-        """Return a message's value, read again from Kafka if it was cut.
-
-        At most what plays.rejected can hold.
-        """
-        if message.size <= len(message.value):
-            return message.value
-        with _consumer(self._kafka) as consumer:
-            partition = TopicPartition(topics.PLAYS, message.partition)
-            consumer.assign([partition])
-            consumer.seek(partition, message.offset)
-            record = next(iter(consumer), None)
-        if record is None or record.offset != message.offset:  # deleted meanwhile, after Kafka's retention
-            return message.value
-        return bytes(record.value[: topics.MAX_REJECTED])
-
     def totals(self) -> dict[str, Any]:
         """Return the counts since the start."""
         stats = self._stats
@@ -198,52 +164,6 @@ class BatchHandler:
         }
 
 
-def _to_messages(table: pa.Table) -> list[micro_batch.Message]:
-    columns = [table[name].to_pylist() for name in ("partition", "offset", "timestamp", "value", "size")]
-    messages = []
-    for partition, offset, timestamp, value, size in zip(*columns, strict=True):
-        utc = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-        messages.append(micro_batch.Message(partition, offset, utc, value or b"", size or 0))
-    return messages
-
-
-@contextmanager
-def _consumer(kafka: str) -> Iterator[KafkaConsumer]:
-    config = topics.kafka_python_config(kafka)
-    try:
-        consumer = KafkaConsumer(**config, enable_auto_commit=False, consumer_timeout_ms=_CONSUMER_TIMEOUT_MS)
-    except KafkaError as error:
-        raise StepError(
-            f"--kafka: expected Kafka to answer at {kafka}, found {type(error).__name__}"
-        ) from error
-    try:
-        yield consumer
-    finally:
-        consumer.close()
-
-
 def _count_partitions(kafka: str) -> int:
-    with _consumer(kafka) as consumer:
+    with dead_letters.consumer(kafka) as consumer:
         return len(consumer.partitions_for_topic(topics.PLAYS) or ())
-
-
-def last_rejected_offsets(kafka: str) -> dict[str, int]:
-    """Return the last rejected offset of each origin, from the last message of plays.rejected."""
-    with _consumer(kafka) as consumer:
-        partition = TopicPartition(topics.DEAD_LETTERS, 0)
-        consumer.assign([partition])
-        end = consumer.end_offsets([partition])[partition]
-        if end <= consumer.beginning_offsets([partition])[partition]:
-            return {}
-        consumer.seek(partition, end - 1)
-        message = next(consumer, None)
-        if message is None:
-            raise StepError(
-                f"--kafka: expected the last message of {topics.DEAD_LETTERS} within "
-                f"{_CONSUMER_TIMEOUT_MS // 1000} s, found none"
-            )
-        headers = dict(message.headers)
-    # A message of Segue 0.1 lacks the header: then at most the batch that was interrupted is dead-lettered
-    # twice.
-    offsets = json.loads(headers.get("offsets", b"{}"))
-    return {str(origin): int(offset) for origin, offset in offsets.items()}

@@ -1,7 +1,7 @@
 """Process one micro-batch: dead letters, PLAYS, profiles, recommendations.
 
-Plain Python; Spark only delivers the messages. The steps run in this order, so that a kill between any two of
-them, and the same batch again, changes nothing in the result:
+Plain Python, in the stream's own process or on Spark's executors (`processing.py`). The steps run in this
+order, so that a kill between any two of them, and the same batch again, changes nothing in the result:
 
     dead letters     to plays.rejected; a message that is there already is not sent again
     PLAYS            one file per batch, named by its offsets
@@ -9,23 +9,28 @@ them, and the same batch again, changes nothing in the result:
     profiles         changed only by offsets beyond the last one applied
     recommendations  and feedback: written from the profile, so the same each time
     offsets          how far the store has come: written last
+
+On executors profiles, lists and feedback are replaced unless the stored one is newer (`fenced`): a task that
+Spark takes for lost may still write when later batches are done.
 """
 
 import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+import pyarrow as pa
 
 from jobs.lake.storage import Lake
 from jobs.online import mongo, state
 from jobs.plays import events, play_log
 from jobs.plays.events import LoggedPlay
 from jobs.recommender import profiles, ranking
+from jobs.recommender.item_catalog import ItemCatalog
+from jobs.streaming.background_writer import BackgroundWriter
 from jobs.streaming.catalog_cache import CatalogCache
 
 log = logging.getLogger("segue")
@@ -41,6 +46,9 @@ _RANKING_STATE = (state.CHAMPION, state.RANKING_WEIGHTS)
 
 # The state document with the offset of each origin up to which the store has everything.
 OFFSETS_ID = "stream"
+
+# Origin and offset of a message.
+Place = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,16 @@ class BatchStats:
     repeated: int = 0
     users: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+def to_messages(rows: pa.Table | pa.RecordBatch) -> list[Message]:
+    """Return the rows of the query over Kafka as messages."""
+    columns = [rows[name].to_pylist() for name in ("partition", "offset", "timestamp", "value", "size")]
+    messages = []
+    for partition, offset, timestamp, value, size in zip(*columns, strict=True):
+        utc = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
+        messages.append(Message(partition, offset, utc, value or b"", size or 0))
+    return messages
 
 
 def source_partition(topic_id: str, partition: int) -> str:
@@ -104,24 +122,30 @@ def validate(
     return plays, dead_letters
 
 
-def batch_file_name(topic_id: str, messages: Sequence[Message]) -> str:
+def offset_ranges(messages: Iterable[Message]) -> dict[int, tuple[int, int]]:
+    """Return the first and the last offset of each partition."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for message in messages:
+        first, last = ranges.get(message.partition, (message.offset, message.offset))
+        ranges[message.partition] = (min(first, message.offset), max(last, message.offset))
+    return ranges
+
+
+def batch_file_name(topic_id: str, ranges: Mapping[int, tuple[int, int]]) -> str:
     """Return the name of a batch's file in PLAYS: the same offsets give the same name.
 
     Many partitions are hashed.
     """
-    offsets: dict[int, list[int]] = {}
-    for message in messages:
-        offsets.setdefault(message.partition, []).append(message.offset)
-    name = "-".join(f"{partition}.{min(found)}.{max(found)}" for partition, found in sorted(offsets.items()))
+    name = "-".join(f"{partition}.{first}.{last}" for partition, (first, last) in sorted(ranges.items()))
     if len(name) > _MAX_NAME_LENGTH:
         name = hashlib.sha256(name.encode()).hexdigest()
     return f"{topic_id[:8]}-{name}"
 
 
-def append_plays(lake: Lake, topic_id: str, messages: Sequence[Message], plays: Sequence[LoggedPlay]) -> None:
-    """Append a batch's plays to PLAYS."""
-    if plays:
-        play_log.play_table(lake).append(batch_file_name(topic_id, messages), play_log.to_arrow(plays))
+def append_plays(lake: Lake, topic_id: str, ranges: Mapping[int, tuple[int, int]], plays: pa.Table) -> None:
+    """Append a batch's plays, rows of PLAYS, to that table."""
+    if len(plays):
+        play_log.play_table(lake).append(batch_file_name(topic_id, ranges), plays)
 
 
 def apply_plays(
@@ -131,31 +155,73 @@ def apply_plays(
 
     Plays, profiles, recommendations, feedback, offsets.
     """
+    catalog = catalog_cache.item_catalog(ranking_state(database))
+    update_users(database, catalog, plays, stats)
+    # Plays are in order, so the last offset of each origin wins.
+    write_offsets(database, {logged.origin: logged.offset for logged in plays})
+
+
+def ranking_state(database: Any) -> dict[str, mongo.Document]:
+    """Return the state documents that ranking needs, by id."""
+    return {document["_id"]: document for document in mongo.find(database["state"], _RANKING_STATE)}
+
+
+def update_users(
+    database: Any,
+    catalog: ItemCatalog | None,
+    plays: Sequence[LoggedPlay],
+    stats: BatchStats,
+    repeated: Set[Place] = frozenset(),
+    *,
+    fenced: bool = False,
+) -> None:
+    """Write the plays of some users, and their profiles, recommendations and feedback.
+
+    Parameters
+    ----------
+    database
+        The online store.
+    catalog
+        The champion's item catalog; None before there is one: no lists are written.
+    plays
+        All plays of these users in the batch, in the order of their offsets.
+    stats
+        Gets the counts and seconds.
+    repeated
+        Places of plays whose event_id comes earlier in the batch, also in another task.
+    fenced
+        Whether another task may write to the same users: then no newer document is replaced.
+    """
     started = time.monotonic()
-    counting = _insert(database, plays)
+    counting = _insert(database, plays, repeated)
     stats.repeated += len(plays) - len(counting)
     stats.seconds["plays"] = time.monotonic() - started
     changed = _load_profiles(database, plays)
     stats.users += len(changed)
     feedback = _update_profiles(changed, plays, counting)
-    with BackgroundWriter() as writer:
-        writer.write(mongo.upsert, database["profiles"], map(profiles.to_document, changed.values()))
-        write_recommendations(database, catalog_cache, list(changed.values()), stats, writer)
-        writer.write(mongo.merge, database["feedback"], feedback)
+    with BackgroundWriter(fenced=fenced) as writer:
+        documents = map(profiles.to_document, changed.values())
+        writer.upsert(database["profiles"], documents, profiles.SEQUENCE)
+        if catalog is not None:
+            started = time.monotonic()
+            write_recommendations(database, catalog, list(changed.values()), writer)
+            stats.seconds["ranking"] = time.monotonic() - started
+        writer.upsert(database["feedback"], feedback, "at")
     stats.seconds["writing"] = writer.seconds
-    # Plays are in order, so the last offset of each origin wins.
-    offsets = {f"offsets.{logged.origin}": logged.offset for logged in plays}
-    mongo.merge(database["state"], [{"_id": OFFSETS_ID, **offsets}])
 
 
-def _insert(database: Any, plays: Sequence[LoggedPlay]) -> set[tuple[str, int]]:
-    """Insert plays that are missing; return (origin, offset) of those that count.
+def write_offsets(database: Any, offsets: Mapping[str, int]) -> None:
+    """Write how far the store has come: the last offset of each origin."""
+    changes = {f"offsets.{origin}": offset for origin, offset in offsets.items()}
+    mongo.merge(database["state"], [{"_id": OFFSETS_ID, **changes}])
 
-    The first of each event_id.
-    """
+
+def _insert(database: Any, plays: Sequence[LoggedPlay], repeated: Set[Place]) -> set[Place]:
+    """Insert plays that are missing; return the places of those that count: the first of each event_id."""
     first: dict[str, LoggedPlay] = {}
     for logged in plays:
-        first.setdefault(logged.play.event_id, logged)
+        if (logged.origin, logged.offset) not in repeated:
+            first.setdefault(logged.play.event_id, logged)
     documents = [_play_document(logged) for logged in first.values()]
     stored = {
         d["_id"]: (d["origin"], d["offset"]) for d in mongo.insert_missing(database["plays"], documents)
@@ -182,7 +248,7 @@ def _load_profiles(database: Any, plays: Sequence[LoggedPlay]) -> dict[str, prof
 
 
 def _update_profiles(
-    changed: dict[str, profiles.Profile], plays: Sequence[LoggedPlay], counting: set[tuple[str, int]]
+    changed: dict[str, profiles.Profile], plays: Sequence[LoggedPlay], counting: set[Place]
 ) -> list[mongo.Document]:
     """Apply plays to their users' profiles, in place; return the `feedback` documents of the rated tracks."""
     feedback: dict[str, mongo.Document] = {}
@@ -198,81 +264,11 @@ def _update_profiles(
     return list(feedback.values())
 
 
-class BackgroundWriter:
-    """Writes to the store, one write after the other, in a thread.
-
-    The store works while the next lists are ranked.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._has_failed = False
-        self._pool = ThreadPoolExecutor(1, "store")
-        self._writes: list[Future[None]] = []
-
-    def write(
-        self, function: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
-    ) -> None:
-        """Queue `function(collection, documents)` behind the writes before it."""
-        self._writes.append(self._pool.submit(self._write, function, collection, documents))
-
-    def _write(
-        self, function: Callable[[Any, Any], int], collection: Any, documents: Iterable[mongo.Document]
-    ) -> None:
-        if self._has_failed:
-            return
-        started = time.monotonic()
-        self._has_failed = True  # until the write has succeeded
-        function(collection, documents)
-        self._has_failed = False
-        self.seconds += time.monotonic() - started
-
-    def __enter__(self) -> "BackgroundWriter":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait for every write.
-
-        Raises what the first failed write raised; the writes after it were left out.
-        """
-        try:
-            for write in self._writes:
-                write.result()
-        finally:
-            self._pool.shutdown(cancel_futures=True)
-
-
 def write_recommendations(
-    database: Any,
-    catalog_cache: CatalogCache,
-    changed: Sequence[profiles.Profile],
-    stats: BatchStats,
-    writer: BackgroundWriter,
+    database: Any, catalog: ItemCatalog, changed: Sequence[profiles.Profile], writer: BackgroundWriter
 ) -> None:
-    """Write the recommendations of profiles by the champion; nothing before there is one."""
-    states = {document["_id"]: document for document in mongo.find(database["state"], _RANKING_STATE)}
-    catalog = catalog_cache.item_catalog(states)
-    if catalog is None:
-        return
-    started = time.monotonic()
+    """Write the recommendations of profiles."""
     for first in range(0, len(changed), _LISTS_PER_WRITE):
         batch = changed[first : first + _LISTS_PER_WRITE]
         documents = [found.to_document() for found in ranking.recommendation_lists(catalog, batch)]
-        writer.write(mongo.upsert, database["recommendations"], documents)
-    stats.seconds["ranking"] = time.monotonic() - started
-
-
-def dead_letter_headers(dead_letter: DeadLetter, offsets: dict[str, int]) -> list[tuple[str, bytes]]:
-    """Return the headers of a message of plays.rejected.
-
-    They hold the reason, the message's place, size in bytes and time, and the last rejected offset of every
-    origin.
-    """
-    message = dead_letter.message
-    return [
-        ("error", dead_letter.error.encode()),
-        ("origin", f"plays-{message.partition}-{message.offset}".encode()),
-        ("bytes", str(message.size).encode()),
-        ("received", message.timestamp.astimezone(UTC).isoformat().encode()),
-        ("offsets", json.dumps(offsets).encode()),
-    ]
+        writer.upsert(database["recommendations"], documents, profiles.SEQUENCE)

@@ -16,6 +16,7 @@ from jobs.online import mongo, state
 from jobs.plays import play_log
 from jobs.recommender import profiles
 from jobs.streaming import micro_batch
+from jobs.streaming.background_writer import BackgroundWriter
 from jobs.streaming.catalog_cache import CatalogCache
 
 # Up to this many users are rebuilt in memory.
@@ -122,11 +123,12 @@ def _rebuild_profiles(database: Any, catalog_cache: CatalogCache, plays: pa.Tabl
 
 def _write_derived(database: Any, catalog_cache: CatalogCache, changed: list[profiles.Profile]) -> None:
     """Write what follows from profiles: feedback and lists."""
-    with micro_batch.BackgroundWriter() as writer:
+    catalog = catalog_cache.item_catalog(micro_batch.ranking_state(database))
+    with BackgroundWriter() as writer:
         for profile in changed:
             feedback: list[mongo.Document] = []
             for track in profile.tracks:
                 feedback += profiles.feedback(profile, track.track_id)
-            writer.write(mongo.merge, database["feedback"], feedback)
-        stats = micro_batch.BatchStats()
-        micro_batch.write_recommendations(database, catalog_cache, changed, stats, writer)
+            writer.upsert(database["feedback"], feedback, "at")
+        if catalog is not None:
+            micro_batch.write_recommendations(database, catalog, changed, writer)

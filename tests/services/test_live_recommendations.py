@@ -3,16 +3,23 @@
 Cut and repeated anywhere, and reconciled after the store has lost writes.
 """
 
+import dataclasses
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pytest
 
+from jobs.errors import StepError
+from jobs.lake.schemas import PLAYS
 from jobs.online import mongo
-from jobs.plays import events
+from jobs.plays import events, play_log
 from jobs.plays.events import PlayEvent
 from jobs.runtime import embedded_mongo
-from jobs.streaming import micro_batch, reconcile
+from jobs.streaming import executor_tasks, micro_batch, reconcile
+from jobs.streaming.background_writer import BackgroundWriter
 from jobs.streaming.catalog_cache import CatalogCache
 from tests import synthetic_lake
 
@@ -71,7 +78,7 @@ def process(database, catalog_cache, lake, messages):
     """Do what the stream does with a batch."""
     plays, dead_letters = micro_batch.validate(messages, catalog_cache.track_ids(), TOPIC)
     assert not dead_letters
-    micro_batch.append_plays(lake, TOPIC, messages, plays)
+    micro_batch.append_plays(lake, TOPIC, micro_batch.offset_ranges(messages), play_log.to_arrow(plays))
     micro_batch.apply_plays(database, catalog_cache, plays, micro_batch.BatchStats())
 
 
@@ -108,16 +115,20 @@ def test_batches_cut_and_repeated_give_the_same(database, catalog_cache, lake, p
     assert contents(database) == expected
 
 
+def batch_file_name(messages):
+    return micro_batch.batch_file_name(TOPIC, micro_batch.offset_ranges(messages))
+
+
 def test_batch_of_many_partitions_has_valid_file_name(tmp_path):
     messages = [
         micro_batch.Message(partition, 10**9 + number, NOW, b"", 0)
         for partition in range(40)
         for number in range(2)
     ]
-    name = micro_batch.batch_file_name(TOPIC, messages)
+    name = batch_file_name(messages)
     assert len(name) < 200
-    assert name == micro_batch.batch_file_name(TOPIC, messages[::-1])
-    assert name != micro_batch.batch_file_name(TOPIC, messages[1:])
+    assert name == batch_file_name(messages[::-1])
+    assert name != batch_file_name(messages[1:])
     (tmp_path / f"0-{name}.parquet.123456").touch()
 
 
@@ -185,12 +196,131 @@ def test_only_recent_users_are_checked_if_store_is_near(
 def test_writes_after_a_failed_one_are_left_out():
     written = []
 
-    def write(collection, documents):
-        if collection == "unreachable":
-            raise ConnectionError("unreachable")
-        written.append(collection)
+    class Collection:
+        def __init__(self, name):
+            self.name = name
 
-    with pytest.raises(ConnectionError), micro_batch.BackgroundWriter() as writer:
-        for collection in ("profiles", "unreachable", "recommendations", "feedback"):
-            writer.write(write, collection, [])
+        def bulk_write(self, writes, ordered):
+            if self.name == "unreachable":
+                raise ConnectionError("unreachable")
+            written.append(self.name)
+
+    with pytest.raises(ConnectionError), BackgroundWriter() as writer:
+        for name in ("profiles", "unreachable", "recommendations", "feedback"):
+            writer.upsert(Collection(name), [{"_id": "ann"}], "sequence")
     assert written == ["profiles"]
+
+
+def columns(messages):
+    """Return messages as the query over Kafka gives them."""
+    names = ("partition", "offset", "timestamp", "value", "size")
+    return pa.table({name: [getattr(message, name) for message in messages] for name in names})
+
+
+def process_in_tasks(database, lake, messages, n_tasks):
+    """Do what executors and driver do with a batch, each task in a new process as it were."""
+    view = executor_tasks.view_of(lake)
+    address = f"mongodb://127.0.0.1:{database.client.address[1]}/{database.name}"
+    validated = []
+    for partition in (1, 0):
+        rows = columns([message for message in messages if message.partition == partition])
+        validated += executor_tasks.validate(view, TOPIC, rows.to_batches())
+    ordered = pa.Table.from_batches(validated).sort_by([("partition", "ascending"), ("offset", "ascending")])
+    assert ordered["error"].null_count == len(ordered) == len(messages)
+    plays = ordered.select(PLAYS.names)
+    streams = executor_tasks.split(plays, n_tasks)
+    assert len(streams) > 1
+    for stream in reversed(streams):
+        executor_tasks._resources.clear()
+        stats = executor_tasks.update_users(view, address, micro_batch.ranking_state(database), stream)
+        assert isinstance(stats, micro_batch.BatchStats)
+    executor_tasks._resources.clear()
+
+
+def test_tasks_write_what_the_driver_writes(database, catalog_cache, lake):
+    """Also of a user with plays in two partitions, and of two users with one event_id."""
+    messages = make_messages(120)
+    for number, user in ((200, "u1"), (201, "u2"), (202, "u2")):
+        event_id = "both" if number < 202 else "e7"
+        event = PlayEvent(
+            event_id=event_id,
+            user_id=user,
+            track_id="t03",
+            event="liked",
+            played_at=NOW + timedelta(days=1),
+        )
+        value = events.encode(event)
+        # u1's plays are in partition 1, and since a change of the topic's partitions in 0.
+        messages.append(micro_batch.Message(0, number, NOW + timedelta(days=9), value, len(value)))
+    batches = [messages[:50], messages[50:]]
+    for batch in batches:
+        process(database, catalog_cache, lake, batch)
+    expected = contents(database)
+    for name in COLLECTIONS:
+        database[name].delete_many({})
+    for batch in batches:
+        process_in_tasks(database, lake, batch, n_tasks=3)
+    assert contents(database) == expected
+    assert expected["profiles"]["u1"]["offsets"].keys() == {"plays-0@01234567", "plays-1@01234567"}
+    assert expected["plays"]["both"]["user_id"] == "u1"
+
+
+class LateDatabase:
+    """A store whose writes arrive late: once `released` is set."""
+
+    def __init__(self, database):
+        self.database, self.reached, self.released = database, threading.Event(), threading.Event()
+
+    def __getitem__(self, name):
+        return LateCollection(self, self.database[name])
+
+
+class LateCollection:
+    def __init__(self, late, collection):
+        self.late, self.collection = late, collection
+
+    def __getattr__(self, name):
+        return getattr(self.collection, name)
+
+    def bulk_write(self, writes, ordered):
+        self.late.reached.set()
+        assert self.late.released.wait(60)
+        return self.collection.bulk_write(writes, ordered=ordered)
+
+
+def test_late_task_replaces_nothing_newer(database, catalog_cache, lake):
+    """A task that Spark took for lost writes when its second attempt and the next batch are done."""
+    messages = make_messages(120)
+    batches = [micro_batch.validate(part, catalog_cache.track_ids(), TOPIC)[0] for part in cut(messages, 60)]
+    catalog = catalog_cache.item_catalog(micro_batch.ranking_state(database))
+    late = LateDatabase(database)
+
+    def update(store, plays):
+        micro_batch.update_users(store, catalog, plays, micro_batch.BatchStats(), fenced=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(update, late, batches[0])
+        assert late.reached.wait(60)
+        update(database, batches[0])
+        update(database, batches[1])
+        expected = contents(database)
+        late.released.set()
+        lost.result(60)
+    assert contents(database) == expected
+    assert len(expected["profiles"]) == 5 and expected["feedback"]
+
+
+def cut(messages, size):
+    return [messages[start : start + size] for start in range(0, len(messages), size)]
+
+
+def test_task_refuses_a_lake_that_is_behind(lake, tmp_path):
+    """Plays of tracks that it does not have yet would be rejected."""
+    view = executor_tasks.view_of(lake)
+    behind = dataclasses.replace(view, versions={**view.versions, "TRACKS": "v000099"})
+    with pytest.raises(StepError, match=r"expected TRACKS v000099 in the lake .*, found v000001"):
+        list(executor_tasks.validate(behind, TOPIC, []))
+    missing = dataclasses.replace(view, root=str(tmp_path / "not mounted"))
+    with pytest.raises(StepError, match="on every worker, found no such folder"):
+        list(executor_tasks.validate(missing, TOPIC, []))
+    assert not (tmp_path / "not mounted").exists()

@@ -1,6 +1,7 @@
 """Plays through the real broker and Spark into the store: nothing is lost or doubled by kill -9.
 
-`SEGUE_KILLS=20` kills twenty times; the default is three, once each: driver, broker, store.
+`SEGUE_KILLS=20` kills twenty times; the default is three, once each: driver, broker, store. With `SEGUE_CORES=2`
+batches are processed on executors, which are killed as well.
 """
 
 import dataclasses
@@ -37,7 +38,11 @@ from tests.services.conftest import SEGUE, environment
 from tests.services.test_embedded_mongo import wait_until
 
 KILLS = int(os.environ.get("SEGUE_KILLS", "3"))
+CLUSTER = ("--master", "local-cluster[2,1,1024]", "--cores", "2")
+OPTIONS = CLUSTER if os.environ.get("SEGUE_CORES") else ()
+VICTIMS = ["driver", "broker", "store", "executor"] if OPTIONS else ["driver", "broker", "store"]
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
+DEAD_LETTERS = 6  # of the first test
 
 
 def embed(lake: Path, version: str, seed: int) -> None:
@@ -87,7 +92,7 @@ class Streaming:
     def start(self, *options: str) -> None:
         (self.lake / "stream" / "status.json").unlink(missing_ok=True)
         log = (self.lake / "stream.out").open("ab")
-        command = [SEGUE, "stream", *options]
+        command = [SEGUE, "stream", *(options or OPTIONS)]
         self.process = subprocess.Popen(
             command, env=environment(self.lake), stdout=log, stderr=log, start_new_session=True
         )
@@ -101,13 +106,17 @@ class Streaming:
         if self.process is None or self.process.poll() is not None:
             return
         # Spark's JVM, not the broker's or the store's, which are in sessions of their own.
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        spark = [child for child in children if _is_spark(child)]
+        spark = self.processes("pyspark-shell")
         self.process.kill()
         self.process.wait()
         for child in spark:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
+
+    def processes(self, word: str) -> list[psutil.Process]:
+        """Return the stream's child processes with this word in their command."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if _has_word(child, word)]
 
     def stop(self) -> None:
         """Stop as supervisord does: the whole process group at once, Spark's JVM included."""
@@ -207,7 +216,7 @@ def test_plays_are_applied_and_invalid_ones_dead_lettered(lake, streaming):
         producer.send(play("ben", "003", "finished", 5))
     assert wait_until(lambda: (of(lake, "recommendations", "ben") or {}).get("model_version") == "2", 30)
     letters = dead_letters(address)
-    assert [value for value, _ in letters[:4]] == bad and len(letters) == 6
+    assert [value for value, _ in letters[:4]] == bad and len(letters) == DEAD_LETTERS
     assert [error.split(",")[0].split(" ahead")[0][:40] for _, error in letters] == [
         "expected a JSON object",
         "expected at most 16384 bytes",
@@ -231,9 +240,7 @@ def test_kill_9_loses_and_doubles_no_play(lake, streaming, tmp_path):
             tracks, genres, [30.0] * len(tracks), users=12, events=300 * KILLS, seed=3, begin=BEGIN
         )
     )
-    victims = ["driver", "broker", "store"] * (KILLS // 3) + chance.sample(
-        ["driver", "broker", "store"], KILLS % 3
-    )
+    victims = VICTIMS * (KILLS // len(VICTIMS)) + chance.sample(VICTIMS, KILLS % len(VICTIMS))
     chance.shuffle(victims)
     streaming.start()
     assert wait_until(streaming.ready, 90)
@@ -254,29 +261,67 @@ def test_kill_9_loses_and_doubles_no_play(lake, streaming, tmp_path):
     time.sleep(1)
     streaming.stop()
 
-    other = tmp_path / "undisturbed"
-    for table in (TRACKS, EMBEDDINGS):
-        shutil.copytree(lake / table.name, other / table.name, symlinks=True)
-    shutil.copy(lake / VERSION_FILE, other)
-    champion(other, "2")
+    other = copied(lake, tmp_path / "undisturbed")
     command = [SEGUE, "stream", "--once", "--kafka", address]
     done = subprocess.run(command, env=environment(other), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     expected = store(other)
     stored = store(lake)
     for documents in (expected, stored):
-        del documents["recommendations"]["ann"]  # of the other test, by model version 1
+        documents["recommendations"].pop("ann", None)  # of the other test, by model version 1
     assert event_ids <= set(expected["plays"])
     assert stored == expected
+    assert same_plays(lake, other)
+    assert stored == on_executors(address, copied(lake, tmp_path / "executors"), len(expected["plays"]))
+    assert same_plays(lake, tmp_path / "executors")
+    assert len(dead_letters(address)) == DEAD_LETTERS  # not sent again by the other streams
+
+
+def copied(lake: Path, other: Path) -> Path:
+    """Return a lake with the same tracks and models, without plays."""
+    for table in (TRACKS, EMBEDDINGS):
+        shutil.copytree(lake / table.name, other / table.name, symlinks=True)
+    shutil.copy(lake / VERSION_FILE, other)
+    champion(other, "2")
+    return other
+
+
+def same_plays(lake: Path, other: Path) -> bool:
     order = [("event_id", "ascending")]
-    assert play_log.read(Lake(lake)).sort_by(order).equals(play_log.read(Lake(other)).sort_by(order))
-    assert len(dead_letters(address)) == 6  # not sent again by the second stream
+    return play_log.read(Lake(lake)).sort_by(order).equals(play_log.read(Lake(other)).sort_by(order))
+
+
+def on_executors(address: str, lake: Path, n_plays: int) -> dict[str, dict[str, mongo.Document]]:
+    """Return what a stream on executors writes, one of which is killed amid its batches."""
+    streaming = Streaming(lake)
+    streaming.start("--kafka", address, "--max-events", "100", *CLUSTER)
+    try:
+        assert wait_until(streaming.ready, 90)
+        assert wait_until(lambda: n_stored(lake) > 0, 90)
+        _kill_executor(streaming)
+        assert n_stored(lake) < n_plays
+        assert wait_until(lambda: streaming.ready() and n_stored(lake) == n_plays, 180)
+        assert wait_until(lambda: stream_status.read(lake)["lag"] == 0, 60)
+        streaming.stop()
+    finally:
+        streaming.kill()
+    documents = store(lake)
+    documents["recommendations"].pop("ann", None)
+    return documents
+
+
+def n_stored(lake: Path) -> int:
+    with embedded_mongo.embedded_mongo(lake / "mongo") as uri, mongo.database(uri) as database:
+        return mongo.count(database["plays"])
 
 
 def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
     if victim == "driver":
         streaming.kill()
         streaming.start()
+        return
+    if victim == "executor":
+        _kill_executor(streaming)
         return
     program, folder = (
         (embedded_kafka.KAFKA, "kafka") if victim == "broker" else (embedded_mongo.MONGO, "mongo")
@@ -290,10 +335,21 @@ def _kill(victim: str, lake: Path, streaming: Streaming) -> None:
             pass
 
 
-def _is_spark(process: psutil.Process) -> bool:
+def _has_word(process: psutil.Process, word: str) -> bool:
     with suppress(psutil.NoSuchProcess):  # Hadoop calls chmod now and then
-        return "pyspark-shell" in process.cmdline()
+        return any(word in argument for argument in process.cmdline())
     return False
+
+
+def _kill_executor(streaming: Streaming) -> None:
+    """Spark starts another one."""
+    executors: list[psutil.Process] = []
+    assert wait_until(
+        lambda: _revived(streaming) and executors.extend(streaming.processes("ExecutorBackend")) or executors,
+        60,
+    )
+    with suppress(psutil.NoSuchProcess):
+        executors[0].kill()
 
 
 def _revived(streaming: Streaming) -> bool:

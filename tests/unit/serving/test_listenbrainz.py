@@ -106,7 +106,7 @@ def test_listen_that_comes_by_every_way_is_one_row(lake, client, sent, secret, t
     ]
     plays, dead_letters = micro_batch.validate(messages, {"t06"}, "topic")
     assert not dead_letters
-    micro_batch.append_plays(log, "topic", messages, plays)
+    micro_batch.append_plays(log, "topic", {0: (0, len(every) - 1)}, play_log.to_arrow(plays))
     assert len(play_log.read(log)) == 1
     for name in ("listens.jsonl", "spotify.json"):
         assert import_history(lake, tmp_path / name, KnownPlays.load(log, "local")) == []
