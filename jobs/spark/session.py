@@ -68,8 +68,9 @@ def _prepare_environment(
 ) -> None:
     """Set the environment variables that PySpark starts Java and its workers with."""
     is_local = master.startswith("local")
-    if is_local:
+    if is_local or not os.environ.get("JAVA_HOME"):
         os.environ["JAVA_HOME"] = str(java.java_home())
+    if is_local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     # By default workers run the first python3 of the PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

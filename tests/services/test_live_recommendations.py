@@ -230,7 +230,7 @@ def process_in_tasks(database, lake, messages, n_tasks):
     plays = ordered.select(PLAYS.names)
     streams = executor_tasks.split(plays, n_tasks)
     assert len(streams) > 1
-    for stream in reversed(streams):
+    for stream in streams:  # u2's is the first
         executor_tasks._resources.clear()
         stats = executor_tasks.update_users(view, address, micro_batch.ranking_state(database), stream)
         assert isinstance(stats, micro_batch.BatchStats)

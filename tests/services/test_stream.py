@@ -1,7 +1,7 @@
 """Plays through the real broker and Spark into the store: nothing is lost or doubled by kill -9.
 
-`SEGUE_KILLS=20` kills twenty times; the default is three, once each: driver, broker, store. With `SEGUE_CORES=2`
-batches are processed on executors, which are killed as well.
+`SEGUE_KILLS=20` kills twenty times; the default is three, once each: driver, broker, store. With
+`SEGUE_CORES=2` batches are processed on executors, which are killed as well.
 """
 
 import dataclasses
@@ -343,13 +343,10 @@ def _has_word(process: psutil.Process, word: str) -> bool:
 
 def _kill_executor(streaming: Streaming) -> None:
     """Spark starts another one."""
-    executors: list[psutil.Process] = []
-    assert wait_until(
-        lambda: _revived(streaming) and executors.extend(streaming.processes("ExecutorBackend")) or executors,
-        60,
-    )
-    with suppress(psutil.NoSuchProcess):
-        executors[0].kill()
+    assert wait_until(lambda: _revived(streaming) and streaming.processes("ExecutorBackend"), 60)
+    for executor in streaming.processes("ExecutorBackend")[:1]:
+        with suppress(psutil.NoSuchProcess):
+            executor.kill()
 
 
 def _revived(streaming: Streaming) -> bool:
