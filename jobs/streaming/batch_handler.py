@@ -111,15 +111,22 @@ class BatchHandler:
         found = self._processing.read(batch)
         if not found.timestamps:
             return
+        was_read = time.monotonic()
         assert self._dead_letters is not None
         self._dead_letters.send(found.dead_letters)
         micro_batch.append_plays(self._lake, self._topic_id, found.ranges, found.rows)
+        was_appended = time.monotonic()
         self._with_store(lambda: self._processing.apply(self._database, self._address, found, self._stats))
         now = datetime.now(UTC)
         self._latencies.extend((now - timestamp).total_seconds() for timestamp in found.timestamps)
         self._stats.events += len(found.rows)
         self._stats.rejected += len(found.dead_letters)
-        self._stats.seconds["batch"] = time.monotonic() - started
+        self._stats.seconds |= {
+            "reading": was_read - started,
+            "appending": was_appended - was_read,
+            "applying": time.monotonic() - was_appended,
+            "batch": time.monotonic() - started,
+        }
 
     def _with_store(self, work: Callable[[], None]) -> None:
         """Do idempotent work on the store.
