@@ -98,7 +98,7 @@ def annoy(vectors: np.ndarray) -> Search:
 
 def voyager(vectors: np.ndarray) -> Search:
     """Voyager, HNSW with its defaults, cosine."""
-    from voyager import Index as Voyager  # type: ignore[import-not-found]
+    from voyager import Index as Voyager  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from voyager import Space
 
     index = Voyager(Space.Cosine, num_dimensions=DIMENSIONS)

@@ -12,11 +12,11 @@ import argparse
 import os
 import platform
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -35,7 +35,6 @@ from jobs.plays.events import PlayEvent
 from jobs.runtime import embedded_kafka, embedded_server, java, stream_status
 from jobs.streaming import micro_batch
 from tests.bench import bench_micro_batch
-from tests.dags.test_cluster import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("executors", "their JVMs", "driver", "its JVM", "store", "broker")
@@ -99,8 +98,7 @@ def measure(folder: Path, cores: int, max_events: int, arguments: argparse.Names
         wait(database, plays.sent, lake, stages)
         seconds = time.monotonic() - began
         used = cpu_by_role(roots, workers)
-        used.subtract(before)
-        row = "".join(f"{1000 * used[role] / arguments.plays:11.3f}" for role in ROLES)
+        row = "".join(f"{1000 * (used[role] - before[role]) / arguments.plays:11.3f}" for role in ROLES)
         row += "".join(f"{stages.mean(stage):11.3f}" for stage in STAGES)
         print(f"{cores:5d} {max_events:7d} {arguments.plays / seconds:9.0f}{row}", flush=True)
         producer.close()
@@ -138,7 +136,7 @@ def started(command: list[str], folder: Path) -> Iterator[Worker]:
 @contextmanager
 def cluster(folder: Path, cores: int) -> Iterator[list[Worker]]:
     """Run a master and `cores` workers of one core each; give the workers."""
-    port, web_port = free_ports(2)
+    port, web_port = free_port(), free_port()
     spark_class = str(Path(sys.executable).with_name("spark-class"))
     deploy = "org.apache.spark.deploy"
     address = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", str(web_port)]
@@ -150,6 +148,12 @@ def cluster(folder: Path, cores: int) -> Iterator[list[Worker]]:
             workers.append(stack.enter_context(started([*worker, f"spark://127.0.0.1:{port}"], folder)))
             workers[-1].master = f"spark://127.0.0.1:{port}"
         yield workers
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Plays:
@@ -214,9 +218,9 @@ def offsets(database: Any) -> dict[str, int]:
     return dict(document.get("offsets", {}))
 
 
-def cpu_by_role(roots: dict[str, int], workers: list[Worker]) -> Counter[str]:
+def cpu_by_role(roots: dict[str, int], workers: list[Worker]) -> dict[str, float]:
     """Return the CPU seconds of each kind of process so far."""
-    used: Counter[str] = Counter()
+    used = dict.fromkeys(ROLES, 0.0)
     used["store"] = _cpu(psutil.Process(roots["store"]))
     used["broker"] = _cpu(psutil.Process(roots["broker"]))
     stream = psutil.Process(roots["stream"])
