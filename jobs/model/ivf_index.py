@@ -1,25 +1,25 @@
-"""Nearest-neighbour search: exact, and by K-Means clusters as an inverted-file (IVF) index. Pure numpy.
+"""Nearest-neighbour search by K-Means clusters as an inverted-file (IVF) index. Pure numpy.
 
 An IVF index compares a query with the tracks of the `nprobe` clusters nearest to it. Within a cluster the
 cosine is exact; neighbours are lost only in clusters that are not searched, and `calibrate_nprobe` measures
 how many.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from jobs.model.embedding import nearest_cluster
+from jobs.model.search_index import Neighbours, fill_nearest, no_neighbours
 
 # The recall@10 that an index must reach; the smallest nprobe that reaches it is used.
 TARGET_RECALL = 0.98
 
-# `clusters_to_search` adds clusters until they hold this many candidates for each neighbour.
+# Clusters are added until they hold this many candidates for each neighbour.
 CANDIDATES_PER_NEIGHBOUR = 20
 
-# Queries compared at once: 256 × 100,000 candidates are 100 MB of cosines.
-_BLOCK_QUERIES = 256
+# Fewer queries of one cluster are searched one by one: the candidates need not be copied.
+_MIN_GROUP = 8
 
 
 @dataclass(frozen=True)
@@ -33,56 +33,90 @@ class Clusters:
 class IVFIndex:
     """Vectors in the order of their clusters, so that the tracks of a cluster are one slice of memory."""
 
-    def __init__(self, ids: np.ndarray, vectors: np.ndarray, centroids: np.ndarray, *, nprobe: int) -> None:
-        """Build the index.
+    def __init__(
+        self, vectors: np.ndarray, starts: np.ndarray, centroids: np.ndarray, *, nprobe: int
+    ) -> None:
+        """Search the vectors of the clusters nearest to a query.
 
         Parameters
         ----------
-        ids : (n,)
         vectors : (n, d) float32
             Unit vectors.
+        starts : (k + 1,)
+            Cluster c is the rows `starts[c]` to `starts[c + 1]`.
         centroids : (k, d)
             Unit vectors.
         nprobe : int
             Clusters searched per query, at least.
         """
-        clusters = nearest_cluster(vectors, centroids)
-        order = np.argsort(clusters, kind="stable")
-        self.ids = ids[order]
-        self.vectors = vectors[order]
-        self.centroids = centroids
-        self.nprobe = nprobe
-        # Cluster c is rows _starts[c] to _starts[c + 1].
-        self._starts = np.searchsorted(clusters[order], np.arange(len(centroids) + 1))
+        self._vectors = vectors
+        self._starts = np.asarray(starts)
+        self._sizes = np.diff(self._starts)
+        self._centroids = centroids
+        self._nprobe = nprobe
+        self.size = len(vectors)
 
-    def search(
-        self, vector: np.ndarray, *, count: int = 50, exclude: Collection[str] = ()
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids and cosines of the `count` nearest tracks to a unit vector (d,), nearest first.
+    @property
+    def private_bytes(self) -> int:
+        """The centroids and the clusters' starts."""
+        return int(self._centroids.nbytes + self._starts.nbytes + self._sizes.nbytes)
 
-        Ids in `exclude` are left out. More than nprobe clusters are searched where those hold fewer tracks
-        than `count` and `exclude` have together.
+    def query(self, vectors: np.ndarray, count: int) -> Neighbours:
+        """Return the nearest rows (`SearchIndex.query`), those of clusters that are not searched missed.
+
+        A single query searches the clusters nearest to it. Queries of one cluster search those nearest to
+        that cluster: one matrix product for all of them.
         """
-        n_candidates = count + len(exclude)
-        nearest_first = np.argsort(-(self.centroids @ vector), kind="stable")
-        sizes = np.diff(self._starts)[nearest_first]
-        n_sufficient = int(np.searchsorted(np.cumsum(sizes), n_candidates)) + 1
-        probed = nearest_first[: max(self.nprobe, n_sufficient)]
-        rows = np.concatenate([np.arange(self._starts[c], self._starts[c + 1]) for c in probed])
+        found = no_neighbours(len(vectors), min(count, self.size))
+        if not found.rows.size:
+            return found
+        if len(vectors) < _MIN_GROUP:
+            for query, vector in enumerate(vectors):
+                self._query_one(found, query, vector)
+            return found
+        clusters = nearest_cluster(vectors, self._centroids)
+        for cluster in np.unique(clusters):
+            queries = np.flatnonzero(clusters == cluster)
+            if len(queries) < _MIN_GROUP:
+                for query in queries:
+                    self._query_one(found, query, vectors[query])
+            else:
+                searched = np.sort(self._searched(self._centroids[cluster], found.rows.shape[1], cluster))
+                rows = self._rows(searched)
+                fill_nearest(found, queries, vectors, self._vectors[rows], rows)
+        return found
+
+    def _query_one(self, found: Neighbours, query: int, vector: np.ndarray) -> None:
+        searched = self._searched(vector, found.rows.shape[1])
         # One product per slice: gathering the rows first would copy them.
-        cosines = np.concatenate(
-            [self.vectors[self._starts[c] : self._starts[c + 1]] @ vector for c in probed]
-        )
-        n_candidates = min(n_candidates, len(rows))
-        if n_candidates:
-            best = np.argpartition(-cosines, n_candidates - 1)[:n_candidates]
-        else:
-            best = np.zeros(0, dtype=int)
-        best = best[np.lexsort((self.ids[rows[best]], -cosines[best]))]
-        if exclude:
-            best = best[~np.isin(self.ids[rows[best]], list(exclude))]
-        best = best[:count]
-        return self.ids[rows[best]], np.clip(cosines[best], -1, 1)
+        slices = [slice(self._starts[c], self._starts[c + 1]) for c in searched]
+        cosines = np.concatenate([self._vectors[each] @ vector for each in slices])
+        rows = self._rows(searched)
+        count = min(found.rows.shape[1], len(rows))
+        best = np.argpartition(-cosines, count - 1)[:count]
+        best = best[np.lexsort((rows[best], -cosines[best]))]
+        found.rows[query, :count] = rows[best]
+        found.cosines[query, :count] = np.clip(cosines[best], -1, 1)
+
+    def _searched(self, vector: np.ndarray, count: int, own: int | None = None) -> np.ndarray:
+        """Return the clusters to search for `count` neighbours of a vector (d,), nearest first.
+
+        At least nprobe, and as many as hold `count` times CANDIDATES_PER_NEIGHBOUR tracks. The cluster `own`
+        is first, also where another has the same centroid.
+        """
+        cosines = self._centroids @ vector
+        if own is not None:
+            cosines[own] = 2.0
+        nearest_first = np.argsort(-cosines, kind="stable")
+        n_candidates = np.cumsum(self._sizes[nearest_first])
+        n_sufficient = int(np.searchsorted(n_candidates, count * CANDIDATES_PER_NEIGHBOUR)) + 1
+        return nearest_first[: max(self._nprobe, n_sufficient)]
+
+    def _rows(self, clusters: np.ndarray) -> np.ndarray:
+        """Return the rows of the clusters, in the order of these."""
+        ends = np.cumsum(self._sizes[clusters])
+        offsets = np.repeat(self._starts[clusters] - (ends - self._sizes[clusters]), self._sizes[clusters])
+        return np.arange(ends[-1]) + offsets
 
 
 @dataclass(frozen=True)
@@ -140,27 +174,6 @@ def calibrate_nprobe(
     )
 
 
-def clusters_to_search(
-    centroids: np.ndarray, sizes: np.ndarray, *, n_neighbours: int, min_nprobe: int = 1
-) -> list[np.ndarray]:
-    """Return for each cluster the clusters to search from it, nearest first, itself included.
-
-    Clusters are added in the order of the centroids' cosine until they hold `n_neighbours` times
-    CANDIDATES_PER_NEIGHBOUR tracks and there are at least `min_nprobe` of them.
-
-    Parameters
-    ----------
-    centroids : (k, d)
-    sizes : (k,)
-        Tracks per cluster.
-    """
-    order = _cluster_order(centroids)
-    is_sufficient = np.cumsum(sizes[order], axis=1) >= n_neighbours * CANDIDATES_PER_NEIGHBOUR
-    counts = np.minimum((~is_sufficient).sum(axis=1) + 1, len(centroids))
-    counts = np.maximum(counts, min(min_nprobe, len(centroids)))
-    return [row[:count] for row, count in zip(order, counts, strict=True)]
-
-
 def probe_matrix(centroids: np.ndarray, nprobe: int) -> np.ndarray:
     """Return which clusters a search from each cluster compares, bool (k, k).
 
@@ -180,51 +193,3 @@ def _cluster_order(centroids: np.ndarray) -> np.ndarray:
     cosines = centroids @ centroids.T
     np.fill_diagonal(cosines, 2.0)  # first also where two centroids are equal
     return np.argsort(-cosines, axis=1, kind="stable")
-
-
-def exact_nearest(
-    queries: np.ndarray,
-    query_ids: np.ndarray,
-    candidates: np.ndarray,
-    candidate_ids: np.ndarray,
-    *,
-    count: int,
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return ids and cosines of each query's `count` nearest candidates, nearest first, by exact search.
-
-    A query does not find its own id. Equal cosines are ordered by id, so that two runs agree. The lists are
-    shorter where there are fewer candidates.
-
-    Parameters
-    ----------
-    queries : (q, d)
-    query_ids : (q,)
-    candidates : (c, d)
-    candidate_ids : (c,)
-    """
-    order = np.argsort(candidate_ids, kind="stable")
-    candidates = candidates[order]
-    candidate_ids = candidate_ids[order]
-    ids, scores = [], []
-    for start in range(0, len(queries), _BLOCK_QUERIES):
-        cosines = queries[start : start + _BLOCK_QUERIES] @ candidates.T
-        is_itself = query_ids[start : start + _BLOCK_QUERIES, None] == candidate_ids[None, :]
-        cosines[is_itself] = -np.inf
-        for row in cosines:
-            best = _largest(row, count)
-            ids.append(candidate_ids[best])
-            scores.append(np.clip(row[best], -1, 1))
-    return ids, scores
-
-
-def _largest(row: np.ndarray, count: int) -> np.ndarray:
-    """Return the positions of the `count` largest values, largest first, ties by position; never of -inf."""
-    if count < len(row):
-        # Everything as large as the count-th largest value: ties at the edge are then cut by position, not by
-        # chance.
-        threshold = np.partition(row, len(row) - count)[len(row) - count]
-        positions = np.flatnonzero(row >= threshold)
-    else:
-        positions = np.arange(len(row))
-    positions = positions[np.isfinite(row[positions])]
-    return positions[np.argsort(-row[positions], kind="stable")][:count]

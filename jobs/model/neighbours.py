@@ -1,56 +1,74 @@
-"""Each track's nearest neighbours, searched through the clusters, one cluster at a time."""
+"""Each track's nearest neighbours, searched through the index of its model version, a cluster at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jobs.model.clustered_vectors import ClusteredVectors
-from jobs.model.ivf_index import clusters_to_search, exact_nearest
+from jobs.model.search_index import FilteredIndex, SearchIndex
 
 N_NEIGHBOURS = 50
 
 
-def searched_clusters(
-    vectors: ClusteredVectors, *, count: int = N_NEIGHBOURS, nprobe: int = 1
-) -> list[np.ndarray]:
-    """Return for each cluster the clusters that its tracks' neighbours are searched in.
+def recording_rows(ids: np.ndarray, recording_by_id: dict[str, str]) -> np.ndarray:
+    """Return for each track (n,) the row of the track that stands for its recording: its own for most.
 
-    The `nprobe` nearest, or more where those hold too few tracks for `count` neighbours.
+    That is the one of the shortest id, of equals the first. A track without an entry gets -1.
     """
-    searched = clusters_to_search(vectors.centroids(), vectors.sizes, n_neighbours=count, min_nprobe=nprobe)
-    return [clusters.astype(np.int32) for clusters in searched]
+    chosen: dict[str, int] = {}
+    texts = [track_id.decode() for track_id in ids.tolist()]
+    for row, track_id in enumerate(texts):
+        recording = recording_by_id.get(track_id)
+        best = chosen.get(recording) if recording is not None else None
+        if recording is not None and (
+            best is None or (len(track_id), track_id) < (len(texts[best]), texts[best])
+        ):
+            chosen[recording] = row
+    return np.array([chosen.get(recording_by_id.get(each, ""), -1) for each in texts], dtype=np.int64)
 
 
-def search_cluster(
-    vectors: ClusteredVectors, cluster: int, searched: np.ndarray, *, count: int = N_NEIGHBOURS
+def one_per_recording(index: SearchIndex, recordings: np.ndarray) -> tuple[SearchIndex, np.ndarray]:
+    """Return an index of one track per recording, and the rows (m,) of these, by `recording_rows` (n,)."""
+    rows = np.flatnonzero(recordings == np.arange(len(recordings)))
+    return (index if len(rows) == index.size else FilteredIndex(index, rows)), rows
+
+
+def search_rows(
+    vectors: ClusteredVectors,
+    recordings: np.ndarray,
+    rows: np.ndarray,
+    *,
+    count: int = N_NEIGHBOURS,
+    searched: tuple[SearchIndex, np.ndarray] | None = None,
 ) -> Iterator[tuple[str, list[str], list[float]]]:
-    """Yield (track_id, ids, cosines) for every track of a cluster: its `count` nearest, nearest first.
+    """Yield (track_id, ids, cosines) for tracks: the `count` nearest of each, nearest first.
 
-    One track of each recording is a candidate, and not for its own duplicates. The candidates are copied into
-    memory.
+    One track of each recording is a neighbour, and not of its own duplicates. Rows with the recording -1 are
+    left out.
+
+    Parameters
+    ----------
+    recordings : (n,)
+        `recording_rows` of all rows.
+    rows : (m,)
+        The tracks; cheapest if they are near each other.
+    searched
+        `one_per_recording`, where more rows will be searched.
     """
-    rows = np.concatenate([np.arange(vectors.starts[c], vectors.starts[c + 1]) for c in searched])
-    rows = rows[vectors.recordings[rows] == rows]
-    own = slice(vectors.starts[cluster], vectors.starts[cluster + 1])
-    ids, cosines = exact_nearest(
-        vectors.vectors[own],
-        vectors.ids[vectors.recordings[own]],
-        vectors.vectors[rows],
-        vectors.ids[rows],
-        count=count,
-    )
-    for track_id, near, scores in zip(vectors.ids[own].tolist(), ids, cosines, strict=True):
-        yield track_id.decode(), [other.decode() for other in near.tolist()], scores.tolist()
+    index, candidates = searched or one_per_recording(vectors.index, recordings)
+    rows = rows[recordings[rows] >= 0]
+    found = index.query(np.ascontiguousarray(vectors.vectors[rows]), count + 1)
+    for row, numbers, cosines in zip(rows, found.rows, found.cosines, strict=True):
+        near = candidates[numbers]
+        is_other = (numbers >= 0) & (near != recordings[row])
+        ids = [track_id.decode() for track_id in vectors.ids[near[is_other][:count]].tolist()]
+        yield vectors.ids[row].decode(), ids, cosines[is_other][:count].tolist()
 
 
-def balanced_tasks(
-    vectors: ClusteredVectors, searched: Sequence[np.ndarray], n_tasks: int
-) -> list[list[int]]:
-    """Return the clusters in at most `n_tasks` lists of about the same number of comparisons."""
-    sizes = vectors.sizes
-    costs = np.array([sizes[cluster] * sizes[others].sum() for cluster, others in enumerate(searched)])
-    order = np.argsort(-costs, kind="stable").tolist()
+def balanced_tasks(sizes: np.ndarray, n_tasks: int) -> list[list[int]]:
+    """Return the clusters, of `sizes` (k,) tracks, in at most `n_tasks` lists of about as many tracks."""
+    order = np.argsort(-sizes, kind="stable").tolist()
     return [order[task::n_tasks] for task in range(min(n_tasks, len(order)))]
 
 

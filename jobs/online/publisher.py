@@ -12,7 +12,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -25,9 +24,9 @@ from jobs import progress
 from jobs.lake.feature_columns import PUBLISHED_COLUMNS
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import batch_inference, neighbours, registry
-from jobs.model.clustered_vectors import ClusteredVectors, clustered_vectors
-from jobs.online import collection_map, mongo, state, track_documents
+from jobs.model import batch_inference, index_registry, registry
+from jobs.model.search_index import IndexSettings
+from jobs.online import collection_map, mongo, similar_documents, state, track_documents
 from jobs.online.state import ChampionState, PublishedVersion
 from jobs.progress import StepResult
 from jobs.runtime import embedded_mongo
@@ -35,16 +34,13 @@ from jobs.spark import session
 
 T = TypeVar("T")
 
-# Tasks that write `similar`: enough for the progress to be seen and for workers to end together.
-_SIMILAR_TASKS = 64
-
 
 @dataclass(frozen=True)
 class _Publication:
-    """A model version as it is to be online, and how its clusters are searched for neighbours."""
+    """A model version as it is to be online, and the index that its neighbours are searched with."""
 
     version: PublishedVersion
-    nprobe: int
+    index: IndexSettings
     track_ids: frozenset[str]
 
 
@@ -106,8 +102,7 @@ def _read_publication(lake: Lake, champion: Any) -> _Publication:
         tracks=len(track_ids),
         digest=publication_digest(track_documents.tracks_digest(lake, track_ids), embeddings),
     )
-    nprobe = int(champion.tags.get("nprobe", 1))
-    return _Publication(version, nprobe, frozenset(track_ids))
+    return _Publication(version, index_registry.index_settings(champion), frozenset(track_ids))
 
 
 def _tracks_frame(spark: SparkSession, lake: Lake, version: PublishedVersion) -> DataFrame:
@@ -179,8 +174,7 @@ def _write_version(uri: str, spark: SparkSession, lake: Lake, publication: _Publ
     n_done = spark.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * version["tracks"], lambda: n_done.value):
         _write_tracks(_tracks_frame(spark, lake, version), uri, n_done)
-        with clustered_vectors(lake, model_version) as folder:
-            _write_similar(spark, folder, uri, publication, n_done)
+        similar_documents.write(spark, lake, uri, model_version, publication.index, n_done)
         with mongo.database(uri) as database:
             previous = _version_before(database, model_version)
             _write_champion(database, version, previous=previous)
@@ -199,29 +193,6 @@ def _write_tracks(tracks: DataFrame, uri: str, n_done: Accumulator[int]) -> None
 
     # Arrow, because Spark's own rows of 900 features cost more than the documents.
     tracks.mapInArrow(write, "nothing int").collect()
-
-
-def _write_similar(
-    spark: SparkSession, folder: Path, uri: str, publication: _Publication, n_done: Accumulator[int]
-) -> None:
-    """Search the neighbours of every track and write them, on the workers, a list of clusters per task."""
-    vectors = ClusteredVectors.open(folder)
-    model_version = publication.version["model_version"]
-    searched = neighbours.searched_clusters(vectors, nprobe=publication.nprobe)
-
-    def write(clusters: list[int]) -> None:
-        mapped = ClusteredVectors.open(folder)
-        documents = (
-            neighbours.similar_document(model_version, int(mapped.numbers[cluster]), *row)
-            for cluster in clusters
-            for row in neighbours.search_cluster(mapped, cluster, searched[cluster])
-        )
-        with mongo.database(uri) as database:
-            n_done.add(mongo.upsert(database["similar"], documents, mostly_new=True))
-
-    tasks = neighbours.balanced_tasks(vectors, searched, _SIMILAR_TASKS)
-    if tasks:
-        spark.sparkContext.parallelize(tasks, len(tasks)).foreach(write)
 
 
 def _version_before(database: mongo.Database, model_version: str) -> PublishedVersion | None:

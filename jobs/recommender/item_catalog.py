@@ -6,17 +6,17 @@ Vectors, clusters, popularity, similar items.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import numpy as np
-import pyarrow.compute as pc
 from scipy.sparse import csr_array
 
 from jobs.audio.tags import UNKNOWN_ARTIST
 from jobs.errors import StepError
-from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
+from jobs.lake.schemas import ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model.ivf_index import IVFIndex
+from jobs.model import clustered_vectors
+from jobs.model.clustered_vectors import ClusteredVectors
+from jobs.model.search_index import ExactIndex, FilteredIndex, SearchIndex
 from jobs.recommender import item_similarities
 from jobs.recommender.implicit_als import constant_part
 from jobs.recommender.item_similarities import ItemSimilarities
@@ -33,13 +33,10 @@ _EXPLORED_PER_CLUSTER = 40
 # Tracks that every user's factors are compared with: 8 MB.
 _MAX_FACTOR_TRACKS = 30_000
 
-# The index searches a tenth of the clusters, and at least this many.
-_MIN_NPROBE = 8
-
 # Cached properties that depend on neither the ranking weights nor the similar items.
 _SHARED = (
     "index_of",
-    "index",
+    "centroids",
     "nearest",
     "id_rank",
     "artist_codes",
@@ -99,7 +96,8 @@ class ItemCatalog:
     Attributes
     ----------
     ids, titles, artists, recordings : (n,) text; an unknown artist is ""
-    vectors : (n, d) float32 of unit length
+    vectors : (n, d) float32 of unit length; mapped, if every track of the model version is in the catalog
+    index : the model version's search index over the vectors; None for exact search
     clusters : (n,) int
     plays : (n,) number of listeners
     similar_items : (n, n) similarity of the similar items of each track, 0 to 1, the most similar first
@@ -117,6 +115,7 @@ class ItemCatalog:
     similar_items: csr_array = field(default_factory=lambda: csr_array((0, 0), dtype=np.float32))
     factors: np.ndarray | None = None
     weights: RankingWeights = RankingWeights()
+    index: SearchIndex | None = None
 
     def with_weights(
         self,
@@ -148,8 +147,7 @@ class ItemCatalog:
 
         The others are candidates if they are near a track of the profile.
         """
-        most = np.argsort(-self.plays, kind="stable")[:_MAX_FACTOR_TRACKS]
-        return np.sort(most)
+        return np.sort(self._by_listeners[:_MAX_FACTOR_TRACKS])
 
     @cached_property
     def compared_factors(self) -> np.ndarray:
@@ -163,21 +161,22 @@ class ItemCatalog:
         return {track_id: index for index, track_id in enumerate(self.ids.tolist())}
 
     @cached_property
-    def index(self) -> IVFIndex:
-        """An IVF index of the vectors over the clusters."""
+    def centroids(self) -> np.ndarray:
+        """The mean of each cluster (k, d) at length 1."""
         n_clusters = int(self.clusters.max(initial=-1)) + 1
         sums = np.zeros((n_clusters, self.vectors.shape[1]), dtype=np.float32)
         np.add.at(sums, self.clusters, self.vectors)
-        centroids = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-        nprobe = max(_MIN_NPROBE, n_clusters // 10)
-        return IVFIndex(np.arange(len(self.ids)), self.vectors, centroids.astype(np.float32), nprobe=nprobe)
+        return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9))
 
     @cached_property
     def nearest(self) -> Callable[[int], np.ndarray]:
         """Index -> the indices of the tracks that sound most like it, itself first."""
 
-        def search(index: int) -> np.ndarray:
-            return self.index.search(self.vectors[index], count=N_CANDIDATES)[0].astype(np.int32)
+        index = self.index or ExactIndex(self.vectors)
+
+        def search(track: int) -> np.ndarray:
+            found = index.query(self.vectors[track : track + 1], N_CANDIDATES).rows[0]
+            return found[found >= 0].astype(np.int32)
 
         return lru_cache(_MAX_CACHED_SEARCHES)(search)
 
@@ -209,7 +208,12 @@ class ItemCatalog:
     @cached_property
     def most_popular(self) -> np.ndarray:
         """The indices of the tracks with the most listeners."""
-        return np.argsort(-self.plays, kind="stable")[:N_CANDIDATES]
+        return self._by_listeners[:N_CANDIDATES]
+
+    @property
+    def _by_listeners(self) -> np.ndarray:
+        """The indices (n,), most listeners first, of equals the first id."""
+        return np.lexsort((self.id_rank, -self.plays))
 
     @cached_property
     def cold_start_order(self) -> np.ndarray:
@@ -221,7 +225,7 @@ class ItemCatalog:
         second-best.
         """
         sizes = np.bincount(self.clusters)
-        similarity = np.einsum("nd,nd->n", self.vectors, self.index.centroids[self.clusters])
+        similarity = np.einsum("nd,nd->n", self.vectors, self.centroids[self.clusters])
         # By cluster, and within it the best first: 1, 2, 0, 4, 3 in the example.
         by_cluster = np.lexsort((self.id_rank, -np.round(similarity, 5), -self.plays, self.clusters))
         first_of_cluster = np.cumsum(sizes) - sizes
@@ -250,7 +254,7 @@ def load(
     `tracks` are the tracks by id if they are in memory already; otherwise they are read from TRACKS. Raises
     StepError if the version has no embedding of any of them.
     """
-    embeddings = _read_embeddings(lake, model_version)
+    embeddings = clustered_vectors.open_vectors(lake, model_version)
     if tracks is None:
         tracks = _read_track_columns(lake)
     catalog = _align(embeddings, tracks, model_version, weights or RankingWeights())
@@ -263,25 +267,10 @@ def load(
 
 def empty(model_version: str) -> ItemCatalog:
     """Return an item catalog without tracks."""
-    nothing = _Embeddings([], np.zeros((0, 1), dtype=np.float32), np.zeros(0, dtype=int))
+    nothing = ClusteredVectors(
+        np.zeros(0, "S1"), np.zeros((0, 1), dtype=np.float32), np.zeros(1, dtype=int), np.zeros(0, dtype=int)
+    )
     return _align(nothing, {}, model_version, RankingWeights())
-
-
-class _Embeddings(NamedTuple):
-    """EMBEDDINGS of one model version, sorted by track id: n ids, vectors (n, d), clusters (n,)."""
-
-    track_ids: list[str]
-    vectors: np.ndarray
-    clusters: np.ndarray
-
-
-def _read_embeddings(lake: Lake, model_version: str) -> _Embeddings:
-    table = lake.read_arrow(EMBEDDINGS, where=pc.field("model_version") == model_version)
-    table = table.sort_by("track_id")
-    track_ids = table["track_id"].to_pylist()
-    values = table["embedding"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    vectors = values.reshape(len(track_ids), -1) if track_ids else np.zeros((0, 1))
-    return _Embeddings(track_ids, vectors, table["cluster"].to_numpy())
 
 
 def _read_track_columns(lake: Lake) -> dict[str, ItemInfo]:
@@ -302,12 +291,23 @@ def _read_track_columns(lake: Lake) -> dict[str, ItemInfo]:
 
 
 def _align(
-    embeddings: _Embeddings, tracks: Mapping[str, ItemInfo], model_version: str, weights: RankingWeights
+    embeddings: ClusteredVectors,
+    tracks: Mapping[str, ItemInfo],
+    model_version: str,
+    weights: RankingWeights,
 ) -> ItemCatalog:
-    """Return the item catalog of the tracks that have both an embedding and an entry in `tracks`."""
-    rows = [row for row, track_id in enumerate(embeddings.track_ids) if track_id in tracks]
-    track_ids = [embeddings.track_ids[row] for row in rows]
+    """Return the item catalog of the tracks that have both an embedding and an entry in `tracks`.
+
+    Their order is that of the clusters.
+    """
+    all_ids = [track_id.decode() for track_id in embeddings.ids.tolist()]
+    rows = np.array([row for row, track_id in enumerate(all_ids) if track_id in tracks], dtype=int)
+    track_ids = [all_ids[row] for row in rows]
     infos = [tracks[track_id] for track_id in track_ids]
+    vectors, index = embeddings.vectors, embeddings.index if len(rows) else None
+    if len(rows) < len(all_ids):  # tracks were removed since the version's vectors were written
+        vectors = np.ascontiguousarray(vectors[rows])
+        index = FilteredIndex(index, rows) if index is not None else None
     return ItemCatalog(
         model_version=model_version,
         ids=np.array(track_ids, dtype=np.str_),
@@ -315,11 +315,12 @@ def _align(
         titles=np.array([info.title for info in infos], dtype=object),
         artists=np.array([info.artist for info in infos], dtype=object),
         recordings=np.array([info.recording_id for info in infos], dtype=object),
-        vectors=np.ascontiguousarray(embeddings.vectors[rows], dtype=np.float32),
-        clusters=embeddings.clusters[rows],
+        vectors=vectors,
+        clusters=embeddings.clusters()[rows],
         # FMA's listen counts are only a fallback while there are no local plays.
         plays=np.array([info.listens for info in infos], dtype=int),
         weights=weights,
+        index=index,
     )
 
 

@@ -42,7 +42,7 @@ def to_table(ids: np.ndarray, found: ItemSimilarities) -> pa.Table:
         "scores": pa.ListArray.from_arrays(starts, pa.array(similar.data)),
         "factors": pa.ListArray.from_arrays(factor_starts, pa.array(factors[tracks].ravel())),
     }
-    return pa.table(columns).cast(ITEM_SIMILARITIES.arrow_schema())
+    return pa.table(columns).cast(ITEM_SIMILARITIES.arrow_schema()).sort_by("track_id")
 
 
 def from_batches(batches: Iterable[pa.RecordBatch], ids: np.ndarray) -> ItemSimilarities:

@@ -43,7 +43,7 @@ def cluster_mixes(catalog: ItemCatalog, profile: Profile, *, day: date) -> list[
     Clusters that the listener has not played come last, the largest first. No track is in two mixes.
     """
     query = query_profile(catalog, profile)
-    centroids = catalog.index.centroids
+    centroids = catalog.centroids
     mixes: list[Mix] = []
     taken: set[str] = set()
     is_covered = np.zeros(len(centroids), dtype=bool)
@@ -102,7 +102,7 @@ def new_mix(catalog: ItemCatalog, profile: Profile, *, new_ids: Sequence[str], n
 
 def _cluster_order(catalog: ItemCatalog, query: QueryProfile) -> list[int]:
     """Return the clusters, those that a listener plays most first, then the largest."""
-    n_clusters = len(catalog.index.centroids)
+    n_clusters = len(catalog.centroids)
     played = np.bincount(catalog.clusters[query.liked], query.confidences, minlength=n_clusters)
     sizes = np.bincount(catalog.clusters, minlength=n_clusters)
     return [int(cluster) for cluster in np.lexsort((-sizes, -played)) if sizes[cluster]]

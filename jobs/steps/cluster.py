@@ -18,7 +18,7 @@ from jobs import progress
 from jobs.errors import InputError, StepError
 from jobs.lake.schemas import EMBEDDERS, VECTORS
 from jobs.lake.storage import Lake, open_lake
-from jobs.model import batch_inference, kmeans, plots, registry, tracking
+from jobs.model import batch_inference, clustered_vectors, index_registry, kmeans, plots, registry, tracking
 from jobs.model.embedding import Embedder, nearest_cluster
 from jobs.model.grid_search import (
     GridSettings,
@@ -28,6 +28,7 @@ from jobs.model.grid_search import (
     fit_on_sample,
     parse_grid,
 )
+from jobs.model.index_choice import choose_index
 from jobs.model.ivf_index import Clusters
 from jobs.model.kmeans import DistributedVectors
 from jobs.model.vector_samples import exact_neighbours, sample_for_plots, sample_vectors
@@ -96,8 +97,21 @@ def main(arguments: argparse.Namespace) -> StepResult:
         "clusters": int(version.tags["k"]),
         "silhouette": version.tags["silhouette"],
         "nprobe": int(version.tags["nprobe"]),
+        "index": _choose_index(lake, number),
     }
     return StepResult(counts, model_version=number)
+
+
+def _choose_index(lake: Lake, number: str) -> str:
+    """Measure which index a version is searched with, unless that is done; return its kind."""
+    version = registry.version(number)
+    if "index" not in version.tags:
+        vectors = clustered_vectors.open_vectors(lake, number)
+        index_registry.log_index(version, choose_index(vectors, nprobe=int(version.tags["nprobe"])))
+        version = registry.version(number)
+    settings = index_registry.index_settings(version)
+    clustered_vectors.save_settings(lake, number, settings)
+    return settings.kind
 
 
 def _read_embedder_rows(lake: Lake) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
-"""Exact search and the IVF index on planted groups."""
+"""The IVF index and its calibration on planted groups; `test_search_index.py` asks every index the same."""
 
 import numpy as np
 
 from jobs.model.embedding import l2_normalize
-from jobs.model.ivf_index import IVFIndex, calibrate_nprobe, clusters_to_search, exact_nearest
+from jobs.model.ivf_index import IVFIndex, calibrate_nprobe
 
 
 def planted(groups=8, tracks_per_group=50, dimensions=16, spread=0.15):
@@ -14,27 +14,39 @@ def planted(groups=8, tracks_per_group=50, dimensions=16, spread=0.15):
     return vectors, centers, np.array([f"t{i:04d}" for i in range(len(vectors))])
 
 
-def test_one_probe_finds_the_planted_group():
-    vectors, centers, ids = planted()
-    found, cosines = IVFIndex(ids, vectors, centers, nprobe=1).search(vectors[60], count=10)
-    exact = np.argsort(-(vectors @ vectors[60]), kind="stable")[:10]
-    assert list(found) == list(ids[exact]) and found[0] == "t0060"
-    np.testing.assert_allclose(cosines, (vectors @ vectors[60])[exact], atol=1e-6)
+def make_index(vectors, centers, nprobe):
+    return IVFIndex(
+        vectors, np.arange(len(centers) + 1) * (len(vectors) // len(centers)), centers, nprobe=nprobe
+    )
 
 
-def test_excluded_ids_are_replaced_by_the_next():
-    vectors, centers, ids = planted()
-    index = IVFIndex(ids, vectors, centers, nprobe=8)
-    first_15, _ = index.search(vectors[0], count=15)
-    remaining, _ = index.search(vectors[0], count=10, exclude=set(first_15[:5]))
-    assert list(remaining) == list(first_15[5:])
+def test_one_probe_searches_one_group_only():
+    vectors, centers, _ = planted(groups=4, tracks_per_group=300, spread=1.0)
+    index = make_index(vectors, centers, nprobe=1)
+    for queries in (vectors[60:61], vectors[60:100]):
+        found = index.query(queries, 10)
+        for query, rows in zip(queries, found.rows, strict=True):
+            group = np.argmax(centers @ query) if len(queries) == 1 else None
+            groups = set(rows // 300)
+            assert len(groups) == 1 and (group is None or groups == {group})
+            own = np.flatnonzero(np.arange(1_200) // 300 == groups.pop())
+            expected = own[np.argsort(-(vectors[own] @ query), kind="stable")[:10]]
+            np.testing.assert_array_equal(rows, expected)
 
 
 def test_search_opens_more_clusters_when_tracks_are_few():
-    vectors, centers, ids = planted(groups=4, tracks_per_group=3)
-    found, _ = IVFIndex(ids, vectors, centers, nprobe=1).search(vectors[0], count=10)
-    assert len(found) == 10
-    assert len(IVFIndex(ids, vectors, centers, nprobe=1).search(vectors[0], count=50)[0]) == 12
+    vectors, centers, _ = planted(groups=4, tracks_per_group=3)
+    index = make_index(vectors, centers, nprobe=1)
+    assert (index.query(vectors[:1], 10).rows >= 0).all()
+    assert sorted(index.query(vectors[:1], 50).rows[0]) == list(range(12))
+
+
+def test_group_of_queries_searches_enough_clusters():
+    vectors, centers, _ = planted(groups=8, tracks_per_group=15)
+    # 2 × 20 candidates: three clusters.
+    found = make_index(vectors, centers, nprobe=1).query(vectors[:15], 2)
+    assert (found.rows >= 0).all()
+    assert make_index(vectors, centers, nprobe=1)._searched(centers[0], 2, 0).shape == (3,)
 
 
 def test_nprobe_is_one_for_separate_groups_only():
@@ -53,57 +65,3 @@ def test_calibration_of_one_track_scans_everything():
     vector = l2_normalize(np.ones((1, 3)))
     calibration = calibrate_nprobe(vector, np.array([1]), vector, np.zeros((1, 0, 3), np.float32))
     assert (calibration.nprobe, calibration.recall, calibration.scanned_fraction) == (1, 1, 1)
-
-
-def separate_groups(rng, groups=5, tracks_per_group=40, dimensions=8):
-    """Unit vectors in tight groups around orthogonal directions, and the groups."""
-    centers = np.eye(groups, dimensions)
-    noise = rng.standard_normal((groups * tracks_per_group, dimensions))
-    points = np.repeat(centers, tracks_per_group, axis=0) + 0.05 * noise
-    return l2_normalize(points), np.repeat(np.arange(groups), tracks_per_group)
-
-
-def test_exact_neighbours_are_of_the_planted_group():
-    vectors, groups = separate_groups(np.random.default_rng(0))
-    ids = np.array([f"t{i:03d}" for i in range(len(vectors))])
-    neighbours, _ = exact_nearest(vectors, ids, vectors, ids, count=10)
-    for group, near in zip(groups, neighbours, strict=True):
-        assert {groups[int(track_id[1:])] for track_id in near} == {group}
-
-
-def test_exact_search_agrees_with_sorted_cosines():
-    rng = np.random.default_rng(1)
-    vectors = l2_normalize(rng.standard_normal((300, 16)))
-    ids = np.array([str(i) for i in range(300)])
-    neighbours, scores = exact_nearest(vectors, ids, vectors, ids, count=7)
-    cosines = vectors @ vectors.T
-    np.fill_diagonal(cosines, -2)
-    for row, near, score in zip(cosines, neighbours, scores, strict=True):
-        np.testing.assert_array_equal(near, ids[np.argsort(-row)[:7]])
-        np.testing.assert_allclose(score, np.sort(row)[::-1][:7], rtol=1e-6)
-
-
-def test_exact_search_excludes_itself_and_orders_ties_by_id():
-    vectors = l2_normalize(np.ones((4, 3)))
-    ids = np.array(["d", "b", "a", "c"])
-    neighbours, scores = exact_nearest(vectors, ids, vectors, ids, count=2)
-    assert [list(row) for row in neighbours] == [["a", "b"], ["a", "c"], ["b", "c"], ["a", "b"]]
-    assert all(abs(score - 1) < 1e-6 for row in scores for score in row)
-
-
-def test_exact_search_of_one_track_finds_nothing():
-    vector = l2_normalize(np.ones((1, 3)))
-    neighbours, scores = exact_nearest(vector, np.array(["a"]), vector, np.array(["a"]), count=5)
-    assert len(neighbours[0]) == len(scores[0]) == 0
-
-
-def test_clusters_to_search_begin_with_itself_until_sufficient():
-    centroids = l2_normalize(np.array([[1, 0], [0.9, 0.4], [-1, 0.1]]))
-    # 40 candidates are sufficient for two neighbours.
-    order = clusters_to_search(centroids, np.array([15, 30, 500]), n_neighbours=2)
-    assert [list(row) for row in order] == [[0, 1], [1, 0], [2]]
-
-
-def test_clusters_to_search_are_all_of_a_small_library():
-    order = clusters_to_search(l2_normalize(np.eye(3)), np.array([1, 1, 1]), n_neighbours=50)
-    assert [sorted(row) for row in order] == [[0, 1, 2]] * 3

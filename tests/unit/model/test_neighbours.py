@@ -1,13 +1,11 @@
-"""Neighbours through the clusters, compared with exact search on planted groups."""
+"""Neighbours through a version's index, compared with exact search on planted groups."""
 
 import numpy as np
 
-from jobs.lake.schemas import EMBEDDINGS, TRACKS
-from jobs.lake.storage import Lake
 from jobs.model import neighbours
-from jobs.model.clustered_vectors import ClusteredVectors, clustered_vectors
+from jobs.model.clustered_vectors import ClusteredVectors
 from jobs.model.embedding import l2_normalize
-from tests.synthetic_lake import write_rows
+from jobs.model.search_index import IndexSettings
 
 
 def planted(groups=6, tracks_per_group=60, dimensions=16):
@@ -15,57 +13,50 @@ def planted(groups=6, tracks_per_group=60, dimensions=16):
     centers = 4 * rng.standard_normal((groups, dimensions))
     noise = rng.standard_normal((groups * tracks_per_group, dimensions))
     vectors = l2_normalize(np.repeat(centers, tracks_per_group, axis=0) + noise)
-    clusters = np.repeat(np.arange(groups), tracks_per_group)
-    ids = [f"t{i:03d}" for i in range(len(vectors))]
-    return list(zip(ids, vectors.tolist(), clusters.tolist(), strict=True)), vectors
+    ids = np.array([f"t{i:03d}".encode() for i in range(len(vectors))])
+    return ClusteredVectors(ids, vectors, np.arange(groups + 1) * tracks_per_group, np.arange(groups))
 
 
-def search(folder, rows, recordings=None, *, count=5):
-    """Write rows (track_id, embedding, cluster), search every cluster; return {track_id: (ids, cosines)}."""
-    recordings = recordings or {track_id: None for track_id, *_ in rows}
-    lake = Lake(folder)
-    write_rows(
-        lake,
-        EMBEDDINGS,
-        [
-            {"model_version": version, "track_id": track_id, "embedding": vector, "cluster": 10 * cluster}
-            for version in ("1", "2")
-            for track_id, vector, cluster in (rows if version == "1" else rows[:1])
-        ],
-    )
-    write_rows(lake, TRACKS, [{"track_id": i, "recording_id": r} for i, r in recordings.items()])
+def search(vectors, recordings, *, count=5):
+    """Return {track_id: (ids, cosines)} of all tracks, searched a cluster at a time."""
+    rows = neighbours.recording_rows(vectors.ids, recordings)
     found = {}
-    with clustered_vectors(lake, "1") as path:
-        vectors = ClusteredVectors.open(path)
-        searched = neighbours.searched_clusters(vectors, count=count)
-        for task in neighbours.balanced_tasks(vectors, searched, 4):
-            for cluster in task:
-                near = neighbours.search_cluster(vectors, cluster, searched[cluster], count=count)
-                found |= {track_id: (ids, cosines) for track_id, ids, cosines in near}
-        assert vectors.numbers.tolist() == sorted({10 * cluster for *_, cluster in rows})
-    assert not path.exists()
+    for task in neighbours.balanced_tasks(vectors.sizes, 4):
+        for cluster in task:
+            own = np.arange(vectors.starts[cluster], vectors.starts[cluster + 1])
+            near = neighbours.search_rows(vectors, rows, own, count=count)
+            found |= {track_id: (ids, cosines) for track_id, ids, cosines in near}
     return found
 
 
-def test_neighbours_agree_with_exact_search(tmp_path):
-    rows, vectors = planted()
-    found = search(tmp_path, rows)
-    assert len(found) == len(vectors)
-    cosines = vectors @ vectors.T
+def own_recordings(vectors):
+    return {track_id.decode(): track_id.decode() for track_id in vectors.ids}
+
+
+def test_neighbours_agree_with_exact_search():
+    vectors = planted()
+    cosines = vectors.vectors @ vectors.vectors.T
     np.fill_diagonal(cosines, -2)
     exact = np.argsort(-cosines, axis=1)[:, :5]
-    n_found = sum(
-        len({f"t{j:03d}" for j in near} & set(found[f"t{i:03d}"][0])) for i, near in enumerate(exact)
+    for settings in (IndexSettings("exact"), IndexSettings("ivf", 6), IndexSettings("hnsw", 100)):
+        vars(vectors)["index"] = vectors.make_index(settings)
+        found = search(vectors, own_recordings(vectors))
+        assert len(found) == len(vectors.ids)
+        n_found = sum(
+            len({f"t{j:03d}" for j in near} & set(found[f"t{i:03d}"][0])) for i, near in enumerate(exact)
+        )
+        assert n_found / exact.size > 0.99
+        np.testing.assert_allclose(found["t000"][1], np.sort(cosines[0])[::-1][:5], atol=1e-5)
+
+
+def test_single_track_has_no_neighbours():
+    vectors = ClusteredVectors(
+        np.array([b"a"]), np.array([[1.0, 0.0]], np.float32), np.arange(2), np.arange(1)
     )
-    assert n_found / exact.size > 0.97  # 100 candidates of 360 are searched
-    np.testing.assert_allclose(found["t000"][1], np.sort(cosines[0])[::-1][:5], atol=1e-5)
+    assert search(vectors, {"a": "a"}) == {"a": ([], [])}
 
 
-def test_single_track_has_no_neighbours(tmp_path):
-    assert search(tmp_path, [("a", [1.0, 0.0], 0)]) == {"a": ([], [])}
-
-
-def test_one_track_per_recording_is_a_neighbour(tmp_path):
+def test_one_track_per_recording_is_a_neighbour():
     directions = {
         "1": [1.0, 0.0],
         "2": [1.0, 0.01],
@@ -74,12 +65,12 @@ def test_one_track_per_recording_is_a_neighbour(tmp_path):
         "also": [0.0, 1.0],
         "gone": [0.1, 1.0],
     }
-    rows = [
-        (track_id, l2_normalize(np.array([vector]))[0].tolist(), 0) for track_id, vector in directions.items()
-    ]
+    ids = np.array([track_id.encode() for track_id in directions])
+    points = l2_normalize(np.array(list(directions.values())))
+    vectors = ClusteredVectors(ids, points, np.array([0, len(ids)]), np.arange(1))
     # Track 0 is the first of its recording, but has no embedding; the track `gone` is no longer in TRACKS.
     recordings = {"1": "1", "2": "1", "3": "3", "9": "0", "also": "0", "0": "0"}
-    found = search(tmp_path, rows, recordings)
+    found = search(vectors, recordings)
     assert {track_id: ids for track_id, (ids, _) in found.items()} == {
         "1": ["3", "9"],
         "2": ["3", "9"],
@@ -89,12 +80,7 @@ def test_one_track_per_recording_is_a_neighbour(tmp_path):
     }
 
 
-def test_version_without_tracks_has_no_neighbours(tmp_path):
-    assert search(tmp_path, [], {"a": None}) == {}
-
-
-def test_tasks_have_every_cluster_once(tmp_path):
-    vectors = ClusteredVectors(*[np.zeros(0)] * 3, np.array([0, 5, 6, 26, 30]), np.arange(4))
-    searched = [np.array([0]), np.array([1]), np.array([2, 3]), np.array([3])]
-    assert neighbours.balanced_tasks(vectors, searched, 2) == [[2, 3], [0, 1]]
-    assert neighbours.balanced_tasks(vectors, searched, 9) == [[2], [0], [3], [1]]
+def test_tasks_have_every_cluster_once():
+    sizes = np.array([5, 1, 20, 4])
+    assert neighbours.balanced_tasks(sizes, 2) == [[2, 3], [0, 1]]
+    assert neighbours.balanced_tasks(sizes, 9) == [[2], [0], [3], [1]]

@@ -39,11 +39,20 @@ def lake(tmp_path):
 
 def test_load_aligns_tracks_with_their_embeddings(lake):
     catalog = item_catalog.load(lake, "1")
-    assert catalog.ids.tolist() == ["a", "b", "c"] and catalog.model_version == "1"
-    assert catalog.titles.tolist() == ["a", "B", "C"] and catalog.artists.tolist() == ["", "x", "y"]
-    assert catalog.recordings.tolist() == ["a", "r", "r"] and catalog.plays.tolist() == [0, 5, 1]
-    np.testing.assert_array_equal(catalog.vectors, np.eye(4)[[3, 2, 1]])
-    assert catalog.clusters.tolist() == [1, 0, 1] and catalog.vectors.dtype == np.float32
+    # By cluster.
+    assert catalog.ids.tolist() == ["b", "c", "a"] and catalog.model_version == "1"
+    assert catalog.titles.tolist() == ["B", "C", "a"] and catalog.artists.tolist() == ["x", "y", ""]
+    assert catalog.recordings.tolist() == ["r", "r", "a"] and catalog.plays.tolist() == [5, 1, 0]
+    np.testing.assert_array_equal(catalog.vectors, np.eye(4)[[2, 1, 3]])
+    assert catalog.clusters.tolist() == [0, 1, 1] and catalog.vectors.dtype == np.float32
+    assert [catalog.nearest(track)[0] for track in range(3)] == [0, 1, 2]
+
+
+def test_vectors_are_mapped_where_no_track_is_missing(lake):
+    assert not isinstance(item_catalog.load(lake, "1").vectors.base, np.memmap)
+    write(lake, TRACKS, [{"track_id": track_id} for track_id in "abcd"])
+    catalog = item_catalog.load(lake, "1")
+    assert len(catalog.ids) == 4 and isinstance(catalog.vectors.base, np.memmap)
 
 
 def test_load_without_embedding_raises_step_error(lake):
@@ -66,18 +75,18 @@ def test_load_reads_similar_items_of_known_tracks(lake):
     ]
     write(lake, ITEM_SIMILARITIES, similarities)
     catalog = item_catalog.load(lake, "1", weights=RankingWeights(content=2.0))
-    assert catalog.plays.tolist() == [3, 2, 0] and catalog.weights.content == 2.0
-    assert catalog.similar_items.nnz == 1 and catalog.similar_items[0, 2] == 0.5
+    assert catalog.plays.tolist() == [2, 0, 3] and catalog.weights.content == 2.0
+    assert catalog.similar_items.nnz == 1 and catalog.similar_items[2, 1] == 0.5
 
 
 def test_load_reads_item_factors_and_a_table_without_them(lake):
     row = {"listeners": 3, "neighbours": [], "scores": []}
     write(lake, ITEM_SIMILARITIES, [{**row, "track_id": "b", "factors": [1.0, 2.0]}])
-    np.testing.assert_array_equal(item_catalog.load(lake, "1").factors, [[0, 0], [1, 2], [0, 0]])
+    np.testing.assert_array_equal(item_catalog.load(lake, "1").factors, [[1, 2], [0, 0], [0, 0]])
     old = replace(ITEM_SIMILARITIES, columns=ITEM_SIMILARITIES.columns[:-1])
     write(lake, old, [{**row, "track_id": "b"}])
     catalog = item_catalog.load(lake, "1")
-    assert catalog.factors is None and catalog.plays.tolist() == [0, 3, 0]
+    assert catalog.factors is None and catalog.plays.tolist() == [3, 0, 0]
 
 
 def test_weights_of_another_version_are_read():
@@ -90,7 +99,7 @@ def test_copy_with_weights_shares_the_cache(catalog):
     copied = catalog.with_weights(RankingWeights(content=3.0), similar_items)
     assert copied.weights.content == 3.0 and copied.similar_items is similar_items
     assert catalog.weights == RankingWeights() and catalog.similar_items.nnz == 0
-    assert copied.nearest is catalog.nearest and copied.index is catalog.index
+    assert copied.nearest is catalog.nearest and copied.centroids is catalog.centroids
     again = copied.with_weights(RankingWeights())
     assert again.similar_items is similar_items and again.nearest is catalog.nearest
 

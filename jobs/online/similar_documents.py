@@ -1,0 +1,76 @@
+"""The collection `similar`: each track's nearest tracks, searched and written by Spark's workers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from pyspark.accumulators import Accumulator
+from pyspark.sql import SparkSession
+
+from jobs.errors import StepError
+from jobs.lake.schemas import TRACKS
+from jobs.lake.storage import Lake
+from jobs.model import clustered_vectors, neighbours
+from jobs.model.clustered_vectors import ClusteredVectors
+from jobs.model.search_index import IndexSettings
+from jobs.online import mongo
+
+# Enough for the progress to be seen and for workers to end together.
+_TASKS = 64
+
+
+def write(
+    spark: SparkSession,
+    lake: Lake,
+    uri: str,
+    model_version: str,
+    index: IndexSettings,
+    n_done: Accumulator[int],
+) -> None:
+    """Write the neighbours of every track that is in TRACKS, a list of clusters per task."""
+    clustered_vectors.save_settings(lake, model_version, index)
+    vectors = clustered_vectors.open_vectors(lake, model_version)
+    folder = vectors.folder
+    if folder is None:
+        raise StepError(
+            f"expected {lake.root} to take the vectors of model version {model_version}; see above"
+        )
+    tasks = neighbours.balanced_tasks(vectors.sizes, _TASKS)
+    with _recordings_file(lake, vectors) as recordings_file:
+
+        def write_clusters(clusters: list[int]) -> None:
+            mapped = ClusteredVectors.open(folder, index)
+            recordings = np.load(recordings_file, mmap_mode="r")
+            searched = neighbours.one_per_recording(mapped.index, recordings)
+            documents = (
+                neighbours.similar_document(model_version, int(mapped.numbers[cluster]), *row)
+                for cluster in clusters
+                for row in neighbours.search_rows(
+                    mapped,
+                    recordings,
+                    np.arange(mapped.starts[cluster], mapped.starts[cluster + 1]),
+                    searched=searched,
+                )
+            )
+            with mongo.database(uri) as database:
+                n_done.add(mongo.upsert(database["similar"], documents, mostly_new=True))
+
+        if tasks:
+            spark.sparkContext.parallelize(tasks, len(tasks)).foreach(write_clusters)
+
+
+@contextmanager
+def _recordings_file(lake: Lake, vectors: ClusteredVectors) -> Iterator[Path]:
+    """Yield a file of `neighbours.recording_rows`, which workers map; it is deleted at the end."""
+    rows = lake.iter_rows(TRACKS, "track_id", "recording_id")
+    recordings = neighbours.recording_rows(
+        vectors.ids, {row["track_id"]: row["recording_id"] or row["track_id"] for row in rows}
+    )
+    assert vectors.folder is not None
+    file = vectors.folder.parent / ".recordings.npy"  # a killed run's is overwritten
+    np.save(file, recordings)
+    try:
+        yield file
+    finally:
+        file.unlink(missing_ok=True)
