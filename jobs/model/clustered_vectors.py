@@ -70,8 +70,10 @@ class ClusteredVectors:
     def open(cls, folder: Path, settings: IndexSettings | None) -> "ClusteredVectors":
         """Map the files in a folder that `open_vectors` has found or written."""
         # As plain arrays over the mapping: a slice of numpy's `memmap` takes microseconds.
-        arrays = [np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS]
-        return cls(*arrays, settings=settings, folder=folder)
+        ids, vectors, starts, numbers = (
+            np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS
+        )
+        return cls(ids, vectors, starts, numbers, settings, folder)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -124,8 +126,8 @@ def open_vectors(lake: Lake, model_version: str) -> ClusteredVectors:
         log.warning("vectors of model version %s are held in memory: %s", model_version, error)
         with tempfile.TemporaryDirectory() as scratch:
             _write_arrays(lake, model_version, Path(scratch))
-            arrays = [np.load(Path(scratch) / f"{name}.npy") for name in _ARRAYS]
-        return ClusteredVectors(*arrays, settings=settings)
+            ids, vectors, starts, numbers = (np.load(Path(scratch) / f"{name}.npy") for name in _ARRAYS)
+        return ClusteredVectors(ids, vectors, starts, numbers, settings)
 
 
 def save_settings(lake: Lake, model_version: str, settings: IndexSettings) -> None:

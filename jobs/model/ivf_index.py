@@ -71,14 +71,14 @@ class IVFIndex:
         if not found.rows.size:
             return found
         if len(vectors) < _MIN_GROUP:
-            for query, vector in enumerate(vectors):
-                self._query_one(found, query, vector)
+            for number, vector in enumerate(vectors):
+                self._query_one(found, number, vector)
             return found
         clusters = nearest_cluster(vectors, self._centroids)
         for cluster in np.unique(clusters):
             queries = np.flatnonzero(clusters == cluster)
             if len(queries) < _MIN_GROUP:
-                for query in queries:
+                for query in queries.tolist():
                     self._query_one(found, query, vectors[query])
             else:
                 searched = np.sort(self._searched(self._centroids[cluster], found.rows.shape[1], cluster))

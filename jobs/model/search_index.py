@@ -8,7 +8,7 @@ contract only.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class HNSWIndex:
     The graph has a copy of the vectors: it cannot be mapped.
     """
 
-    def __init__(self, vectors: np.ndarray, graph: "object", effort: int) -> None:
+    def __init__(self, vectors: np.ndarray, graph: Any, effort: int) -> None:
         """Search a graph of `build_graph` over the unit vectors (n, d)."""
         self._vectors = vectors
         self._graph = graph

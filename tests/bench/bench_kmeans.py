@@ -59,7 +59,7 @@ def scikit_learn_mini_batch(vectors: np.ndarray, k: int) -> np.ndarray:
 
 
 def faiss_spherical(vectors: np.ndarray, k: int) -> np.ndarray:
-    import faiss  # type: ignore[import-not-found]
+    import faiss
 
     model = faiss.Kmeans(
         vectors.shape[1], k, niter=ITERATIONS, spherical=True, seed=0, max_points_per_centroid=10**9
