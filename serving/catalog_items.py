@@ -67,6 +67,7 @@ class Album:
     genres: tuple[str, ...]  # of all tracks, the most frequent first
     year: int | None  # the first that a track has
     added_s: int  # when the last of its tracks was first seen, seconds since 1970
+    duration_s: float
 
     @property
     def is_compilation(self) -> bool:
@@ -118,6 +119,7 @@ def group_albums(tracks: tuple[Track, ...]) -> dict[str, Album]:
             _genres(group),
             next((track.year for track in group if track.year is not None), None),
             max(track.added_s for track in group),
+            sum(track.duration_s for track in group),
         )
         for album_id, group in grouped.items()
         for first in group[:1]

@@ -28,8 +28,6 @@ _LISTS = ("artist_mbids", "album_artist_mbids")
 
 Details = dict[str, Any]
 
-_UNKNOWN: Details = dict.fromkeys(COLUMNS)
-
 
 class TrackDetails:
     """The details of the catalog's tracks, by their row."""
@@ -47,19 +45,19 @@ class TrackDetails:
                 column = pa.array([" ".join(ids) if ids else None for ids in column.to_pylist()], pa.string())
             self._columns[name] = column.dictionary_encode() if name in _REPEATING else column
 
-    def rows(self, numbers: Sequence[int]) -> list[Details]:
-        """Return the details of these rows; None for what is unknown."""
-        if not self._columns:
-            return [_UNKNOWN] * len(numbers)
+    def rows(self, numbers: Sequence[int], names: Sequence[str] = COLUMNS) -> list[Details]:
+        """Return the details of these rows, by the names of columns; None for what is unknown."""
         places = pa.array(numbers, pa.int32())
-        values = {name: column.take(places).to_pylist() for name, column in self._columns.items()}
-        for name in _LISTS:
-            if name in values:
-                values[name] = [text.split() if text else None for text in values[name]]
-        names = list(values)
-        return [
-            {**_UNKNOWN, **dict(zip(names, row, strict=True))} for row in zip(*values.values(), strict=True)
-        ]
+        nothing: list[Any] = [None] * len(numbers)
+        values = [self._values(name, places) if name in self._columns else nothing for name in names]
+        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+
+    def _values(self, name: str, places: pa.Array) -> list[Any]:
+        column = self._columns[name].take(places)
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        values: list[Any] = column.to_pylist()
+        return [text.split() if text else None for text in values] if name in _LISTS else values
 
     def row(self, number: int) -> Details:
         """Return the details of one row."""

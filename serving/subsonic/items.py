@@ -7,18 +7,21 @@ from typing import Any
 
 from serving import media
 from serving.app_state import AppState
-from serving.catalog import Album, Artist, Track
+from serving.catalog import Album, Artist, Catalog, Track
 from serving.catalog_items import sort_name, track_genres
 from serving.db.accounts import User
 from serving.media import content_type
 from serving.track_details import Details
 
+# Details that an album has from its first track.
+_OF_ALBUMS = ("album_sort", "release_mbid", "release_date", "original_date")
+
 
 class Items:
     """Songs, albums and artists, with a user's stars, ratings and plays."""
 
-    def __init__(self, state: AppState, user: User) -> None:
-        self._state, self._catalog, self._user = state, state.catalog, user
+    def __init__(self, state: AppState, catalog: Catalog, user: User) -> None:
+        self._state, self._catalog, self._user = state, catalog, user
 
     def songs(self, tracks: Sequence[Track]) -> list[dict[str, Any]]:
         """Return tracks as Subsonic's Child."""
@@ -66,7 +69,7 @@ class Items:
                 "albumId": track.album_id,
                 "artistId": track.artist_id,
                 "starred": self._likes.get(track.track_id),
-                "userRating": self._stars.get(track.track_id),
+                "userRating": self.stars.get(track.track_id),
                 "playCount": self.play_counts.get(track.track_id),
                 "played": self._last_plays.get(track.track_id),
                 "sortName": about["title_sort"] or sort_name(track.title),
@@ -83,12 +86,12 @@ class Items:
 
     def albums(self, albums: Sequence[Album]) -> list[dict[str, Any]]:
         """Return albums, without their songs, as Subsonic's AlbumID3 and Child."""
-        first_tracks = self._catalog.details.rows([album.tracks[0].row for album in albums])
+        first_tracks = self._catalog.details.rows([album.tracks[0].row for album in albums], _OF_ALBUMS)
         return [self._album(album, about) for album, about in zip(albums, first_tracks, strict=True)]
 
     def _album(self, album: Album, about: Details) -> dict[str, Any]:
         genres = album.genres
-        last_plays = [self._last_plays.get(track.track_id, "") for track in album.tracks]
+        count, last_play = self._album_plays.get(album.album_id, (None, None))
         return _known(
             {
                 "id": album.album_id,
@@ -104,7 +107,7 @@ class Items:
                 "artists": _references(album.artist_ids, album.artists),
                 "coverArt": album.album_id,
                 "songCount": len(album.tracks),
-                "duration": round(sum(track.duration_s for track in album.tracks)),
+                "duration": round(album.duration_s),
                 "created": _iso(album.added_s),
                 "year": album.year,
                 "genre": genres[0] if genres else None,
@@ -114,16 +117,16 @@ class Items:
                 "musicBrainzId": about["release_mbid"],
                 "releaseDate": _date(about["release_date"]),
                 "originalReleaseDate": _date(about["original_date"]),
-                "playCount": sum(self.play_counts.get(track.track_id, 0) for track in album.tracks) or None,
-                "played": max(last_plays) or None,
+                "playCount": count,
+                "played": last_play,
                 "starred": self.favourites.get(album.album_id),
-                "userRating": self._stars.get(album.album_id),
+                "userRating": self.stars.get(album.album_id),
             }
         )
 
     def disc_titles(self, album: Album) -> list[dict[str, Any]]:
         """Return the titles of the discs that have one."""
-        details = self._catalog.details.rows([track.row for track in album.tracks])
+        details = self._catalog.details.rows([track.row for track in album.tracks], ("disc_title",))
         titles: dict[int, str] = {}
         for track, about in zip(album.tracks, details, strict=True):
             if about["disc_title"]:
@@ -140,7 +143,7 @@ class Items:
                 "albumCount": len(artist.all_albums),
                 "coverArt": artist.artist_id,
                 "starred": self.favourites.get(artist.artist_id),
-                "userRating": self._stars.get(artist.artist_id),
+                "userRating": self.stars.get(artist.artist_id),
             }
         )
 
@@ -153,7 +156,8 @@ class Items:
         return self._state.feedback.rating_times(self._user.name)
 
     @cached_property
-    def _stars(self) -> dict[str, int]:
+    def stars(self) -> dict[str, int]:
+        """The user's stars, by the id of a track, an album or an artist."""
         return self._state.playlists.stars(self._user.name)
 
     @cached_property
@@ -164,6 +168,17 @@ class Items:
     @cached_property
     def _last_plays(self) -> dict[str, str]:
         return self._state.feedback.last_plays(self._user.name)
+
+    @cached_property
+    def _album_plays(self) -> dict[str, tuple[int | None, str | None]]:
+        """How often the user has finished tracks of an album, and when last, by the album's id."""
+        found: dict[str, tuple[int | None, str | None]] = {}
+        for track in self._catalog.by_ids({**self.play_counts, **self._last_plays}):
+            count, last_play = found.get(track.album_id, (None, None))
+            times = filter(None, (last_play, self._last_plays.get(track.track_id)))
+            more = self.play_counts.get(track.track_id, 0)
+            found[track.album_id] = ((count or 0) + more or None, max(times, default=None))
+        return found
 
     @cached_property
     def favourites(self) -> dict[str, str]:
@@ -200,4 +215,4 @@ def _references(ids: tuple[str, ...], names: tuple[str, ...]) -> list[dict[str, 
 
 
 def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -1,11 +1,11 @@
 """The collection in Subsonic's terms: artists, albums and songs, each a dictionary with Subsonic's names."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from serving.app_state import AppState
 from serving.catalog import Album, Track, normalize_text, stable_id
-from serving.catalog_items import sort_name
 from serving.db.accounts import User
 from serving.problems import RequestError
 from serving.radio import RadioQuery
@@ -16,13 +16,17 @@ _ALBUM_ORDERS = (
     *("alphabeticalByName", "alphabeticalByArtist", "byYear", "byGenre"),
 )
 
+# Those that the page has too, by its names.
+_SORTS = {"alphabeticalByName": "name", "alphabeticalByArtist": "artist", "newest": "added"}
+
 
 class LibraryView:
     """The collection as one user sees it."""
 
     def __init__(self, state: AppState, user: User) -> None:
-        self._state, self._catalog, self._user = state, state.catalog, user
-        self._items = Items(state, user)
+        self._state, self._lists, self._user = state, state.lists, user
+        self._catalog = self._lists.catalog
+        self._items = Items(state, self._catalog, user)
 
     def song(self, track: Track) -> dict[str, Any]:
         """Return a track as Subsonic's Child."""
@@ -64,40 +68,42 @@ class LibraryView:
             raise RequestError(
                 400, f"type: expected one of {', '.join(_ALBUM_ORDERS)}, found {ascii(kind)[:40]}"
             )
-        found = list(self._catalog.albums.values())
         if kind == "random":
-            random.shuffle(found)
-        elif kind == "alphabeticalByName":
-            found.sort(key=lambda album: normalize_text(sort_name(album.name)))
-        elif kind == "newest":
-            found.sort(key=lambda album: -album.added_s)
+            among = list(self._catalog.albums.values())
+            found: Sequence[Album] = random.sample(among, min(offset + size, len(among)))
+        elif kind in _SORTS:
+            found = self._lists.albums(_SORTS[kind]).items
         elif kind == "byYear":
             low, high = sorted(years)
-            found = [album for album in found if album.year is not None and low <= album.year <= high]
-            found.sort(key=lambda album: album.year or 0, reverse=years[0] > years[1])
+            by_name = self._lists.albums("name").items
+            among = [album for album in by_name if album.year is not None and low <= album.year <= high]
+            found = sorted(among, key=lambda album: album.year or 0, reverse=years[0] > years[1])
         elif kind == "byGenre":
             of_genre = dict.fromkeys(track.album_id for track in self._catalog.by_genre(genre))
             found = [self._catalog.albums[album_id] for album_id in of_genre]
-        elif kind in ("frequent", "recent", "starred", "highest"):
-            found = self._order_by_use(found, kind)
+        else:
+            found = self._order_by_use(kind)
         return self._items.albums(found[offset : offset + size])
 
-    def _order_by_use(self, albums: list[Album], kind: str) -> list[Album]:
+    def _order_by_use(self, kind: str) -> list[Album]:
+        """Return the user's albums, the best first: by a weight of their tracks, or their own."""
+        albums = self._catalog.albums
         if kind == "starred":
-            return [
-                self._catalog.albums[each] for each in self._items.favourites if each in self._catalog.albums
-            ]
+            return [albums[each] for each in self._items.favourites if each in albums]
+        weights: dict[str, float] = {}
         if kind == "frequent":
-            weights: dict[str, float] = dict(self._items.play_counts)
+            weights = dict(self._items.play_counts)
         elif kind == "recent":
             rows = self._state.feedback.history(self._user.name, limit=500)
             weights = {row["track_id"]: float(len(rows) - n) for n, row in reversed(list(enumerate(rows)))}
-        else:
-            weights = {
-                each: 1.0 for each, good in self._state.feedback.ratings(self._user.name).items() if good
-            }
-        scored = [(max(weights.get(track.track_id, 0) for track in album.tracks), album) for album in albums]
-        return [album for score, album in sorted(scored, key=lambda pair: -pair[0]) if score]
+        best: dict[str, float] = {}
+        if kind == "highest":
+            best = {each: stars for each, stars in self._items.stars.items() if each in albums}
+            ratings = self._state.feedback.ratings(self._user.name)
+            weights = {each: 0.5 for each, is_liked in ratings.items() if is_liked}
+        for track in self._catalog.by_ids(weights):
+            best[track.album_id] = max(best.get(track.album_id, 0.0), weights[track.track_id])
+        return [albums[each] for each in sorted(best, key=lambda album_id: -best[album_id])]
 
     def random_songs(self, count: int, genre: str, years: tuple[int, int]) -> list[Track]:
         """Return random tracks, of one genre if given, and of a range of years."""

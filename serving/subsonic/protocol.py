@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 from fastapi import Response
-from fastapi.responses import JSONResponse
 
 from serving.app_state import AppState
 from serving.db.accounts import User
@@ -110,12 +110,13 @@ def render(query: Query, content: dict[str, Any], status: str = "ok", *, status_
     }
     form = query.text("f", "xml")
     if form in ("json", "jsonp"):
-        answer = JSONResponse({"subsonic-response": {**head, **content}}, status_code)
+        # Twelve times as fast as the standard library's: an answer may have 500 albums.
+        body = msgspec.json.encode({"subsonic-response": {**head, **content}})
         callback = query.text("callback", "")
         if form == "jsonp" and re.fullmatch(r"[A-Za-z_$][\w$.]{0,99}", callback, re.ASCII):
-            script = b"%s(%s);" % (callback.encode(), answer.body)
+            script = b"%s(%s);" % (callback.encode(), body)
             return Response(script, status_code, media_type="application/javascript")
-        return answer
+        return Response(body, status_code, media_type="application/json")
     root = ElementTree.Element("subsonic-response", {"xmlns": _NAMESPACE})
     _fill(root, {**head, **content})
     text = ElementTree.tostring(root, "utf-8", xml_declaration=True)
