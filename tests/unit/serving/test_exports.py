@@ -4,14 +4,12 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from starlette.testclient import TestClient
 
 from jobs.lake.schemas import TRACKS
 from jobs.plays import track_matching
 from jobs.plays.history_files import read_history
 from jobs.plays.history_import import ImportResult, KnownPlays, to_events
 from jobs.plays.track_matching import TrackMatcher
-from serving import app
 from serving.db.accounts import User
 from serving.listens import play_fields
 from tests import synthetic_lake
@@ -21,15 +19,13 @@ MBID = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def client(serve, tmp_path_factory):
     lake = synthetic_lake.make(tmp_path_factory.mktemp("exports") / "lake", seconds=0.1)
     rows = lake.read_arrow(TRACKS).to_pylist()
     path = lake.root / "music" / "Ä" / "one.flac"
     rows[0] |= {"path": str(path), "recording_mbid": MBID, "title": "Line\nbreak", "duration_s": 61.4}
     synthetic_lake.write_rows(lake, TRACKS, rows)
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
-        client.state = client.app.app.state.app_state
+    with serve(lake) as client:
         client.state.producer.send = lambda _: None
         yield client
 

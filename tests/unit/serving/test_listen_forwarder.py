@@ -6,15 +6,13 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from starlette.testclient import TestClient
 
-from serving import app, listen_forwarder
+from serving import listen_forwarder
 from serving.db.accounts import User
 from serving.db.database import Database
 from serving.db.forwarding import Forwarding
 from serving.listen_forwarder import ListenForwarder
 from serving.listens import play_fields
-from tests import synthetic_lake
 
 TOKEN = "secret-token-of-anna"
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
@@ -58,13 +56,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def client(serve, lake):
     patch = pytest.MonkeyPatch()
     patch.setattr(listen_forwarder, "_POLL_INTERVAL_S", 3600.0)  # the tests forward themselves
-    lake = synthetic_lake.make(tmp_path_factory.mktemp("forwarder") / "lake", seconds=0.1)
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
-        client.state = client.app.app.state.app_state
+    with serve(lake) as client:
         client.state.producer.send = lambda _: None
         yield client
     patch.undo()

@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from starlette.testclient import TestClient
 
 from jobs.errors import StepError
 from jobs.lake.schemas import TRACKS
@@ -14,41 +13,20 @@ from jobs.plays.history_files import read_history
 from jobs.plays.history_import import ImportResult, KnownPlays, to_events
 from jobs.plays.track_matching import TrackMatcher
 from jobs.streaming import micro_batch
-from serving import app, app_state
+from serving import app_state
 from serving.listens import listen_start, match_waiting
-from tests import synthetic_lake
 
-UNREACHABLE = "mongodb://127.0.0.1:9/segue"
 STARTED_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 SECONDS = int(STARTED_AT.timestamp())
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory):
-    return synthetic_lake.make(tmp_path_factory.mktemp("listenbrainz") / "lake", seconds=0.1)
-
-
-@pytest.fixture(scope="module")
-def client(lake):
+def client(serve, lake):
     patch = pytest.MonkeyPatch()
     patch.setattr(app_state, "_POLL_INTERVAL_S", 3600.0)  # the tests match waiting listens themselves
-    created = app.create_app(lake.root, mongo=UNREACHABLE, kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
+    with serve(lake) as client:
         yield client
     patch.undo()
-
-
-@pytest.fixture
-def state(client):
-    return client.app.app.state.app_state
-
-
-@pytest.fixture
-def sent(state, monkeypatch):
-    """The events that were given to the producer."""
-    sent = []
-    monkeypatch.setattr(state.producer, "send", sent.append)
-    return sent
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 import soundfile
-from starlette.testclient import TestClient
 
 from jobs.audio import decoding
 from jobs.lake.schemas import TRACKS
-from serving import app, media
+from serving import media
 from serving.media import AudioFile, AudioRequest
 from serving.transcoding import Encoding
 from tests import synthetic_lake
@@ -47,26 +46,11 @@ def make_lake(folder):
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def client(serve, tmp_path_factory):
     lake = make_lake(tmp_path_factory.mktemp("media") / "lake")
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
-        client.state = client.app.app.state.app_state
+    with serve(lake) as client:
         client.music, client.small = lake.root / "music", lake.root / "audio" / "64k"
         yield client
-
-
-@pytest.fixture(scope="module")
-def secret(client):
-    return client.state.accounts.add_app_password("local", "media").secret
-
-
-@pytest.fixture
-def ask(client, secret):
-    def ask(name, *, headers=None, **values):
-        return client.get(f"/rest/{name}", params={"apiKey": secret, "f": "json", **values}, headers=headers)
-
-    return ask
 
 
 def decode(data, tmp_path):
@@ -235,8 +219,9 @@ def test_damaged_original_is_an_error(client, ask):
     assert answer.status_code == 500 and "FFmpeg" in answer.json()["detail"]
 
 
-def test_head_starts_no_ffmpeg(client, secret, monkeypatch):
+def test_head_starts_no_ffmpeg(client, monkeypatch):
     monkeypatch.setattr("serving.transcoding._ffmpeg", None)
+    secret = client.state.accounts.add_app_password("local", "head").secret
     answer = client.head("/rest/stream", params={"apiKey": secret, "id": "t00", "format": "opus"})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/ogg")
 
@@ -270,10 +255,11 @@ def test_group_comes_as_zip(client, ask):
     assert ask("download", id="nothing").json()["subsonic-response"]["error"]["code"] == 70
 
 
-def test_head_of_an_archive_reads_no_file(client, secret, monkeypatch):
+def test_head_of_an_archive_reads_no_file(client, monkeypatch):
     opened = []
     monkeypatch.setattr("serving.subsonic.media_retrieval.zip_stream", lambda _: map(opened.append, "ab"))
     album_id = client.state.catalog.by_id["t00"].album_id
+    secret = client.state.accounts.add_app_password("local", "head").secret
     answer = client.head("/rest/download", params={"apiKey": secret, "id": album_id})
     assert answer.headers["content-type"] == "application/zip" and opened == []
 

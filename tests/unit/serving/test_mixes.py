@@ -4,24 +4,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from starlette.testclient import TestClient
 
 from jobs.recommender import profiles
-from serving import app
 from serving.db.mixes import RETENTION_DAYS, NamedMix
-from tests import synthetic_lake
 from tests.unit.recommender.conftest import make_event
 
 TODAY = datetime.now(UTC).date()
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    lake = synthetic_lake.make(tmp_path_factory.mktemp("mixes") / "lake")
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
-        client.state = client.app.app.state.app_state
-        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -40,17 +28,6 @@ def profile(client, monkeypatch):
     read = client.state.online_store.read
     documents = {("profiles", "local"): profiles.to_document(profile)}
     monkeypatch.setattr(client.state.online_store, "read", lambda *key: documents.get(key) or read(*key))
-
-
-@pytest.fixture
-def subsonic(client):
-    secret = client.state.accounts.add_app_password("local", "subsonic").secret
-
-    def call(method, **values):
-        answer = client.post(f"/rest/{method}", data={"apiKey": secret, "f": "json", **values})
-        return answer.json()["subsonic-response"]
-
-    return call
 
 
 def test_mixes_are_named_by_genre_and_sound(client):
@@ -117,11 +94,11 @@ def test_unknown_mix_is_a_problem(client):
         assert client.get(f"/api/mixes/{mix_id}").status_code == 404
 
 
-def test_clients_see_mixes_as_playlists_that_cannot_be_changed(subsonic):
-    playlists = subsonic("getPlaylists")["playlists"]["playlist"]
+def test_clients_see_mixes_as_playlists_that_cannot_be_changed(call):
+    playlists = call("getPlaylists")["playlists"]["playlist"]
     mixes = [playlist for playlist in playlists if playlist["id"].startswith("mix-")]
     assert len(mixes) == 6 and all(mix["readonly"] for mix in mixes)
-    entries = subsonic("getPlaylist", id=mixes[0]["id"])["playlist"]["entry"]
+    entries = call("getPlaylist", id=mixes[0]["id"])["playlist"]["entry"]
     assert len(entries) == mixes[0]["songCount"] == 5
-    assert subsonic("deletePlaylist", id=mixes[0]["id"])["error"]["code"] == 50
-    assert subsonic("getPlaylist", id="mix-99")["error"]["code"] == 70
+    assert call("deletePlaylist", id=mixes[0]["id"])["error"]["code"] == 50
+    assert call("getPlaylist", id="mix-99")["error"]["code"] == 70

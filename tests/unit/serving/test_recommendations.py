@@ -2,21 +2,8 @@
 
 import dataclasses
 
-import pytest
-from starlette.testclient import TestClient
-
-from serving import app
 from serving.db.accounts import User
 from serving.recommendations import to_recommendations
-from tests import synthetic_lake
-
-
-@pytest.fixture
-def state(tmp_path):
-    lake = synthetic_lake.make(tmp_path / "lake", seconds=0.1)
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created):
-        yield created.app.state.app_state
 
 
 def test_another_file_of_a_recording_just_played_is_left_out(state):

@@ -5,41 +5,8 @@ import io
 
 import pytest
 from PIL import Image
-from starlette.testclient import TestClient
 
-from serving import app
-from tests import synthetic_lake
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    lake = synthetic_lake.make(tmp_path_factory.mktemp("subsonic") / "lake", seconds=0.1)
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
-        yield client
-
-
-@pytest.fixture
-def state(client, monkeypatch):
-    state = client.app.app.state.app_state
-    monkeypatch.setattr(state.producer, "send", lambda _: None)
-    return state
-
-
-@pytest.fixture
-def ask(client, state):
-    secret = state.accounts.add_app_password("local", "test").secret
-
-    def ask(name, *, path="/rest/", headers=None, **values):
-        given = {"u": "local", "p": secret, "f": "json", **values}
-        return client.get(f"{path}{name}", params=given, headers=headers)
-
-    return ask
-
-
-@pytest.fixture
-def call(ask):
-    return lambda name, **values: ask(name, **values).json()["subsonic-response"]
+pytestmark = pytest.mark.usefixtures("sent")
 
 
 @pytest.mark.parametrize("stars", [0, 3])

@@ -14,21 +14,13 @@ from starlette.testclient import TestClient
 
 from jobs.errors import StepError
 from jobs.runtime import stream_status
-from serving import app, http_server
+from serving import http_server
 from tests import synthetic_lake
-
-AWAY = "mongodb://127.0.0.1:9/segue"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("api") / "lake"
-    synthetic_lake.make(folder)
-    with TestClient(
-        app.create_app(folder, mongo=AWAY, kafka="127.0.0.1:9"), base_url="http://127.0.0.1"
-    ) as client:
-        client.state = client.app.app.state.app_state
-        yield client
+def lake(tmp_path_factory):
+    return synthetic_lake.make(tmp_path_factory.mktemp("api") / "lake")
 
 
 @pytest.fixture
@@ -41,27 +33,6 @@ def anna(client):
         accounts.remove(name)
     client.cookies.clear()
     client.state.login_limit._levels.clear()
-
-
-@pytest.fixture
-def sent(client, monkeypatch):
-    """The events that were taken, in their order; the limit of them as new."""
-    sent = []
-    monkeypatch.setattr(client.state.producer, "send", sent.append)
-    yield sent
-    client.state.event_limit._levels.clear()
-
-
-@pytest.fixture
-def subsonic(client):
-    """Return a function that calls a method of Subsonic's."""
-    secret = client.state.accounts.add_app_password("local", "subsonic").secret
-
-    def call(method, **values):
-        answer = client.post(f"/rest/{method}", data={"apiKey": secret, "f": "json", **values})
-        return answer.json()["subsonic-response"]
-
-    return call
 
 
 def session(client, name):
@@ -536,17 +507,17 @@ def test_listens_with_an_invalid_one_are_all_refused(client, sent, wrong):
     assert sent == []
 
 
-def test_large_batch_of_scrobbles_counts_once(client, subsonic, sent):
+def test_large_batch_of_scrobbles_counts_once(client, call, sent):
     """A player that was offline sends all at once, and again where it has not seen the answer."""
     now = 1000 * int(time.time())
     given = {"id": ["t10", "t11"] * 125, "time": [now - 1000 * (number // 2) for number in range(250)]}
     for _ in range(2):
-        assert subsonic("scrobble", **given)["status"] == "ok"
+        assert call("scrobble", **given)["status"] == "ok"
         client.state.event_limit._levels.clear()
     assert len(sent) == 500 and len({event.event_id for event in sent}) == 250
-    subsonic("scrobble", id="t10", time=now, submission="false")
+    call("scrobble", id="t10", time=now, submission="false")
     assert sent[-1].event_id not in {event.event_id for event in sent[:-1]}
-    assert subsonic("scrobble", id="t10")["status"] == subsonic("scrobble", id="t10")["status"] == "ok"
+    assert call("scrobble", id="t10")["status"] == call("scrobble", id="t10")["status"] == "ok"
     assert sent[-1].event_id != sent[-2].event_id  # without a time it may be another play
 
 
@@ -559,8 +530,8 @@ def test_large_batch_of_scrobbles_counts_once(client, subsonic, sent):
         ({"id": ["t10"] * 1001}, 0),
     ],
 )
-def test_scrobbles_with_an_invalid_one_are_all_refused(subsonic, sent, given, code):
-    assert subsonic("scrobble", **given)["error"]["code"] == code
+def test_scrobbles_with_an_invalid_one_are_all_refused(call, sent, given, code):
+    assert call("scrobble", **given)["error"]["code"] == code
     assert sent == []
 
 
@@ -568,18 +539,16 @@ def test_request_with_too_many_parameters_gets_400(client):
     assert "parameters" in problem(client.post("/rest/ping", content=b"a&" * 20_000), 400)
 
 
-def test_client_removes_the_song_at_a_visible_index(client, subsonic, monkeypatch):
+def test_client_removes_the_song_at_a_visible_index(client, call, monkeypatch):
     """Also where another of the playlist has left the collection, which stays until it is back."""
-    made = subsonic("createPlaylist", name="Evening", songId=["t01", "t02", "t03", "t04"])["playlist"]["id"]
+    made = call("createPlaylist", name="Evening", songId=["t01", "t02", "t03", "t04"])["playlist"]["id"]
     whole = client.state.catalog
     with monkeypatch.context() as patched:
         without = tuple(track for track in whole.tracks if track.track_id != "t02")
         patched.setattr(client.state, "catalog", dataclasses.replace(whole, tracks=without))
-        assert (
-            "0 to 2" in subsonic("updatePlaylist", playlistId=made, songIndexToRemove="3")["error"]["message"]
-        )
-        assert subsonic("updatePlaylist", playlistId=made, songIndexToRemove=["1"])["status"] == "ok"
-    songs = subsonic("getPlaylist", id=made)["playlist"]["entry"]
+        assert "0 to 2" in call("updatePlaylist", playlistId=made, songIndexToRemove="3")["error"]["message"]
+        assert call("updatePlaylist", playlistId=made, songIndexToRemove=["1"])["status"] == "ok"
+    songs = call("getPlaylist", id=made)["playlist"]["entry"]
     assert [song["id"] for song in songs] == ["t01", "t02", "t04"]
 
 

@@ -3,19 +3,6 @@
 import json
 
 import pytest
-from starlette.testclient import TestClient
-
-from serving import app
-from tests import synthetic_lake
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    lake = synthetic_lake.make(tmp_path_factory.mktemp("import") / "lake", seconds=0.1)
-    application = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(application, base_url="http://127.0.0.1") as client:
-        client.state = client.app.app.state.app_state
-        yield client
 
 
 def listen(title, artist, at):

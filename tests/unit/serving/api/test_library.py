@@ -1,24 +1,10 @@
 """Lists of albums, artists and genres over HTTP."""
 
 import pytest
-from starlette.testclient import TestClient
 
-from serving import app
 from serving.catalog import stable_id
-from tests import synthetic_lake
 
-AWAY = "mongodb://127.0.0.1:9/segue"
 ALBUM = stable_id("al", "Artist 2", "Álbum 2")
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("library") / "lake"
-    synthetic_lake.make(folder, seconds=0.1)
-    application = app.create_app(folder, mongo=AWAY, kafka="127.0.0.1:9")
-    with TestClient(application, base_url="http://127.0.0.1") as client:
-        client.folder = folder
-        yield client
 
 
 def test_page_of_albums_has_total_and_letters(client):
@@ -90,7 +76,7 @@ def test_search_finds_artists_albums_and_playlists(client):
 
 
 def test_lyrics_beside_the_file_have_times(client):
-    lyrics = client.folder / "audio" / "64k" / "t10.lrc"
+    lyrics = client.state.lake.root / "audio" / "64k" / "t10.lrc"
     lyrics.write_text("[00:01.50]Hello\n[00:03.00]World\n")
     assert client.get("/api/tracks/t10/lyrics").json() == {
         "synced": True,

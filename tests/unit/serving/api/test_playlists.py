@@ -1,23 +1,8 @@
 """Playlists of the page over HTTP: what the page changes, and what it must not lose."""
 
 import pytest
-from starlette.testclient import TestClient
 
-from serving import app
 from serving.api.playlists import with_missing
-from tests import synthetic_lake
-
-AWAY = "mongodb://127.0.0.1:9/segue"
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("playlists") / "lake"
-    synthetic_lake.make(folder, seconds=0.1)
-    application = app.create_app(folder, mongo=AWAY, kafka="127.0.0.1:9")
-    with TestClient(application, base_url="http://127.0.0.1") as client:
-        client.state = client.app.app.state.app_state
-        yield client
 
 
 @pytest.fixture

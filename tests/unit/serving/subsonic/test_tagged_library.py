@@ -1,119 +1,26 @@
 """A small library with every tag, through TRACKS and the catalog to Subsonic's answers, in JSON and XML."""
 
 import io
-import os
-import subprocess
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
-import imageio_ffmpeg
-import pyarrow as pa
 import pytest
-from mutagen.id3 import ID3, TALB, TCMP, TIT2, TPE1, TPE2, TPOS, TRCK
 from PIL import Image
-from starlette.testclient import TestClient
 
-from jobs.lake.schemas import FEATURES, FILES, TRACKS
-from jobs.lake.storage import Lake
-from jobs.library.tracks_table import read_track_row
-from serving import app
 from serving.catalog_items import IGNORED_ARTICLES
-from tests.unit.audio import tagged_files
 from tests.unit.audio.tagged_files import MBIDS
+from tests.unit.serving.subsonic import tagged_library
 
 _NAMESPACE = "{http://subsonic.org/restapi}"
 
 
-def write_library(music, copy):
-    """Write albums: with every tag, a compilation, with guests, of two discs, and two of one name.
-
-    `copy` copies a short file of silence to a path.
-    """
-    tagged_files.FORMATS["xiph.flac"](copy(music / "Suite" / "07.flac"))
-    (music / "Suite" / "07.lrc").write_text("[00:01.50]One\n[01:02.00]Two")
-    Image.new("RGB", (32, 32), (224, 0, 0)).save(music / "Suite" / "Cover.JPG")
-    for number, artist in enumerate(("Ada", "Ben", "Cleo"), 1):
-        frames = [TIT2(text=f"Hit {number}"), TPE1(text=artist), TALB(text="Night Bus"), TCMP(text="1")]
-        id3(copy(music / "Bus" / f"{number}.mp3"), *frames, TRCK(text=str(number)))
-    for number, artist in enumerate(("Mara Quill", "Mara Quill feat. Jon Doe", "Mara Quill & The Sea"), 1):
-        frames = [
-            TIT2(text=f"Song {number}"),
-            TPE1(text=artist),
-            TALB(text="Guests"),
-            TPE2(text="Mara Quill"),
-        ]
-        id3(copy(music / "Guests" / f"{number}.mp3"), *frames, TRCK(text=str(number)))
-    for disc in (1, 2):
-        for number in (1, 2):
-            path = copy(music / "Rooms" / f"CD {disc}" / f"{number}.mp3")
-            frames = [TPE1(text="The Lanterns"), TALB(text="Two Rooms"), TRCK(text=f"{number}/2")]
-            frames += [TPOS(text="2")] if disc == 2 else []
-            id3(path, TIT2(text=f"Room {disc}-{number}"), *frames)
-    for artist in ("Ada", "Ben"):
-        frames = [TIT2(text="One"), TPE1(text=artist), TALB(text="Best Of"), TRCK(text="1")]
-        id3(copy(music / "Best" / f"{artist}.mp3"), *frames)
-
-
-def id3(path, *frames):
-    tags = ID3()
-    for frame in frames:
-        tags.add(frame)
-    tags.save(path)
-
-
-def write_lake(root, music):
-    """Write FILES and TRACKS of the music, as `segue catalog` does, with the computed tempo of one track."""
-    lake = Lake(root)
-    files, tracks = [], []
-    for number, path in enumerate(sorted(music.rglob("*.*"))):
-        if path.suffix not in (".flac", ".mp3"):
-            continue
-        shared = {"path": str(path), "audio_path": str(path), "library": str(music), "mtime_ns": 1}
-        row = read_track_row(
-            {**shared, "content_hash": f"{number:064d}", "duration_s": 0.5, "bit_rate": 64_000}
-        )
-        files.append({"path": str(path), "library": str(music)})
-        tracks.append({**row, "track_id": f"{number:016d}", "added_ns": (1_700_000_000 + number) * 10**9})
-    tempo = [{"track_id": track["track_id"], "feature_version": "1", "tempo": 97.6} for track in tracks]
-    for table, rows in ((FILES, files), (TRACKS, tracks), (FEATURES, tempo)):
-        lake.commit_arrow(table, [pa.RecordBatch.from_pylist(rows, table.arrow_schema())])
-    return lake
-
-
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tagged")
-    silence = {}
-    for suffix in (".flac", ".mp3"):
-        silence[suffix] = folder / f"silence{suffix}"
-        source = ("-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo", "-t", "0.5")
-        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source, "-map_metadata", "-1"]
-        subprocess.run([*command, os.fspath(silence[suffix])], check=True)
-
-    def copy(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(silence[path.suffix].read_bytes())
-        return path
-
-    write_library(folder / "music", copy)
-    lake = write_lake(folder / "lake", folder / "music")
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
+def client(serve, tmp_path_factory):
+    with serve(tagged_library.make(tmp_path_factory.mktemp("tagged"))) as client:
         yield client
 
 
-@pytest.fixture(scope="module")
-def ask(client):
-    secret = client.app.app.state.app_state.accounts.add_app_password("local", "test").secret
-    return lambda name, **values: client.get(f"/rest/{name}", params={"apiKey": secret, **values})
-
-
-@pytest.fixture(scope="module")
-def call(ask):
-    return lambda name, **values: ask(name, f="json", **values).json()["subsonic-response"]
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def song(call):
     return lambda title: next(
         each
@@ -122,7 +29,7 @@ def song(call):
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def albums(call):
     def albums(kind="alphabeticalByName", **values):
         return call("getAlbumList2", type=kind, size=100, **values)["albumList2"]["album"]
@@ -183,7 +90,7 @@ def test_album_has_every_tag(call, song):
 
 
 def test_xml_has_every_tag(ask, song):
-    root = ElementTree.fromstring(ask("getAlbum", id=song("Aria")["albumId"]).content)
+    root = ElementTree.fromstring(ask("getAlbum", f="xml", id=song("Aria")["albumId"]).content)
     album = root.find(f"{_NAMESPACE}album")
     found = album.find(f"{_NAMESPACE}song")
     assert found.get("displayAlbumArtist") == "Ada & The Sea" and found.get("bitDepth") == "16"
@@ -264,7 +171,7 @@ def test_lyrics_have_their_times(call, ask, song):
     assert call("getLyrics", artist="Ada", title="aria")["lyrics"]["value"] == "One\nTwo"
     assert call("getLyrics", artist="Nobody", title="x")["lyrics"]["value"] == ""
     assert call("getLyricsBySongId", id=song("Hit 1")["id"])["lyricsList"] == {}
-    root = ElementTree.fromstring(ask("getLyricsBySongId", id=track_id).content)
+    root = ElementTree.fromstring(ask("getLyricsBySongId", f="xml", id=track_id).content)
     line = root.find(f".//{_NAMESPACE}line")
     assert (line.get("start"), line.text) == ("1500", "One")
 

@@ -1,36 +1,17 @@
-"""Every endpoint of OpenSubsonic, in JSON and XML, against its documented fields (subsonic_schema.json).
-
-The schema has per type the type of each field: "!" marks a required one, "[X]" a list, "time" ISO 8601.
-"""
+"""Every endpoint of OpenSubsonic, in JSON and XML, against its documented fields."""
 
 import json
 import re
-from datetime import datetime
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from starlette.testclient import TestClient
 
-from serving import app
 from serving.subsonic.protocol import METHODS
 from serving.subsonic.system import UNSUPPORTED
-from tests import synthetic_lake
+from tests.unit.serving.subsonic.schema import ENDPOINTS, HEAD, as_xml, fields
 
-SCHEMA = json.loads(Path(__file__).with_name("subsonic_schema.json").read_text())
-TYPES, ENDPOINTS = SCHEMA["types"], SCHEMA["endpoints"]
-HEAD = {"status", "version", "type", "serverVersion", "openSubsonic"}
-NAMESPACE = "{http://subsonic.org/restapi}"
 HOSTILE = "Ωmega 🎧 𠮷 <&\"'> \u0301"
 
-# Fields beyond the documented ones: clients of folders want the first of an album, and `readonly` is
-# Navidrome's.
-EXTRA = {
-    "AlbumID3": {"title", "album", "isDir", "parent"},
-    "AlbumID3WithSongs": {"title", "album", "isDir", "parent"},
-    "Child": {"name", "songCount", "albumCount", "isCompilation", "releaseDate", "originalReleaseDate"},
-    "Artist": {"coverArt", "albumCount", "sortName"},
-}
 # Each is called with these parameters; the words in capitals are the ids of the fixture `ids`.
 CALLS = {
     "createBookmark": {"id": "t01", "position": 1500, "comment": HOSTILE},
@@ -77,11 +58,8 @@ CALLS = {
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    lake = synthetic_lake.make(tmp_path_factory.mktemp("schema") / "lake", seconds=0.1)
-    created = app.create_app(lake.root, mongo="mongodb://127.0.0.1:9/segue", kafka="127.0.0.1:9")
-    with TestClient(created, base_url="http://127.0.0.1") as client:
-        client.state = client.app.app.state.app_state
+def client(serve, lake):
+    with serve(lake) as client:
         client.state.producer.send = lambda _: None
         client.state.accounts.add("anna", "a good password", admin=True)
         client.secret = client.state.accounts.add_app_password("anna", "x").secret
@@ -116,69 +94,6 @@ def ids(client, call):
     for name in ("star", "setRating", "scrobble", "savePlayQueueByIndex", "createBookmark"):
         assert call(name, **filled(name, found)).json()["subsonic-response"]["status"] == "ok"
     return found
-
-
-def problems(value, kind, where):
-    """Return what of a value is not as its type says."""
-    kind = kind.removesuffix("!")
-    if kind.startswith("["):
-        if not isinstance(value, list):
-            return [f"{where}: expected a list, found {value!r}"]
-        return [
-            found for n, each in enumerate(value) for found in problems(each, kind[1:-1], f"{where}[{n}]")
-        ]
-    if kind in TYPES:
-        if not isinstance(value, dict):
-            return [f"{where}: expected {kind}, found {value!r}"]
-        return fields(value, TYPES[kind], where, EXTRA.get(kind, set()))
-    if kind == "time":
-        is_right = isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
-    elif "|" in kind:
-        is_right = value in kind.split("|")
-    else:
-        expected = {"string": str, "integer": int, "number": (int, float), "boolean": bool}.get(kind, object)
-        is_right = isinstance(value, expected) and (kind == "boolean") == isinstance(value, bool)
-    return [] if is_right else [f"{where}: expected {kind}, found {value!r}"]
-
-
-def fields(found, types, where, extra):
-    required = {name for name, kind in types.items() if kind.endswith("!")}
-    missing = [f"{where}: {name} is missing" for name in sorted(required - set(found))]
-    unknown = [f"{where}: {name} is not documented" for name in sorted(set(found) - set(types) - extra)]
-    wrong = [
-        problem
-        for name, value in found.items()
-        if name in types
-        for problem in problems(value, types[name], f"{where}.{name}")
-    ]
-    return missing + unknown + wrong
-
-
-def as_xml(element, value, where="answer"):
-    """Check that an element has the same content as the JSON value."""
-    if not isinstance(value, dict):
-        assert element.text == text(value), where
-        return
-    children = {}
-    for child in element:
-        children.setdefault(child.tag.removeprefix(NAMESPACE), []).append(child)
-    attributes = dict(element.attrib)
-    for name, inner in value.items():
-        if isinstance(inner, dict | list):
-            each = inner if isinstance(inner, list) else [inner]
-            found = children.pop(name, [])
-            assert len(found) == len(each), f"{where}.{name}"
-            for one, expected in zip(found, each, strict=True):
-                as_xml(one, expected, f"{where}.{name}")
-        elif name == "value":
-            assert (element.text or "") == text(inner), f"{where}.value"
-        else:
-            assert attributes.pop(name) == text(inner), f"{where}.{name}"
-    assert not children and not attributes, where
-
-
-def text(value):
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def filled(name, ids):
