@@ -28,7 +28,7 @@ from serving.db.waiting_listens import WaitingListens
 from serving.event_stream import EventHub
 from serving.library_lists import LibraryLists
 from serving.listen_forwarder import ListenForwarder
-from serving.listens import ListenMatcher, match_waiting
+from serving.listens import FinishedPlays, ListenMatcher, match_waiting
 from serving.metrics import ServerMetrics
 from serving.now_playing import NowPlaying
 from serving.online_store import Document, OnlineStore, revision
@@ -63,6 +63,7 @@ class AppState:
     radio_stations: RadioStations = field(init=False)
     waiting_listens: WaitingListens = field(init=False)
     listen_matcher: ListenMatcher = field(init=False)
+    finished_plays: FinishedPlays = field(init=False)
     starred_groups: StarredGroups = field(init=False)
     forwarding: Forwarding = field(init=False)
     forwarder: ListenForwarder = field(init=False)
@@ -94,6 +95,7 @@ class AppState:
         self.radio_stations = RadioStations(self.database)
         self.waiting_listens = WaitingListens(self.database)
         self.listen_matcher = ListenMatcher(self.lake)
+        self.finished_plays = FinishedPlays(self.lake)
         self.starred_groups = StarredGroups(self.database)
         self.forwarding = Forwarding(self.database)
         self.forwarder = ListenForwarder(self, settings.listenbrainz_address())

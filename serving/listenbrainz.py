@@ -15,7 +15,7 @@ from jobs.plays.listen_times import parse_time
 from serving.app_state import AppState
 from serving.db.accounts import User
 from serving.db.waiting_listens import WaitingListen
-from serving.listens import Listen, history, play_fields, recording_mbids, track_metadata
+from serving.listens import Listen, count_listens, history, play_fields, recording_mbids, track_metadata
 from serving.now_playing import current_plays
 from serving.problems import RequestError
 
@@ -184,7 +184,7 @@ def _answer(user: User, listen: Listen) -> dict[str, Any]:
 def listen_count(request: Request, name: str, authorization: TokenHeader = None) -> dict[str, Any]:
     """Return how many listens a user's history has."""
     state, user = _own(request, name, authorization)
-    return {"payload": {"count": len(history(state, user.name))}}
+    return {"payload": {"count": count_listens(state, user.name)}}
 
 
 @router.get("/user/{name}/playing-now/")

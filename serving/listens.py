@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jobs.lake.schemas import TRACKS
+import pyarrow as pa
+import pyarrow.compute as pc
+from cachetools import LRUCache
+
+from jobs.lake.schemas import PLAYS, TRACKS
 from jobs.lake.storage import Lake
 from jobs.plays import play_log, track_matching
 from jobs.plays.events import event_id
@@ -21,6 +25,11 @@ if TYPE_CHECKING:
     from serving.app_state import AppState
 
 log = logging.getLogger("segue")
+
+_PLAY_COLUMNS = ("event_id", "track_id", "position_s", "played_at")
+
+# Users whose plays are in memory: those whose clients ask for their listens.
+_MAX_USERS = 16
 
 
 class ListenMatcher:
@@ -103,16 +112,41 @@ class Listen:
         return {"listened_at": int(self.started_at.timestamp()), "track_metadata": self.names}
 
 
+class FinishedPlays:
+    """Users' finished plays in PLAYS, read once for each state of that table."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._lock = threading.Lock()
+        self._read: LRUCache[str, tuple[object, pa.Table]] = LRUCache(maxsize=_MAX_USERS)
+
+    def of(self, user: str) -> pa.Table:
+        """Return `event_id`, `track_id`, `position_s` and `played_at` of a user's finished plays."""
+        table = play_log.play_table(self._lake)
+        version = (self._lake.version(PLAYS), tuple(table.pending_files()))
+        with self._lock:
+            if user not in self._read or self._read[user][0] != version:
+                is_wanted = (pc.field("user_id") == user) & (pc.field("event") == "finished")
+                self._read[user] = (version, table.read(*_PLAY_COLUMNS, where=is_wanted))
+            return self._read[user][1]
+
+
+def count_listens(state: "AppState", user: str) -> int:
+    """Return how many listens `history` has."""
+    plays = state.finished_plays.of(user).select(["event_id", "track_id"]).to_pydict()
+    tracks = dict(zip(plays["event_id"], plays["track_id"], strict=True))
+    tracks.update(state.feedback.finished_tracks(user))
+    by_id = state.catalog.by_id
+    n_plays = sum(track_id in by_id for track_id in tracks.values())
+    return n_plays + state.waiting_listens.count(user)
+
+
 def history(state: "AppState", user: str) -> list[Listen]:
     """Return every listen of a user, the latest first: of PLAYS, of the server's own history, and waiting.
 
     Plays of tracks that have left the collection are left out: nothing names them.
     """
-    rows = {
-        row["event_id"]: row
-        for row in play_log.plays_of(state.lake, [user]).to_pylist()
-        if row["event"] == "finished"
-    }
+    rows = {row["event_id"]: row for row in state.finished_plays.of(user).to_pylist()}
     for row in state.feedback.finished_plays(user):
         rows.setdefault(row["event_id"], row)
     by_id = state.catalog.by_id

@@ -136,6 +136,11 @@ class FeedbackStore:
             for event_id, track_id, position_s, at in self._database.fetch_all(statement, name)
         ]
 
+    def finished_tracks(self, name: str) -> dict[str, str]:
+        """Return the track of each of these plays, by event_id."""
+        statement = "SELECT event_id, track_id FROM plays WHERE name = ? AND event = 'finished'"
+        return {event_id: track_id for event_id, track_id in self._database.fetch_all(statement, name)}
+
     def latest_plays(self, since: datetime) -> list[dict[str, Any]]:
         """Return each user's latest play since a time: user, track_id, event and ISO 8601 `at`."""
         statement = (

@@ -45,6 +45,11 @@ class WaitingListens:
             for user, at, artist, title, listen in self._database.fetch_all(statement, name)
         ]
 
+    def count(self, name: str) -> int:
+        """Return how many listens of a user wait."""
+        rows = self._database.fetch_all("SELECT COUNT(*) FROM waiting_listens WHERE name = ?", name)
+        return int(rows[0][0])
+
     def remove(self, listen: WaitingListen) -> None:
         """Delete a listen: it has become a play."""
         key = (listen.name, listen.listened_at, listen.artist, listen.title)

@@ -1,5 +1,6 @@
 """ListenBrainz' submit-listens: which tracks match; a listen that also comes by other ways is one event."""
 
+import dataclasses
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -223,3 +224,25 @@ def test_matcher_follows_a_new_catalog(client, state, sent, secret, monkeypatch)
     without = tuple(track for track in catalog.tracks if track.track_id != "t06")
     monkeypatch.setattr(state, "catalog", type(catalog)(catalog.version, without, catalog.roots))
     assert submit(client, secret, named)["unknown"] == 1
+
+
+def test_count_is_of_plays_in_the_table_and_in_the_history_once(client, state, sent, secret, lake):
+    """A play is counted once, whether PLAYS has it, the server's history, or both; a new file is noticed."""
+    headers = {"Authorization": f"Token {secret}"}
+
+    def count():
+        return client.get("/1/user/local/listen-count", headers=headers).json()["payload"]["count"]
+
+    before = count()
+    submit(client, secret, {**listen("Artist 4", "Song A of 4"), "listened_at": SECONDS - 5000})
+    (event,) = sent
+    assert count() == before + 1
+    old = dataclasses.replace(event, event_id="0" * 32, played_at=event.played_at - timedelta(days=90))
+    gone = dataclasses.replace(event, event_id="1" * 32, track_id="gone")
+    other = dataclasses.replace(event, event_id="2" * 32, user_id="anna")
+    begun = dataclasses.replace(event, event_id="3" * 32, event="started")
+    logged = [events.LoggedPlay(each, "p:0", n) for n, each in enumerate((event, old, gone, other, begun))]
+    play_log.play_table(lake).append("test", play_log.to_arrow(logged))
+    assert count() == before + 2
+    play_log.compact(lake)
+    assert count() == before + 2
