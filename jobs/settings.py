@@ -94,6 +94,20 @@ def listenbrainz_address() -> str:
     return os.environ.get("SEGUE_LISTENBRAINZ") or "https://api.listenbrainz.org"
 
 
+def lastfm() -> dict[str, str]:
+    """Return Last.fm's API for users who forward their plays: address, page, key, secret.
+
+    Key and secret are of the operator's own API account (SEGUE_LASTFM_KEY, SEGUE_LASTFM_SECRET); without them
+    nobody can connect.
+    """
+    return {
+        "address": os.environ.get("SEGUE_LASTFM") or "https://ws.audioscrobbler.com/2.0/",
+        "page": os.environ.get("SEGUE_LASTFM_PAGE") or "https://www.last.fm/api/auth/",
+        "key": os.environ.get("SEGUE_LASTFM_KEY", ""),
+        "secret": os.environ.get("SEGUE_LASTFM_SECRET", ""),
+    }
+
+
 def metrics_token() -> str:
     """Return the token that reads the player's metrics, SEGUE_METRICS_TOKEN; "" if only admins may.
 

@@ -26,8 +26,10 @@ from serving.db.shares import Shares
 from serving.db.starred_groups import StarredGroups
 from serving.db.waiting_listens import WaitingListens
 from serving.event_stream import EventHub
+from serving.lastfm_service import LastFm
 from serving.library_lists import LibraryLists
 from serving.listen_forwarder import ListenForwarder
+from serving.listenbrainz_service import ListenBrainz
 from serving.listens import FinishedPlays, ListenMatcher, match_waiting
 from serving.metrics import ServerMetrics
 from serving.now_playing import NowPlaying
@@ -66,6 +68,7 @@ class AppState:
     finished_plays: FinishedPlays = field(init=False)
     starred_groups: StarredGroups = field(init=False)
     forwarding: Forwarding = field(init=False)
+    lastfm: LastFm = field(init=False)
     forwarder: ListenForwarder = field(init=False)
     plays: PlayIntake = field(init=False)
     metrics: ServerMetrics = field(init=False)
@@ -98,7 +101,9 @@ class AppState:
         self.finished_plays = FinishedPlays(self.lake)
         self.starred_groups = StarredGroups(self.database)
         self.forwarding = Forwarding(self.database)
-        self.forwarder = ListenForwarder(self, settings.listenbrainz_address())
+        self.lastfm = LastFm(**settings.lastfm())
+        listenbrainz = ListenBrainz(settings.listenbrainz_address())
+        self.forwarder = ListenForwarder(self, {"listenbrainz": listenbrainz, "lastfm": self.lastfm})
         self.plays = PlayIntake(self.producer, self.feedback)
         self.metrics = ServerMetrics(self.lake.root)
         self._add_gauges()
@@ -211,7 +216,10 @@ class AppState:
         """
         if is_limited:
             self.event_limit.consume(user.name)
-        event = self.plays.accept(user, self.track(fields["track_id"]), fields)
+        track = self.track(fields["track_id"])
+        event = self.plays.accept(user, track, fields)
+        if event.event == "started":
+            self.forwarder.now_playing(user.name, track)
         self.online_store.poll_soon(user.name)
         self.metrics.count_event(event.event)
         return event.event_id

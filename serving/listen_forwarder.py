@@ -1,15 +1,15 @@
-"""Forwards finished plays to ListenBrainz: in order, again and again until it has taken or refused them."""
+"""Forwards finished plays to ListenBrainz and Last.fm, in order, until they are taken or refused."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-import requests
-
-from serving.db.forwarding import OutgoingPlay
-from serving.listens import listen_start, recording_mbids, track_metadata
+from serving.catalog import Track
+from serving.db.forwarding import Destination, OutgoingPlay
+from serving.listens import listen_start, recording_mbids
+from serving.scrobble_service import Answer, Outcome, Scrobble, ScrobbleService
 
 if TYPE_CHECKING:
     from serving.app_state import AppState
@@ -19,26 +19,33 @@ log = logging.getLogger("segue")
 # How often to look for plays that wait, seconds.
 _POLL_INTERVAL_S = 5.0
 
-# Listens of one request, far below ListenBrainz' 1,000.
+# Plays of one request: Last.fm's maximum, far below ListenBrainz' 1,000.
 _BATCH = 50
 
 # Seconds to wait after a failure; each further one doubles it.
 _FIRST_PAUSE_S, _MAX_PAUSE_S = 5.0, 3600.0
 
-_TIMEOUT_S = (10.0, 30.0)
-_MAX_ERROR = 200
+# What was started so long ago, in seconds, is not said to play now.
+_MAX_NOW_PLAYING_AGE_S = 60.0
 
 
 class ListenForwarder:
-    """A thread that sends what waits; a user whose plays cannot be sent does not hold up the others."""
+    """A thread that sends what waits; a destination that cannot take plays does not hold up the others."""
 
     def __init__(
-        self, state: "AppState", address: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        state: "AppState",
+        services: Mapping[str, ScrobbleService],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._state, self._url, self._clock = state, f"{address.rstrip('/')}/1/submit-listens", clock
-        self._session = requests.Session()
-        # By user: not before this time, and the pause that led to it.
-        self._pauses: dict[str, tuple[float, float]] = {}
+        self._state, self._services, self._clock = state, services, clock
+        # Not before this time, and the pause that led to it.
+        self._pauses: dict[Destination, tuple[float, float]] = {}
+        # Tokens that are valid no more: nothing is sent until there is another.
+        self._invalid: dict[Destination, str] = {}
+        # What each user has started last, and when.
+        self._started: dict[str, tuple[Track, float]] = {}
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -54,60 +61,76 @@ class ListenForwarder:
             try:
                 self.forward_all()
             except Exception:  # the thread must live on; what waits is still there
-                log.exception("plays could not be forwarded to ListenBrainz")
+                log.exception("plays could not be forwarded")
+
+    def now_playing(self, name: str, track: Track) -> None:
+        """Have the services told what a user has started; it is lost if they are away."""
+        self._started[name] = (track, self._clock())
 
     def forward_all(self) -> None:
-        """Send the waiting plays of every user who is not in a pause."""
-        for name in self._state.forwarding.users_with_pending():
-            not_before, _ = self._pauses.get(name, (0.0, 0.0))
-            if self._clock() >= not_before:
-                self._forward(name)
+        """Send what has started, and the waiting plays of every destination that is not in a pause."""
+        for name in list(self._started):
+            self._send_now_playing(name, *self._started.pop(name))
+        for to in self._state.forwarding.with_pending():
+            self._forward(to)
 
-    def _forward(self, name: str) -> None:
-        """Send a user's plays in batches until one is not taken."""
+    def _token(self, to: Destination) -> str | None:
+        """Return the token to send with; None in a pause, and for a token that is valid no more."""
+        token = self._state.forwarding.token(to)
+        not_before, _ = self._pauses.get(to, (0.0, 0.0))
+        is_paused = self._clock() < not_before or to.service not in self._services
+        return None if is_paused or self._invalid.get(to) == token else token
+
+    def _send_now_playing(self, name: str, track: Track, at: float) -> None:
+        if self._clock() - at > _MAX_NOW_PLAYING_AGE_S:
+            return
+        (mbid,) = recording_mbids(self._state.catalog, [track])
+        for service in self._state.forwarding.services(name):
+            to = Destination(name, service)
+            token = self._token(to)
+            if token is not None:
+                answer = self._services[service].now_playing(token, track, mbid)
+                if answer.outcome is Outcome.STOPPED:
+                    self._stop(to, token, answer)
+
+    def _forward(self, to: Destination) -> None:
+        """Send plays in batches until one is not taken."""
         by_id, after = self._state.catalog.by_id, 0
-        token = self._state.forwarding.token(name)
-        while token is not None and not self._closed.is_set():
-            waiting = self._state.forwarding.pending(name, _BATCH, after)
+        while not self._closed.is_set() and (token := self._token(to)) is not None:
+            waiting = self._state.forwarding.pending(to, _BATCH, after)
             # A track that has left the collection has no name to send: its plays wait for it.
             plays = [play for play in waiting if play.track_id in by_id]
-            if not waiting or (plays and not self._send(name, token, plays)):
+            if not waiting or (plays and not self._send(to, token, plays)):
                 return
             after = waiting[-1].row
 
-    def _send(self, name: str, token: str, plays: list[OutgoingPlay]) -> bool:
+    def _send(self, to: Destination, token: str, plays: list[OutgoingPlay]) -> bool:
         """Send plays; return whether the next ones may follow.
 
         If a batch is refused, each play is sent alone, so that one bad one costs itself only.
         """
-        try:
-            answer = self._post(name, token, plays)
-        except requests.RequestException as error:
-            return self._pause(name, f"expected ListenBrainz to answer, found {type(error).__name__}")
-        if answer.status_code == 200:
-            self._state.forwarding.mark_sent(name, plays)
-            self._pauses.pop(name, None)
-            return True
-        if answer.status_code == 400:
+        answer = self._services[to.service].submit(token, [self._scrobble(to.name, play) for play in plays])
+        if answer.outcome is Outcome.TAKEN:
+            return self._settle(to, plays, answer)
+        if answer.outcome is Outcome.REFUSED:
             if len(plays) > 1:
-                return all(self._send(name, token, [play]) for play in plays)
-            self._state.forwarding.mark_refused(plays[0], _error_text(answer))
+                return all(self._send(to, token, [play]) for play in plays)
+            self._state.forwarding.mark_refused(plays[0], answer.reason)
             return True
-        wait_s = _seconds(answer.headers.get("X-RateLimit-Reset-In") or answer.headers.get("Retry-After"))
-        return self._pause(name, _error_text(answer), wait_s)
+        if answer.outcome is Outcome.STOPPED:
+            return self._stop(to, token, answer)
+        return self._pause(to, answer)
 
-    def _post(self, name: str, token: str, plays: list[OutgoingPlay]) -> requests.Response:
-        body = {
-            "listen_type": "single" if len(plays) == 1 else "import",
-            "payload": [self._listen(name, play) for play in plays],
-        }
-        headers = {"Authorization": f"Token {token}"}
-        # Redirects are not followed: they could lead the token elsewhere.
-        return self._session.post(
-            self._url, json=body, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False
-        )
+    def _settle(self, to: Destination, plays: list[OutgoingPlay], answer: Answer) -> bool:
+        """Remove what was taken, mark what was refused of it; the rest waits."""
+        for place, reason in answer.refused.items():
+            self._state.forwarding.mark_refused(plays[place], reason)
+        left = answer.waiting | set(answer.refused)
+        self._state.forwarding.mark_sent(to, [play for n, play in enumerate(plays) if n not in left])
+        self._pauses.pop(to, None)
+        return self._pause(to, answer) if answer.waiting else True
 
-    def _listen(self, name: str, play: OutgoingPlay) -> dict[str, Any]:
+    def _scrobble(self, name: str, play: OutgoingPlay) -> Scrobble:
         fields = {
             "event_id": play.event_id,
             "track_id": play.track_id,
@@ -117,28 +140,20 @@ class ListenForwarder:
         catalog = self._state.catalog
         track = catalog.by_id[play.track_id]
         (mbid,) = recording_mbids(catalog, [track])
-        names = track_metadata(track, mbid)
-        return {"listened_at": int(listen_start(name, fields).timestamp()), "track_metadata": names}
+        return Scrobble(track, mbid, int(listen_start(name, fields).timestamp()))
 
-    def _pause(self, name: str, error: str, wait_s: float = 0.0) -> bool:
-        _, last = self._pauses.get(name, (0.0, 0.0))
-        pause = max(wait_s, min(2 * last or _FIRST_PAUSE_S, _MAX_PAUSE_S))
-        self._pauses[name] = (self._clock() + pause, pause)
-        self._state.forwarding.set_error(name, error)
-        log.warning("plays of %s wait for ListenBrainz, next try in %.0f s: %s", name, pause, error)
+    def _pause(self, to: Destination, answer: Answer) -> bool:
+        _, last = self._pauses.get(to, (0.0, 0.0))
+        pause = max(answer.wait_s, min(2 * last or _FIRST_PAUSE_S, _MAX_PAUSE_S))
+        self._pauses[to] = (self._clock() + pause, pause)
+        self._state.forwarding.set_error(to, answer.reason)
+        title = self._services[to.service].title
+        log.warning("plays of %s wait for %s, next try in %.0f s: %s", to.name, title, pause, answer.reason)
         return False
 
-
-def _error_text(answer: requests.Response) -> str:
-    """Return the reason of a refusal as one line: ListenBrainz' own words, else the status."""
-    try:
-        reason = str(answer.json().get("error", ""))
-    except (ValueError, AttributeError):
-        reason = ""
-    printable = "".join(char for char in reason if char.isprintable())
-    return f"{answer.status_code} {printable}".strip()[:_MAX_ERROR]
-
-
-def _seconds(text: str | None) -> float:
-    """Return a number of seconds in a header, at most _MAX_PAUSE_S; 0 for none."""
-    return min(float(text[:6]), _MAX_PAUSE_S) if text and text.isascii() and text.isdecimal() else 0.0
+    def _stop(self, to: Destination, token: str, answer: Answer) -> bool:
+        self._invalid[to] = token
+        self._state.forwarding.set_error(to, f"{answer.reason}; connect again, plays wait until then")
+        title = self._services[to.service].title
+        log.warning("plays of %s wait until %s is connected again: %s", to.name, title, answer.reason)
+        return False

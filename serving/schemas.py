@@ -466,8 +466,11 @@ class Health(BaseModel):
     waiting: int
 
 
+ForwardingService = Literal["listenbrainz", "lastfm"]
+
+
 class ForwardingToken(StrictModel):
-    """A user token of ListenBrainz."""
+    """A user token of ListenBrainz, or a login token of Last.fm."""
 
     token: Annotated[str, StringConstraints(min_length=8, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
 
@@ -475,7 +478,15 @@ class ForwardingToken(StrictModel):
 class ForwardingOut(BaseModel):
     """Whether my plays are forwarded, how many wait or were refused, and why the last try failed."""
 
+    available: bool = Field(description="whether the operator has set up this service")
     enabled: bool
     pending: int
     refused: int
     last_error: str
+
+
+class LastFmLogin(BaseModel):
+    """A login that has begun at Last.fm, and the page on which I allow it."""
+
+    token: str
+    url: str

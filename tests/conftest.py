@@ -12,8 +12,8 @@ import pytest
 # step's time. This holds for every Java that a test starts, unless the variable is set already.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
-# No test reaches ListenBrainz.
-os.environ["SEGUE_LISTENBRAINZ"] = "http://127.0.0.1:9"
+# No test reaches ListenBrainz or Last.fm.
+os.environ["SEGUE_LISTENBRAINZ"] = os.environ["SEGUE_LASTFM"] = "http://127.0.0.1:9"
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -26,6 +26,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
         413: "too large",
         422: "not what was expected",
         429: "too many",
+        502: "another service does not answer",
         507: "disk full",
     }.items()
 }

@@ -84,6 +84,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " track_id TEXT NOT NULL, position_s REAL, played_at TEXT NOT NULL, error TEXT,"
         " UNIQUE (name, event_id))",
     ),
+    # 8: plays are forwarded to Last.fm too.
+    (
+        "ALTER TABLE forwarding RENAME TO forwarding_7",
+        "CREATE TABLE forwarding (name TEXT, service TEXT, token TEXT NOT NULL, created TEXT NOT NULL,"
+        " last_error TEXT NOT NULL, PRIMARY KEY (name, service))",
+        "INSERT INTO forwarding SELECT name, 'listenbrainz', token, created, last_error FROM forwarding_7",
+        "DROP TABLE forwarding_7",
+        "ALTER TABLE outgoing_plays RENAME TO outgoing_plays_7",
+        "CREATE TABLE outgoing_plays (id INTEGER PRIMARY KEY, name TEXT NOT NULL, service TEXT NOT NULL,"
+        " event_id TEXT NOT NULL, track_id TEXT NOT NULL, position_s REAL, played_at TEXT NOT NULL,"
+        " error TEXT, UNIQUE (name, service, event_id))",
+        "INSERT INTO outgoing_plays SELECT id, name, 'listenbrainz', event_id, track_id, position_s,"
+        " played_at, error FROM outgoing_plays_7",
+        "DROP TABLE outgoing_plays_7",
+    ),
 )
 
 

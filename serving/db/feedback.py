@@ -11,10 +11,10 @@ from serving.db.database import Database, utc_now
 # Plays in a user's history; PLAYS has all of them.
 _MAX_HISTORY = 2_000
 
-# A finished play of a user who forwards to ListenBrainz waits to be sent.
+# A finished play of a user who forwards waits to be sent, once for each service.
 _FORWARD = (
-    "INSERT OR IGNORE INTO outgoing_plays (name, event_id, track_id, position_s, played_at)"
-    " SELECT name, :event_id, :track_id, :position_s, :at FROM forwarding WHERE name = :user_id"
+    "INSERT OR IGNORE INTO outgoing_plays (name, service, event_id, track_id, position_s, played_at)"
+    " SELECT name, service, :event_id, :track_id, :position_s, :at FROM forwarding WHERE name = :user_id"
 )
 
 # Rows between two prunings.
@@ -139,7 +139,7 @@ class FeedbackStore:
     def finished_tracks(self, name: str) -> dict[str, str]:
         """Return the track of each of these plays, by event_id."""
         statement = "SELECT event_id, track_id FROM plays WHERE name = ? AND event = 'finished'"
-        return {event_id: track_id for event_id, track_id in self._database.fetch_all(statement, name)}
+        return dict(self._database.fetch_all(statement, name))
 
     def latest_plays(self, since: datetime) -> list[dict[str, Any]]:
         """Return each user's latest play since a time: user, track_id, event and ISO 8601 `at`."""

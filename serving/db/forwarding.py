@@ -1,14 +1,22 @@
-"""Forwarding of plays to ListenBrainz: each user's token, and the plays that wait to be sent.
+"""Forwarding of plays to ListenBrainz and Last.fm: users' tokens, and the plays that wait to be sent.
 
-A play is added in the transaction that writes it to the history (`FeedbackStore.record_play`), and removed
-once ListenBrainz has taken it. The token is stored in clear, since ListenBrainz wants it so; no answer and no
-log has it.
+A play is added in the transaction that writes it to the history (`FeedbackStore.record_play`), once for each
+service, and removed once that service has taken it. A token (of Last.fm: a session key) is stored in clear,
+since the service wants it so; no answer and no log has it.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from serving.db.database import Database, utc_now
+
+
+class Destination(NamedTuple):
+    """A user, and the service that the user's plays go to: "listenbrainz" or "lastfm"."""
+
+    name: str
+    service: str
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class OutgoingPlay:
 
 @dataclass(frozen=True)
 class ForwardingStatus:
-    """How many plays wait, and how many ListenBrainz has refused, with its last reason."""
+    """How many plays wait, and how many the service has refused, with its last reason."""
 
     pending: int
     refused: int
@@ -37,61 +45,72 @@ class Forwarding:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def set_token(self, name: str, token: str) -> None:
-        """Forward a user's plays from now on, with this token."""
+    def set_token(self, to: Destination, token: str) -> None:
+        """Forward a user's plays from now on, with this token; what waits is kept."""
         with self._database.transaction() as change:
-            change.execute("INSERT OR REPLACE INTO forwarding VALUES (?, ?, ?, '')", (name, token, utc_now()))
+            change.execute(
+                "INSERT OR REPLACE INTO forwarding VALUES (?, ?, ?, ?, '')", (*to, token, utc_now())
+            )
 
-    def remove(self, name: str) -> None:
+    def remove(self, to: Destination) -> None:
         """Forward nothing any more, and forget what waits."""
         with self._database.transaction() as change:
             for table in ("forwarding", "outgoing_plays"):
-                change.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+                change.execute(f"DELETE FROM {table} WHERE name = ? AND service = ?", to)
 
-    def token(self, name: str) -> str | None:
-        """Return a user's token, or None."""
-        rows = self._database.fetch_all("SELECT token FROM forwarding WHERE name = ?", name)
+    def token(self, to: Destination) -> str | None:
+        """Return the token of a destination, or None."""
+        statement = "SELECT token FROM forwarding WHERE name = ? AND service = ?"
+        rows = self._database.fetch_all(statement, *to)
         return str(rows[0][0]) if rows else None
 
-    def status(self, name: str) -> ForwardingStatus | None:
-        """Return the state of a user's forwarding, None if there is none."""
-        rows = self._database.fetch_all("SELECT last_error FROM forwarding WHERE name = ?", name)
-        counts = "SELECT COUNT(*), COUNT(error) FROM outgoing_plays WHERE name = ?"
-        ((total, refused),) = self._database.fetch_all(counts, name)
+    def services(self, name: str) -> list[str]:
+        """Return the services that a user's plays go to."""
+        rows = self._database.fetch_all("SELECT service FROM forwarding WHERE name = ?", name)
+        return [service for (service,) in rows]
+
+    def status(self, to: Destination) -> ForwardingStatus | None:
+        """Return the state of a destination, None if nothing is forwarded there."""
+        statement = "SELECT last_error FROM forwarding WHERE name = ? AND service = ?"
+        rows = self._database.fetch_all(statement, *to)
+        counts = "SELECT COUNT(*), COUNT(error) FROM outgoing_plays WHERE name = ? AND service = ?"
+        ((total, refused),) = self._database.fetch_all(counts, *to)
         return ForwardingStatus(total - refused, refused, rows[0][0]) if rows else None
 
-    def users_with_pending(self) -> list[str]:
-        """Return the users whose plays wait."""
+    def with_pending(self) -> list[Destination]:
+        """Return the destinations that plays wait for."""
         statement = (
-            "SELECT DISTINCT name FROM outgoing_plays JOIN forwarding USING (name) WHERE error IS NULL"
+            "SELECT DISTINCT name, service FROM outgoing_plays JOIN forwarding USING (name, service)"
+            " WHERE error IS NULL"
         )
-        return [name for (name,) in self._database.fetch_all(statement)]
+        return [Destination(*row) for row in self._database.fetch_all(statement)]
 
-    def pending(self, name: str, limit: int, after: int = 0) -> list[OutgoingPlay]:
-        """Return a user's waiting plays, the oldest first; those that follow the row `after`."""
+    def pending(self, to: Destination, limit: int, after: int = 0) -> list[OutgoingPlay]:
+        """Return plays that wait for a destination, the oldest first; those that follow the row `after`."""
         statement = (
             "SELECT id, event_id, track_id, position_s, played_at FROM outgoing_plays"
-            " WHERE name = ? AND error IS NULL AND id > ? ORDER BY id LIMIT ?"
+            " WHERE name = ? AND service = ? AND error IS NULL AND id > ? ORDER BY id LIMIT ?"
         )
         return [
             OutgoingPlay(row, event_id, track_id, position_s, datetime.fromisoformat(at))
             for row, event_id, track_id, position_s, at in self._database.fetch_all(
-                statement, name, after, limit
+                statement, *to, after, limit
             )
         ]
 
-    def mark_sent(self, name: str, plays: list[OutgoingPlay]) -> None:
-        """Remove plays that were taken, and the user's last error."""
+    def mark_sent(self, to: Destination, plays: list[OutgoingPlay]) -> None:
+        """Remove plays that were taken, and the last error."""
         with self._database.transaction() as change:
             change.executemany("DELETE FROM outgoing_plays WHERE id = ?", [(play.row,) for play in plays])
-            change.execute("UPDATE forwarding SET last_error = '' WHERE name = ?", (name,))
+            change.execute("UPDATE forwarding SET last_error = '' WHERE name = ? AND service = ?", to)
 
     def mark_refused(self, play: OutgoingPlay, error: str) -> None:
         """Store why a play was refused; it is not sent again."""
         with self._database.transaction() as change:
             change.execute("UPDATE outgoing_plays SET error = ? WHERE id = ?", (error, play.row))
 
-    def set_error(self, name: str, error: str) -> None:
-        """Store why a user's plays could not be sent; they wait on."""
+    def set_error(self, to: Destination, error: str) -> None:
+        """Store why plays could not be sent; they wait on."""
         with self._database.transaction() as change:
-            change.execute("UPDATE forwarding SET last_error = ? WHERE name = ?", (error, name))
+            statement = "UPDATE forwarding SET last_error = ? WHERE name = ? AND service = ?"
+            change.execute(statement, (error, *to))

@@ -10,11 +10,13 @@ import pytest
 from serving import listen_forwarder
 from serving.db.accounts import User
 from serving.db.database import Database
-from serving.db.forwarding import Forwarding
+from serving.db.forwarding import Destination, Forwarding
 from serving.listen_forwarder import ListenForwarder
+from serving.listenbrainz_service import ListenBrainz
 from serving.listens import play_fields
 
 TOKEN = "secret-token-of-anna"
+LOCAL, ANNA, BERT = (Destination(name, "listenbrainz") for name in ("local", "anna", "bert"))
 NOW = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
 
 
@@ -75,9 +77,9 @@ def service():
 
 @pytest.fixture
 def state(client):
-    client.state.forwarding.set_token("local", TOKEN)
+    client.state.forwarding.set_token(LOCAL, TOKEN)
     yield client.state
-    client.state.forwarding.remove("local")
+    client.state.forwarding.remove(LOCAL)
     with client.state.database.transaction() as change:
         change.execute("DELETE FROM plays")
 
@@ -89,8 +91,8 @@ def clock():
 
 @pytest.fixture
 def forwarder(state, service, clock):
-    address = f"http://127.0.0.1:{service.server_port}/"
-    return ListenForwarder(state, address, clock=lambda: clock[0])
+    service = ListenBrainz(f"http://127.0.0.1:{service.server_port}/")
+    return ListenForwarder(state, {"listenbrainz": service}, clock=lambda: clock[0])
 
 
 def play(state, number, user="local"):
@@ -112,23 +114,25 @@ def test_plays_are_sent_in_order_and_once(state, service, forwarder):
     first = body["payload"][0]
     assert first["listened_at"] == int((NOW + timedelta(minutes=1)).timestamp())
     assert first["track_metadata"]["artist_name"] == "Artist 0"
-    assert state.forwarding.status("local").pending == 0
+    assert state.forwarding.status(LOCAL).pending == 0
 
 
 def test_only_who_wants_it_is_forwarded(state, service, forwarder):
     play(state, 1, user="bert")
     forwarder.forward_all()
-    assert service.requests == [] and state.forwarding.status("bert") is None
+    assert service.requests == [] and state.forwarding.status(BERT) is None
 
 
 def test_plays_wait_while_the_service_is_away_even_over_a_restart(state, clock):
-    away = ListenForwarder(state, "http://127.0.0.1:9", clock=lambda: clock[0])
+    away = ListenForwarder(
+        state, {"listenbrainz": ListenBrainz("http://127.0.0.1:9")}, clock=lambda: clock[0]
+    )
     play(state, 1)
     away.forward_all()
-    status = state.forwarding.status("local")
+    status = state.forwarding.status(LOCAL)
     assert status.pending == 1 and "found ConnectionError" in status.last_error
     again = Database(state.lake.root)
-    assert [each.track_id for each in Forwarding(again).pending("local", 10)] == ["t01"]
+    assert [each.track_id for each in Forwarding(again).pending(LOCAL, 10)] == ["t01"]
     again.close()
 
 
@@ -142,7 +146,7 @@ def test_pauses_double_and_end_with_success(state, service, forwarder, clock):
         forwarder.forward_all()
         times += [second] * (len(service.requests) - before)
     assert times == [0, 5, 15, 35]
-    status = state.forwarding.status("local")
+    status = state.forwarding.status(LOCAL)
     assert (status.pending, status.last_error) == (0, "")
 
 
@@ -155,7 +159,7 @@ def test_service_says_how_long_to_wait(state, service, forwarder, clock):
     assert len(service.requests) == 1
     clock[0] = 71.0
     forwarder.forward_all()
-    assert len(service.requests) == 2 and state.forwarding.status("local").pending == 0
+    assert len(service.requests) == 2 and state.forwarding.status(LOCAL).pending == 0
 
 
 def test_one_bad_listen_costs_itself_only(state, service, forwarder):
@@ -165,14 +169,14 @@ def test_one_bad_listen_costs_itself_only(state, service, forwarder):
     forwarder.forward_all()
     forwarder.forward_all()
     assert service.titles[1:] == [["Song B of 0"], ["Song C of 0"], ["Song D of 0"]]
-    status = state.forwarding.status("local")
+    status = state.forwarding.status(LOCAL)
     assert (status.pending, status.refused) == (0, 1)
     rows = state.database.fetch_all("SELECT track_id, error FROM outgoing_plays")
     assert rows == [("t02", "400 not todayplease")]
 
 
 def test_wrong_token_holds_up_nobody_else(state, service, forwarder):
-    state.forwarding.set_token("bert", "another-token")
+    state.forwarding.set_token(BERT, "another-token")
     service.answers = [(401, {})]
     play(state, 1, user="bert")
     play(state, 2)
@@ -181,8 +185,8 @@ def test_wrong_token_holds_up_nobody_else(state, service, forwarder):
         "Token another-token",
         f"Token {TOKEN}",
     ]
-    assert state.forwarding.status("bert").pending == 1 and state.forwarding.status("local").pending == 0
-    state.forwarding.remove("bert")
+    assert state.forwarding.status(BERT).pending == 1 and state.forwarding.status(LOCAL).pending == 0
+    state.forwarding.remove(BERT)
 
 
 def test_play_of_a_track_that_is_gone_waits_for_it(state, service, forwarder, monkeypatch):
@@ -203,7 +207,10 @@ def test_token_is_in_no_answer_and_no_log(client, state, service, forwarder, cap
     caplog.set_level("DEBUG")
     service.answers = [(401, {}), (302, {"Location": "http://127.0.0.1:9/elsewhere"})]
     answer = client.put("/api/forwarding/listenbrainz", json={"token": TOKEN})
-    assert answer.json() == {"enabled": True, "pending": 0, "refused": 0, "last_error": ""}
+    assert answer.json() == {
+        **{"available": True, "enabled": True},
+        **{"pending": 0, "refused": 0, "last_error": ""},
+    }
     play(state, 1)
     forwarder.forward_all()
     status = client.get("/api/forwarding/listenbrainz").json()
@@ -216,7 +223,27 @@ def test_token_is_in_no_answer_and_no_log(client, state, service, forwarder, cap
 
 def test_removed_user_is_forwarded_no_more(state):
     state.accounts.add("anna", "a good password")
-    state.forwarding.set_token("anna", TOKEN)
+    state.forwarding.set_token(ANNA, TOKEN)
     play(state, 1, user="anna")
     state.accounts.remove("anna")
-    assert state.forwarding.token("anna") is None and state.forwarding.users_with_pending() == []
+    assert state.forwarding.token(ANNA) is None and state.forwarding.with_pending() == []
+
+
+def test_what_starts_is_said_to_play_now_and_lost_if_the_service_is_away(
+    state, service, forwarder, clock, monkeypatch
+):
+    monkeypatch.setattr(state, "forwarder", forwarder)
+    state.accept_play(User("local"), {"track_id": "t04", "event": "started", "position_s": 0.0})
+    state.accept_play(User("local"), {"track_id": "t06", "event": "started", "position_s": 0.0})
+    forwarder.forward_all()
+    ((_, body),) = service.requests
+    assert body["listen_type"] == "playing_now" and service.titles == [["Song B of 1"]]
+    assert "listened_at" not in body["payload"][0]
+    service.answers = [(503, {})]
+    state.accept_play(User("local"), {"track_id": "t05", "event": "started", "position_s": 0.0})
+    forwarder.forward_all()
+    forwarder.forward_all()
+    state.accept_play(User("local"), {"track_id": "t05", "event": "started", "position_s": 0.0})
+    clock[0] = 100.0
+    forwarder.forward_all()
+    assert len(service.requests) == 2

@@ -10,6 +10,7 @@ from serving.db import database
 from serving.db.accounts import Accounts
 from serving.db.database import MIGRATIONS, Database
 from serving.db.feedback import FeedbackStore
+from serving.db.forwarding import Destination, Forwarding, ForwardingStatus
 from serving.db.playlists import Playlists
 
 # The tables as 0.1 made them, and a row of each.
@@ -136,3 +137,22 @@ def test_file_of_a_newer_version_is_refused(tmp_path):
     known = len(MIGRATIONS)
     with pytest.raises(InputError, match=f"accounts database of version {known} or older, found version 99"):
         Database(tmp_path)
+
+
+def test_plays_that_wait_for_listenbrainz_wait_on_after_the_migration(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "MIGRATIONS", MIGRATIONS[:7])
+    old = Database(tmp_path)
+    with old.transaction() as change:
+        change.execute("INSERT INTO forwarding VALUES ('anna', 'token', '2026-11-01', 'away')")
+        waits = "INSERT INTO outgoing_plays (name, event_id, track_id, position_s, played_at, error) VALUES"
+        change.execute(f"{waits} ('anna', 'e1', 't1', 2.5, '2026-11-02T10:00:00+00:00', NULL)")
+        change.execute(f"{waits} ('anna', 'e2', 't2', NULL, '2026-11-02T11:00:00+00:00', 'bad')")
+    old.close()
+    monkeypatch.undo()
+    opened = Database(tmp_path)
+    forwarding, to = Forwarding(opened), Destination("anna", "listenbrainz")
+    assert forwarding.token(to) == "token" and forwarding.services("anna") == ["listenbrainz"]
+    assert forwarding.status(to) == ForwardingStatus(pending=1, refused=1, last_error="away")
+    (play,) = forwarding.pending(to, 10)
+    assert (play.event_id, play.track_id, play.position_s) == ("e1", "t1", 2.5)
+    opened.close()
