@@ -111,7 +111,7 @@ class ListenForwarder:
         """
         answer = self._services[to.service].submit(token, [self._scrobble(to.name, play) for play in plays])
         if answer.outcome is Outcome.TAKEN:
-            return self._settle(to, plays, answer)
+            return self._mark_taken(to, plays, answer)
         if answer.outcome is Outcome.REFUSED:
             if len(plays) > 1:
                 return all(self._send(to, token, [play]) for play in plays)
@@ -121,7 +121,7 @@ class ListenForwarder:
             return self._stop(to, token, answer)
         return self._pause(to, answer)
 
-    def _settle(self, to: Destination, plays: list[OutgoingPlay], answer: Answer) -> bool:
+    def _mark_taken(self, to: Destination, plays: list[OutgoingPlay], answer: Answer) -> bool:
         """Remove what was taken, mark what was refused of it; the rest waits."""
         for place, reason in answer.refused.items():
             self._state.forwarding.mark_refused(plays[place], reason)

@@ -254,7 +254,7 @@ def test_a_bad_play_costs_itself_only(state, service, forwarder):
     assert rows == [("t02", "6 Invalid parameters")] and len(service.requests) == 3
 
 
-def test_what_starts_is_said_to_play_now(state, service, forwarder):
+def test_started_track_is_sent_as_playing(state, service, forwarder):
     state.accept_play(User("local"), {"track_id": "t04", "event": "started", "position_s": 0.0})
     forwarder.forward_all()
     (values,) = service.requests
@@ -284,8 +284,8 @@ def test_login_opens_a_session_once_it_was_allowed(client, service, caplog):
     answer = client.put("/api/forwarding/lastfm", json={"token": "login-token"})
     assert answer.json()["enabled"] is True and answer.json()["available"] is True
     assert client.state.forwarding.token(LOCAL) == SESSION
-    shown = answer.text + client.get("/api/forwarding/lastfm").text + caplog.text
-    assert SESSION not in shown and SECRET not in shown
+    answers = answer.text + client.get("/api/forwarding/lastfm").text + caplog.text
+    assert SESSION not in answers and SECRET not in answers
     assert client.delete("/api/forwarding/lastfm").status_code == 204
     assert client.get("/api/forwarding/lastfm").json()["enabled"] is False
 

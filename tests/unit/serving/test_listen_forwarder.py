@@ -229,9 +229,7 @@ def test_removed_user_is_forwarded_no_more(state):
     assert state.forwarding.token(ANNA) is None and state.forwarding.with_pending() == []
 
 
-def test_what_starts_is_said_to_play_now_and_lost_if_the_service_is_away(
-    state, service, forwarder, clock, monkeypatch
-):
+def test_started_track_is_sent_as_playing_once(state, service, forwarder, clock, monkeypatch):
     monkeypatch.setattr(state, "forwarder", forwarder)
     state.accept_play(User("local"), {"track_id": "t04", "event": "started", "position_s": 0.0})
     state.accept_play(User("local"), {"track_id": "t06", "event": "started", "position_s": 0.0})

@@ -52,7 +52,7 @@ def albums(call):
     return albums
 
 
-def test_pages_of_every_order_together_are_all_albums_once(albums):
+def test_pages_of_each_order_have_all_albums_once(albums):
     names = [f"Álbum {number}" for number in range(8)]
     for kind in ("alphabeticalByName", "alphabeticalByArtist", "newest"):
         assert [name for offset in (0, 3, 6, 9) for name in albums(kind, size=3, offset=offset)] == names
