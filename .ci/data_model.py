@@ -65,8 +65,8 @@ SQLITE_MEANINGS = {
     "shares": "links to tracks for anyone; `id` is the secret of the link",
     "radio_stations": "internet radio stations, the same for all users",
     "waiting_listens": "listens of tracks that the collection does not have yet",
-    "forwarding": "ListenBrainz tokens of the users whose plays are forwarded, in clear",
-    "outgoing_plays": "finished plays that ListenBrainz has not taken yet, or has refused (`error`)",
+    "forwarding": "tokens of ListenBrainz and Last.fm of the users whose plays are forwarded, in clear",
+    "outgoing_plays": "finished plays that a service has not taken yet, or has refused (`error`)",
 }
 
 ONLINE_STORE = """\
