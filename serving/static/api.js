@@ -1,5 +1,7 @@
 // Requests to the HTTP API, the event stream, and the queue of play events in this browser.
 
+import { t } from "./strings.js";
+
 export class Problem extends Error {
   constructor(status, detail) {
     super(detail);
@@ -18,10 +20,10 @@ async function request(method, path, body) {
   try {
     response = await fetch(`/api/${path}`, options);
   } catch {
-    throw new Problem(0, "Segue does not answer.");
+    throw new Problem(0, t("frame.noAnswer"));
   }
   const data = response.status === 204 ? null : await response.json().catch(() => null);
-  if (!response.ok) throw new Problem(response.status, data?.detail ?? `unexpected answer ${response.status}`);
+  if (!response.ok) throw new Problem(response.status, data?.detail ?? t("frame.unexpected", { status: response.status }));
   return data;
 }
 

@@ -2,6 +2,8 @@
 
 import { makeLyrics } from "./lyrics.js";
 import { END_OF_TRACK } from "./player.js";
+import { sayReason } from "./server_words.js";
+import { language, t } from "./strings.js";
 import { button, cover, formatDuration, h, icon, menu, toast } from "./ui.js";
 
 const range = (label, action) => h("input", { type: "range", min: 0, max: 1000, value: 0, step: 1, "aria-label": label, oninput: action });
@@ -15,11 +17,11 @@ export function makeBar(player, items, rail) {
   function makeControls() {
     const set = {
       play: h("button", { type: "button", class: "big", onclick: () => player.toggle() }, icon("play")),
-      previous: button("previous", "Previous", () => player.previous()),
-      next: button("next", "Next", () => player.next()),
-      shuffle: button("shuffle", "Shuffle", () => player.toggleShuffle()),
-      repeat: button("repeat", "Repeat", () => player.cycleRepeat()),
-      seek: range("Position", (event) => player.seek((event.target.value / 1000) * player.duration)),
+      previous: button("previous", t("player.previous"), () => player.previous()),
+      next: button("next", t("player.next"), () => player.next()),
+      shuffle: button("shuffle", t("player.shuffle"), () => player.toggleShuffle()),
+      repeat: button("repeat", t("player.repeatOff"), () => player.cycleRepeat()),
+      seek: range(t("player.position"), (event) => player.seek((event.target.value / 1000) * player.duration)),
       elapsed: h("span", {}, "0:00"),
       total: h("span", {}, "0:00"),
     };
@@ -27,16 +29,17 @@ export function makeBar(player, items, rail) {
     return set;
   }
 
-  const queueLink = () => h("a", { class: "icon", href: "#/queue", "aria-label": "Queue", title: "Queue", onclick: () => sheet.close() }, icon("queue"));
+  const queueLink = () => h("a", { class: "icon", href: "#/queue", "aria-label": t("page.queue"), title: t("page.queue"), onclick: () => sheet.close() }, icon("queue"));
 
   function sleepButton() {
-    const opener = button("moon", "Sleep timer", () => menu(opener, [
-      ...[15, 30, 60].map((minutes) => [`Stop in ${minutes} minutes`, "clock", () => (player.sleepIn(minutes), toast(`The music stops in ${minutes} minutes`))]),
-      ["Stop after this track", "next", () => (player.sleepIn(END_OF_TRACK), toast("The music stops after this track"))],
-      ...(player.sleepAt ? [["Go on playing", "x", () => player.sleepIn(0)]] : []),
+    const opener = button("moon", t("sleep.label"), () => menu(opener, [
+      ...[15, 30, 60].map((minutes) => [t("sleep.in", { count: minutes }), "clock", () => (player.sleepIn(minutes), toast(t("sleep.set", { count: minutes })))]),
+      [t("sleep.afterTrack"), "next", () => (player.sleepIn(END_OF_TRACK), toast(t("sleep.setAfterTrack")))],
+      ...(player.sleepAt ? [[t("sleep.cancel"), "x", () => player.sleepIn(0)]] : []),
     ]), { "aria-haspopup": "menu" });
     player.addEventListener("change", () => {
-      const text = player.sleepAt > 0 ? `Sleep timer: stops at ${new Date(player.sleepAt).toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false })}` : player.sleepAt ? "Sleep timer: stops after this track" : "Sleep timer";
+      const time = new Date(player.sleepAt).toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" });
+      const text = player.sleepAt > 0 ? t("sleep.labelAt", { time }) : t(player.sleepAt ? "sleep.labelAfterTrack" : "sleep.label");
       opener.setAttribute("aria-label", text);
       opener.title = text;
       opener.classList.toggle("on", Boolean(player.sleepAt));
@@ -47,8 +50,8 @@ export function makeBar(player, items, rail) {
   function makeBar() {
     const c = makeControls();
     for (const control of [c.shuffle, c.repeat, c.previous]) control.classList.add("wide");
-    const volume = range("Volume", (event) => player.setVolume(event.target.value / 1000));
-    const mute = button("volume", "Mute", () => player.mute());
+    const volume = range(t("player.volume"), (event) => player.setVolume(event.target.value / 1000));
+    const mute = button("volume", t("player.mute"), () => player.mute());
     const current = h("div", { class: "current" });
     bar.append(current,
       h("div", { class: "middle" },
@@ -60,16 +63,16 @@ export function makeBar(player, items, rail) {
       mute.setAttribute("aria-pressed", String(player.muted));
       volume.value = Math.round(player.volume * 1000);
       volume.style.setProperty("--part", `${player.muted ? 0 : player.volume * 100}%`);
-      volume.setAttribute("aria-valuetext", `${Math.round(player.volume * 100)} %`);
+      volume.setAttribute("aria-valuetext", t("player.percent", { percent: Math.round(player.volume * 100) }));
     });
     player.addEventListener("change", () => bar.classList.toggle("busy", Boolean(player.pendingRadio)));
     const showTrack = () => {
       const { track } = player;
-      if (!track) return current.replaceChildren(h("div", { class: "blank" }), h("div", { class: "words" }, h("b", {}, "Nothing playing"), h("span", {}, "Press play")));
+      if (!track) return current.replaceChildren(h("div", { class: "blank" }), h("div", { class: "words" }, h("b", {}, t("player.nothing")), h("span", {}, t("player.pressPlay"))));
       const { reason } = player.current;
       current.replaceChildren(
-        h("button", { type: "button", class: "open", "aria-label": `Now playing: ${track.title} by ${track.artist}. Open`, onclick: openSheet },
-          cover(track, 96, { loading: "eager" }), h("span", { class: "words" }, h("b", {}, track.title), h("span", {}, track.artist + (reason ? ` · ${reason}` : "")))),
+        h("button", { type: "button", class: "open", "aria-label": t("player.open", track), onclick: openSheet },
+          cover(track, 96, { loading: "eager" }), h("span", { class: "words" }, h("b", {}, track.title), h("span", {}, track.artist + (reason ? ` · ${sayReason(reason)}` : "")))),
         items.heart(track));
     };
     player.addEventListener("track", showTrack);
@@ -87,14 +90,14 @@ export function makeBar(player, items, rail) {
       const wash = h("img", { alt: "" });
       const list = h("div", {});
       const lyrics = makeLyrics(player);
-      const lyricsButton = button("lyrics", "Lyrics", () => {
+      const lyricsButton = button("lyrics", t("player.lyrics"), () => {
         const visible = lyrics.element.hidden;
         lyricsButton.setAttribute("aria-pressed", String(visible));
         sheet.classList.toggle("with-lyrics", visible);
         lyrics.show(visible);
       }, { "aria-pressed": "false" });
       sheet.append(h("div", { class: "wash" }, wash), h("div", { class: "inner" },
-        h("div", { class: "keys" }, button("down", "Close", () => sheet.close()), h("span", { class: "soft" }, "Now playing"), h("span", { class: "end" }, lyricsButton, sleepButton(), queueLink())),
+        h("div", { class: "keys" }, button("down", t("player.close"), () => sheet.close()), h("span", { class: "soft" }, t("player.now")), h("span", { class: "end" }, lyricsButton, sleepButton(), queueLink())),
         front, lyrics.element, h("div", { class: "title" }, words, side),
         h("div", { class: "seek" }, c.elapsed, c.seek, c.total),
         h("div", { class: "play" }, c.shuffle, c.previous, c.play, c.next, c.repeat), list));
@@ -108,7 +111,7 @@ export function makeBar(player, items, rail) {
           wash.src = cover(track, 96).src;
         }
         words.replaceChildren(h("h2", {}, track.title), h("a", { class: "soft", href: `#/artist/${track.artist_id}`, onclick: () => sheet.close() }, track.artist),
-          current.reason ? h("div", { class: "why" }, current.reason) : "");
+          current.reason ? h("div", { class: "why" }, sayReason(current.reason)) : "");
         side.replaceChildren(items.heart(track), items.more(track));
         list.replaceChildren(...rail.blocks(6));
       };
@@ -122,11 +125,11 @@ export function makeBar(player, items, rail) {
   function refresh() {
     for (const c of controls) {
       c.play.replaceChildren(icon(player.playing ? "pause" : "play"));
-      c.play.setAttribute("aria-label", player.playing ? "Pause" : "Play");
+      c.play.setAttribute("aria-label", t(player.playing ? "player.pause" : "player.play"));
       c.shuffle.setAttribute("aria-pressed", String(player.shuffle));
       c.repeat.setAttribute("aria-pressed", String(player.repeat !== "off"));
       c.repeat.classList.toggle("one", player.repeat === "one");
-      const label = { off: "Repeat: off", all: "Repeat: the queue", one: "Repeat: this track" }[player.repeat];
+      const label = t({ off: "player.repeatOff", all: "player.repeatAll", one: "player.repeatOne" }[player.repeat]);
       c.repeat.setAttribute("aria-label", label);
       c.repeat.title = label;
     }
@@ -142,7 +145,7 @@ export function makeBar(player, items, rail) {
       c.total.textContent = formatDuration(duration);
       c.seek.value = Math.round(fraction * 1000);
       c.seek.style.setProperty("--part", `${fraction * 100}%`);
-      c.seek.setAttribute("aria-valuetext", `${formatDuration(position)} of ${formatDuration(duration)}`);
+      c.seek.setAttribute("aria-valuetext", t("player.positionOf", { position: formatDuration(position), duration: formatDuration(duration) }));
     }
   }
 

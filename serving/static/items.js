@@ -2,7 +2,9 @@
 
 import { get, put } from "./api.js";
 import { chooseAndAdd } from "./playlists.js";
-import { button, cover, formatDuration, h, icon, menu, plural, toast } from "./ui.js";
+import { sayReason } from "./server_words.js";
+import { t } from "./strings.js";
+import { button, cover, formatDuration, h, icon, menu, toast } from "./ui.js";
 
 const MAX_QUEUED = 200; // tracks that a press on a row of a long list puts into the queue
 
@@ -30,7 +32,7 @@ export function makeItems(player) {
     player.updateRating(track);
     if (track.liked === false) {
       player.removeUnwanted((other) => other.id === track.id);
-      toast(`You will not hear ${track.title} again`);
+      toast(t("track.disliked", track));
       if (isNow(track)) player.next();
     }
     refreshRatings(track);
@@ -40,8 +42,8 @@ export function makeItems(player) {
   function refreshRatings(track) {
     for (const heart of document.querySelectorAll(`[data-heart="${CSS.escape(track.id)}"]`)) {
       heart.setAttribute("aria-pressed", String(track.liked === true));
-      heart.setAttribute("aria-label", `${track.liked ? "Remove the like of" : "Like"} ${track.title}`);
-      heart.title = track.liked ? "Liked" : "Like";
+      heart.setAttribute("aria-label", t(track.liked ? "track.unlike" : "track.like", track));
+      heart.title = t(track.liked ? "track.liked" : "track.likeIt");
     }
   }
 
@@ -52,34 +54,34 @@ export function makeItems(player) {
       return toast(problem.message);
     }
     player.removeUnwanted((other) => other.artist === track.artist);
-    toast(`${track.artist} will not be played to you; unblock the artist in Settings`);
+    toast(t("artist.blocked", { name: track.artist }));
     if (player.track?.artist === track.artist) player.next();
   }
 
   const heart = (track) =>
-    button("heart", `${track.liked ? "Remove the like of" : "Like"} ${track.title}`, () => rate(track, true), {
-      "data-heart": track.id, "aria-pressed": String(track.liked === true), title: track.liked ? "Liked" : "Like",
+    button("heart", t(track.liked ? "track.unlike" : "track.like", track), () => rate(track, true), {
+      "data-heart": track.id, "aria-pressed": String(track.liked === true), title: t(track.liked ? "track.liked" : "track.likeIt"),
     });
 
   // What can be done with tracks, whether of an album, an artist or a playlist; `load` gives a promise of them.
   const groupEntries = (load) => {
     const withTracks = (action) => () => load().then(action).catch((problem) => toast(problem.message));
     return [
-      ["Play next", "next", withTracks((tracks) => (player.addAll(tracks, "next"), toast("Plays next")))],
-      ["Add to the queue", "queue", withTracks((tracks) => (player.addAll(tracks), toast("Added to the queue")))],
-      ["Add to a playlist …", "playlist", (opener) => chooseAndAdd(opener, load)],
+      [t("group.playNext"), "next", withTracks((tracks) => (player.addAll(tracks, "next"), toast(t("group.playsNext"))))],
+      [t("group.queue"), "queue", withTracks((tracks) => (player.addAll(tracks), toast(t("group.queued"))))],
+      [t("group.addToPlaylist"), "playlist", (opener) => chooseAndAdd(opener, load)],
     ];
   };
 
   const trackEntries = (track) => [
     ...groupEntries(async () => [track]),
-    ["Download", "down", () => download(track)],
-    ["Similar tracks", "map", () => (location.hash = `#/similar/${encodeURIComponent(track.id)}`)],
-    ["Radio from this", "radio", () => player.playRadio({ track_id: track.id }, `radio from ${track.title}`)],
-    ["The album", "album", () => (location.hash = albumAddress(track.album_id))],
-    ["The artist", "artist", () => (location.hash = artistAddress(track.artist_id))],
-    [track.liked === false ? "Remove the dislike" : "Dislike", "no", () => rate(track, false)],
-    [`Don't play ${track.artist}`, "x", () => block(track)],
+    [t("track.download"), "down", () => download(track)],
+    [t("track.similar"), "map", () => (location.hash = `#/similar/${encodeURIComponent(track.id)}`)],
+    [t("track.radio"), "radio", () => player.playRadio({ track_id: track.id }, t("track.radioLabel", track))],
+    [t("track.album"), "album", () => (location.hash = albumAddress(track.album_id))],
+    [t("track.artist"), "artist", () => (location.hash = artistAddress(track.artist_id))],
+    [t(track.liked === false ? "track.undislike" : "track.dislike"), "no", () => rate(track, false)],
+    [t("artist.block", { name: track.artist }), "x", () => block(track)],
   ];
 
   function download(track) {
@@ -88,7 +90,7 @@ export function makeItems(player) {
   }
 
   const menuButton = (name, entries) => {
-    const opener = button("more", `More for ${name}`, () => menu(opener, entries()), { "aria-haspopup": "menu" });
+    const opener = button("more", t("group.more", { name }), () => menu(opener, entries()), { "aria-haspopup": "menu" });
     return opener;
   };
   const more = (track) => menuButton(track.title, () => trackEntries(track));
@@ -96,7 +98,7 @@ export function makeItems(player) {
   // --- tracks ---
 
   const art = (track, size, action) =>
-    h("button", { type: "button", class: "art", onclick: action, "aria-label": `Play ${track.title} by ${track.artist}` },
+    h("button", { type: "button", class: "art", onclick: action, "aria-label": t("track.play", track) },
       cover(track, size), h("span", { class: "go" }, icon("play")));
 
   function line(item, action, extra = null) {
@@ -107,14 +109,14 @@ export function makeItems(player) {
         h("div", { class: "name" }, track.title),
         h("div", { class: "who" }, h("a", { href: artistAddress(track.artist_id) }, track.artist),
           track.album && track.album !== track.title ? [" · ", h("a", { href: albumAddress(track.album_id) }, track.album)] : null),
-        item.reason ? h("div", { class: "why" }, item.reason) : null),
+        item.reason ? h("div", { class: "why" }, sayReason(item.reason)) : null),
       h("div", { class: "end" }, extra ?? h("span", { class: "time" }, formatDuration(track.duration_s)), heart(track), more(track)));
   }
 
   // A row of an album page: a number instead of the cover, the artist only where it is another than the album's.
   function numberedLine(track, number, albumArtist, action) {
     return h("li", { class: isNow(track) ? "line numbered now" : "line numbered", "data-track": track.id },
-      h("button", { type: "button", class: "number", onclick: action, "aria-label": `Play ${track.title} by ${track.artist}` },
+      h("button", { type: "button", class: "number", onclick: action, "aria-label": t("track.play", track) },
         h("span", { class: "digits" }, number), icon("play")),
       h("div", { class: "text" }, h("div", { class: "name" }, track.title),
         track.artist === albumArtist ? null : h("div", { class: "who" }, h("a", { href: artistAddress(track.artist_id) }, track.artist))),
@@ -142,7 +144,7 @@ export function makeItems(player) {
       art(track, 300, () => player.play([{ track, reason: item.because ?? reason }])),
       h("div", { class: "name" }, track.title),
       h("div", { class: "who" }, h("a", { href: artistAddress(track.artist_id) }, track.artist)),
-      reason ? h("div", { class: "why" }, reason) : null);
+      reason ? h("div", { class: "why" }, sayReason(reason)) : null);
   };
 
   // --- albums, artists ---
@@ -155,7 +157,7 @@ export function makeItems(player) {
   const linkedCard = (className, address, name, note, picture, load) =>
     h("li", { class: `card ${className}` },
       h("a", { class: "art", href: address, "aria-label": note ? `${name}, ${note}` : name, draggable: "false" }, picture),
-      h("button", { type: "button", class: "go", tabindex: -1, "aria-label": `Play ${name}`, onclick: () => playLoaded(load) }, icon("play")),
+      h("button", { type: "button", class: "go", tabindex: -1, "aria-label": t("group.playNamed", { name }), onclick: () => playLoaded(load) }, icon("play")),
       h("div", { class: "name", "aria-hidden": "true" }, name),
       h("div", { class: "who", "aria-hidden": "true" }, note));
 
@@ -164,7 +166,7 @@ export function makeItems(player) {
       cover({ album_id: album.id }, 300), () => albumTracks(album.id));
 
   const artistCard = (artist) =>
-    linkedCard("round", artistAddress(artist.id), artist.name, plural(artist.albums, "album"),
+    linkedCard("round", artistAddress(artist.id), artist.name, t("count.albums", { count: artist.albums }),
       cover({ album_id: artist.album_id }, 300), () => artistTracks(artist.id));
 
   // --- parts of views ---
@@ -183,15 +185,15 @@ export function makeItems(player) {
     return element;
   }
 
-  const playAll = (items, label = "Play") =>
+  const playAll = (items, label = t("group.play")) =>
     h("button", { type: "button", class: "pill", onclick: () => player.play(items) }, icon("play"), label);
   const shuffleAll = (items) =>
-    h("button", { type: "button", class: "pill ghost", onclick: () => player.playShuffled(items) }, icon("shuffle"), "Shuffle");
+    h("button", { type: "button", class: "pill ghost", onclick: () => player.playShuffled(items) }, icon("shuffle"), t("group.shuffle"));
   const radioChip = (label, seed, small) =>
-    h("button", { type: "button", class: "chip", onclick: () => player.playRadio(seed, `${label} radio`) },
+    h("button", { type: "button", class: "chip", onclick: () => player.playRadio(seed, t("group.radioOf", { name: label })) },
       icon("radio"), label, small ? h("small", {}, small) : null);
   const radioPill = (name, seed) =>
-    h("button", { type: "button", class: "pill ghost", onclick: () => player.playRadio(seed, `${name} radio`) }, icon("radio"), "Radio");
+    h("button", { type: "button", class: "pill ghost", onclick: () => player.playRadio(seed, t("group.radioOf", { name })) }, icon("radio"), t("group.radio"));
 
   return {
     rate, heart, more, menuButton, groupEntries, line, lines, numberedLine, playFrom, card, linkedCard, albumCard, artistCard,

@@ -1,13 +1,14 @@
 // The words of the present track: the line that is sung is in the middle; a press on a line goes there.
 
 import { get } from "./api.js";
+import { t } from "./strings.js";
 import { h } from "./ui.js";
 
 const USER_SCROLL_MS = 4000; // after somebody has scrolled, the words stay where they are for a while
 
 export function makeLyrics(player) {
   const list = h("ol", { class: "words" });
-  const element = h("div", { class: "lyrics", role: "region", "aria-label": "Lyrics", tabindex: 0, hidden: true }, list);
+  const element = h("div", { class: "lyrics", role: "region", "aria-label": t("player.lyrics"), tabindex: 0, hidden: true }, list);
   let trackId = "";
   let lines = []; // {start_s, text}
   let current = -1;
@@ -25,7 +26,7 @@ export function makeLyrics(player) {
     if (trackId !== track.id) return; // another track plays meanwhile
     lines = answer?.lines ?? [];
     element.classList.toggle("synced", Boolean(answer?.synced));
-    list.replaceChildren(...(lines.length ? lines.map(row) : [h("li", { class: "soft" }, "No lyrics in the file or beside it.")]));
+    list.replaceChildren(...(lines.length ? lines.map(row) : [h("li", { class: "soft" }, t("player.noLyrics"))]));
     element.scrollTop = 0;
     update();
   }

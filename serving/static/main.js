@@ -7,6 +7,7 @@ import { listenToKeys } from "./keyboard.js";
 import { Player } from "./player.js";
 import { makeRail } from "./rail.js";
 import { makeRouter } from "./router.js";
+import { t, translate } from "./strings.js";
 import { announce, h, icon, toast } from "./ui.js";
 import { PAGES, makeRoutes } from "./views/routes.js";
 
@@ -88,8 +89,8 @@ let isConnected = true;
 let hasMongo = true;
 function updateNotice() {
   let text = "";
-  if (!isConnected) text = "Segue does not answer. Loaded tracks keep playing; your plays are stored here and sent later.";
-  else if (!hasMongo) text = "Recommendations are not updated (MongoDB is unavailable). Everything plays, with the latest known ones.";
+  if (!isConnected) text = t("frame.offline");
+  else if (!hasMongo) text = t("frame.noMongo");
   byId("notice").textContent = text;
   byId("notice").hidden = !text;
 }
@@ -127,15 +128,15 @@ function logIn() {
   const message = h("p", { class: "wrong", role: "alert" });
   const name = h("input", { name: "name", autocomplete: "username", autocapitalize: "none", required: true });
   const password = h("input", { name: "password", type: "password", autocomplete: "current-password", required: true });
-  const box = h("div", { class: "login", role: "dialog", "aria-modal": "true", "aria-label": "Log in" }, h("form", { onsubmit: async (event) => {
+  const box = h("div", { class: "login", role: "dialog", "aria-modal": "true", "aria-label": t("login.action") }, h("form", { onsubmit: async (event) => {
     event.preventDefault();
     try {
       await post("login", { name: name.value.trim(), password: password.value });
       location.reload();
     } catch (problem) {
-      message.textContent = problem.status === 401 ? "Wrong name or password." : problem.message;
+      message.textContent = problem.status === 401 ? t("login.wrong") : problem.message;
     }
-  } }, h("h1", { class: "brand" }, document.querySelector(".brand svg").cloneNode(true), "Segue"), h("label", {}, "Name", name), h("label", {}, "Password", password), message, h("button", { class: "pill" }, "Log in")));
+  } }, h("h1", { class: "brand" }, document.querySelector(".brand svg").cloneNode(true), "Segue"), h("label", {}, t("login.name"), name), h("label", {}, t("login.password"), password), message, h("button", { class: "pill" }, t("login.action"))));
   byId("app").inert = true;
   document.body.append(box);
   name.focus();
@@ -144,6 +145,7 @@ function logIn() {
 // --- start ---
 
 async function start() {
+  translate(document);
   makeBar(player, items, rail);
   listenToKeys(player, items);
   player.addEventListener("problem", (event) => toast(event.detail));
@@ -158,10 +160,10 @@ async function start() {
   }
   setUser(session.user);
   player.setUser(session.user);
-  player.addEventListener("track", () => announce(`Playing ${player.track.title} by ${player.track.artist}`));
+  player.addEventListener("track", () => announce(t("player.playing", player.track)));
   hasMongo = session.mongo;
   updateNotice();
-  byId("foot").append(h("span", {}, `${session.tracks.toLocaleString("en")} tracks`), session.users ? h("span", {}, session.user) : "");
+  byId("foot").append(h("span", {}, t("count.tracks", { count: session.tracks })), session.users ? h("span", {}, session.user) : "");
   subscribeToEvents();
   await route({ focus: false });
   if (!player.recommended.length) get("recommendations").then((list) => player.recommend(list.items)).catch(() => {});

@@ -1,5 +1,6 @@
 // The map of the collection on a canvas: drag, wheel and pinch move it, a click plays a track, arrow keys move from dot to dot.
 
+import { t } from "./strings.js";
 import { announce, h, toast } from "./ui.js";
 
 const N_LABELS = 8; // clusters that are named before somebody zooms in
@@ -17,7 +18,7 @@ export const isDark = () => {
 export function drawMap(map, player, fetchTrack, choose) {
   const { ids, x, y, clusters, names } = map;
   const numbers = new Map(ids.map((id, n) => [id, n]));
-  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": `Map of ${ids.length} tracks. Arrow keys select the nearest track in that direction, Enter plays it.` });
+  const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": t("map.label", { count: ids.length }) });
   const tip = h("div", { class: "tip", hidden: true });
   const view = { scale: 1, left: 0, top: 0 };
   const tracks = new Map(); // fetched ones, by number
@@ -35,8 +36,8 @@ export function drawMap(map, player, fetchTrack, choose) {
   };
   const box = h("div", { class: "mapbox" }, canvas, tip,
     h("div", { class: "zoom" },
-      h("button", { type: "button", "aria-label": "Zoom in", onclick: () => zoomBy(1.5) }, "+"),
-      h("button", { type: "button", "aria-label": "Zoom out", onclick: () => zoomBy(1 / 1.5) }, "−")));
+      h("button", { type: "button", "aria-label": t("map.zoomIn"), onclick: () => zoomBy(1.5) }, "+"),
+      h("button", { type: "button", "aria-label": t("map.zoomOut"), onclick: () => zoomBy(1 / 1.5) }, "−")));
 
   // Position of a point of the map on the canvas, in pixels.
   const place = (px, py) => {
@@ -165,7 +166,7 @@ export function drawMap(map, player, fetchTrack, choose) {
     const track = await getTrack(n).catch(() => null);
     if (request !== requestCount || !track) return; // another track has been selected meanwhile
     tip.replaceChildren(h("b", {}, track.title), track.artist);
-    announce(`${track.title} by ${track.artist}`);
+    announce(t("map.trackBy", track));
     const [px, py] = position(n);
     tip.style.left = `${Math.min(px + 14, canvas.clientWidth - tip.offsetWidth - 8)}px`;
     tip.style.top = `${Math.max(8, Math.min(py + 14, canvas.clientHeight - tip.offsetHeight - 8))}px`;

@@ -6,6 +6,7 @@ import { listenToMediaKeys } from "./media_keys.js";
 import * as storage from "./player_storage.js";
 import * as order from "./queue_order.js";
 import { quality, sound } from "./sound.js";
+import { t } from "./strings.js";
 
 const PRELOAD_S = 20;
 const MAX_PLAYED = 300; // ids of played tracks, which radio and recommendations exclude
@@ -198,7 +199,7 @@ export class Player extends EventTarget {
   #fallAsleep() {
     this.sleepAt = 0;
     this.pause();
-    this.dispatchEvent(new CustomEvent("problem", { detail: "Good night: the music has stopped" }));
+    this.dispatchEvent(new CustomEvent("problem", { detail: t("sleep.stopped") }));
     this.#notifyChange();
   }
 
@@ -212,7 +213,7 @@ export class Player extends EventTarget {
     }
     this.small.delete(this.track.id); // it was not that
     this.failures += 1;
-    this.dispatchEvent(new CustomEvent("problem", { detail: `${this.track.title} cannot be played` }));
+    this.dispatchEvent(new CustomEvent("problem", { detail: t("track.failed", this.track) }));
     this.#addToPlayed();
     const startCount = this.startCount;
     if (this.failures < MAX_FAILURES) setTimeout(() => startCount === this.startCount && this.#advance(), 300 * this.failures);
@@ -308,7 +309,7 @@ export class Player extends EventTarget {
       return this.#endRadioRequest(radio, problem.message);
     }
     if (this.pendingRadio !== radio) return; // the user has chosen something else meanwhile
-    if (!items.length) return this.#endRadioRequest(radio, "No tracks for this radio");
+    if (!items.length) return this.#endRadioRequest(radio, t("group.noRadio"));
     this.#reportSkip();
     Object.assign(this, { radio, pendingRadio: null, queue: items, index: 0 });
     this.#start();

@@ -1,7 +1,8 @@
 // Actions on playlists that any view offers: add tracks, make, rename, delete.
 
 import { get, post, put, remove } from "./api.js";
-import { ask, menu, plural, toast } from "./ui.js";
+import { t } from "./strings.js";
+import { ask, menu, toast } from "./ui.js";
 
 const report = (problem) => toast(problem.message);
 const path = (id) => `playlists/${encodeURIComponent(id)}`;
@@ -9,11 +10,11 @@ export const playlistAddress = (id) => `#/playlist/${encodeURIComponent(id)}`;
 
 // Make a playlist of tracks after asking for its name; return it, or null.
 export async function makePlaylist(tracks, suggestion = "") {
-  const name = await ask({ title: "New playlist", label: "Name", value: suggestion, action: "Create" });
+  const name = await ask({ title: t("playlist.new"), label: t("playlist.name"), value: suggestion, action: t("playlist.create") });
   if (!name) return null;
   try {
     const made = await post("playlists", { name, tracks: tracks.map((track) => track.id) });
-    toast(tracks.length ? `${plural(tracks.length, "track")} in “${name}”` : `“${name}” is there`);
+    toast(t(tracks.length ? "playlist.madeWith" : "playlist.made", { count: tracks.length, name }));
     return made;
   } catch (problem) {
     report(problem);
@@ -27,10 +28,11 @@ export async function chooseAndAdd(opener, load) {
     const [playlists, tracks] = await Promise.all([get("playlists"), load()]);
     const add = async (playlist) => {
       await post(`${path(playlist.id)}/tracks`, { tracks: tracks.map((track) => track.id) }).then(() =>
-        toast(`${tracks.length === 1 ? `“${tracks[0].title}”` : plural(tracks.length, "track")} added to “${playlist.name}”`), report);
+        toast(tracks.length === 1 ? t("playlist.added", { title: tracks[0].title, name: playlist.name })
+          : t("playlist.addedMany", { count: tracks.length, name: playlist.name })), report);
     };
     menu(opener, [
-      ["New playlist …", "plus", () => makePlaylist(tracks)],
+      [t("playlist.newEntry"), "plus", () => makePlaylist(tracks)],
       ...playlists.map((playlist) => [playlist.name, "playlist", () => add(playlist)]),
     ]);
   } catch (problem) {
@@ -40,14 +42,14 @@ export async function chooseAndAdd(opener, load) {
 
 // Ask for a new name; return the changed playlist, or null.
 export async function renamePlaylist(playlist) {
-  const name = await ask({ title: "Rename the playlist", label: "Name", value: playlist.name, action: "Rename" });
+  const name = await ask({ title: t("playlist.renameTitle"), label: t("playlist.name"), value: playlist.name, action: t("playlist.rename") });
   if (!name || name === playlist.name) return null;
   return put(path(playlist.id), { name }).catch((problem) => (report(problem), null));
 }
 
 // Delete after asking; return whether it is gone.
 export async function deletePlaylist(playlist) {
-  const answer = await ask({ title: `Delete “${playlist.name}”?`, explanation: "Its tracks stay in your collection.", action: "Delete" });
+  const answer = await ask({ title: t("playlist.deleteTitle", playlist), explanation: t("playlist.deleteNote"), action: t("playlist.delete") });
   if (answer === null) return false;
   return remove(path(playlist.id)).then(() => true, (problem) => (report(problem), false));
 }

@@ -1,6 +1,7 @@
 // The panel at the side: the queue, and what is recommended next.
 
-import { withoutRepeats } from "./reasons.js";
+import { capitalize, withoutRepeats } from "./reasons.js";
+import { t } from "./strings.js";
 import { button, h } from "./ui.js";
 
 const RAIL_ITEMS = 8;
@@ -15,18 +16,18 @@ export function makeRail(player, items) {
     // The panel does not repeat what is beside it.
     const beside = new Set([...document.querySelectorAll("#main .cards [data-track]")].map((card) => card.dataset.track));
     const suggestions = player.suggestions.filter(({ track }) => !beside.has(track.id)).slice(0, Math.max(4, maxItems));
-    const removeButton = (offset) => button("x", "Remove from the queue", () => player.removeAt(player.index + 1 + offset));
+    const removeButton = (offset) => button("x", t("queue.removeIt"), () => player.removeAt(player.index + 1 + offset));
     const found = [];
     if (upcoming.length && !(maxItems === RAIL_ITEMS && location.hash.startsWith("#/queue")))
       found.push(h("div", { class: "block" },
-        h("div", { class: "top" }, h("h2", {}, player.radio ? player.radio.label.replace(/^./, (c) => c.toUpperCase()) : "Queue"), h("button", { type: "button", class: "link", onclick: () => player.clear() }, "Clear")),
+        h("div", { class: "top" }, h("h2", {}, player.radio ? capitalize(player.radio.label) : t("page.queue")), h("button", { type: "button", class: "link", onclick: () => player.clear() }, t("queue.clear"))),
         h("ol", { class: "lines" }, upcoming.map((item, offset) => items.line({ track: item.track, reason: "" }, () => player.jump(player.index + 1 + offset), removeButton(offset)))),
-        player.upcoming.length > upcoming.length ? h("a", { class: "link rest", href: "#/queue", onclick: () => document.getElementById("sheet").close() }, `Show all ${player.upcoming.length}`) : null));
+        player.upcoming.length > upcoming.length ? h("a", { class: "link rest", href: "#/queue", onclick: () => document.getElementById("sheet").close() }, t("queue.all", { count: player.upcoming.length })) : null));
     found.push(h("div", { class: "block" },
-      h("h2", {}, "Recommended next", h("span", { class: isConnected ? "live" : "live off", title: isConnected ? "updated while you listen" : "not connected" })),
+      h("h2", {}, t("rail.next"), h("span", { class: isConnected ? "live" : "live off", title: t(isConnected ? "rail.live" : "rail.notLive") })),
       suggestions.length
         ? h("ol", { class: "lines recommended" }, withoutRepeats(suggestions).map((item) => items.line(item, () => player.play([{ track: item.track, reason: item.because }]))))
-        : h("p", { class: "empty" }, beside.size ? "What comes next is beside this." : "Play a track, and recommendations appear here.")));
+        : h("p", { class: "empty" }, t(beside.size ? "rail.beside" : "rail.empty"))));
     return found;
   }
 

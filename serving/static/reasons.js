@@ -1,5 +1,7 @@
 // Reasons of recommendations: each is given once, for all the tracks that it stands for.
 
+import { sayReason } from "./server_words.js";
+
 const MIN_GROUP = 4; // tracks with one reason that have a section of their own
 
 // Return items that give each reason once; `because` has it on all of them.
@@ -27,7 +29,7 @@ export function sections(items, title, maxItems) {
   return [
     { title, note: "", items: first },
     ...large.map(([reason, group]) => ({
-      title: capitalize(reason), note: "", items: withOneReason(group.slice(1, 1 + maxItems / 2)),
+      title: capitalize(sayReason(reason)), note: "", items: withOneReason(group.slice(1, 1 + maxItems / 2)),
     })),
   ];
 }

@@ -1,6 +1,7 @@
 // Addresses of the page, `#/name/argument?parameters`: their views, and the place that each was scrolled to.
 
 import { randomId } from "./api.js";
+import { t } from "./strings.js";
 import { cancelCovers, emptyState, h } from "./ui.js";
 
 const SKELETON_DELAY_MS = 60; // an answer that comes sooner needs no skeleton
@@ -51,16 +52,16 @@ const SKELETONS = {
 function showSkeleton({ title, skeleton = "lines" }) {
   main.setAttribute("aria-busy", "true");
   cancelCovers(main);
-  main.replaceChildren(h("div", { class: "top" }, h("h1", {}, title ?? "Loading …")), ...[SKELETONS[skeleton]()].flat());
+  main.replaceChildren(h("div", { class: "top" }, h("h1", {}, title ?? t("frame.loading"))), ...[SKELETONS[skeleton]()].flat());
   main.scrollTop = 0;
 }
 
 function problemView(problem, retry) {
   const isMissing = problem.status === 404 || problem instanceof URIError; // URIError: a malformed address
   const action = h("button", { type: "button", class: "pill ghost", onclick: () => (isMissing ? (location.hash = "#/") : retry()) },
-    isMissing ? "Home" : "Try again");
-  return [h("h1", {}, isMissing ? "Not found" : "That did not work"),
-    emptyState(isMissing ? "search" : "map", isMissing ? "It is not in the collection." : problem.message, action)];
+    isMissing ? t("page.home") : t("frame.retry"));
+  return [h("h1", {}, isMissing ? t("frame.notFound") : t("frame.failed")),
+    emptyState(isMissing ? "search" : "map", isMissing ? t("frame.notInCollection") : problem.message, action)];
 }
 
 // Return a function that shows the view of the address.

@@ -3,41 +3,42 @@
 import { administrationPanels } from "./administration.js";
 import { get, post, put, remove, upload } from "./api.js";
 import { setSound, sound } from "./sound.js";
-import { button, formatRelativeTime, h, icon, plural, toast } from "./ui.js";
+import { LANGUAGES, chosenLanguage, setLanguage, t } from "./strings.js";
+import { button, formatRelativeTime, h, icon, toast } from "./ui.js";
 
 const panel = (title, ...rest) => h("section", { class: "panel" }, h("h2", {}, title), ...rest);
 
+// Chips of which one is chosen; `options` are [value, text].
+function choice(label, options, chosen, choose) {
+  const chips = h("div", { class: "chips" }, options.map(([value, text]) =>
+    h("button", { type: "button", class: "chip", "aria-pressed": String(value === chosen), onclick: (event) => {
+      choose(value);
+      for (const chip of chips.children) chip.setAttribute("aria-pressed", String(chip === event.target));
+    } }, text)));
+  return h("div", { class: "choice", role: "group", "aria-label": label }, h("span", {}, label), chips);
+}
+
 export function makeSettings({ session, player }) {
-  function appearance() {
-    const chosen = document.documentElement.dataset.theme ?? "auto";
-    const choose = (event) => {
-      session.theme(event.target.textContent);
-      for (const chip of event.target.parentNode.children) chip.setAttribute("aria-pressed", String(chip === event.target));
-    };
-    return panel("Appearance", h("div", { class: "chips" }, ["auto", "light", "dark"].map((name) =>
-      h("button", { type: "button", class: "chip", "aria-pressed": String(name === chosen), onclick: choose }, name))));
-  }
+  const appearance = () => panel(t("settings.appearance"),
+    choice(t("settings.theme"), ["auto", "light", "dark"].map((name) => [name, t(`settings.theme.${name}`)]),
+      document.documentElement.dataset.theme ?? "auto", session.theme),
+    choice(t("settings.language"), [["auto", t("settings.language.auto")], ...Object.entries(LANGUAGES)], chosenLanguage(), setLanguage));
 
   function soundPanel() {
-    const choice = (name, label, options) => {
-      const choose = (value, event) => {
-        setSound(name, value);
-        player.applyGain();
-        for (const chip of event.target.parentNode.children) chip.setAttribute("aria-pressed", String(chip === event.target));
-      };
-      return h("div", { class: "choice", role: "group", "aria-label": label }, h("span", {}, label), h("div", { class: "chips" }, options.map(([value, text]) =>
-        h("button", { type: "button", class: "chip", "aria-pressed": String(sound[name] === value), onclick: (event) => choose(value, event) }, text))));
-    };
-    return panel("Sound",
-      choice("quality", "Quality", [["auto", "automatic"], ["original", "original"], ["small", "small"]]),
-      h("p", { class: "soft" }, "“Automatic” is the small file on mobile data, where the browser says so, and else the original."),
-      choice("gain", "Loudness (ReplayGain)", [["off", "as it is"], ["track", "same for all tracks"], ["album", "same for all albums"]]),
-      choice("crossfade", "Crossfade", [[0, "none"], [3, "3 s"], [6, "6 s"], [12, "12 s"]]));
+    const soundChoice = (name, label, options) => choice(label, options, sound[name], (value) => {
+      setSound(name, value);
+      player.applyGain();
+    });
+    return panel(t("settings.sound"),
+      soundChoice("quality", t("settings.quality"), ["auto", "original", "small"].map((name) => [name, t(`settings.quality.${name}`)])),
+      h("p", { class: "soft" }, t("settings.qualityNote")),
+      soundChoice("gain", t("settings.gain"), ["off", "track", "album"].map((name) => [name, t(`settings.gain.${name}`)])),
+      soundChoice("crossfade", t("settings.crossfade"), [[0, t("settings.crossfadeNone")], ...[3, 6, 12].map((seconds) => [seconds, t("settings.crossfadeSeconds", { seconds })])]));
   }
 
   function otherPlayers(appPasswords) {
     const newSecret = h("div", { role: "status" });
-    const label = h("input", { "aria-label": "Name of the client", placeholder: "Feishin on my phone", maxlength: 80, required: true });
+    const label = h("input", { "aria-label": t("settings.client"), placeholder: t("settings.clientExample"), maxlength: 80, required: true });
     const list = h("ul", { class: "rows" });
     const revoke = async (appPassword) => {
       await remove(`app-passwords/${appPassword.id}`);
@@ -45,12 +46,12 @@ export function makeSettings({ session, player }) {
     };
     const show = (current) => list.replaceChildren(...current.map((appPassword) =>
       h("li", {}, h("span", {}, appPassword.label, " ", h("span", { class: "soft" }, formatRelativeTime(appPassword.created))),
-        button("x", `Revoke ${appPassword.label}`, () => revoke(appPassword).catch((problem) => toast(problem.message))))));
+        button("x", t("settings.revoke", { name: appPassword.label }), () => revoke(appPassword).catch((problem) => toast(problem.message))))));
     const create = async (event) => {
       event.preventDefault();
       try {
         const created = await post("app-passwords", { label: label.value });
-        newSecret.replaceChildren(h("p", { class: "secret", tabindex: 0, "aria-label": "App password" }, created.secret), h("p", { class: "soft" }, "Copy it now: it is shown only once."));
+        newSecret.replaceChildren(h("p", { class: "secret", tabindex: 0, "aria-label": t("settings.appPassword") }, created.secret), h("p", { class: "soft" }, t("settings.copyNow")));
         label.value = "";
         show(await get("app-passwords"));
       } catch (problem) {
@@ -58,9 +59,9 @@ export function makeSettings({ session, player }) {
       }
     };
     show(appPasswords);
-    return panel("Other players",
-      h("p", { class: "soft" }, `Any Subsonic client can play from ${location.origin} as user ${session.user}, and ListenBrainz clients can submit listens to it, each with its own app password:`),
-      h("form", { class: "field", onsubmit: create }, label, h("button", { class: "pill" }, "Create a password")), newSecret, list);
+    return panel(t("settings.players"),
+      h("p", { class: "soft" }, t("settings.playersNote", { address: location.origin, user: session.user })),
+      h("form", { class: "field", onsubmit: create }, label, h("button", { class: "pill" }, t("settings.createPassword"))), newSecret, list);
   }
 
   // Import of a history: a file that is dropped or chosen.
@@ -69,12 +70,12 @@ export function makeSettings({ session, player }) {
     const send = async (file) => {
       if (!file) return;
       box.setAttribute("aria-busy", "true");
-      status.textContent = `Importing ${file.name} …`;
+      status.textContent = t("import.busy", { name: file.name });
       try {
         const timezone = Intl.DateTimeFormat().resolvedOptions().timeZone;
         const found = await upload("history-import", { name: file.name, timezone }, file);
-        status.textContent = `${plural(found.listens, "listen")} read: ${found.imported.toLocaleString("en")} imported, ${found.known.toLocaleString("en")} there already, ${found.unmatched.toLocaleString("en")} of tracks that are not in the collection`
-          + (found.top_unmatched.length ? `, as ${found.top_unmatched.slice(0, 3).join("; ")}.` : ".");
+        status.textContent = t("import.done", { ...found, count: found.listens })
+          + (found.top_unmatched.length ? ` ${t("import.examples", { examples: found.top_unmatched.slice(0, 3).join("; ") })}` : "");
       } catch (problem) {
         status.textContent = problem.message;
       }
@@ -88,45 +89,45 @@ export function makeSettings({ session, player }) {
         event.preventDefault();
         box.classList.remove("over");
         send(event.dataTransfer.files[0]);
-      } }, icon("clock"), h("span", {}, "Drop a file here, or choose one"));
-    return panel("Your history from elsewhere",
-      h("p", { class: "soft" }, "Plays exported by ListenBrainz, Last.fm, Spotify, Apple Music, YouTube Music, Deezer, Maloja, Koito or Pano Scrobbler; the recommendations follow them too."),
+      } }, icon("clock"), h("span", {}, t("import.drop")));
+    return panel(t("import.title"),
+      h("p", { class: "soft" }, t("import.note")),
       file, box, status);
   }
 
   function blockedArtists(blocked) {
-    return panel("Blocked artists", h("ul", { class: "rows" }, blocked.map(({ id, name }) => {
+    return panel(t("settings.blocked"), h("ul", { class: "rows" }, blocked.map(({ id, name }) => {
       const unblock = () => put(`artists/${id}/blocked`, { blocked: false }).then(() => row.remove(), (problem) => toast(problem.message));
-      const row = h("li", {}, h("span", {}, name), button("x", `Play ${name} again`, unblock));
+      const row = h("li", {}, h("span", {}, name), button("x", t("artist.unblock", { name }), unblock));
       return row;
     })));
   }
 
   function account() {
-    const current = h("input", { type: "password", "aria-label": "Current password", placeholder: "Current password", autocomplete: "current-password", required: true });
-    const newPassword = h("input", { type: "password", "aria-label": "New password", placeholder: "New password", autocomplete: "new-password", minlength: 8, maxlength: 200, required: true });
+    const current = h("input", { type: "password", "aria-label": t("settings.currentPassword"), placeholder: t("settings.currentPassword"), autocomplete: "current-password", required: true });
+    const newPassword = h("input", { type: "password", "aria-label": t("settings.newPassword"), placeholder: t("settings.newPassword"), autocomplete: "new-password", minlength: 8, maxlength: 200, required: true });
     const change = async (event) => {
       event.preventDefault();
       try {
         await put("password", { old: current.value, new: newPassword.value });
         event.target.reset();
-        toast("Your password is changed; you are logged out everywhere else");
+        toast(t("settings.changed"));
       } catch (problem) {
-        toast(problem.status === 403 ? "That is not your current password" : problem.message);
+        toast(problem.status === 403 ? t("settings.notCurrent") : problem.message);
       }
     };
     const logOut = async () => {
       await post("logout");
       location.reload();
     };
-    return panel(`Logged in as ${session.user}`,
-      h("form", { class: "field", onsubmit: change }, h("input", { type: "text", name: "username", autocomplete: "username", value: session.user, hidden: true, readonly: true }), current, newPassword, h("button", { class: "pill" }, "Change")),
-      h("p", { class: "field" }, h("button", { type: "button", class: "pill ghost", onclick: logOut }, "Log out")));
+    return panel(t("settings.account", session),
+      h("form", { class: "field", onsubmit: change }, h("input", { type: "text", name: "username", autocomplete: "username", value: session.user, hidden: true, readonly: true }), current, newPassword, h("button", { class: "pill" }, t("settings.change"))),
+      h("p", { class: "field" }, h("button", { type: "button", class: "pill ghost", onclick: logOut }, t("settings.logOut"))));
   }
 
   return async () => {
     const [appPasswords, blocked, administration] = await Promise.all([get("app-passwords"), get("blocked"), administrationPanels(session)]);
-    return [h("div", { class: "top" }, h("h1", {}, "Settings")), appearance(), soundPanel(), otherPlayers(appPasswords), historyImport(),
+    return [h("div", { class: "top" }, h("h1", {}, t("page.settings"))), appearance(), soundPanel(), otherPlayers(appPasswords), historyImport(),
       blocked.length ? blockedArtists(blocked) : null, session.users ? account() : null, ...administration];
   };
 }

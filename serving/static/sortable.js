@@ -1,5 +1,6 @@
 // A virtual list whose rows are moved: dragged by a handle, or by the arrow keys while the handle has the focus.
 
+import { t } from "./strings.js";
 import { announce, button, h } from "./ui.js";
 import { rowLayout, virtualList } from "./virtual.js";
 
@@ -14,8 +15,8 @@ export function sortableList({ items, label, render, nameOf, move }) {
   const scroller = document.getElementById("main");
   const marker = h("li", { class: "marker", hidden: true, "aria-hidden": "true" });
 
-  const handle = (item, index) => button("handle", `Move ${nameOf(item)}`, () => {}, {
-    class: "icon handle", title: "Drag, or press the arrow keys",
+  const handle = (item, index) => button("handle", t("list.move", { name: nameOf(item) }), () => {}, {
+    class: "icon handle", title: t("list.moveHelp"),
     onkeydown: (event) => {
       const to = { ArrowUp: index - 1, ArrowDown: index + 1 }[event.key];
       if (to === undefined) return;
@@ -25,7 +26,7 @@ export function sortableList({ items, label, render, nameOf, move }) {
       move(index, to);
       list.focusIndex(to);
       list.element.querySelector(`[data-index="${to}"] .handle`)?.focus();
-      announce(`${nameOf(item)}, ${to + 1} of ${list.total}`);
+      announce(t("list.moved", { name: nameOf(item), place: to + 1, count: list.total }));
     },
     onpointerdown: (event) => drag(event, index),
   });

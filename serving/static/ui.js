@@ -1,6 +1,7 @@
 // User interface elements: DOM elements, icons, buttons, times, menus, messages.
 
 import { coverUrl } from "./api.js";
+import { language, t } from "./strings.js";
 
 // Create a DOM element: `on…` attributes are event listeners, false and null attributes and children are omitted.
 export function h(name, attributes = {}, ...children) {
@@ -85,18 +86,16 @@ export function formatDuration(seconds) {
 export function formatRelativeTime(text) {
   const seconds = (Date.now() - new Date(text)) / 1000;
   const units = [[86400 * 365, "year"], [86400 * 30, "month"], [86400, "day"], [3600, "hour"], [60, "minute"]];
-  const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  const format = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   for (const [size, unit] of units) if (seconds >= size) return format.format(-Math.floor(seconds / size), unit);
-  return "just now";
+  return t("frame.justNow");
 }
-
-export const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 
 // Format seconds as "3 hours 5 minutes" or "41 minutes", for the length of an album or a playlist.
 export function formatLength(seconds) {
   const minutes = Math.max(1, Math.round(seconds / 60));
   const hours = Math.floor(minutes / 60);
-  return [hours && plural(hours, "hour"), (minutes % 60 || !hours) && plural(minutes % 60, "minute")].filter(Boolean).join(" ");
+  return [hours && t("count.hours", { count: hours }), (minutes % 60 || !hours) && t("count.minutes", { count: minutes % 60 })].filter(Boolean).join(" ");
 }
 
 // The cover of a track's album. Until it is loaded the album's own colours are in its place.
@@ -184,7 +183,7 @@ export function ask({ title, label, value = "", action, explanation }) {
   return new Promise((resolve) => {
     const form = h("form", { method: "dialog" }, h("h2", {}, title), explanation ? h("p", { class: "soft" }, explanation) : null, field,
       h("div", { class: "row2" },
-        h("button", { type: "button", class: "pill ghost", onclick: () => dialog.close() }, "Cancel"),
+        h("button", { type: "button", class: "pill ghost", onclick: () => dialog.close() }, t("frame.cancel")),
         h("button", { class: "pill", value: "yes" }, action)));
     const dialog = h("dialog", { class: "ask", "aria-label": title, onclose: () => {
       dialog.remove();

@@ -1,5 +1,6 @@
 // A list or grid of any length: only the rows in sight, and a few around them, are in the document.
 
+import { t } from "./strings.js";
 import { cancelCovers, h } from "./ui.js";
 
 const OVERSCAN_ROWS = 3;
@@ -183,6 +184,6 @@ export function virtualList({ first, load, render, layout, label, className = ""
 // The letters of a list as buttons that jump to their first item.
 export function letterBar(letters, list) {
   if (letters.length < 4) return null;
-  return h("nav", { class: "letters", "aria-label": "Jump to a letter" }, letters.map(({ letter, offset }) =>
+  return h("nav", { class: "letters", "aria-label": t("browse.letters") }, letters.map(({ letter, offset }) =>
     h("button", { type: "button", onclick: () => list.scrollTo(offset) }, letter)));
 }

@@ -1,6 +1,7 @@
 """The collection on the page, in a real browser over 20,000 tracks: lists, albums, artists, genres."""
 
 import json
+import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -393,6 +394,52 @@ def test_long_title_leaves_the_buttons_in_sight(address, chromium):
         assert box["y"] + box["height"] <= height, (width, height)
         assert page.evaluate("document.querySelector('#sheet').scrollWidth <= innerWidth")
         page.close()
+
+
+# In the page: texts and labels that are neither of the strings, which are marked, nor of the library.
+_UNMARKED = """() => {
+  const data = /[A-Z](lbum|rtist)|Song|\\b(by|of)\\b|Jazz|Dub|Folk|Techno|Segue|English|Deutsch|local/g;
+  const found = [];
+  const check = (text, where) => {
+    let rest = text ?? "";
+    for (let before = ""; before !== rest;) [before, rest] = [rest, rest.replace(/⟦[^⟦⟧]*⟧/g, "")];
+    if (/\\p{L}{2,}/u.test(rest.replace(data, ""))) found.push(`${where}: ${text}`);
+  };
+  for (const element of document.body.querySelectorAll("*")) {
+    if (!element.checkVisibility() || element.matches("script, noscript")) continue;
+    for (const name of ["aria-label", "title", "placeholder"]) check(element.getAttribute(name), name);
+    for (const node of element.childNodes)
+      if (node.nodeType === Node.TEXT_NODE) check(node.data, element.tagName);
+  }
+  return [...new Set(found)];
+}"""
+
+
+def test_every_text_is_of_the_strings(address, chromium):
+    page = open_page(chromium[1], address, locale="de-DE")
+    assert page.evaluate("document.documentElement.lang") == "de"
+    page.wait_for_selector(".pill:has-text('Überrasche mich')")
+
+    def mark(route):
+        source = route.fetch().text().replace("`", "")  # of commands, which are elements of their own
+        route.fulfill(body=re.sub(r'(?<=: )"([^"]*)"', r'"⟦\1⟧"', source), content_type="text/javascript")
+
+    page.route("**/strings/de.js", mark)
+    page.reload()
+    page.wait_for_selector("#start")
+    for place in ("", *VIEWS, "map", "liked", "history", "similar/t00001", "album/nothing"):
+        go(page, place, "h1")
+        assert page.evaluate(_UNMARKED) == [], place
+    go(page, f"album/{ALBUM}", ".numbered")
+    page.locator(".head .pill").first.click()
+    for opener in (".numbered [aria-haspopup=menu]", ".head [aria-haspopup=menu]", ".bar .right button"):
+        page.locator(opener).first.click()
+        page.wait_for_selector("#menu:not([hidden])")
+        assert page.evaluate(_UNMARKED) == [], opener
+        page.keyboard.press("Escape")
+    page.click(".bar .open")
+    assert page.evaluate(_UNMARKED) == []
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

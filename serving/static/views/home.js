@@ -2,6 +2,8 @@
 
 import { get, getCollection } from "../api.js";
 import { sections, withOneReason } from "../reasons.js";
+import { sayMix, sayReason } from "../server_words.js";
+import { t } from "../strings.js";
 import { cover, emptyState, h, icon, whileConnected } from "../ui.js";
 
 const MAX_CARDS = 12;
@@ -14,10 +16,10 @@ export function makeHomeView({ player, items, session, events }) {
 
   // The recommendations; the element changes while somebody listens.
   function forYou(list) {
-    const title = list.personal && list.items.length ? "For you, now" : "To start with";
+    const title = list.personal && list.items.length ? t("home.forYou") : t("home.toStart");
     const [first, ...others] = sections(list.items, title, MAX_CARDS);
     return [
-      h("section", {}, h("div", { class: "top" }, h("h2", {}, first.title), first.note ? h("span", { class: "soft" }, first.note) : null),
+      h("section", {}, h("div", { class: "top" }, h("h2", {}, first.title), first.note ? h("span", { class: "soft" }, sayReason(first.note)) : null),
         cards(first.items, { id: "cards" })),
       ...others.map((other) => section(other.title, cards(other.items))),
     ];
@@ -40,26 +42,24 @@ export function makeHomeView({ player, items, session, events }) {
     get("liked").then(async ({ items: [liked] }) => {
       if (!liked) return;
       const similar = await get(`tracks/${encodeURIComponent(liked.id)}/similar`, { limit: N_ALBUMS });
-      if (similar.items.length) box.append(section(`Because you like ${liked.title}`, cards(withOneReason(similar.items))));
+      if (similar.items.length) box.append(section(t("home.because", liked), cards(withOneReason(similar.items))));
     }).catch(() => {}); // the view does without it
     return box;
   }
 
   function hero(personal, recommended, defaultList) {
     const hour = new Date().getHours();
-    const greeting = hour < 5 ? "Late tonight" : hour < 12 ? "Good morning" : hour < 18 ? "Good afternoon" : "Good evening";
+    const greeting = hour < 5 ? "night" : hour < 12 ? "morning" : hour < 18 ? "afternoon" : "evening";
     const anyTrack = () => defaultList.items[Math.floor(Math.random() * defaultList.items.length)].track;
     const play = () => player.play((personal ? recommended : defaultList).items.slice(0, 1));
-    return h("section", { class: "hero", "aria-label": "Start here" },
+    return h("section", { class: "hero", "aria-label": t("home.start") },
       h("div", { class: "stack", "aria-hidden": "true" }, defaultList.items.slice(0, 3).reverse().map(({ track }) => cover(track, 300, { loading: "eager" }))),
       h("div", {},
-        h("h1", {}, `${greeting}. Press play.`),
-        h("p", {}, personal
-          ? "The next tracks follow what you play, like and skip, while you listen."
-          : "A selection from your whole collection. Play, skip, like: the next tracks follow."),
+        h("h1", {}, t(`greeting.${greeting}`)),
+        h("p", {}, t(personal ? "home.personal" : "home.first")),
         h("div", { class: "row2" },
-          h("button", { type: "button", class: "pill", id: "start", onclick: play }, icon("play"), personal ? "Play for me" : "Play"),
-          h("button", { type: "button", class: "pill ghost", onclick: () => player.playRadio({ track_id: anyTrack().id }, "surprise radio") }, icon("shuffle"), "Surprise me"))));
+          h("button", { type: "button", class: "pill", id: "start", onclick: play }, icon("play"), t(personal ? "home.play" : "group.play")),
+          h("button", { type: "button", class: "pill ghost", onclick: () => player.playRadio({ track_id: anyTrack().id }, t("home.surpriseRadio")) }, icon("shuffle"), t("home.surprise")))));
   }
 
   return async function home() {
@@ -67,7 +67,7 @@ export function makeHomeView({ player, items, session, events }) {
       get("recommendations/default"), get("recommendations"), get("mixes").catch(() => ({ items: [] })),
     ]);
     if (!defaultList.items.length)
-      return [items.top("Nothing to play yet"), emptyState("heart", "Fill the collection with `segue run --library FOLDER`; your music appears here when the run is done.")];
+      return [items.top(t("home.empty")), emptyState("heart", t("home.fill"))];
     player.recommend(recommended.items);
     const personal = recommended.personal && recommended.items.length > 0;
     const live = h("div", { class: "live-list" }, forYou(personal ? recommended : { ...defaultList, personal: false }));
@@ -77,13 +77,13 @@ export function makeHomeView({ player, items, session, events }) {
     return [
       hero(personal, recommended, defaultList),
       live,
-      items.lateSection("Jump back in", recentAlbums(), "cards", (album) => items.albumCard(album)),
-      items.lateSection("New albums", getCollection("albums", { sort: "added", limit: N_ALBUMS }).then((page) => page.items), "cards", (album) => items.albumCard(album)),
-      mixes.items.length ? section("Your mixes", h("ul", { class: "cards" }, mixes.items.map(mixCard))) : null,
+      items.lateSection(t("home.recent"), recentAlbums(), "cards", (album) => items.albumCard(album)),
+      items.lateSection(t("home.new"), getCollection("albums", { sort: "added", limit: N_ALBUMS }).then((page) => page.items), "cards", (album) => items.albumCard(album)),
+      mixes.items.length ? section(t("home.mixes"), h("ul", { class: "cards" }, mixes.items.map((mix) => mixCard(sayMix(mix))))) : null,
       likeTheLastLiked(),
-      section("By mood", h("div", { class: "chips" }, session.moods.map((mood) => radioChip(mood[0].toUpperCase() + mood.slice(1), { mood })))),
-      session.genres.length ? section("By genre", h("div", { class: "chips" }, session.genres.slice(0, 24).map(({ name, tracks }) => radioChip(name, { genre: name }, tracks)))) : null,
-      personal ? section("From your whole collection", cards(withOneReason(defaultList.items.slice(0, N_ALBUMS)))) : null,
+      section(t("home.moods"), h("div", { class: "chips" }, session.moods.map((mood) => radioChip(t(`mood.${mood}`), { mood })))),
+      session.genres.length ? section(t("home.genres"), h("div", { class: "chips" }, session.genres.slice(0, 24).map(({ name, tracks }) => radioChip(name, { genre: name }, tracks)))) : null,
+      personal ? section(t("home.whole"), cards(withOneReason(defaultList.items.slice(0, N_ALBUMS)))) : null,
     ];
   };
 }

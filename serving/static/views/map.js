@@ -3,7 +3,9 @@
 import { get } from "../api.js";
 import { colour, drawMap, isDark } from "../map.js";
 import { makePlaylist } from "../playlists.js";
-import { emptyState, h, icon, plural, toast } from "../ui.js";
+import { sayCluster } from "../server_words.js";
+import { t } from "../strings.js";
+import { emptyState, h, icon, toast } from "../ui.js";
 
 const N_LEGEND = 12;
 const N_PATH = 20; // tracks of a path
@@ -11,20 +13,21 @@ const N_PATH = 20; // tracks of a path
 export function makeMapView({ player, items }) {
   return async function map() {
     const data = await get("map");
-    if (!data.ids.length) return [items.top("Map"), emptyState("map", "The map appears when a model has been published: `segue publish`.")];
+    for (const each of data.names) each.name = sayCluster(each.name);
+    if (!data.ids.length) return [items.top(t("page.map")), emptyState("map", t("map.empty"))];
     let from = null; // while a path is being chosen: "from" for its first track, then that track
     const hint = h("p", { class: "soft hint", role: "status" });
     const found = h("div", {});
     const getTrack = (id) => get(`tracks/${encodeURIComponent(id)}`);
     const drawing = drawMap(data, player, getTrack, (track) => {
-      if (!from) player.play([{ track, reason: "from the map" }]);
+      if (!from) player.play([{ track, reason: t("map.reason") }]);
       else if (from === "from") setFrom(track);
       else finish(track);
     });
 
     function setFrom(track) {
       from = track;
-      hint.textContent = track === "from" ? "Choose the track that the path begins with." : `From “${track.title}”: choose the track that it ends with.`;
+      hint.textContent = track === "from" ? t("map.pathFirst") : t("map.pathLast", track);
       if (track !== "from") drawing.showPath([track.id]);
     }
     function end() {
@@ -38,9 +41,9 @@ export function makeMapView({ player, items }) {
       try {
         const path = await get("path", { start: first.id, end: track.id, count: N_PATH });
         drawing.showPath(path.items.map((each) => each.id));
-        found.replaceChildren(items.section(`From ${first.title} to ${track.title}`,
+        found.replaceChildren(items.section(t("map.pathTitle", { first: first.title, last: track.title }),
           h("div", { class: "tools" }, items.playAll(path.items),
-            h("button", { type: "button", class: "pill ghost", onclick: () => makePlaylist(path.items, `${first.title} to ${track.title}`) }, icon("playlist"), "Save as a playlist"))),
+            h("button", { type: "button", class: "pill ghost", onclick: () => makePlaylist(path.items, t("map.pathName", { first: first.title, last: track.title })) }, icon("playlist"), t("playlist.save")))),
         items.lines(path.items));
       } catch (problem) {
         toast(problem.message);
@@ -50,9 +53,9 @@ export function makeMapView({ player, items }) {
       if (from) return end();
       pathButton.setAttribute("aria-pressed", "true");
       setFrom(player.track && data.ids.includes(player.track.id) ? player.track : "from");
-    } }, icon("map"), "Path from here to there");
+    } }, icon("map"), t("map.path"));
 
-    const legend = h("ul", { class: "legend", "aria-label": "Clusters" }, data.names.slice(0, N_LEGEND).map(({ cluster, name, tracks }) => {
+    const legend = h("ul", { class: "legend", "aria-label": t("map.clusters") }, data.names.slice(0, N_LEGEND).map(({ cluster, name, tracks }) => {
       const dot = h("i", { "aria-hidden": "true" });
       dot.style.background = colour(cluster, isDark() ? 66 : 46);
       const chip = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
@@ -64,8 +67,8 @@ export function makeMapView({ player, items }) {
       return h("li", {}, chip);
     }));
     return [
-      items.top("Map", h("span", { class: "soft count" }, plural(data.ids.length, "track"))),
-      h("div", { class: "tools" }, pathButton, h("span", { class: "soft" }, "Neighbours sound similar; a click plays.")),
+      items.top(t("page.map"), h("span", { class: "soft count" }, t("count.tracks", { count: data.ids.length }))),
+      h("div", { class: "tools" }, pathButton, h("span", { class: "soft" }, t("map.hint"))),
       hint, drawing.element, legend, found,
     ];
   };

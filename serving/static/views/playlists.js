@@ -3,13 +3,15 @@
 import { get } from "../api.js";
 import { deletePlaylist, getPlaylist, makePlaylist, playlistAddress, renamePlaylist, setPlaylistTracks } from "../playlists.js";
 import { moved, sortableList } from "../sortable.js";
-import { button, cover, emptyState, formatLength, h, icon, plural, toast, whileConnected } from "../ui.js";
+import { sayMix } from "../server_words.js";
+import { t } from "../strings.js";
+import { button, cover, emptyState, formatLength, h, icon, toast, whileConnected } from "../ui.js";
 
 const mosaic = (albumIds) => h("div", { class: `mosaic4${albumIds.length < 4 ? " single" : ""}`, "aria-hidden": "true" },
   albumIds.length ? albumIds.slice(0, albumIds.length < 4 ? 1 : 4).map((album_id) => cover({ album_id }, 300)) : icon("playlist"));
 
 export function makePlaylistViews({ player, items, events }) {
-  const card = (playlist) => items.linkedCard("playlist", playlistAddress(playlist.id), playlist.name, plural(playlist.tracks, "track"),
+  const card = (playlist) => items.linkedCard("playlist", playlistAddress(playlist.id), playlist.name, t("count.tracks", { count: playlist.tracks }),
     mosaic(playlist.album_ids), async () => (await getPlaylist(playlist.id)).items);
 
   async function playlists() {
@@ -21,18 +23,18 @@ export function makePlaylistViews({ player, items, events }) {
     };
     const show = (found) => {
       list.replaceChildren(...found.map(card));
-      box.replaceChildren(found.length ? list : emptyState("playlist", "Make a playlist here, or add a track to one from its menu. Playlists of your Subsonic clients appear here too."));
+      box.replaceChildren(found.length ? list : emptyState("playlist", t("playlist.none")));
     };
     const changes = events.playlistChanges;
     const refresh = () => get("playlists").then(show, () => {});
     show(await get("playlists"));
     whileConnected(box, events, "playlists", refresh);
     if (changes !== events.playlistChanges) refresh();
-    return [items.top("Playlists", h("button", { type: "button", class: "pill ghost", onclick: create }, icon("plus"), "New playlist")), box];
+    return [items.top(t("page.playlists"), h("button", { type: "button", class: "pill ghost", onclick: create }, icon("plus"), t("playlist.new"))), box];
   }
 
-  const facts = (found) => [plural(found.tracks, "track"), found.tracks ? formatLength(found.duration_s) : null,
-    found.missing ? `${plural(found.missing, "track")} not in the collection now` : null].filter(Boolean).join(" · ");
+  const facts = (found) => [t("count.tracks", { count: found.tracks }), found.tracks ? formatLength(found.duration_s) : null,
+    found.missing ? t("playlist.missing", { count: found.missing }) : null].filter(Boolean).join(" · ");
 
   const head = (picture, title, ...words) => h("header", { class: "head playlist" }, picture, h("div", { class: "words" }, h("h1", {}, title), words));
 
@@ -54,7 +56,7 @@ export function makePlaylistViews({ player, items, events }) {
           found = found.items === changed ? answer : { ...answer, items: found.items };
           showHead();
         } catch (problem) {
-          toast(problem.status === 409 ? "The playlist has changed elsewhere; here is its present state" : problem.message);
+          toast(problem.status === 409 ? t("playlist.conflict") : problem.message);
           await refresh().catch(() => {});
         }
       });
@@ -63,7 +65,7 @@ export function makePlaylistViews({ player, items, events }) {
       items: tracks(), label: found.name, nameOf: (track) => track.title,
       move: (from, to) => save(moved(tracks(), from, to)),
       render: (track, index, handle) => items.line(track, () => player.play(tracks(), index),
-        [handle, button("x", `Remove ${track.title} from the playlist`, () => save(tracks().filter((_, n) => n !== index)))]),
+        [handle, button("x", t("playlist.remove", track), () => save(tracks().filter((_, n) => n !== index)))]),
     });
 
     function showHead() {
@@ -81,8 +83,8 @@ export function makePlaylistViews({ player, items, events }) {
           h("p", { class: "facts soft" }, facts(found)),
           h("div", { class: "tools" }, isEmpty ? null : [items.playAll(tracks()), items.shuffleAll(tracks())],
             items.menuButton(found.name, () => [...(isEmpty ? [] : items.groupEntries(async () => tracks())),
-              ["Rename …", "edit", rename], ["Delete …", "trash", erase]]))),
-        ...(isEmpty ? [emptyState("playlist", "Nothing in it yet. “Add to a playlist” is in the menu of every track, album and artist.")] : []));
+              [t("playlist.renameEntry"), "edit", rename], [t("playlist.deleteEntry"), "trash", erase]]))),
+        ...(isEmpty ? [emptyState("playlist", t("playlist.empty"))] : []));
       list.element.hidden = isEmpty;
     }
     async function refresh() {
@@ -105,8 +107,8 @@ export function makePlaylistViews({ player, items, events }) {
   }
 
   async function mix(id) {
-    const found = await get(`mixes/${encodeURIComponent(id)}`);
-    return [head(cover({ id: found.cover }, 300, { loading: "eager" }), found.title, h("p", { class: "facts soft" }, `${found.comment} · ${plural(found.tracks, "track")}`),
+    const found = sayMix(await get(`mixes/${encodeURIComponent(id)}`));
+    return [head(cover({ id: found.cover }, 300, { loading: "eager" }), found.title, h("p", { class: "facts soft" }, `${found.comment} · ${t("count.tracks", { count: found.tracks })}`),
       h("div", { class: "tools" }, items.playAll(found.items), items.shuffleAll(found.items),
         items.menuButton(found.title, () => items.groupEntries(async () => found.items)))), items.lines(found.items)];
   }

@@ -2,7 +2,8 @@
 
 import { makePlaylist } from "../playlists.js";
 import { sortableList } from "../sortable.js";
-import { button, emptyState, formatLength, h, icon, plural, whileConnected } from "../ui.js";
+import { t } from "../strings.js";
+import { button, emptyState, formatLength, h, icon, whileConnected } from "../ui.js";
 
 export function makeQueueView({ player, items }) {
   return async function queue() {
@@ -11,11 +12,11 @@ export function makeQueueView({ player, items }) {
     let visible = signature();
 
     const list = sortableList({
-      items: player.queue, label: "Queue", nameOf: (item) => item.track.title,
+      items: player.queue, label: t("page.queue"), nameOf: (item) => item.track.title,
       move: (from, to) => player.move(from, to),
       render: (item, index, handle) => {
         const row = items.line({ track: item.track, reason: "" }, () => player.jump(index),
-          [handle, index === player.index ? h("span", { class: "icon" }) : button("x", `Remove ${item.track.title} from the queue`, () => player.removeAt(index))]);
+          [handle, index === player.index ? h("span", { class: "icon" }) : button("x", t("queue.remove", item.track), () => player.removeAt(index))]);
         row.classList.toggle("past", index < player.index);
         row.classList.toggle("now", index === player.index);
         return row;
@@ -26,11 +27,11 @@ export function makeQueueView({ player, items }) {
       const upcoming = player.upcoming;
       const length = upcoming.reduce((sum, { track }) => sum + track.duration_s, 0);
       const save = () => makePlaylist(player.queue.map((item) => item.track), player.radio?.label ?? "");
-      box.replaceChildren(items.top("Queue", h("span", { class: "soft count" }, upcoming.length ? `${plural(upcoming.length, "track")} to come · ${formatLength(length)}` : "")),
+      box.replaceChildren(items.top(t("page.queue"), h("span", { class: "soft count" }, upcoming.length ? t("queue.toCome", { count: upcoming.length, length: formatLength(length) }) : "")),
         ...(player.queue.length ? [h("div", { class: "tools" },
-          h("button", { type: "button", class: "pill ghost", onclick: save }, icon("playlist"), "Save as a playlist"),
-          upcoming.length ? h("button", { type: "button", class: "pill ghost", onclick: () => player.clear() }, icon("x"), "Clear what comes") : null)]
-          : [emptyState("queue", "Nothing in the queue. Play an album, a playlist or a radio, or add tracks from their menus.")]));
+          h("button", { type: "button", class: "pill ghost", onclick: save }, icon("playlist"), t("playlist.save")),
+          upcoming.length ? h("button", { type: "button", class: "pill ghost", onclick: () => player.clear() }, icon("x"), t("queue.clearUpcoming")) : null)]
+          : [emptyState("queue", t("queue.empty"))]));
       list.element.hidden = !player.queue.length;
     }
     showHead();

@@ -1,6 +1,7 @@
 // All views by the name in their address.
 
 import { makeSettings } from "../settings.js";
+import { t } from "../strings.js";
 import { makeAlbumViews } from "./album.js";
 import { makeHomeView } from "./home.js";
 import { makeLibraryViews } from "./library.js";
@@ -12,17 +13,17 @@ import { makeSearchView } from "./search.js";
 
 // The navigation: address, icon, label, and the class "wide" for what phones have under Library, "narrow" for that.
 export const PAGES = [
-  ["", "home", "Home"],
-  ["library", "library", "Library", "narrow"],
-  ["albums", "album", "Albums", "wide"],
-  ["artists", "artist", "Artists", "wide"],
-  ["tracks", "note", "Tracks", "wide"],
-  ["genres", "tag", "Genres", "wide"],
-  ["playlists", "playlist", "Playlists"],
-  ["liked", "heart", "Liked"],
-  ["history", "clock", "History", "wide"],
-  ["map", "map", "Map"],
-  ["settings", "gear", "Settings", "wide"],
+  ["", "home", t("page.home")],
+  ["library", "library", t("page.library"), "narrow"],
+  ["albums", "album", t("page.albums"), "wide"],
+  ["artists", "artist", t("page.artists"), "wide"],
+  ["tracks", "note", t("page.tracks"), "wide"],
+  ["genres", "tag", t("page.genres"), "wide"],
+  ["playlists", "playlist", t("page.playlists")],
+  ["liked", "heart", t("page.liked")],
+  ["history", "clock", t("page.history"), "wide"],
+  ["map", "map", t("page.map")],
+  ["settings", "gear", t("page.settings"), "wide"],
 ];
 
 export function makeRoutes(app) {
@@ -31,24 +32,24 @@ export function makeRoutes(app) {
   const { playlists, playlist, mix } = makePlaylistViews(app);
   const { similar, liked, history } = makeListViews(app);
   return {
-    "": { view: makeHomeView(app), title: "Home", skeleton: "cards" },
-    library: { view: library, title: "Library" },
-    albums: { view: albums, title: "Albums", skeleton: "cards" },
-    artists: { view: artists, title: "Artists", skeleton: "cards" },
-    tracks: { view: tracks, title: "Tracks" },
-    genres: { view: genres, title: "Genres" },
+    "": { view: makeHomeView(app), title: t("page.home"), skeleton: "cards" },
+    library: { view: library, title: t("page.library") },
+    albums: { view: albums, title: t("page.albums"), skeleton: "cards" },
+    artists: { view: artists, title: t("page.artists"), skeleton: "cards" },
+    tracks: { view: tracks, title: t("page.tracks") },
+    genres: { view: genres, title: t("page.genres") },
     genre: { view: genre, skeleton: "cards", parent: "genres" },
     album: { view: album, skeleton: "page", parent: "albums" },
     artist: { view: artist, skeleton: "page", parent: "artists" },
-    playlists: { view: playlists, title: "Playlists", skeleton: "cards" },
+    playlists: { view: playlists, title: t("page.playlists"), skeleton: "cards" },
     playlist: { view: playlist, skeleton: "page", parent: "playlists" },
     mix: { view: mix, skeleton: "page", parent: "" },
-    queue: { view: makeQueueView(app), title: "Queue" },
-    search: { view: makeSearchView(app), title: "Search" },
+    queue: { view: makeQueueView(app), title: t("page.queue") },
+    search: { view: makeSearchView(app), title: t("page.search") },
     similar: { view: similar },
-    liked: { view: liked, title: "Liked" },
-    history: { view: history, title: "History" },
-    map: { view: makeMapView(app), title: "Map" },
-    settings: { view: makeSettings(app), title: "Settings" },
+    liked: { view: liked, title: t("page.liked") },
+    history: { view: history, title: t("page.history") },
+    map: { view: makeMapView(app), title: t("page.map") },
+    settings: { view: makeSettings(app), title: t("page.settings") },
   };
 }
