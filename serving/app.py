@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+import hashlib
+import json
 import logging
 import os
 import sqlite3
@@ -75,6 +77,7 @@ def create_app(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
     app.add_exception_handler(sqlite3.OperationalError, _disk_full)
     app.add_exception_handler(Exception, _unexpected_error)
     app.get("/", include_in_schema=False)(_page)
+    app.get("/service_worker.js", include_in_schema=False)(_service_worker)
     app.mount("/static", _Modules(directory=STATIC), name="static")
     return SecurityMiddleware(
         app,
@@ -112,6 +115,20 @@ class _Modules(StaticFiles):
 @lru_cache(maxsize=256)
 def _compressed(path: str, _mtime_ns: int) -> bytes:
     return gzip.compress(Path(path).read_bytes(), mtime=0)
+
+
+def _service_worker() -> Response:
+    """Return the service worker, which differs as soon as one of the page's files does."""
+    files = sorted(path for path in STATIC.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    worker = STATIC / "service_worker.js"
+    paths = [f"/static/{path.relative_to(STATIC).as_posix()}" for path in files if path != worker]
+    start = f"const VERSION = {json.dumps(digest.hexdigest()[:16])};\nconst FILES = {json.dumps(paths)};\n"
+    return Response(
+        start + worker.read_text("utf-8"), media_type="text/javascript", headers={"Cache-Control": "no-cache"}
+    )
 
 
 def _page() -> Response:

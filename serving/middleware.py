@@ -25,7 +25,7 @@ _LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1", "testserver")
 _MAX_BODY_BYTES, _MAX_IMPORT_BYTES = 64 * 1024, 2 * 1024 * 1024
 # A listening history is written to a file as it comes.
 _MAX_HISTORY_BYTES = 512 * 1024 * 1024
-_IMPORT = ("/1/submit-listens", "/rest/", "/api/playlists")
+_IMPORT = ("/1/submit-listens", "/rest/", "/api/playlists", "/api/tracks/list")
 
 CSP = "; ".join(
     (

@@ -114,6 +114,23 @@ class Recommendations(BaseModel):
     items: list[RecommendedTrack]
 
 
+class Evidence(BaseModel):
+    """A track of the user's that another resembles, -1 to 1, and words for what is common in their sound."""
+
+    track: TrackOut
+    similarity: float
+    finished: int = Field(description="how often the user played it to the end")
+    words: list[str]
+
+
+class Explanation(BaseModel):
+    """What leads to a track: words for its sound, own tracks that sound like it, and by common listeners."""
+
+    words: list[str]
+    sound: list[Evidence]
+    listeners: list[Evidence]
+
+
 class Mix(BaseModel):
     """A list of a theme; `cover` is the track whose cover stands for it, `tracks` how many there are."""
 

@@ -11,6 +11,7 @@ from serving.api.dependencies import CurrentUser, Limit, Offset, State, TrackId
 from serving.app_state import AppState
 from serving.catalog import Track, normalize_text
 from serving.covers import SIZES
+from serving.explanations import explain
 from serving.lyrics import lyrics_of
 from serving.media import ORIGINAL, SMALL, audio_response, browser_request
 from serving.recommendations import exclusions, is_blocked, to_recommendations, tracks_out
@@ -67,6 +68,13 @@ def random_tracks(
     return m.Tracks(total=len(among), items=tracks_out(random.sample(among, min(count, len(among))), ratings))
 
 
+@router.post("/tracks/list")
+def tracks_of_ids(state: State, user: CurrentUser, body: m.TrackIds) -> m.Tracks:
+    """The tracks of these ids, in this order; those that are not in the collection are left out."""
+    found = state.catalog.by_ids(body.tracks)
+    return m.Tracks(total=len(found), items=tracks_out(found, state.feedback.ratings(user.name)))
+
+
 @router.get("/tracks/{track_id}")
 def track(state: State, user: CurrentUser, track_id: TrackId) -> m.TrackOut:
     """One track."""
@@ -88,6 +96,12 @@ def similar(
     )
     found.items = found.items[:limit]
     return found
+
+
+@router.get("/tracks/{track_id}/why")
+def why(state: State, user: CurrentUser, track_id: TrackId) -> m.Explanation:
+    """My own tracks that lead to this one, by sound and by common listeners."""
+    return explain(state, user.name, state.track(track_id))
 
 
 def _similarity_reason(title: str, score: float) -> str:

@@ -111,7 +111,7 @@ export function makeBar(player, items, rail) {
           wash.src = cover(track, 96).src;
         }
         words.replaceChildren(h("h2", {}, track.title), h("a", { class: "soft", href: `#/artist/${track.artist_id}`, onclick: () => sheet.close() }, track.artist),
-          current.reason ? h("div", { class: "why" }, sayReason(current.reason)) : "");
+          current.reason ? h("button", { type: "button", class: "why", onclick: () => items.why(track) }, sayReason(current.reason), icon("question")) : "");
         side.replaceChildren(items.heart(track), items.more(track));
         list.replaceChildren(...rail.blocks(6));
       };

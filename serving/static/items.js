@@ -2,6 +2,7 @@
 
 import { get, put } from "./api.js";
 import { chooseAndAdd } from "./playlists.js";
+import { explain } from "./explanation.js";
 import { sayReason } from "./server_words.js";
 import { t } from "./strings.js";
 import { button, cover, formatDuration, h, icon, menu, toast } from "./ui.js";
@@ -80,7 +81,8 @@ export function makeItems(player) {
     [t("track.radio"), "radio", () => player.playRadio({ track_id: track.id }, t("track.radioLabel", track))],
     [t("track.album"), "album", () => (location.hash = albumAddress(track.album_id))],
     [t("track.artist"), "artist", () => (location.hash = artistAddress(track.artist_id))],
-    [t(track.liked === false ? "track.undislike" : "track.dislike"), "no", () => rate(track, false)],
+    [t("track.why"), "question", () => explain(track, { rate, block })],
+    [t(track.liked === false ? "track.unless" : "track.less"), "no", () => rate(track, false)],
     [t("artist.block", { name: track.artist }), "x", () => block(track)],
   ];
 
@@ -94,6 +96,7 @@ export function makeItems(player) {
     return opener;
   };
   const more = (track) => menuButton(track.title, () => trackEntries(track));
+  const why = (track) => explain(track, { rate, block });
 
   // --- tracks ---
 
@@ -142,6 +145,7 @@ export function makeItems(player) {
     const { track, reason } = item;
     return h("li", { class: isNow(track) ? "card now" : "card", "data-track": track.id },
       art(track, 300, () => player.play([{ track, reason: item.because ?? reason }])),
+      more(track),
       h("div", { class: "name" }, track.title),
       h("div", { class: "who" }, h("a", { href: artistAddress(track.artist_id) }, track.artist)),
       reason ? h("div", { class: "why" }, sayReason(reason)) : null);
@@ -196,7 +200,7 @@ export function makeItems(player) {
     h("button", { type: "button", class: "pill ghost", onclick: () => player.playRadio(seed, t("group.radioOf", { name })) }, icon("radio"), t("group.radio"));
 
   return {
-    rate, heart, more, menuButton, groupEntries, line, lines, numberedLine, playFrom, card, linkedCard, albumCard, artistCard,
+    rate, heart, more, why, menuButton, groupEntries, line, lines, numberedLine, playFrom, card, linkedCard, albumCard, artistCard,
     albumTracks, artistTracks, top, section, lateSection, playAll, shuffleAll, radioChip, radioPill,
   };
 }

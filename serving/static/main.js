@@ -4,6 +4,7 @@ import { forgetCollection, get, post, send, setUser, subscribe } from "./api.js"
 import { makeBar } from "./bar.js";
 import { makeItems } from "./items.js";
 import { listenToKeys } from "./keyboard.js";
+import { startOffline } from "./offline.js";
 import { Player } from "./player.js";
 import { makeRail } from "./rail.js";
 import { makeRouter } from "./router.js";
@@ -166,6 +167,7 @@ async function start() {
   byId("foot").append(h("span", {}, t("count.tracks", { count: session.tracks })), session.users ? h("span", {}, session.user) : "");
   subscribeToEvents();
   await route({ focus: false });
+  startOffline(session.user, player);
   if (!player.recommended.length) get("recommendations").then((list) => player.recommend(list.items)).catch(() => {});
   rail.draw();
 }

@@ -1,29 +1,49 @@
 // The map of the collection on a canvas: drag, wheel and pinch move it, a click plays a track, arrow keys move from dot to dot.
 
+import { colour as clusterColour, makeDots } from "./map_dots.js";
+import { listenToPointers } from "./map_pointers.js";
 import { t } from "./strings.js";
 import { announce, h, toast } from "./ui.js";
 
 const N_LABELS = 8; // clusters that are named before somebody zooms in
 const LABEL_GAP = 8; // between two names, in pixels
 
-// The golden angle gives neighbouring cluster numbers different hues.
-export const colour = (cluster, lightness) => `hsl(${(cluster * 137.508 + 340) % 360} 68% ${lightness}%)`;
+const MAX_NAMES_ABOVE = 2_000; // tracks up to which a name stands above its cluster, not in it
+const MAX_ZOOM_TO = 12; // scale at which a few found tracks are shown
 
 export const isDark = () => {
   const { theme } = document.documentElement.dataset;
   return matchMedia("(prefers-color-scheme: dark)").matches ? theme !== "light" : theme === "dark";
 };
 
-// Draw the map. `choose(track)` is called for a click or Enter; return the element and functions that change what is drawn.
-export function drawMap(map, player, fetchTrack, choose) {
-  const { ids, x, y, clusters, names } = map;
+export const colour = (cluster) => clusterColour(cluster, isDark());
+
+// The crossing-number test: whether a point is within a closed line of points.
+function isWithin([px, py], line) {
+  let within = false;
+  for (let n = 0, before = line.length - 1; n < line.length; before = n, n += 1) {
+    const [ax, ay] = line[n];
+    const [bx, by] = line[before];
+    if (ay > py !== by > py && px < ((bx - ax) * (py - ay)) / (by - ay) + ax) within = !within;
+  }
+  return within;
+}
+
+// Draw the map. `choose(track)` is called for a click or Enter, `surround(ids)` with the tracks that a line was drawn round.
+// Return the element and functions that change what is drawn.
+export function drawMap(map, player, { fetchTrack, choose, surround }) {
+  const { ids, clusters, names } = map;
+  const [x, y] = [Float32Array.from(map.x), Float32Array.from(map.y)];
+  const paintDots = makeDots({ x, y, clusters });
   const numbers = new Map(ids.map((id, n) => [id, n]));
   const canvas = h("canvas", { tabindex: 0, role: "application", "aria-label": t("map.label", { count: ids.length }) });
   const tip = h("div", { class: "tip", hidden: true });
   const view = { scale: 1, left: 0, top: 0 };
   const tracks = new Map(); // fetched ones, by number
   let path = []; // numbers of the tracks of a path
-  let onlyCluster = null; // the one that is not dimmed
+  let isOn = null; // by number of the track, 0 for those that are dimmed; null if none is
+  let isDrawing = false; // whether a drag draws a line round tracks
+  let line = null; // that line
   let selected = -1; // number of the selected track
   let requestCount = 0;
 
@@ -39,13 +59,22 @@ export function drawMap(map, player, fetchTrack, choose) {
       h("button", { type: "button", "aria-label": t("map.zoomIn"), onclick: () => zoomBy(1.5) }, "+"),
       h("button", { type: "button", "aria-label": t("map.zoomOut"), onclick: () => zoomBy(1 / 1.5) }, "−")));
 
-  // Position of a point of the map on the canvas, in pixels.
+  // Position of a point of the map on the canvas, in pixels, and the factors that it is computed with.
+  const transform = () => {
+    const [ax, ay] = [(canvas.clientWidth * view.scale) / 2.16, (canvas.clientHeight * view.scale) / 2.16];
+    return { ax, ay, bx: view.left + 1.08 * ax, by: view.top + 1.08 * ay };
+  };
   const place = (px, py) => {
-    const { clientWidth: width, clientHeight: height } = canvas;
-    return [view.left + ((px + 1.08) / 2.16) * width * view.scale, view.top + ((py + 1.08) / 2.16) * height * view.scale];
+    const { ax, bx, ay, by } = transform();
+    return [ax * px + bx, ay * py + by];
   };
   const position = (n) => place(x[n], y[n]);
   const radius = () => Math.min(9, Math.max(1.6, (ids.length > 2000 ? 2.2 : 5) * Math.sqrt(view.scale)));
+
+  // The upper end of each cluster, for the names of a small map: they would cover half of its dots.
+  const tops = ids.length <= MAX_NAMES_ABOVE ? new Map() : null;
+  if (tops) clusters.forEach((cluster, n) => tops.set(cluster, Math.min(tops.get(cluster) ?? 1, y[n])));
+  let onlyCluster = null; // the one whose name alone is shown
 
   let frame = 0;
   function draw() {
@@ -63,28 +92,25 @@ export function drawMap(map, player, fetchTrack, choose) {
     const dark = isDark();
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
-    paintDots(context, width, height, dark);
+    paintDots(context, { width, height, ratio, at: transform(), radius: radius(), dark, isOn });
+    paintLine(context, dark);
     paintPath(context, dark);
     paintRings(context, dark);
     paintNames(context, width, height, dark);
   }
 
-  function paintDots(context, width, height, dark) {
-    const dot = radius();
-    for (let n = 0; n < ids.length; n += 1) {
-      const [px, py] = position(n);
-      if (px < -9 || py < -9 || px > width + 9 || py > height + 9) continue;
-      context.fillStyle = colour(clusters[n], dark ? 66 : 46);
-      context.globalAlpha = onlyCluster === null || onlyCluster === clusters[n] ? 0.86 : 0.12;
-      if (ids.length > 20_000) {
-        context.fillRect(px - dot, py - dot, 2 * dot, 2 * dot); // a third of the time of a circle
-        continue;
-      }
-      context.beginPath();
-      context.arc(px, py, dot, 0, 7);
-      context.fill();
-    }
-    context.globalAlpha = 1;
+  function paintLine(context, dark) {
+    if (!line) return;
+    context.strokeStyle = dark ? "#fff" : "#1d1926";
+    context.fillStyle = dark ? "rgb(255 255 255 / 10%)" : "rgb(30 20 50 / 8%)";
+    context.lineWidth = 1.5;
+    context.setLineDash([6, 5]);
+    context.beginPath();
+    for (const point of line) context.lineTo(...point);
+    context.closePath();
+    context.fill();
+    context.stroke();
+    context.setLineDash([]);
   }
 
   function paintPath(context, dark) {
@@ -124,7 +150,8 @@ export function drawMap(map, player, fetchTrack, choose) {
     context.lineJoin = "round";
     for (const { name, cluster, x: cx, y: cy } of names.slice(0, Math.round(N_LABELS * view.scale ** 1.5))) {
       if (onlyCluster !== null && onlyCluster !== cluster) continue;
-      const [px, py] = place(cx, cy);
+      const [px, middle] = place(cx, cy);
+      const py = tops ? place(0, tops.get(cluster))[1] - radius() - 14 : middle;
       const half = context.measureText(name).width / 2 + LABEL_GAP;
       const left = Math.min(Math.max(px, half), width - half);
       if (py < 8 || py > height - 8 || px < -half || px > width + half) continue;
@@ -140,11 +167,11 @@ export function drawMap(map, player, fetchTrack, choose) {
 
   // Number of the track nearest to a point, within a radius in pixels; -1 if there is none.
   const nearest = (px, py, maxDistance = 18) => {
+    const { ax, bx, ay, by } = transform();
     let best = -1;
     let minSquare = maxDistance ** 2;
     for (let n = 0; n < ids.length; n += 1) {
-      const [qx, qy] = position(n);
-      const square = (qx - px) ** 2 + (qy - py) ** 2;
+      const square = (ax * x[n] + bx - px) ** 2 + (ay * y[n] + by - py) ** 2;
       if (square < minSquare) [best, minSquare] = [n, square];
     }
     return best;
@@ -160,7 +187,7 @@ export function drawMap(map, player, fetchTrack, choose) {
     selected = n;
     draw();
     tip.hidden = n < 0;
-    canvas.style.cursor = n < 0 ? "grab" : "pointer";
+    canvas.style.cursor = isDrawing ? "crosshair" : n < 0 ? "grab" : "pointer";
     if (n < 0) return;
     const request = (requestCount += 1);
     const track = await getTrack(n).catch(() => null);
@@ -195,7 +222,38 @@ export function drawMap(map, player, fetchTrack, choose) {
     return select(best);
   }
 
+  // Dim all tracks but these (numbers); null for none.
+  function dim(found) {
+    isOn = found && new Uint8Array(ids.length);
+    if (found) for (const n of found) isOn[n] = 1;
+    draw();
+  }
+
+  // Move the view so that these tracks (numbers) fill it, as far as names stay readable.
+  function zoomTo(found) {
+    if (!found.length) return;
+    const { clientWidth: width, clientHeight: height } = canvas;
+    let [left, right, top, bottom] = [1, -1, 1, -1];
+    for (const n of found) {
+      [left, right] = [Math.min(left, x[n]), Math.max(right, x[n])];
+      [top, bottom] = [Math.min(top, y[n]), Math.max(bottom, y[n])];
+    }
+    view.scale = Math.min(MAX_ZOOM_TO, 1.6 / Math.max(right - left, bottom - top, 0.01));
+    const { ax, ay } = transform();
+    view.left = width / 2 - ax * ((left + right) / 2 + 1.08);
+    view.top = height / 2 - ay * ((top + bottom) / 2 + 1.08);
+    draw();
+  }
+
+  const toNumbers = (trackIds) => trackIds.map((id) => numbers.get(id)).filter((n) => n !== undefined);
+
   listenToPointers(canvas, {
+    isDrawing: () => isDrawing,
+    draw: (points) => {
+      line = points && [...points];
+      draw();
+    },
+    drawn: (points) => surround(ids.filter((_, n) => isWithin(position(n), points))),
     hover: (point) => select(nearest(...point)),
     press: (point) => {
       const n = nearest(...point, 24);
@@ -223,49 +281,24 @@ export function drawMap(map, player, fetchTrack, choose) {
   return {
     element: box,
     showPath(trackIds) {
-      path = trackIds.map((id) => numbers.get(id)).filter((n) => n !== undefined);
+      path = toNumbers(trackIds);
       draw();
     },
+    // Show only a cluster, or these tracks; null for all.
     showOnly(cluster) {
       onlyCluster = cluster;
-      draw();
+      dim(cluster === null ? null : ids.flatMap((_, n) => (clusters[n] === cluster ? [n] : [])));
+    },
+    showTracks(trackIds) {
+      const found = trackIds && toNumbers(trackIds);
+      onlyCluster = null;
+      dim(found?.length ? found : null);
+      if (found?.length) zoomTo(found);
+      return found?.length ?? 0;
+    },
+    setDrawing(drawing) {
+      isDrawing = drawing;
+      canvas.style.cursor = drawing ? "crosshair" : "grab";
     },
   };
-}
-
-// Translate pointers on a canvas: hover, press (without a drag), move (drag), zoom (wheel, two fingers).
-function listenToPointers(canvas, { hover, press, zoom, move }) {
-  const pointers = new Map(); // position by pointer id, of pressed buttons and pointers
-  let dragDistance = 0;
-  const localPosition = (event) => {
-    const box = canvas.getBoundingClientRect();
-    return [event.clientX - box.left, event.clientY - box.top];
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    canvas.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, localPosition(event));
-    dragDistance = 0;
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    const to = localPosition(event);
-    const from = pointers.get(event.pointerId);
-    if (!from) return hover(to);
-    const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
-    if (other) {
-      const distance = ([ax, ay], [bx, by]) => Math.hypot(ax - bx, ay - by) || 1;
-      zoom(distance(to, other) / distance(from, other), (to[0] + other[0]) / 2, (to[1] + other[1]) / 2);
-    } else move(to[0] - from[0], to[1] - from[1]);
-    dragDistance += Math.abs(to[0] - from[0]) + Math.abs(to[1] - from[1]);
-    pointers.set(event.pointerId, to);
-  });
-  const release = (event) => {
-    const wasPressed = pointers.delete(event.pointerId);
-    if (wasPressed && event.type !== "pointercancel" && dragDistance <= 6) press(localPosition(event));
-  };
-  canvas.addEventListener("pointerup", release);
-  canvas.addEventListener("pointercancel", release);
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    zoom(Math.exp(-event.deltaY * 0.0016), ...localPosition(event));
-  }, { passive: false });
 }

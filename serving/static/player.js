@@ -114,6 +114,7 @@ export class Player extends EventTarget {
     if (!this.started && this.track) {
       this.started = true;
       reportEvent("started", this.track, this.audio.currentTime);
+      this.dispatchEvent(new Event("started"));
     }
   }
 

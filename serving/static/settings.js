@@ -2,6 +2,7 @@
 
 import { administrationPanels } from "./administration.js";
 import { get, post, put, remove, upload } from "./api.js";
+import { endOffline } from "./offline.js";
 import { setSound, sound } from "./sound.js";
 import { LANGUAGES, chosenLanguage, setLanguage, t } from "./strings.js";
 import { button, formatRelativeTime, h, icon, toast } from "./ui.js";
@@ -117,6 +118,7 @@ export function makeSettings({ session, player }) {
       }
     };
     const logOut = async () => {
+      await endOffline();
       await post("logout");
       location.reload();
     };

@@ -50,6 +50,7 @@ const PATHS = {
   edit: "M15.6 3.800 20.200 8.400 9 19.6 3.5 20.5 4.400 15zM15.6 6.6 6.300 15.900 5.900 18.100 8.100 17.700 17.400 8.400z",
   trash: "M9 3h6l1 2h4v2H4V5h4zM6 8.5h12L17 21H7zM8.200 10.5 8.800 19h6.400l.6-8.5z",
   lyrics: "M4 4h16v12h-8.2L7 20.2V16H4zm2 2v8h3v2l2.2-2H18V6zm2 2h8v1.7H8zm0 3h5.5v1.7H8z",
+  question: "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17m0 2a6.5 6.5 0 1 1 0 13 6.5 6.5 0 0 1 0-13M11 15.200h2v2h-2zM8.700 9.600h2a1.300 1.300 0 1 1 2.100 1.100c-1 .7-1.800 1.500-1.800 3.100h2c0-.8.5-1.200 1.200-1.700A3.300 3.300 0 1 0 8.700 9.600",
   plus: "M11 4.5h2V11h6.5v2H13v6.5h-2V13H4.5v-2H11z",
 };
 
@@ -175,6 +176,16 @@ export function whileConnected(element, target, type, handler) {
     } else if (wasConnected) target.removeEventListener(type, listener);
   };
   target.addEventListener(type, listener);
+}
+
+// Open a dialog with any content; "Escape" and its button close it.
+export function showDialog(title, ...content) {
+  const close = button("x", t("player.close"), () => dialog.close());
+  const dialog = h("dialog", { class: "ask wide", "aria-label": title, onclose: () => dialog.remove() },
+    h("div", { class: "top" }, h("h2", {}, title), close), ...content);
+  (document.querySelector("dialog[open]") ?? document.body).append(dialog);
+  dialog.showModal();
+  return dialog;
 }
 
 // Open a small dialog; return a promise of the text of its field, "" for a dialog without one, null if it is closed.

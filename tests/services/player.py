@@ -102,8 +102,12 @@ def healthy(address):
 
 
 def open_page(program, address, *, scripts=(), **context):
-    """The page in a context of its own, every line of its console kept in `console`."""
-    page = program.new_context(**{"viewport": {"width": 1280, "height": 800}, **context}).new_page()
+    """The page in a context of its own, every line of its console kept in `console`.
+
+    Without its service worker, unless the context has one: Playwright does not route that one's requests.
+    """
+    usual = {"viewport": {"width": 1280, "height": 800}, "service_workers": "block"}
+    page = program.new_context(**{**usual, **context}).new_page()
     page.set_default_timeout(PATIENCE)
     page.console = []
     page.on("console", lambda message: page.console.append(message.text))

@@ -14,6 +14,7 @@ from kafka import KafkaConsumer
 
 from jobs.online import mongo
 from jobs.plays import topics
+from jobs.recommender import profiles
 from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server
 from serving.db.accounts import Accounts
 from serving.db.database import Database
@@ -31,6 +32,7 @@ from tests.services.player import (
     until,
     wait_for,
 )
+from tests.unit.recommender.conftest import make_event
 
 # Records the media key handlers that the page registers, and its cumulative layout shift.
 _WATCH = """
@@ -282,6 +284,60 @@ def test_path_on_the_map_becomes_a_playlist(page, serving):
     page.evaluate(f"fetch('/api/playlists/{saved['id']}', {{method: 'DELETE'}})")
 
 
+def test_search_on_the_map_marks_what_it_finds(page):
+    go(page, "#/map", ".mapbox canvas")
+    page.fill("[aria-label='Find on the map']", "artist 5")
+    page.wait_for_selector(".hint:text-is('5 tracks on the map')")
+    page.fill("[aria-label='Find on the map']", "nobody")
+    page.wait_for_selector(".hint:text-is('Nothing of this on the map')")
+    page.fill("[aria-label='Find on the map']", "")
+    page.wait_for_selector(".hint", state="hidden")
+
+
+def test_line_round_tracks_on_the_map_becomes_a_list(page, serving):
+    go(page, "#/map", ".mapbox canvas")
+    page.get_by_role("button", name="Draw round tracks").click()
+    box = page.locator(".mapbox canvas").bounding_box()
+    left, top = box["x"] + 2, box["y"] + 2
+    right, bottom = left + box["width"] - 4, top + box["height"] - 4
+    bottom = min(bottom, 690)  # above the bar of the player
+    page.mouse.move(left, (top + bottom) / 2)
+    page.mouse.down()
+    for x, y in ((left, top), (right, top), (right, bottom), (left, bottom)):
+        page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+    page.wait_for_selector("main section h2:has-text('within the line')")
+    count = int(page.locator("main section h2").inner_text().split(" ")[0])
+    assert 20 < count <= 40 and page.locator("main section .line").count() == count
+    artists = page.locator("main section .line .who a:first-child").all_text_contents()
+    changes = sum(a != b for a, b in zip(artists, artists[1:], strict=False))
+    assert changes < 16  # each is followed by its neighbour, most often of the same artist
+    page.get_by_role("button", name="Save as a playlist").click()
+    page.fill("dialog.ask input", "Round")
+    page.get_by_role("dialog").get_by_role("button", name="Create").click()
+    (saved,) = wait_for(lambda: get(serving.address, "api/playlists"))
+    assert saved["tracks"] == count
+    page.evaluate(f"fetch('/api/playlists/{saved['id']}', {{method: 'DELETE'}})")
+
+
+def test_why_this_opens_what_a_track_rests_on(page, serving):
+    profile = profiles.new_profile("local")
+    profiles.add_play(profile, make_event("finished", "t25"))
+    with serving.database() as database:
+        mongo.upsert(database["profiles"], [profiles.to_document(profile)])
+    go(page, "#/search/song b of 5", "main [data-track=t26]")
+    menu(page, "t26", "Why this?")
+    dialog = page.get_by_role("dialog", name="Why “Song B of 5”?")
+    dialog.locator(".line:has-text('Song A of 5')").wait_for()
+    assert "very similar · finished 1 time" in dialog.inner_text()
+    assert not Axe().run(page).response["violations"]
+    dialog.get_by_role("button", name="Less of this").click()
+    page.wait_for_selector("#toast.visible:has-text('less of what sounds like it')")
+    assert get(serving.address, "api/tracks/t26")["liked"] is False
+    menu(page, "t26", "Take back “less of this”")
+    wait_for(lambda: get(serving.address, "api/tracks/t26")["liked"] is None)
+
+
 def test_volume_and_mute_change_the_audio(page):
     page.locator(".bar [aria-label=Volume]").evaluate(
         "bar => { bar.value = 500; bar.dispatchEvent(new Event('input')); }"
@@ -460,7 +516,7 @@ def report_start(page, track_id):
 @pytest.fixture
 def context(chromium):
     """A browser context of its own, with its own storage and cookies."""
-    created = chromium.new_context()
+    created = chromium.new_context(service_workers="block")
     created.set_default_timeout(PATIENCE)
     yield created
     created.close()
@@ -638,6 +694,63 @@ def expected_network_errors(page):
     before = len(page.console)
     yield
     page.console[before:] = [line for line in page.console[before:] if "net::ERR_" not in line]
+
+
+STORED_PATHS = """(async () => {
+  const found = {};
+  for (const name of await caches.keys()) {
+    const cache = await caches.open(name);
+    const requests = name.startsWith("segue-user-") ? await cache.keys() : [];
+    found[name] = requests.map(({url}) => url.slice(location.origin.length));
+  }
+  return found;
+})()"""
+
+
+def test_page_works_without_the_server(page, serving, chromium):
+    page.goto("about:blank")
+    own_page = open_page(chromium, serving.address, service_workers="allow")
+    own_page.click("#start")
+    until(own_page, "() => navigator.serviceWorker.controller && segue.playing")
+    play(own_page, "t17", "t18")
+    stored = lambda: own_page.evaluate(STORED_PATHS).get("segue-user-local", [])  # noqa: E731
+    wait_for(lambda: {"/api/state", "/api/tracks/t17/audio?quality=small"} <= set(stored()))
+    go(own_page, "#/settings", "form.field")
+    stop(serving.process, signal.SIGKILL)
+    own_page.goto("about:blank")
+    own_page.goto(f"{serving.address}/#/")
+    own_page.wait_for_selector("#start")
+    own_page.wait_for_selector("#notice:not([hidden]):has-text('does not answer')")
+    own_page.evaluate("segue.toggle()")  # the queue of before
+    until(own_page, "() => segue.track.id === 't17' && segue.playing && segue.position > 0.5")
+    own_page.evaluate("segue.seek(5)")
+    until(own_page, "() => segue.playing && segue.position > 5.3")
+    own_page.evaluate("location.hash = '#/settings'")
+    own_page.wait_for_selector("main:has-text('Segue does not answer')")  # app passwords are not stored
+    serving.start()
+    own_page.wait_for_selector("#notice", state="hidden")
+    own_page.close()
+    page.goto(serving.address)
+    page.wait_for_selector("#start")
+
+
+def test_log_out_deletes_what_is_stored(serving, users, chromium):
+    own_page = chromium.new_context(service_workers="allow").new_page()
+    own_page.set_default_timeout(PATIENCE)
+    own_page.goto(serving.address)
+    for name in ("anna", "bert"):
+        log_in(own_page, "a good password", name)
+        own_page.wait_for_selector("#start, form.field")
+        wait_for(
+            lambda name=name: "/api/state" in own_page.evaluate(STORED_PATHS).get(f"segue-user-{name}", [])
+        )
+        users_stored = [each for each in own_page.evaluate(STORED_PATHS) if each.startswith("segue-user-")]
+        assert users_stored == [f"segue-user-{name}"]
+        go(own_page, "#/settings", "form.field")
+        own_page.get_by_role("button", name="Log out").click()
+        own_page.wait_for_selector(".login form")
+        assert not any(each.startswith("segue-user-") for each in own_page.evaluate(STORED_PATHS))
+    own_page.close()
 
 
 def test_mongodb_outage_does_not_stop_playback(page, serving):

@@ -145,7 +145,7 @@ def test_like_and_dislike_change_the_page(page, sent, services):
     row = page.locator(".next .recommended .line").first
     unwanted = row.get_attribute("data-track")
     row.locator("[aria-haspopup=menu]").click()
-    page.get_by_role("menuitem", name="Dislike").click()
+    page.get_by_role("menuitem", name="Less of this").click()
     until(page, "id => !segue.suggestions.some((item) => item.track.id === id)", arg=unwanted)
     wait_for(lambda: [e for e in sent() if (e["event"], e["track_id"]) == ("disliked", unwanted)])
     page.evaluate("location.hash = '#/liked'")

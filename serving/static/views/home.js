@@ -18,8 +18,9 @@ export function makeHomeView({ player, items, session, events }) {
   function forYou(list) {
     const title = list.personal && list.items.length ? t("home.forYou") : t("home.toStart");
     const [first, ...others] = sections(list.items, title, MAX_CARDS);
+    const note = list.personal ? first.note : ""; // the title of the default list says as much
     return [
-      h("section", {}, h("div", { class: "top" }, h("h2", {}, first.title), first.note ? h("span", { class: "soft" }, sayReason(first.note)) : null),
+      h("section", {}, h("div", { class: "top" }, h("h2", {}, first.title), note ? h("span", { class: "soft" }, sayReason(note)) : null),
         cards(first.items, { id: "cards" })),
       ...others.map((other) => section(other.title, cards(other.items))),
     ];
