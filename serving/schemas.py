@@ -235,6 +235,8 @@ class PlaylistOut(BaseModel):
 
     id: str
     name: str
+    owner: str
+    public: bool = Field(description="whether every user may read it")
     comment: str
     tracks: int
     missing: int
@@ -276,6 +278,7 @@ class PlaylistChange(StrictModel):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] | None = None
     comment: Text | None = None
+    public: bool | None = Field(None, description="whether every user may read it")
     tracks: Annotated[list[Id], Field(max_length=5000)] | None = None
     changed: Annotated[str, StringConstraints(max_length=40)] | None = Field(
         None, description="`changed` of the version that `tracks` is a change of"

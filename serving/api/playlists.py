@@ -25,8 +25,8 @@ _MAX_TRIES = 5
 
 @router.get("/playlists")
 def playlists(state: State, user: CurrentUser) -> list[m.PlaylistOut]:
-    """My playlists, the latest changed first."""
-    found = state.playlists.list_playlists(user.name)
+    """My playlists and the public ones of others, the latest changed first."""
+    found = state.playlists.list_readable(user.name)
     return [playlist_out(state, each) for each in sorted(found, key=lambda each: each.changed, reverse=True)]
 
 
@@ -42,15 +42,18 @@ def create_playlist(state: State, user: CurrentUser, body: m.NewPlaylist) -> m.P
 
 @router.get("/playlists/{playlist_id}")
 def playlist(state: State, user: CurrentUser, playlist_id: m.Id) -> m.PlaylistWithTracks:
-    """A playlist and those of its tracks that are in the collection."""
-    return _with_tracks(state, user, _own(state, user, playlist_id))
+    """A playlist of mine or a public one, and those of its tracks that are in the collection."""
+    found = state.playlists.get_readable(user.name, playlist_id)
+    if found is None:
+        raise _no_playlist()
+    return _with_tracks(state, user, found)
 
 
 @router.put("/playlists/{playlist_id}")
 def change_playlist(
     state: State, user: CurrentUser, playlist_id: m.Id, body: m.PlaylistChange
 ) -> m.PlaylistWithTracks:
-    """Change the name, the comment or the tracks of a playlist.
+    """Change the name, the comment or the tracks of a playlist of mine, or whether it is public.
 
     `changed` is the version that the tracks are a change of; 409 if the playlist has changed since. Tracks
     that are not in the collection now keep their places.
@@ -62,7 +65,9 @@ def change_playlist(
             raise _conflict()
         tracks = with_missing(old.tracks, _known(state, body.tracks), state.catalog.by_id)
     try:
-        changed = _update(state, user, old, title=body.name, comment=body.comment, tracks=tracks)
+        changed = _update(
+            state, user, old, title=body.name, comment=body.comment, tracks=tracks, is_public=body.public
+        )
     except ChangedMeanwhile as error:
         raise _conflict() from error
     return _with_tracks(state, user, changed)
@@ -110,9 +115,12 @@ def _update(
     title: str | None = None,
     comment: str | None = None,
     tracks: Sequence[str] | None = None,
+    is_public: bool | None = None,
 ) -> Playlist:
     try:
-        return state.playlists.update(user.name, old, title=title, comment=comment, tracks=tracks)
+        return state.playlists.update(
+            user.name, old, title=title, comment=comment, tracks=tracks, is_public=is_public
+        )
     except ChangedMeanwhile:
         raise
     except InputError as error:
@@ -144,6 +152,8 @@ def playlist_out(state: AppState, found: Playlist) -> m.PlaylistOut:
     return m.PlaylistOut(
         id=found.playlist_id,
         name=found.title,
+        owner=found.owner,
+        public=found.is_public,
         comment=found.comment,
         tracks=len(tracks),
         missing=len(found.tracks) - len(tracks),

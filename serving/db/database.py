@@ -99,6 +99,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " played_at, error FROM outgoing_plays_7",
         "DROP TABLE outgoing_plays_7",
     ),
+    # 9: playlists that every user may read.
+    ("ALTER TABLE playlists ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0",),
 )
 
 

@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.errors import InputError
 from serving.db.database import Database, utc_now
@@ -18,7 +19,10 @@ class ChangedMeanwhile(InputError):
 
 @dataclass(frozen=True)
 class Playlist:
-    """A user's playlist; `tracks` are track ids, `created` and `changed` ISO 8601."""
+    """A user's playlist; `tracks` are track ids, `created` and `changed` ISO 8601.
+
+    One that is public may be read by every user, and changed by its owner alone.
+    """
 
     playlist_id: str
     title: str
@@ -26,6 +30,11 @@ class Playlist:
     tracks: tuple[str, ...]
     created: str
     changed: str
+    is_public: bool = False
+    owner: str = ""
+
+
+_COLUMNS = "id, title, comment, tracks, created, changed, is_public, name"
 
 
 @dataclass(frozen=True)
@@ -49,32 +58,46 @@ class Playlists:
     Every method is safe to call from any thread.
     """
 
-    def __init__(self, database: Database, on_change: Callable[[str], None] = lambda name: None) -> None:
-        """Use the tables of a database; `on_change` is called with the user whose playlists have changed."""
+    def __init__(
+        self, database: Database, on_change: Callable[[str | None], None] = lambda name: None
+    ) -> None:
+        """Use the tables of a database.
+
+        `on_change` is called with the user whose playlists have changed, None if those of all users have.
+        """
         self._database = database
         self._on_change = on_change
 
     def list_playlists(self, name: str) -> list[Playlist]:
         """Return a user's playlists, the oldest first."""
-        statement = (
-            "SELECT id, title, comment, tracks, created, changed FROM playlists"
-            " WHERE name = ? ORDER BY created"
-        )
+        statement = f"SELECT {_COLUMNS} FROM playlists WHERE name = ? ORDER BY created"
         return [_playlist(row) for row in self._database.fetch_all(statement, name)]
+
+    def list_readable(self, name: str) -> list[Playlist]:
+        """Return a user's playlists, the oldest first, then the public ones of the other users."""
+        statement = (
+            f"SELECT {_COLUMNS} FROM playlists WHERE is_public AND name != ?"
+            " AND name IN (SELECT name FROM users) ORDER BY created"
+        )
+        others = [_playlist(row) for row in self._database.fetch_all(statement, name)]
+        return [*self.list_playlists(name), *others]
 
     def get(self, name: str, playlist_id: str) -> Playlist | None:
         """Return a playlist of a user, or None."""
-        statement = (
-            "SELECT id, title, comment, tracks, created, changed FROM playlists WHERE name = ? AND id = ?"
-        )
+        statement = f"SELECT {_COLUMNS} FROM playlists WHERE name = ? AND id = ?"
         rows = self._database.fetch_all(statement, name, playlist_id)
         return _playlist(rows[0]) if rows else None
+
+    def get_readable(self, name: str, playlist_id: str) -> Playlist | None:
+        """Return a playlist of a user or a public one, or None."""
+        return next((each for each in self.list_readable(name) if each.playlist_id == playlist_id), None)
 
     def create(self, name: str, title: str, tracks: Sequence[str]) -> Playlist:
         """Create a playlist. Raises InputError if it is too long, or one too many."""
         if len(self.list_playlists(name)) >= _MAX_PLAYLISTS:
             raise InputError(f"expected at most {_MAX_PLAYLISTS} playlists; delete one first")
-        playlist = Playlist(f"pl-{secrets.token_hex(8)}", title, "", tuple(tracks), utc_now(), utc_now())
+        playlist_id = f"pl-{secrets.token_hex(8)}"
+        playlist = Playlist(playlist_id, title, "", tuple(tracks), utc_now(), utc_now(), owner=name)
         self._write(name, playlist)
         return playlist
 
@@ -86,8 +109,9 @@ class Playlists:
         title: str | None = None,
         comment: str | None = None,
         tracks: Sequence[str] | None = None,
+        is_public: bool | None = None,
     ) -> Playlist:
-        """Change a playlist's title, comment or tracks.
+        """Change a playlist's title, comment or tracks, or who may read it.
 
         Raises InputError if they are too long, ChangedMeanwhile if the playlist is not `old` any more.
         """
@@ -98,6 +122,8 @@ class Playlists:
             old.tracks if tracks is None else tuple(tracks),
             old.created,
             utc_now(),
+            old.is_public if is_public is None else is_public,
+            name,
         )
         self._write(name, changed, old)
         return changed
@@ -118,16 +144,20 @@ class Playlists:
                         "expected the present playlist, found that it has changed meanwhile"
                     )
             change.execute(
-                "INSERT OR REPLACE INTO playlists VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*row, playlist.created, playlist.changed),
+                "INSERT OR REPLACE INTO playlists"
+                " (id, name, title, comment, tracks, created, changed, is_public)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, playlist.created, playlist.changed, playlist.is_public),
             )
-        self._on_change(name)
+        was_public = old is not None and old.is_public
+        self._on_change(None if playlist.is_public or was_public else name)
 
     def delete(self, name: str, playlist_id: str) -> bool:
         """Delete a playlist; return whether the user had it."""
+        old = self.get(name, playlist_id)
         with self._database.transaction() as change:
             result = change.execute("DELETE FROM playlists WHERE name = ? AND id = ?", (name, playlist_id))
-        self._on_change(name)
+        self._on_change(None if old and old.is_public else name)
         return bool(result.rowcount)
 
     # --- the play queue ---
@@ -194,6 +224,8 @@ class Playlists:
         return dict(self._database.fetch_all("SELECT track_id, stars FROM stars WHERE name = ?", name))
 
 
-def _playlist(row: tuple[str, ...]) -> Playlist:
-    playlist_id, title, comment, tracks, created, changed = row
-    return Playlist(playlist_id, title, comment, tuple(json.loads(tracks)), created, changed)
+def _playlist(row: tuple[Any, ...]) -> Playlist:
+    playlist_id, title, comment, tracks, created, changed, is_public, owner = row
+    return Playlist(
+        playlist_id, title, comment, tuple(json.loads(tracks)), created, changed, bool(is_public), owner
+    )

@@ -136,6 +136,8 @@ export function setUser(name) {
   send();
 }
 
+export const isOwn = ({ owner }) => owner === user;
+
 export function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,6 +1,6 @@
 // The dots of the map: circles for small collections, pixels that are written directly for large ones.
 
-const MAX_CIRCLES = 20_000;
+const MAX_CIRCLES = 5_000;
 const DIMMED = 0.12;
 const ALPHA = 0.86;
 

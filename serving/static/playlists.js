@@ -1,6 +1,6 @@
 // Actions on playlists that any view offers: add tracks, make, rename, delete.
 
-import { get, post, put, remove } from "./api.js";
+import { get, isOwn, post, put, remove } from "./api.js";
 import { t } from "./strings.js";
 import { ask, menu, toast } from "./ui.js";
 
@@ -33,7 +33,7 @@ export async function chooseAndAdd(opener, load) {
     };
     menu(opener, [
       [t("playlist.newEntry"), "plus", () => makePlaylist(tracks)],
-      ...playlists.map((playlist) => [playlist.name, "playlist", () => add(playlist)]),
+      ...playlists.filter(isOwn).map((playlist) => [playlist.name, "playlist", () => add(playlist)]),
     ]);
   } catch (problem) {
     report(problem);
@@ -45,6 +45,18 @@ export async function renamePlaylist(playlist) {
   const name = await ask({ title: t("playlist.renameTitle"), label: t("playlist.name"), value: playlist.name, action: t("playlist.rename") });
   if (!name || name === playlist.name) return null;
   return put(path(playlist.id), { name }).catch((problem) => (report(problem), null));
+}
+
+// Let all users read a playlist, or its owner alone; return the changed playlist, or null.
+export async function sharePlaylist(playlist, isPublic) {
+  try {
+    const changed = await put(path(playlist.id), { public: isPublic });
+    toast(t(isPublic ? "playlist.shared" : "playlist.unshared", changed));
+    return changed;
+  } catch (problem) {
+    report(problem);
+    return null;
+  }
 }
 
 // Delete after asking; return whether it is gone.

@@ -23,10 +23,10 @@ _RECOMMENDED, _MIX_PREFIX = "recommended", "mix-"
 @method("getPlaylists")
 def _playlists(request: SubsonicRequest) -> Answer:
     if request.query.text("username", request.user.name) != request.user.name:
-        raise SubsonicError(FORBIDDEN, "expected your own name: playlists are private")
+        raise SubsonicError(FORBIDDEN, "expected your own name")
     own_playlists = [
         _playlist_answer(request, playlist)
-        for playlist in request.state.playlists.list_playlists(request.user.name)
+        for playlist in request.state.playlists.list_readable(request.user.name)
     ]
     mixes = [_mix(mix) for mix in mixes_of(request.state, request.user.name)]
     made = [
@@ -40,7 +40,8 @@ def _playlists(request: SubsonicRequest) -> Answer:
 def _playlist(request: SubsonicRequest) -> Answer:
     playlist = find_playlist(request, request.query.text("id"))
     answer = _playlist_answer(request, playlist, entries=True)
-    return {"playlist": {**answer, "readonly": True} if _is_made(playlist.playlist_id) else answer}
+    is_made = _is_made(playlist.playlist_id)
+    return {"playlist": {**answer, "readonly": True} if is_made else answer}
 
 
 @method("createPlaylist")
@@ -74,6 +75,7 @@ def _update(request: SubsonicRequest) -> Answer:
         tracks=[*remaining, *request.known_track_ids(query.all("songIdToAdd"))],
         title=query.text("name") if query.all("name") else None,
         comment=query.text("comment") if query.all("comment") else None,
+        is_public=query.text("public") == "true" if query.all("public") else None,
     )
     return {}
 
@@ -107,7 +109,10 @@ def find_playlist(request: SubsonicRequest, playlist_id: str) -> Playlist:
     if playlist_id == _RECOMMENDED:
         return _recommended(request)
     if not playlist_id.startswith(_MIX_PREFIX):
-        return _own_playlist(request, playlist_id)
+        found = request.state.playlists.get_readable(request.user.name, playlist_id)
+        if found is None:
+            raise SubsonicError(NOT_FOUND, "expected the id of a playlist")
+        return found
     mix = find_mix(request.state, request.user.name, playlist_id)
     if mix is None:
         raise SubsonicError(NOT_FOUND, "expected the id of a playlist")
@@ -130,8 +135,8 @@ def _playlist_answer(
         "id": playlist.playlist_id,
         "name": playlist.title,
         "comment": playlist.comment,
-        "owner": request.user.name,
-        "public": False,
+        "owner": playlist.owner or request.user.name,
+        "public": playlist.is_public,
         "songCount": len(tracks),
         "duration": round(sum(track.duration_s for track in tracks)),
         "created": playlist.created,
@@ -139,6 +144,8 @@ def _playlist_answer(
     }
     if tracks:
         found["coverArt"] = playlist.playlist_id
+    if found["owner"] != request.user.name:
+        found["readonly"] = True
     return {**found, "entry": request.library.songs(tracks)} if entries else found
 
 

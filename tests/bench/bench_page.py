@@ -1,4 +1,4 @@
-"""The page in a real Chromium: silence between tracks, frames while 20,000 tracks scroll, and presses.
+"""The page in a real Chromium: silence between tracks, frames of lists and of the map, and presses.
 
 Every track is a tone, so that silence is what lies between two tones. Run `python -m tests.bench.bench_page`.
 """
@@ -124,6 +124,48 @@ def measure_scrolling() -> tuple[list[float], list[float], int]:
         return frames, page.evaluate("presses"), n_nodes
 
 
+# In the page: zoom into the map and out of it and drag it; return the lengths of the frames, in milliseconds.
+_MOVE_MAP = """() => new Promise((resolve) => {
+  const canvas = document.querySelector(".mapbox canvas");
+  const box = canvas.getBoundingClientRect();
+  const [clientX, clientY] = [box.left + box.width / 2, box.top + box.height / 2];
+  const frames = [];
+  let last = performance.now();
+  const step = (now) => {
+    frames.push(now - last);
+    last = now;
+    const deltaY = frames.length % 100 < 50 ? -30 : 30;
+    canvas.dispatchEvent(new WheelEvent("wheel", {deltaY, clientX, clientY, cancelable: true}));
+    if (frames.length < 200) requestAnimationFrame(step);
+    else resolve(frames.slice(1));
+  };
+  requestAnimationFrame(step);
+})"""
+
+
+def measure_map(n_tracks: int) -> list[float]:
+    """Move a map of random clusters; return the lengths of the frames in milliseconds."""
+    rng = np.random.default_rng(0)
+    clusters = np.sort(rng.integers(0, 40, n_tracks))
+    centres = rng.uniform(-0.9, 0.9, (40, 2))
+    points = np.clip(centres[clusters] + rng.normal(0, 0.12, (n_tracks, 2)), -1, 1).round(4)
+    names = [
+        {"cluster": n, "name": f"Cluster {n}", "tracks": 1, "x": float(x), "y": float(y)}
+        for n, (x, y) in enumerate(centres)
+    ]
+    data = {"model_version": "1", "ids": [f"m{n}" for n in range(n_tracks)], "clusters": clusters.tolist()}
+    data |= {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "names": names}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake"
+        page = serve(stack, synthetic_lake.make(folder))
+        page.route("**/api/map", lambda route: route.fulfill(json=data))
+        page.evaluate("location.hash = '#/map'")
+        page.wait_for_selector(".mapbox canvas")
+        page.wait_for_timeout(500)
+        frames: list[float] = page.evaluate(_MOVE_MAP)
+        return frames
+
+
 def describe(name: str, values: list[float]) -> str:
     """Return median, 95th percentile and maximum in words."""
     if not values:
@@ -136,4 +178,5 @@ if __name__ == "__main__":
     print(describe("silences in 20 changes of track", measure_gaps(21)))
     all_frames, all_presses, most_nodes = measure_scrolling()
     print(describe("frames", all_frames), describe("presses over 16 ms", all_presses), sep="\n")
+    print(describe("frames of a map of 100,000 tracks", measure_map(100_000)))
     print(f"at most {most_nodes} nodes in the view")

@@ -696,6 +696,31 @@ def expected_network_errors(page):
     page.console[before:] = [line for line in page.console[before:] if "net::ERR_" not in line]
 
 
+def test_playlist_is_shared_with_another_user(serving, users, context):
+    own_page = context.new_page()
+    own_page.goto(serving.address)
+    log_in(own_page, "a good password")
+    own_page.wait_for_selector("#start")
+    made = own_page.evaluate(
+        """fetch("/api/playlists", {method: "POST", headers: {"Content-Type": "application/json"},
+          body: JSON.stringify({name: "Ours", tracks: ["t01", "t02"]})}).then((answer) => answer.json())"""
+    )
+    go(own_page, f"#/playlist/{made['id']}", ".sortable .handle")
+    own_page.click(".head [aria-haspopup=menu]")
+    own_page.get_by_role("menuitem", name="Show to all listeners").click()
+    own_page.wait_for_selector(".head .facts:has-text('2 tracks · for all listeners')")
+    log_out(own_page)
+    log_in(own_page, "a good password", "bert")
+    own_page.wait_for_selector(".sortable [data-track=t02]")
+    assert "2 tracks · by anna" in own_page.inner_text(".head .facts")
+    assert own_page.locator(".sortable .handle").count() == 0
+    own_page.click(".head [aria-haspopup=menu]")
+    entries = own_page.get_by_role("menuitem").all_text_contents()
+    assert "Play next" in entries and not {"Rename …", "Delete …"} & set(entries)
+    own_page.keyboard.press("Escape")
+    go(own_page, "#/playlists", ".card:has-text('2 tracks · by anna')")
+
+
 STORED_PATHS = """(async () => {
   const found = {};
   for (const name of await caches.keys()) {

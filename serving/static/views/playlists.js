@@ -1,7 +1,7 @@
 // The list of playlists, the page of one, and that of a mix.
 
-import { get } from "../api.js";
-import { deletePlaylist, getPlaylist, makePlaylist, playlistAddress, renamePlaylist, setPlaylistTracks } from "../playlists.js";
+import { get, isOwn } from "../api.js";
+import { deletePlaylist, getPlaylist, makePlaylist, playlistAddress, renamePlaylist, setPlaylistTracks, sharePlaylist } from "../playlists.js";
 import { moved, sortableList } from "../sortable.js";
 import { sayMix } from "../server_words.js";
 import { t } from "../strings.js";
@@ -10,8 +10,15 @@ import { button, cover, emptyState, formatLength, h, icon, toast, whileConnected
 const mosaic = (albumIds) => h("div", { class: `mosaic4${albumIds.length < 4 ? " single" : ""}`, "aria-hidden": "true" },
   albumIds.length ? albumIds.slice(0, albumIds.length < 4 ? 1 : 4).map((album_id) => cover({ album_id }, 300)) : icon("playlist"));
 
-export function makePlaylistViews({ player, items, events }) {
-  const card = (playlist) => items.linkedCard("playlist", playlistAddress(playlist.id), playlist.name, t("count.tracks", { count: playlist.tracks }),
+// "12 tracks", and whose they are or who may read them.
+function describe(playlist) {
+  const tracks = t("count.tracks", { count: playlist.tracks });
+  if (!isOwn(playlist)) return t("playlist.by", { tracks, owner: playlist.owner });
+  return playlist.public ? t("playlist.public", { tracks }) : tracks;
+}
+
+export function makePlaylistViews({ player, items, events, session }) {
+  const card = (playlist) => items.linkedCard("playlist", playlistAddress(playlist.id), playlist.name, describe(playlist),
     mosaic(playlist.album_ids), async () => (await getPlaylist(playlist.id)).items);
 
   async function playlists() {
@@ -33,7 +40,7 @@ export function makePlaylistViews({ player, items, events }) {
     return [items.top(t("page.playlists"), h("button", { type: "button", class: "pill ghost", onclick: create }, icon("plus"), t("playlist.new"))), box];
   }
 
-  const facts = (found) => [t("count.tracks", { count: found.tracks }), found.tracks ? formatLength(found.duration_s) : null,
+  const facts = (found) => [describe(found), found.tracks ? formatLength(found.duration_s) : null,
     found.missing ? t("playlist.missing", { count: found.missing }) : null].filter(Boolean).join(" · ");
 
   const head = (picture, title, ...words) => h("header", { class: "head playlist" }, picture, h("div", { class: "words" }, h("h1", {}, title), words));
@@ -65,7 +72,7 @@ export function makePlaylistViews({ player, items, events }) {
       items: tracks(), label: found.name, nameOf: (track) => track.title,
       move: (from, to) => save(moved(tracks(), from, to)),
       render: (track, index, handle) => items.line(track, () => player.play(tracks(), index),
-        [handle, button("x", t("playlist.remove", track), () => save(tracks().filter((_, n) => n !== index)))]),
+        isOwn(found) ? [handle, button("x", t("playlist.remove", track), () => save(tracks().filter((_, n) => n !== index)))] : null),
     });
 
     function showHead() {
@@ -77,13 +84,20 @@ export function makePlaylistViews({ player, items, events }) {
       const erase = async () => {
         if (await deletePlaylist(found)) leave();
       };
+      const share = async () => {
+        found = await sharePlaylist(found, !found.public) ?? found;
+        showHead();
+      };
+      const ownEntries = [[t("playlist.renameEntry"), "edit", rename],
+        ...(session.users ? [[t(found.public ? "playlist.unshare" : "playlist.share"), "artist", share]] : []),
+        [t("playlist.deleteEntry"), "trash", erase]];
       const isEmpty = !found.items.length;
       box.replaceChildren(
         head(mosaic(found.album_ids), found.name, found.comment ? h("p", { class: "soft" }, found.comment) : null,
           h("p", { class: "facts soft" }, facts(found)),
           h("div", { class: "tools" }, isEmpty ? null : [items.playAll(tracks()), items.shuffleAll(tracks())],
             items.menuButton(found.name, () => [...(isEmpty ? [] : items.groupEntries(async () => tracks())),
-              [t("playlist.renameEntry"), "edit", rename], [t("playlist.deleteEntry"), "trash", erase]]))),
+              ...(isOwn(found) ? ownEntries : [])]))),
         ...(isEmpty ? [emptyState("playlist", t("playlist.empty"))] : []));
       list.element.hidden = isEmpty;
     }

@@ -82,3 +82,60 @@ def test_other_users_playlist_is_not_found(client, playlist):
     stored = client.state.playlists.create("anna", "Hers", ["t05"])
     assert client.get(f"/api/playlists/{stored.playlist_id}").status_code == 404
     assert client.state.playlists.get("anna", stored.playlist_id) == stored
+
+
+@pytest.fixture
+def users(client):
+    """Headers of two users; afterwards there are none."""
+    accounts = client.state.accounts
+    headers = {}
+    for name in ("anna", "bert"):
+        accounts.add(name, "a good password", restore=True)
+        secret = accounts.add_app_password(name, "test").secret
+        headers[name] = {"Authorization": f"Token {secret}"}
+    yield headers
+    for name in headers:
+        accounts.remove(name)
+
+
+def test_public_playlist_is_read_by_all_and_changed_by_its_owner(client, users, monkeypatch):
+    events = []
+    monkeypatch.setattr(client.state, "publish_event", lambda name, kind, data: events.append((name, kind)))
+    mine, other = users["anna"], users["bert"]
+    made = client.post("/api/playlists", json={"name": "Ours", "tracks": ["t05"]}, headers=mine).json()
+    path = f"/api/playlists/{made['id']}"
+    assert (made["owner"], made["public"]) == ("anna", False)
+    assert client.get("/api/playlists", headers=other).json() == []
+    assert client.get(path, headers=other).status_code == 404
+    assert client.put(path, json={"public": True}, headers=mine).json()["public"]
+    assert events == [("anna", "playlists"), (None, "playlists")]
+    (found,) = client.get("/api/playlists", headers=other).json()
+    assert (found["id"], found["owner"], found["public"]) == (made["id"], "anna", True)
+    assert ids(client.get(path, headers=other)) == ["t05"]
+    for method, address, body in (
+        ("PUT", path, {"name": "Mine"}),
+        ("POST", f"{path}/tracks", {"tracks": ["t00"]}),
+        ("DELETE", path, None),
+    ):
+        assert client.request(method, address, json=body, headers=other).status_code == 404
+    assert client.put(path, json={"name": "Still ours"}, headers=mine).json()["public"]
+    client.state.accounts.remove("anna")
+    assert client.get("/api/playlists", headers=other).json() == []
+    client.state.accounts.add("anna", "a good password", restore=True)
+
+
+def test_subsonic_clients_see_public_playlists_read_only(client, users):
+    def call(user, method, **values):
+        key = users[user]["Authorization"].split()[1]
+        answer = client.post(f"/rest/{method}", data={"apiKey": key, "f": "json", **values})
+        return answer.json()["subsonic-response"]
+
+    made = call("anna", "createPlaylist", name="Ours", songId="t05")["playlist"]
+    call("anna", "updatePlaylist", playlistId=made["id"], public="true")
+    found = [
+        each for each in call("bert", "getPlaylists")["playlists"]["playlist"] if each["id"] == made["id"]
+    ]
+    assert [(each["name"], each["public"], each["readonly"]) for each in found] == [("Ours", True, True)]
+    assert call("bert", "getPlaylist", id=made["id"])["playlist"]["entry"][0]["id"] == "t05"
+    assert call("bert", "deletePlaylist", id=made["id"])["error"]["code"] == 70
+    assert "readonly" not in call("anna", "getPlaylist", id=made["id"])["playlist"]
