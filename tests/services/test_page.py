@@ -292,6 +292,9 @@ def test_search_on_the_map_marks_what_it_finds(page):
     page.wait_for_selector(".hint:text-is('Nothing of this on the map')")
     page.fill("[aria-label='Find on the map']", "")
     page.wait_for_selector(".hint", state="hidden")
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        assert not Axe().run(page).response["violations"], scheme
 
 
 def test_line_round_tracks_on_the_map_becomes_a_list(page, serving):
@@ -330,7 +333,9 @@ def test_why_this_opens_what_a_track_rests_on(page, serving):
     dialog = page.get_by_role("dialog", name="Why “Song B of 5”?")
     dialog.locator(".line:has-text('Song A of 5')").wait_for()
     assert "very similar · finished 1 time" in dialog.inner_text()
-    assert not Axe().run(page).response["violations"]
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        assert not Axe().run(page).response["violations"], scheme
     dialog.get_by_role("button", name="Less of this").click()
     page.wait_for_selector("#toast.visible:has-text('less of what sounds like it')")
     assert get(serving.address, "api/tracks/t26")["liked"] is False
