@@ -21,7 +21,7 @@ class ChangedMeanwhile(InputError):
 class Playlist:
     """A user's playlist; `tracks` are track ids, `created` and `changed` ISO 8601.
 
-    One that is public may be read by every user, and changed by its owner alone.
+    Every user may read a public one, its owner alone may change it.
     """
 
     playlist_id: str
