@@ -110,7 +110,8 @@ def open_page(program, address, *, scripts=(), **context):
     page = program.new_context(**{**usual, **context}).new_page()
     page.set_default_timeout(PATIENCE)
     page.console = []
-    page.on("console", lambda message: page.console.append(message.text))
+    blocked = "Service Worker registration blocked by Playwright"
+    page.on("console", lambda message: message.text != blocked and page.console.append(message.text))
     page.on("pageerror", lambda error: page.console.append(f"error: {error}"))
     for script in scripts:
         page.add_init_script(script)
