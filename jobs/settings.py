@@ -5,6 +5,7 @@ Only this file reads them from the environment; a command line option overrides 
 
 import argparse
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lake",
         metavar="URI",
         default=os.environ.get("SEGUE_LAKE", "lake"),
-        help="folder of the tables and the compressed audio, on a disk that every worker can read "
-        "(SEGUE_LAKE, default ./lake)",
+        help="folder of the tables and the compressed audio, on a disk that every worker can read, or "
+        "s3://bucket/prefix of the tables, with all else in the folder SEGUE_STATE (SEGUE_LAKE, default "
+        "./lake)",
     )
     group.add_argument(
         "--mongo",
@@ -145,15 +147,30 @@ def add_fma_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def lake_path(uri: str) -> Path:
-    """Return the absolute path of the lake's address, a path or a file:// URI.
+    """Return the absolute path of the lake's folder; its address is a path, a file:// or an s3:// URI.
 
-    Raises InputError for other schemes: compressed audio and switching a table's version need a mounted file
-    system.
+    For s3:// it is the folder of what stays on this machine's disk, SEGUE_STATE (default ./segue-state).
+    Raises InputError for other schemes.
     """
     path = uri.removeprefix("file://")
-    if "://" in path:
-        raise InputError(f"--lake: expected a folder on a mounted disk or a file:// URI, found {uri!r}")
+    if lake_store(uri) is not None:
+        path = os.environ.get("SEGUE_STATE") or "segue-state"
     return Path(path).expanduser().absolute()
+
+
+def lake_store(uri: str) -> str | None:
+    """Return the address of the tables in an object store, s3://bucket or s3://bucket/prefix; None on a disk.
+
+    Raises InputError for another scheme, and for an address without a bucket.
+    """
+    path = uri.removeprefix("file://")
+    if "://" not in path:
+        return None
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[^/?#]+)*/?", path):
+        raise InputError(
+            f"--lake: expected a folder on a mounted disk, a file:// URI or s3://bucket/prefix, found {uri!r}"
+        )
+    return path.rstrip("/")
 
 
 def mlflow_database(lake: Path) -> Path:

@@ -36,19 +36,21 @@ log = logging.getLogger("segue")
 STATIC = Path(__file__).parent / "static"
 
 
-def create_app(lake: Path, *, mongo: str | None, kafka: str | None) -> Any:
+def create_app(lake: Path, *, store: str | None = None, mongo: str | None, kafka: str | None) -> Any:
     """Return the ASGI application over a lake.
 
     Parameters
     ----------
     lake
         The lake's folder.
+    store
+        Address of its tables in an object store; None: they are in the folder.
     mongo
         Address of MongoDB; None for the embedded server.
     kafka
         Address of Kafka; None for the embedded broker.
     """
-    root = Lake(lake)
+    root = Lake(lake, store)
     # The embedded broker may start later than this server, and on another port than before.
     address = kafka or partial(embedded_kafka.find_embedded, lake)
     state = AppState(root, Database(lake), Producer(address, spool.spool_dir(lake)), catalog.load(root))

@@ -96,7 +96,8 @@ class Radio:
 
     def sound_words(self) -> SoundWords:
         """Return the words of all tracks, from the lake's current FEATURES."""
-        revision = str(self._lake.version(FEATURES))
+        version = self._lake.version(FEATURES)
+        revision = version.name if version else ""
         with self._lock:
             if self._sound_words is None or self._sound_words[0] != revision:
                 self._sound_words = (revision, sound_words.load(self._lake))

@@ -1,8 +1,10 @@
 """Shared by all tests: the real recordings, small signals as files, the demo library; no skips in CI."""
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +63,32 @@ def tone(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[Any]:
+    """An S3 server behind a proxy that injects faults: `tests.object_store.FaultProxy`."""
+    from tests.object_store import served_store
+
+    with served_store() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def store_url(object_store: Any) -> str:
+    """An address in that store below which nothing is yet."""
+    from tests.object_store import BUCKET
+
+    return f"s3://{BUCKET}/{secrets.token_hex(4)}/lake"
+
+
+@pytest.fixture(params=["folder", "store"])
+def any_lake(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """An empty lake: in a folder, then in an object store."""
+    from jobs.lake.storage import Lake
+
+    store = request.getfixturevalue("store_url") if request.param == "store" else None
+    return Lake(tmp_path / "lake", store)
 
 
 @pytest.fixture(scope="session")

@@ -105,11 +105,12 @@ def _print_rejects(console: Console, arguments: argparse.Namespace) -> None:
 
 def _print_next(console: Console, arguments: argparse.Namespace) -> None:
     """Print where the results are, and how to continue."""
-    lake = settings.lake_path(arguments.lake)
-    options = shlex.join(["--library", arguments.library, "--lake", str(relative_to_here(lake))])
+    store = settings.lake_store(arguments.lake)
+    lake = store or str(relative_to_here(settings.lake_path(arguments.lake)))
+    options = shlex.join(["--library", arguments.library, "--lake", lake])
     segue = relative_to_here(Path(sys.executable).parent / "segue")
     console.print("\nNext:")
-    console.print(Text(f"  tables       {to_text(relative_to_here(lake))}/*/current, Parquet"))
+    console.print(Text(f"  tables       {to_text(lake)}/*/current{'.json' if store else ''}, Parquet"))
     if arguments.mlflow:
         console.print(Text(f"  the model    {arguments.mlflow}"))
     else:

@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> StepResult:
     from serving import app, http_server
 
     lake = settings.lake_path(arguments.lake)
-    if not lake.is_dir():
+    if not lake.is_dir() and settings.lake_store(arguments.lake) is None:
         raise InputError(
             f"--lake: expected the folder of a lake, found none at {lake}; "
             "`segue run --library DIR` creates one"
@@ -39,7 +39,8 @@ def main(arguments: argparse.Namespace) -> StepResult:
         raise InputError(
             f"expected {arguments.host}:{arguments.port} to be free, found: {error}; choose another --port"
         ) from error
-    application = app.create_app(lake, mongo=arguments.mongo, kafka=arguments.kafka)
+    store = settings.lake_store(arguments.lake)
+    application = app.create_app(lake, store=store, mongo=arguments.mongo, kafka=arguments.kafka)
     server = http_server.build_server(application, behind_tls=arguments.behind_tls)
     host, port = listening_socket.getsockname()[:2]
     logging.getLogger("segue").info("http://%s:%d", host, port)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> StepResult:
     """Start the services, after stopping what is left of an earlier start; print addresses and logins."""
     lake = open_lake(arguments)
-    home = supervisor.ServiceHome(lake.root)
+    home = supervisor.ServiceHome(lake.root, settings.lake_store(arguments.lake))
     if arguments.mongo or arguments.mlflow or arguments.kafka:
         raise InputError(
             "expected neither --mongo nor --kafka nor --mlflow (nor their environment variables), found one: "

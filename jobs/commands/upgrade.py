@@ -22,10 +22,12 @@ def main(arguments: argparse.Namespace) -> StepResult:
     writes.
     """
     root = settings.lake_path(arguments.lake)
+    if settings.lake_store(arguments.lake) is not None:
+        raise InputError("--lake: expected a folder, found s3://; no lake in an object store is of version 1")
     if not root.is_dir():
         raise InputError(f"--lake: expected the folder of a lake, found none at {root}")
     if lake_version.find_version(root) != 1:
-        lake_version.check_version(root)  # a newer lake
+        lake_version.check(lake_version.find_version(root), root)  # a newer lake
         return StepResult({"lake": f"of version {lake_version.LAKE_VERSION} already, nothing to do"})
     if processes.find_processes(supervisor.ServiceHome(root)):
         raise StepError(f"expected no service over {root}, found some running; run `segue down` first")

@@ -67,6 +67,8 @@ def main(arguments: argparse.Namespace) -> StepResult:
     from serving.db.database import Database
 
     lake = settings.lake_path(arguments.lake)
+    if settings.lake_store(arguments.lake) is not None:
+        lake.mkdir(parents=True, exist_ok=True)
     if not lake.is_dir():
         raise InputError(f"--lake: expected the folder of a lake, found none at {lake}")
     database = Database(lake)

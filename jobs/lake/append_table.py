@@ -9,7 +9,6 @@ It may hold years of plays: a scan of all rows streams them, a query for some da
 
 import bisect
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ import pyarrow.parquet
 from pyarrow import acero
 
 from jobs.errors import StepError
-from jobs.lake.parquet import parquet_files, read_parquet, write_parquet
+from jobs.lake.parquet import DataFile, open_dataset, read_parquet
 from jobs.lake.storage import Lake
 from jobs.lake.table import Table
 
@@ -55,7 +54,8 @@ class AppendTable:
     def __init__(self, lake: Lake, table: Table) -> None:
         self._lake = lake
         self._table = table
-        self._live = lake.root / table.name / "live"
+        # On this machine's disk, whatever the tables are on.
+        self._scratch_parent = lake.root / table.name
 
     def append(self, name: str, rows: pa.Table) -> None:
         """Add rows beside the current version; they are on the disk when this returns.
@@ -63,51 +63,50 @@ class AppendTable:
         The same name again replaces the file. Only one process, the stream, may call this; it does not need
         the lake's lock. A hundred small files become one, since each costs the readers time.
         """
-        self._lake.table_folder(self._table)
-        self._live.mkdir(exist_ok=True)
-        write_parquet(self._live / f"0-{name}.parquet", rows)
+        self._lake.prepare(self._table)
+        self._lake.files.write_live(self._table, f"0-{name}.parquet", rows)
+        files = self.pending_files()
         for level in range(_MERGE_LEVELS):
-            small_files = sorted(self._live.glob(f"{level}-*.parquet"))
+            small_files = [file for file in files if file.name.startswith(f"{level}-")]
             if len(small_files) >= _FILES_PER_MERGE:
                 with suppress(FileNotFoundError):  # `compact` took them meanwhile: nothing is left to merge
                     self._merge(small_files, level + 1)
+                files = self.pending_files()
 
-    def _merge(self, small_files: Sequence[Path], level: int) -> None:
+    def _merge(self, small_files: Sequence[DataFile], level: int) -> None:
         """Make one file of many.
 
         The merged file is written first: after a kill in between, rows are there twice, and readers
         deduplicate them.
         """
         names = "".join(file.name for file in small_files)
-        merged = self._live / f"{level}-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
-        write_parquet(merged, read_parquet(self._table, small_files))
-        for file in small_files:
-            file.unlink(missing_ok=True)
+        merged = f"{level}-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
+        self._lake.files.write_live(self._table, merged, read_parquet(self._table, small_files))
+        self._lake.files.delete_live(small_files)
 
-    def pending_files(self) -> list[Path]:
+    def pending_files(self) -> list[DataFile]:
         """Return the files of rows that were appended since the current version."""
-        return sorted(self._live.glob("[!.]*.parquet"))
+        return list(self._lake.files.live_files(self._table))
 
-    def read_pending(self, files: Sequence[Path]) -> pa.Table:
+    def read_pending(self, files: Sequence[DataFile]) -> pa.Table:
         """Return the rows of some appended files, without those that were merged or compacted meanwhile."""
         while True:
+            existing = {file.name for file in self.pending_files()}
             try:
-                return read_parquet(self._table, [file for file in files if file.exists()])
+                return read_parquet(self._table, [file for file in files if file.name in existing])
             except FileNotFoundError:  # merged between the check and the read
                 continue
 
     def partitions(self) -> list[str]:
         """Return the days of the current version, in order."""
         version = self._lake.version(self._table)
-        if version is None:
-            return []
-        return sorted(folder.name.removeprefix("day=") for folder in version.glob("day=*"))
+        return [] if version is None else version.days()
 
     def read_partitions(self, days: Collection[str]) -> pa.Table:
         """Return the rows of some days of the current version; other days are not read."""
         version = self._lake.version(self._table)
-        folders = [] if version is None else [version / f"day={day}" for day in sorted(days)]
-        return read_parquet(self._table, parquet_files(folders))
+        files = [] if version is None else [file for day in sorted(days) for file in version.files_of(day)]
+        return read_parquet(self._table, files)
 
     def read(self, *columns: str, where: pc.Expression | None = None) -> pa.Table:
         """Return the rows of the current version, then the appended ones.
@@ -124,10 +123,10 @@ class AppendTable:
         schema = self._table.arrow_schema()
         columns = [*by, value]
 
-        def aggregate(files: Sequence[Path]) -> pa.Table:
+        def aggregate(files: Sequence[DataFile]) -> pa.Table:
             if not files:
                 return schema.empty_table().select(columns)
-            scan = acero.ScanNodeOptions(_dataset(files, schema), columns=columns, filter=where)
+            scan = acero.ScanNodeOptions(open_dataset(files, schema), columns=columns, filter=where)
             plan = [acero.Declaration("scan", scan)]
             if where is not None:  # the scan's own filter only skips whole row groups
                 plan.append(acero.Declaration("filter", acero.FilterNodeOptions(where)))
@@ -144,26 +143,29 @@ class AppendTable:
         The rows are read twice: to sample the values, and to write the partitions to temporary files.
         """
         schema = self._table.arrow_schema()
-        with tempfile.TemporaryDirectory(dir=self._live.parent, prefix=_SCRATCH_PREFIX) as scratch:
+        self._scratch_parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._scratch_parent, prefix=_SCRATCH_PREFIX) as scratch:
             folder = Path(scratch)
-            self._read_all(lambda files: _write_partitions(_dataset(files, schema), by, where, folder))
+            self._read_all(lambda files: _write_partitions(open_dataset(files, schema), by, where, folder))
             for file in sorted(folder.iterdir()):
                 yield pyarrow.parquet.read_table(file)
                 file.unlink()
 
     def remove_scratch(self) -> None:
         """Delete what a killed `iter_partitioned` has left; no other process may be in one."""
-        for folder in self._live.parent.glob(f"{_SCRATCH_PREFIX}*"):
+        for folder in self._scratch_parent.glob(f"{_SCRATCH_PREFIX}*"):
             shutil.rmtree(folder)
 
-    def _read_all(self, read: Callable[[Sequence[Path]], AggregateResult]) -> AggregateResult:
+    def _read_all(self, read: Callable[[Sequence[DataFile]], AggregateResult]) -> AggregateResult:
         """Return `read` of all files; it begins again if files were merged or compacted meanwhile."""
         for _ in range(_MAX_READ_ATTEMPTS):
             # Appended files first: rows compacted in between are then read twice, in the other order not at
             # all.
             appended = self.pending_files()
             try:
-                return read([*parquet_files([self._lake.version(self._table)]), *appended])
+                version = self._lake.version(self._table)
+                files: list[DataFile] = list(version.files()) if version else []
+                return read(files + appended)
             except FileNotFoundError:
                 continue
         raise StepError(
@@ -171,27 +173,19 @@ class AppendTable:
             f"found them replaced {_MAX_READ_ATTEMPTS} times; re-run the same command"
         )
 
-    def compact(self, days: Mapping[str, pa.Table], taken: Iterable[Path]) -> None:
+    def compact(self, days: Mapping[str, pa.Table], taken: Iterable[DataFile]) -> None:
         """Make a new version with these rows for these days, then delete the appended files that they
         include.
 
-        The other days' files are hard links to those of the previous version.
+        The other days' files are those of the previous version.
         """
-        old = self._lake.version(self._table)
-        with self._lake.new_version(self._table) as folder:
-            folder.mkdir()
-            for day_folder in sorted(old.glob("day=*")) if old else []:
-                if day_folder.name.removeprefix("day=") not in days:
-                    shutil.copytree(day_folder, folder / day_folder.name, copy_function=os.link)
+        with self._lake.files.new_version(self._table) as writer:
+            for day in self.partitions():
+                if day not in days:
+                    writer.retain_day(day)
             for day, rows in days.items():
-                (folder / f"day={day}").mkdir()
-                pyarrow.parquet.write_table(rows, folder / f"day={day}" / "part-00000.parquet")
-        for file in taken:
-            file.unlink(missing_ok=True)
-
-
-def _dataset(files: Sequence[Path], schema: pa.Schema) -> pyarrow.dataset.Dataset:
-    return pyarrow.dataset.dataset([str(file) for file in files], schema=schema, format="parquet")
+                writer.write_day(day, rows)
+        self._lake.files.delete_live(taken)
 
 
 def _write_partitions(rows: pyarrow.dataset.Dataset, by: str, where: pc.Expression, folder: Path) -> None:

@@ -28,19 +28,21 @@ def find_version(root: Path) -> int | None:
     """Return the version of the lake at `root`, None if it has no table yet."""
     file = root / VERSION_FILE
     if file.exists():
-        text = file.read_text().strip()
-        if not text.isdecimal():
-            raise InputError(
-                f"{file}: expected a version number, found {text[:40]!r}; restore {LAKE_VERSION}"
-            )
-        return int(text)
+        return parse(file.read_text(), str(file))
     names = {*RENAMED_TABLES, *(table.name for table in TABLES)}
     return 1 if any((root / name).is_dir() for name in names) else None
 
 
-def check_version(root: Path) -> None:
-    """Raise InputError if this code cannot use the lake at `root`; a lake without a table is fine."""
-    version = find_version(root)
+def parse(text: str, file: str) -> int:
+    """Return the version that `VERSION` holds; InputError, which names the file, if it holds none."""
+    number = text.strip()
+    if not number.isdecimal():
+        raise InputError(f"{file}: expected a version number, found {number[:40]!r}; restore {LAKE_VERSION}")
+    return int(number)
+
+
+def check(version: int | None, root: Path) -> None:
+    """Raise InputError if this code cannot use the lake at `root`; one without a table (None) is fine."""
     if version is None or version == LAKE_VERSION:
         return
     if version == 1:

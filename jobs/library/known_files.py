@@ -5,7 +5,6 @@ Only new and changed files are read, once; after an upgrade also those whose row
 
 import argparse
 import functools
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -178,7 +177,7 @@ def _update_copies(master: str, lake: Lake, rows: list[Any]) -> None:
 
 def forget_hashes(lake: Lake) -> None:
     """Delete what `recognize` has staged, once FILES has it."""
-    shutil.rmtree(lake.root / _HASHES.name, ignore_errors=True)
+    lake.delete_staged(_HASHES)
 
 
 def _identify(

@@ -93,7 +93,8 @@ def embed_frame(
 
     The rows are in ranges of track_id, so that the table that is written from them is sorted.
     """
-    features = lake.read(spark, FEATURES).where(F.col("feature_version") == training.feature_version)
+    read_features = FEATURES.select("track_id", "content_hash", "feature_version", *embedder.columns)
+    features = lake.read(spark, read_features).where(F.col("feature_version") == training.feature_version)
     # One array column: a plan with hundreds of columns costs Spark more than the work.
     features = features.select("track_id", "content_hash", F.array(*embedder.columns).alias("features"))
     tracks = lake.read(spark, TRACKS).select("track_id", "content_hash", "genres")

@@ -110,7 +110,8 @@ def _tracks_frame(spark: SparkSession, lake: Lake, version: PublishedVersion) ->
     embedded = lake.read(spark, EMBEDDINGS).where(F.col("model_version") == version["model_version"])
     # One array column: with about a thousand columns Spark's planning would take longer than the work.
     values = F.array(*PUBLISHED_COLUMNS).alias("features")
-    features = lake.read(spark, FEATURES).where(F.col("feature_version") == version["feature_version"])
+    read_features = FEATURES.select("track_id", "feature_version", *PUBLISHED_COLUMNS)
+    features = lake.read(spark, read_features).where(F.col("feature_version") == version["feature_version"])
     return (
         lake.read(spark, TRACKS)
         .join(embedded.select("track_id", "model_version"), "track_id")

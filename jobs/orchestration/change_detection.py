@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs import paths, settings
+from jobs import paths
 from jobs.audio.transcode import parse_bit_rate
 from jobs.errors import InputError
 from jobs.lake import schemas
-from jobs.lake.storage import Lake
+from jobs.lake.storage import Lake, lake_at
 from jobs.library import files_table, known_files, moves, scan
 from jobs.paths import PACKAGE
 from jobs.plays import play_log
@@ -28,7 +28,7 @@ def shards(lake_uri: str, params: dict[str, Any]) -> list[str]:
     There is at least one, even if no file is new: deleted files have to leave the tables. Raises InputError
     for the same parameters as `segue compress`.
     """
-    lake = Lake(settings.lake_path(lake_uri))
+    lake = lake_at(lake_uri)
     bit_rate = parse_bit_rate(params["bitrate"])
     in_place = bool(params["in_place"])
     known = known_files.read_known_files(lake)
@@ -50,7 +50,7 @@ def has_changes(lake_uri: str, params: dict[str, Any]) -> bool:
 
     That is: music, parameters, tables, plays, or Segue's own code.
     """
-    lake = Lake(settings.lake_path(lake_uri))
+    lake = lake_at(lake_uri)
     state_file = lake.root / _STATE_FILE
     if play_log.play_table(lake).pending_files():
         return True
@@ -68,7 +68,7 @@ def record_state(lake_uri: str, params: dict[str, Any]) -> None:
     Its files are those of the table FILES, not those on the disk: what was added, changed or deleted during
     the run is new to the next one.
     """
-    lake = Lake(settings.lake_path(lake_uri))
+    lake = lake_at(lake_uri)
     prefix = scan.path_prefix(Path(params["library"]).expanduser().resolve())
     rows = [row for row in lake.read_arrow(schemas.FILES).to_pylist() if row["path"].startswith(prefix)]
     paths.atomic_write(lake.root / _STATE_FILE, json.dumps(_state(lake, params, rows)))

@@ -31,7 +31,8 @@ def service_environment(
     """
     variables = {
         PROCESS_MARKER: str(home.lake),
-        "SEGUE_LAKE": str(home.lake),
+        "SEGUE_LAKE": home.address,
+        "SEGUE_STATE": str(home.lake),
         "SEGUE_MLFLOW": f"http://127.0.0.1:{ports['mlflow']}",
         "SEGUE_SPARK_CONF": "local.conf" if master.startswith("local") else "cluster.conf",
         "PATH": f"{BIN}:{os.environ.get('PATH', os.defpath)}",

@@ -55,9 +55,18 @@ class Service:
 
 @dataclass(frozen=True)
 class ServiceHome:
-    """The files of one lake's services."""
+    """The files of one lake's services.
+
+    `lake` is the lake's folder, `store` the address of its tables in an object store.
+    """
 
     lake: Path
+    store: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The lake as `--lake` takes it."""
+        return self.store or str(self.lake)
 
     @property
     def folder(self) -> Path:
@@ -105,7 +114,7 @@ class ServiceHome:
 
 def define_services(home: ServiceHome, ports: Mapping[str, int]) -> list[Service]:
     """Return the services that `segue up` starts on these ports ("airflow", "mlflow", "serving")."""
-    lake = str(home.lake)
+    lake = home.address
     airflow = str(BIN / "airflow")
     segue = str(BIN / "segue")
     python = sys.executable

@@ -135,7 +135,7 @@ class FileTask:
     def _stage(self, part: str, frame: DataFrame, function: FileFunction) -> None:
         mapper = batch_mapper(function, self.results, self.done, self.fault)
         mapped = frame.mapInArrow(mapper, self.results.spark_schema())
-        self.lake.stage(self.table, part, mapped.write.parquet)
+        self.lake.stage(self.table, part, mapped)
 
 
 def map_files(

@@ -5,12 +5,12 @@ Reloaded only when a table changed.
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, ITEM_SIMILARITIES, TRACKS
 from jobs.lake.storage import Lake
+from jobs.lake.table_files import TableVersion
 from jobs.online import mongo, state
 from jobs.recommender import item_catalog
 
@@ -24,7 +24,7 @@ class _CatalogKey:
     model_version: str
     digest: str
     weights: item_catalog.RankingWeights
-    table_versions: tuple[Path | None, ...]
+    table_versions: tuple[TableVersion | None, ...]
 
 
 class CatalogCache:
@@ -32,7 +32,7 @@ class CatalogCache:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._tracks_version: Path | None = None
+        self._tracks_version: TableVersion | None = None
         self._track_ids: set[str] = set()
         self._catalog_key: _CatalogKey | None = None
         self._catalog: item_catalog.ItemCatalog | None = None

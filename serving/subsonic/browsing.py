@@ -19,7 +19,8 @@ def _artists(request: SubsonicRequest) -> Answer:
 def _indexes(request: SubsonicRequest) -> Answer:
     """The artists; without them if nothing has changed since `ifModifiedSince` (milliseconds since 1970)."""
     version = request.state.lake.version(TRACKS)
-    changed = int((version or request.state.lake.root).stat().st_mtime * 1000)
+    begun_at_ns = version.begun_at_ns if version else request.state.lake.root.stat().st_mtime_ns
+    changed = begun_at_ns // 1_000_000
     answer = {"ignoredArticles": IGNORED_ARTICLES, "lastModified": changed}
     since = request.query.text("ifModifiedSince", "0")
     if since.isascii() and since.isdecimal() and int(since[:15]) >= changed:

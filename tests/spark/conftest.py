@@ -17,6 +17,11 @@ from jobs.steps import catalog, compress, extract
 MASTER = "local[2]"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _store_of_workers(object_store: Any) -> None:
+    """Start the object store first: Spark's workers have the environment that Java was started with."""
+
+
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
     """The Spark session that all tests share."""

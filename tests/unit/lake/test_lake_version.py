@@ -7,7 +7,7 @@ import pytest
 
 from jobs.errors import InputError
 from jobs.lake.lake_version import LAKE_VERSION, VERSION_FILE, find_version
-from jobs.lake.schemas import PLAYS, TRACKS, VECTORS
+from jobs.lake.schemas import PLAYS, TRACKS
 from jobs.lake.storage import Lake, open_lake
 from jobs.plays import play_log
 
@@ -24,13 +24,11 @@ def test_empty_lake_has_no_version(tmp_path):
     Lake(tmp_path / "lake")
 
 
-@pytest.mark.parametrize("write", ["commit", "stage", "append"])
+@pytest.mark.parametrize("write", ["commit", "append"])
 def test_first_write_records_the_version(tmp_path, write):
     lake = Lake(tmp_path)
     if write == "commit":
         lake.commit_arrow(TRACKS, row_of(TRACKS).to_batches())
-    elif write == "stage":
-        lake.stage(VECTORS, "part", lambda folder: lake.root.joinpath(folder).mkdir())
     else:
         play_log.play_table(lake).append("rows", row_of(PLAYS))
     assert (tmp_path / VERSION_FILE).read_text() == f"{LAKE_VERSION}\n"
