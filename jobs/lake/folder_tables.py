@@ -160,7 +160,7 @@ class FolderTables:
         write_parquet(live / name, rows)
 
     def delete_live(self, files: Iterable[DataFile]) -> None:
-        """Delete files of appended rows; one that is gone already is fine."""
+        """Delete files of appended rows; what is gone already is fine."""
         for file in files:
             cast(Path, file).unlink(missing_ok=True)
 

@@ -136,7 +136,7 @@ class ObjectStore:
         return sorted(found, key=lambda each: each.key)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is gone already is fine."""
+        """Delete objects; what is gone already is fine."""
         paths = list(keys)
         if paths:
             with self._one_line_errors(), suppress(FileNotFoundError):
@@ -213,9 +213,6 @@ class _RangeReader(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
-
-    def tell(self) -> int:
-        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._file.size}[whence]

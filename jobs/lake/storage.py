@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import settings
-from jobs.errors import StepError
+from jobs.errors import InputError, StepError
 from jobs.lake import lake_version
 from jobs.lake.folder_tables import FolderTables
 from jobs.lake.parquet import (
@@ -32,9 +32,14 @@ from jobs.lake.parquet import (
 )
 from jobs.lake.table import Table
 from jobs.lake.table_files import TableFiles, TableVersion
+from jobs.paths import atomic_write
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+# In the folder of state: the address of the lake in an object store that it belongs to.
+_STORE_FILE = "STORE"
 
 
 class Lake:
@@ -66,7 +71,7 @@ class Lake:
         StepError
             The folder cannot be created, or the object store cannot be read.
         InputError
-            The lake has another version (`lake_version.py`).
+            The lake has another version (`lake_version.py`), or the folder is that of another lake.
         """
         self.root = root
         self._any_version = any_version
@@ -76,6 +81,8 @@ class Lake:
             raise StepError(
                 f"--lake: expected a folder that can be written, found {root}: {error.strerror}"
             ) from error
+        if store is not None:
+            _check_state_folder(root, store)
         self.files: TableFiles = FolderTables(root) if store is None else _open_store(store, root)
         if not any_version:
             lake_version.check(self.files.find_layout_version(), root)
@@ -205,6 +212,23 @@ def open_lake(arguments: argparse.Namespace) -> Lake:
 def lake_at(uri: str) -> Lake:
     """Return the lake at an address as `--lake` takes it; see `Lake` for the errors."""
     return Lake(settings.lake_path(uri), settings.lake_store(uri))
+
+
+def _check_state_folder(root: Path, store: str) -> None:
+    """Record which lake a folder of state belongs to; InputError if it is another one's.
+
+    Accounts, plays on their way and checkpoints of two lakes must not mix.
+    """
+    file = root / _STORE_FILE
+    if file.exists() or (root / lake_version.VERSION_FILE).exists():
+        found = file.read_text().strip() if file.exists() else "tables of a lake"
+        if found != store:
+            raise InputError(
+                f"SEGUE_STATE: expected a folder for the lake {store}, found that of {found} at {root}; "
+                "name another folder"
+            )
+    else:
+        atomic_write(file, f"{store}\n")
 
 
 def _open_store(store: str, root: Path) -> TableFiles:

@@ -176,7 +176,7 @@ class StoreTables:
         self._store.put(f"{table.name}/live/{name}", sink.getvalue().to_pybytes())
 
     def delete_live(self, files: Iterable[DataFile]) -> None:
-        """Delete files of appended rows; one that is gone already is fine."""
+        """Delete files of appended rows; what is gone already is fine."""
         self._store.delete(cast(ParquetObject, file).key for file in files)
 
 

@@ -95,4 +95,4 @@ class TableFiles(Protocol):
         """Write a file of appended rows whole or not at all; a file of the same name is replaced."""
 
     def delete_live(self, files: Iterable[DataFile]) -> None:
-        """Delete files of appended rows; one that is gone already is fine."""
+        """Delete files of appended rows; what is gone already is fine."""

@@ -168,7 +168,7 @@ def test_deleted_file_leaves_every_table(lake):
         (["run", "--library", "nowhere"], "--library: expected a folder of music, found nothing at nowhere"),
         (["run", "--library", "."], "--library: expected audio"),
         (["compress", "--library", ".", "--bitrate", "loud"], "--bitrate: expected 8k to 512k, found 'loud'"),
-        (["catalog", "--lake", "s3://bucket"], "--lake: expected a folder on a mounted disk"),
+        (["catalog", "--lake", "hdfs://host/lake"], "--lake: expected a folder on a mounted disk"),
         (["embed", "--dimensions", "0"], "--dimensions: expected 1 to"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.cli import COMMANDS, parse
 from jobs.errors import InputError
-from jobs.settings import lake_path, metrics_token, mlflow_model_url
+from jobs.settings import lake_path, lake_store, metrics_token, mlflow_model_url
 
 
 def test_lake_path_accepts_folders_only():
@@ -12,6 +12,23 @@ def test_lake_path_accepts_folders_only():
     assert lake_path("lake") == Path.cwd() / "lake"
     with pytest.raises(InputError, match="--lake: expected a folder on a mounted disk.*found 's3a://b/l'"):
         lake_path("s3a://b/l")
+
+
+def test_lake_in_an_object_store_has_a_folder_of_state(monkeypatch):
+    assert lake_store("lake") is None and lake_store("file:///srv/lake") is None
+    assert (
+        lake_store("s3://bucket") == "s3://bucket"
+        and lake_store("s3://b.ucket-1/a/b/") == "s3://b.ucket-1/a/b"
+    )
+    monkeypatch.delenv("SEGUE_STATE", raising=False)
+    assert lake_path("s3://bucket/lake") == Path.cwd() / "segue-state"
+    monkeypatch.setenv("SEGUE_STATE", "/srv/state")
+    assert lake_path("s3://bucket/lake") == Path("/srv/state")
+    for address in ("s3://", "s3:///lake", "s3://Bucket/lake", "s3://bucket/a?b", "gs://bucket/lake"):
+        with pytest.raises(
+            InputError, match="--lake: expected a folder on a mounted disk.* or s3://bucket/prefix"
+        ):
+            lake_path(address)
 
 
 def test_options_override_the_environment(monkeypatch):

@@ -144,6 +144,16 @@ def test_other_version_is_refused(tmp_path, store_url):
         Lake(tmp_path, store_url)
 
 
+def test_folder_of_another_lake_is_refused(tmp_path, store_url):
+    Lake(tmp_path / "state", store_url)
+    Lake(tmp_path / "state", store_url)
+    with pytest.raises(InputError, match=f"SEGUE_STATE: expected a folder for .*, found that of {store_url}"):
+        Lake(tmp_path / "state", f"{store_url}2")
+    Lake(tmp_path / "lake").commit_arrow(VECTORS, [batch("a")])
+    with pytest.raises(InputError, match="found that of tables of a lake at"):
+        Lake(tmp_path / "lake", store_url)
+
+
 def test_conditional_puts(store_url, faults):
     store = ObjectStore(store_url)
     first = store.put_if("k", b"1", None)
