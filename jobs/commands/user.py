@@ -1,4 +1,4 @@
-"""Manage the player's users and their app passwords."""
+"""Manage the player's users and their app passwords, and copies of the database that has them."""
 
 import argparse
 import getpass
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs import settings
+from jobs.commands import accounts_copies
 from jobs.errors import InputError
 from jobs.progress import StepResult
 
 if TYPE_CHECKING:
     from serving.db.accounts import Accounts
 
+_BACKUP_HELP = f"copy the accounts database into the lake, which keeps {accounts_copies.MAX_COPIES} copies"
 _NAME_HELP = "user name: letters a-z, digits, dots, dashes and underscores"
 
 
@@ -39,8 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     _add_action(actions, "remove", "remove a user; the likes and plays stay")
 
-    list_users = actions.add_parser("list", help="list the users", description="List the users.")
-    settings.add_arguments(list_users)
+    _add_lake_action(actions, "backup", _BACKUP_HELP)
+    _add_lake_action(actions, "recover", "take the newest copy from the lake, where there is no database yet")
+
+    _add_lake_action(actions, "list", "list the users")
 
 
 def _add_action(
@@ -51,6 +55,14 @@ def _add_action(
     parser.add_argument("name", help=_NAME_HELP)
     settings.add_arguments(parser)
     return parser
+
+
+def _add_lake_action(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str
+) -> None:
+    """Add the sub-parser of an action on the whole database."""
+    parser = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    settings.add_arguments(parser)
 
 
 def _add_password_argument(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +83,10 @@ def main(arguments: argparse.Namespace) -> StepResult:
         lake.mkdir(parents=True, exist_ok=True)
     if not lake.is_dir():
         raise InputError(f"--lake: expected the folder of a lake, found none at {lake}")
+    if arguments.action == "recover":
+        from jobs.lake.storage import open_lake
+
+        print(f"  recovered    {accounts_copies.recover(open_lake(arguments))}")
     database = Database(lake)
     try:
         accounts = Accounts(database)
@@ -97,6 +113,10 @@ def _run_action(accounts: "Accounts", arguments: argparse.Namespace) -> None:
             print(f"  app password  {app_password.secret}")
         case "remove":
             accounts.remove(arguments.name)
+        case "backup":
+            from jobs.lake.storage import open_lake
+
+            print(f"  copy         {accounts_copies.write(open_lake(arguments))}")
         case "list":
             for name, is_admin in accounts.list_users():
                 print(f"  {name}{'  admin' if is_admin else ''}")

@@ -17,7 +17,7 @@ from jobs.lake import lake_version
 from jobs.lake.parquet import DataFile, parquet_files, write_batches, write_parquet
 from jobs.lake.table import Table
 from jobs.lake.table_files import DAY_PREFIX
-from jobs.paths import fsync_dir
+from jobs.paths import atomic_write, fsync_dir, make_private_dir
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameReader, SparkSession
@@ -158,6 +158,22 @@ class FolderTables:
         live = self._folder(table) / "live"
         live.mkdir(exist_ok=True)
         write_parquet(live / name, rows)
+
+    def write_copy(self, name: str, file: Path) -> None:
+        """Copy a file that is no table's into the lake's folder `copies`, whole or not at all."""
+        atomic_write(make_private_dir(self._root / "copies") / name, file.read_bytes(), mode=0o600)
+
+    def copies(self) -> list[str]:
+        """Return the names of these copies, sorted."""
+        return sorted(file.name for file in (self._root / "copies").glob("[!.]*"))
+
+    def read_copy(self, name: str) -> bytes:
+        """Return the content of a copy."""
+        return (self._root / "copies" / name).read_bytes()
+
+    def delete_copy(self, name: str) -> None:
+        """Delete a copy."""
+        (self._root / "copies" / name).unlink(missing_ok=True)
 
     def delete_live(self, files: Iterable[DataFile]) -> None:
         """Delete files of appended rows; what is gone already is fine."""

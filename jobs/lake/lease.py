@@ -1,9 +1,9 @@
 """One writer at a time for a lake in an object store: the object `lease.json`, put and renewed conditionally.
 
-No clocks are compared. Whoever finds another's lease watches it: renewed meanwhile, it is in use; not renewed for
-`TERM_S` seconds, it was left by a process that is dead or cut off, and is taken. A process
-whose lease was taken learns it at its next renewal, and cannot commit: `check` is called before a pointer is
-switched, by a put that is conditional itself.
+No clocks are compared. Whoever finds another's lease watches it: renewed meanwhile, it is in use; not
+renewed for `TERM_S` seconds, it was left by a process that is dead or cut off, and is taken. A process
+whose lease was taken learns it at its next renewal, and cannot commit: `check` is called before a pointer
+is switched, by a put that is conditional itself.
 """
 
 import json

@@ -75,6 +75,7 @@ class StoreTables:
     def __init__(self, url: str, root: Path) -> None:
         self._store = ObjectStore(url)
         self._lease = Lease(self._store, root)
+        self._has_version = False  # as far as is known
 
     def find_layout_version(self) -> int | None:
         """Return the version of the lake's layout, None if it has no table yet."""
@@ -85,8 +86,10 @@ class StoreTables:
 
     def prepare(self, table: Table, *, write_version: bool) -> None:
         """Write the layout's version unless it is there; a table needs no folder."""
-        if write_version and self.find_layout_version() is None:
-            self._store.put(lake_version.VERSION_FILE, f"{lake_version.LAKE_VERSION}\n".encode())
+        if write_version and not self._has_version:
+            if self.find_layout_version() is None:
+                self._store.put(lake_version.VERSION_FILE, f"{lake_version.LAKE_VERSION}\n".encode())
+            self._has_version = True
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the lake for one writer; StepError if another one holds it."""
@@ -174,6 +177,26 @@ class StoreTables:
         sink = pa.BufferOutputStream()
         pyarrow.parquet.write_table(rows, sink)
         self._store.put(f"{table.name}/live/{name}", sink.getvalue().to_pybytes())
+
+    def write_copy(self, name: str, file: Path) -> None:
+        """Copy a file that is no table's below the key `copies`, whole or not at all."""
+        with file.open("rb") as opened:
+            self._store.put(f"copies/{name}", opened)
+
+    def copies(self) -> list[str]:
+        """Return the names of these copies, sorted."""
+        return [each.key.removeprefix("copies/") for each in self._store.list("copies")]
+
+    def read_copy(self, name: str) -> bytes:
+        """Return the content of a copy; FileNotFoundError if there is none."""
+        found = self._store.get(f"copies/{name}")
+        if found is None:
+            raise FileNotFoundError(f"copies/{name}")
+        return found[0]
+
+    def delete_copy(self, name: str) -> None:
+        """Delete a copy."""
+        self._store.delete([f"copies/{name}"])
 
     def delete_live(self, files: Iterable[DataFile]) -> None:
         """Delete files of appended rows; what is gone already is fine."""

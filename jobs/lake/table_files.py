@@ -4,6 +4,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
@@ -93,6 +94,18 @@ class TableFiles(Protocol):
 
     def write_live(self, table: Table, name: str, rows: pa.Table) -> None:
         """Write a file of appended rows whole or not at all; a file of the same name is replaced."""
+
+    def write_copy(self, name: str, file: Path) -> None:
+        """Copy a file that is no table's into the lake's folder `copies`, whole or not at all."""
+
+    def copies(self) -> list[str]:
+        """Return the names of these copies, sorted."""
+
+    def read_copy(self, name: str) -> bytes:
+        """Return the content of a copy."""
+
+    def delete_copy(self, name: str) -> None:
+        """Delete a copy."""
 
     def delete_live(self, files: Iterable[DataFile]) -> None:
         """Delete files of appended rows; what is gone already is fine."""

@@ -1,10 +1,13 @@
 """`segue user` as an administrator types it."""
 
 import io
+import shutil
 
 import pytest
 
 from jobs.cli import main
+from jobs.commands import accounts_copies
+from jobs.lake.storage import lake_at
 from serving.db.accounts import Accounts
 from serving.db.database import Database
 
@@ -78,3 +81,36 @@ def test_missing_name_or_action_is_refused(capsys, arguments):
         main(["user", *arguments])
     assert exit_info.value.code == 2
     assert "the following arguments are required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_database_is_copied_and_recovered(request, tmp_path, monkeypatch, capsys, kind):
+    address = str(tmp_path / "lake")
+    if kind == "store":
+        address = request.getfixturevalue("store_url")
+        monkeypatch.setenv("SEGUE_STATE", str(tmp_path / "lake"))
+    (tmp_path / "lake").mkdir()
+
+    def user(*arguments):
+        status = main(["user", *arguments, "--lake", address])
+        captured = capsys.readouterr()
+        return status, captured.out + captured.err
+
+    assert "expected a copy of the accounts database in the lake, found none" in user("recover")[1]
+    (tmp_path / "password").write_text("a good password")
+    add = ("--password-file", str(tmp_path / "password"))
+    user("add", "anna", *add)
+    database = Database(tmp_path / "lake")  # serving has it open
+    Accounts(database).add("bert", "another password", admin=False, restore=False)
+    names = [user("backup")[1].split()[1] for _ in range(accounts_copies.MAX_COPIES + 2)]
+    user("add", "carl", *add)
+    database.close()
+    copies = lake_at(address).files.copies()
+    assert copies == names[2:]
+    status, output = user("recover")
+    assert status == 2 and "expected no accounts database, found" in output
+    shutil.move(tmp_path / "lake" / "accounts", tmp_path / "lost")
+    assert user("recover")[0] == 0
+    listed = user("list")[1]
+    assert "anna" in listed and "bert" in listed and "carl" not in listed
+    assert (tmp_path / "lake" / "accounts" / "accounts.db").stat().st_mode & 0o077 == 0
