@@ -70,7 +70,7 @@ def append_and_compact(lake, numbers):
 def test_append_and_compact_killed_at_any_request(tmp_path, store_url, monkeypatch):
     monkeypatch.setattr(append_table, "_FILES_PER_MERGE", 3)
     for number in range(1, 60, 1 if KILLS > 3 else 4):
-        lake = Lake(tmp_path, f"{store_url}/{number}")
+        lake = Lake(tmp_path / str(number), f"{store_url}/{number}")
         append_and_compact(lake, [1])
         play_log.play_table(lake).append("2", store_kills.plays(2))
         with monkeypatch.context() as patch, suppress(Killed):
