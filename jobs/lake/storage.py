@@ -50,6 +50,8 @@ class Lake:
     root
         The lake's folder; of a lake in an object store, the folder on this machine with everything but the
         tables: accounts, spool, logs, embedded servers (`settings.lake_path`).
+    store
+        Address of the tables in an object store; None: they are in `root`.
     files
         The tables' files, for this package.
     """
@@ -74,6 +76,7 @@ class Lake:
             The lake has another version (`lake_version.py`), or the folder is that of another lake.
         """
         self.root = root
+        self.store = store
         self._any_version = any_version
         try:
             root.mkdir(parents=True, exist_ok=True)

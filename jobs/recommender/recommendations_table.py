@@ -26,11 +26,12 @@ def ranked_lists(spark: "SparkSession", lake: Lake, mongo_uri: str, catalog: Ite
     Every task reads the catalog from the lake and its users' profiles from the store, so the driver holds
     neither profiles nor lists.
     """
-    root, model_version, weights = lake.root, catalog.model_version, catalog.weights
+    root, store = lake.root, lake.store
+    model_version, weights = catalog.model_version, catalog.weights
     schema = RECOMMENDATIONS.arrow_schema()
 
     def rank(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        in_worker = Lake(root)
+        in_worker = Lake(root, store)
         loaded = item_catalog.load(in_worker, model_version, weights=weights)
         without_profile = {user for batch in batches for user in batch["user_id"].to_pylist()}
         with mongo.database(mongo_uri) as database:

@@ -48,9 +48,13 @@ _TABLES = (TRACKS, EMBEDDINGS, ITEM_SIMILARITIES)
 
 @dataclass(frozen=True)
 class LakeView:
-    """The lake's folder and the versions of its tables that the driver sees: `v000012`, or "" before any."""
+    """The lake (`Lake.root`, `Lake.store`) and the versions of its tables that the driver sees.
+
+    A version is as in `v000012`, or "" before any.
+    """
 
     root: str
+    store: str | None
     versions: Mapping[str, str]
 
 
@@ -64,7 +68,8 @@ class StoreFailure:
 
 def view_of(lake: Lake) -> LakeView:
     """Return what the driver sees of the lake now."""
-    return LakeView(str(lake.root.resolve()), {table.name: _version(lake, table) for table in _TABLES})
+    root = str(lake.root.resolve())
+    return LakeView(root, lake.store, {table.name: _version(lake, table) for table in _TABLES})
 
 
 def _version(lake: Lake, table: Any) -> str:
@@ -75,8 +80,8 @@ def _version(lake: Lake, table: Any) -> str:
 class _Resources:
     """What a process keeps between tasks."""
 
-    def __init__(self, root: str) -> None:
-        self.lake = Lake(Path(root))
+    def __init__(self, view: LakeView) -> None:
+        self.lake = Lake(Path(view.root), view.store)
         self.catalog_cache = CatalogCache(self.lake)
         self._address = ""
         self._store = ExitStack()
@@ -106,11 +111,11 @@ def _resources_of(view: LakeView) -> _Resources:
     Raises StepError if the executor sees no lake, or an older one than the driver: plays of new tracks would
     be rejected.
     """
-    if not Path(view.root).is_dir():
+    if view.store is None and not Path(view.root).is_dir():
         raise StepError(f"expected the lake {view.root} on every worker, found no such folder")
     resources = _resources.get(view.root)
     if resources is None:
-        resources = _resources[view.root] = _Resources(view.root)
+        resources = _resources[view.root] = _Resources(view)
     for table in _TABLES:
         expected = view.versions[table.name]
         found = _version(resources.lake, table)

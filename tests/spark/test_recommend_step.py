@@ -10,7 +10,15 @@ from datetime import timedelta
 import pytest
 
 from jobs.lake import append_table, storage
-from jobs.lake.schemas import ITEM_SIMILARITIES, PLAYS, RECOMMENDATIONS
+from jobs.lake.schemas import (
+    EMBEDDINGS,
+    FEATURES,
+    FILES,
+    ITEM_SIMILARITIES,
+    PLAYS,
+    RECOMMENDATIONS,
+    TRACKS,
+)
 from jobs.lake.storage import Lake
 from jobs.online import mongo
 from jobs.orchestration import change_detection
@@ -173,3 +181,19 @@ def test_newer_list_of_the_stream_stays(spark, before, reset):
     mongo.upsert(database["recommendations"], [newer])
     recommend.main(arguments)
     assert mongo.get(database["recommendations"], profile["_id"]) == newer
+
+
+def test_workers_rank_from_a_lake_in_an_object_store(spark, before, reset, store_url, tmp_path, monkeypatch):
+    database = before[2]
+    lake, arguments = reset("lake")
+    recommend.main(arguments)
+    expected = contents(lake, database)
+    stored = Lake(tmp_path / "state", store_url)
+    for table in (TRACKS, FEATURES, EMBEDDINGS, FILES):
+        stored.commit_arrow(table, lake.read_arrow(table).to_batches())
+    play_log.play_table(stored).append("x-0.0", lake.read_arrow(PLAYS))
+    _, arguments = reset("other")
+    monkeypatch.setenv("SEGUE_STATE", str(stored.root))
+    arguments.lake = store_url
+    recommend.main(arguments)
+    assert contents(stored, database) == expected
