@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobs import cli
 from jobs.lake.feature_columns import FEATURE_COLUMNS
 from jobs.lake.schemas import FEATURES
 from jobs.lake.storage import Lake
@@ -172,11 +173,13 @@ def test_deleted_file_leaves_every_table(lake):
         (["embed", "--dimensions", "0"], "--dimensions: expected 1 to"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(tmp_path, monkeypatch, arguments, message):
+def test_bad_input_is_one_line_and_exit_2(tmp_path, monkeypatch, capfd, arguments, message):
     monkeypatch.chdir(tmp_path)
-    done = segue(tmp_path / "lake", *arguments, status=2)
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"segue {arguments[0]}: {message}") and done.stderr.count("\n") == 1
+    monkeypatch.setenv("SEGUE_LAKE", str(tmp_path / "lake"))
+    assert cli.main(arguments) == 2
+    out, error = capfd.readouterr()
+    assert out == ""
+    assert error.startswith(f"segue {arguments[0]}: {message}") and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -187,8 +190,10 @@ def test_bad_input_is_one_line_and_exit_2(tmp_path, monkeypatch, arguments, mess
         (["publish"], "expected a registered model, found none; run `segue cluster` first"),
     ],
 )
-def test_step_without_its_input_names_the_step_before(tmp_path, arguments, message):
-    assert message in segue(tmp_path / "lake", *arguments, status=1).stderr
+def test_step_without_its_input_names_the_step_before(tmp_path, monkeypatch, capfd, arguments, message):
+    monkeypatch.setenv("SEGUE_LAKE", str(tmp_path / "lake"))
+    assert cli.main(arguments) == 1
+    assert message in capfd.readouterr().err
 
 
 def test_unavailable_mongo_is_one_line(lake):

@@ -44,7 +44,8 @@ def test_features_describe_compressed_audio(step, song, table):
         duration,
         rate,
     )
-    np.testing.assert_allclose(values(row), expected, rtol=1e-5)
+    # In this process BLAS may use more threads than on a worker: MusiCNN's sums are added in another order.
+    np.testing.assert_allclose(values(row), expected, rtol=1e-5, atol=1e-5)
     assert row["feature_version"] == features.FEATURE_VERSION
 
 

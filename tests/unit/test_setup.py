@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TOOLS = {
     *("bash", "basename", "cat", "chmod", "cp", "cut", "dirname", "du", "find", "head"),
-    *("id", "mkdir", "mktemp", "readlink", "rm", "sleep", "touch"),
+    *("id", "ln", "mkdir", "mktemp", "readlink", "rm", "sleep", "touch"),
 }
 
 # $version and $venv are replaced. A virtual environment is a copy of this script, with a fake uv beside it.
@@ -76,6 +77,7 @@ def run(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            timeout=120,
         )
         return result.returncode, result.stdout, log.read_text() if log.exists() else ""
 
@@ -170,3 +172,17 @@ def test_test_tools_are_installed_by_both_locks(
     assert code == 0, output
     assert "--require-hashes -r requirements.lock -r requirements-dev.lock" in calls
     assert (tmp_path / "project" / ".venv" / ".ready-dev").exists()
+
+
+def test_second_set_up_waits_for_the_first(tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    fake_python(tmp_path / "bin" / "python3", "3.13")
+    lock = tmp_path / "project" / ".venv.lock"
+    with subprocess.Popen(["sleep", "60"]) as first:
+        lock.symlink_to(str(first.pid))
+        # Killed, it leaves its lock; not waited for, it would still be a process.
+        threading.Timer(1.0, lambda: (first.kill(), first.wait())).start()
+        code, output, calls = run()
+    assert code == 0, output
+    assert f"another set-up is running (process {first.pid}): waiting for it" in output
+    assert output.count("waiting") == 1 and "python3.13 -m venv" in calls
+    assert not lock.is_symlink()
