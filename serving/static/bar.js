@@ -57,7 +57,7 @@ export function makeBar(player, items, rail) {
       h("div", { class: "middle" },
         h("div", { class: "keys" }, c.shuffle, c.previous, c.play, c.next, c.repeat),
         h("div", { class: "seek" }, c.elapsed, c.seek, c.total)),
-      h("div", { class: "right" }, queueLink(), sleepButton(), mute, volume));
+      h("div", { class: "right" }, button("lyrics", t("player.lyrics"), () => openSheet() && toggleLyrics(true)), queueLink(), sleepButton(), mute, volume));
     player.addEventListener("change", () => {
       mute.replaceChildren(icon(player.muted || !player.volume ? "muted" : "volume"));
       mute.setAttribute("aria-pressed", String(player.muted));
@@ -80,8 +80,9 @@ export function makeBar(player, items, rail) {
   }
 
   let fillSheet;
+  let toggleLyrics; // (visible)
   function openSheet() {
-    if (!player.track) return;
+    if (!player.track) return false;
     if (!fillSheet) {
       const c = makeControls();
       const words = h("div", {});
@@ -90,12 +91,12 @@ export function makeBar(player, items, rail) {
       const wash = h("img", { alt: "" });
       const list = h("div", {});
       const lyrics = makeLyrics(player);
-      const lyricsButton = button("lyrics", t("player.lyrics"), () => {
-        const visible = lyrics.element.hidden;
+      const lyricsButton = button("lyrics", t("player.lyrics"), () => toggleLyrics(lyrics.element.hidden), { "aria-pressed": "false" });
+      toggleLyrics = (visible) => {
         lyricsButton.setAttribute("aria-pressed", String(visible));
         sheet.classList.toggle("with-lyrics", visible);
         lyrics.show(visible);
-      }, { "aria-pressed": "false" });
+      };
       sheet.append(h("div", { class: "wash" }, wash), h("div", { class: "inner" },
         h("div", { class: "keys" }, button("down", t("player.close"), () => sheet.close()), h("span", { class: "soft" }, t("player.now")), h("span", { class: "end" }, lyricsButton, sleepButton(), queueLink())),
         front, lyrics.element, h("div", { class: "title" }, words, side),
@@ -120,6 +121,7 @@ export function makeBar(player, items, rail) {
     fillSheet();
     refresh();
     if (!sheet.open) sheet.showModal();
+    return true;
   }
 
   function refresh() {

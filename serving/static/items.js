@@ -1,7 +1,7 @@
 // Elements that show tracks, albums, artists and playlists, and the actions on them.
 
 import { get, put } from "./api.js";
-import { chooseAndAdd } from "./playlists.js";
+import { addToLast, chooseAndAdd, lastPlaylist } from "./playlists.js";
 import { explain } from "./explanation.js";
 import { sayReason } from "./server_words.js";
 import { t } from "./strings.js";
@@ -70,6 +70,7 @@ export function makeItems(player) {
     return [
       [t("group.playNext"), "next", withTracks((tracks) => (player.addAll(tracks, "next"), toast(t("group.playsNext"))))],
       [t("group.queue"), "queue", withTracks((tracks) => (player.addAll(tracks), toast(t("group.queued"))))],
+      ...(lastPlaylist() ? [[t("group.addToLast", lastPlaylist()), "plus", () => addToLast(load)]] : []),
       [t("group.addToPlaylist"), "playlist", (opener) => chooseAndAdd(opener, load)],
     ];
   };

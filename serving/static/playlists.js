@@ -8,12 +8,30 @@ const report = (problem) => toast(problem.message);
 const path = (id) => `playlists/${encodeURIComponent(id)}`;
 export const playlistAddress = (id) => `#/playlist/${encodeURIComponent(id)}`;
 
+// The playlist that tracks were added to last, as long as the page is open: it has an entry of its own in the menus.
+let last = null;
+export const lastPlaylist = () => last;
+
+async function addTo(playlist, tracks) {
+  try {
+    await post(`${path(playlist.id)}/tracks`, { tracks: tracks.map((track) => track.id) });
+    last = playlist;
+    toast(tracks.length === 1 ? t("playlist.added", { title: tracks[0].title, name: playlist.name })
+      : t("playlist.addedMany", { count: tracks.length, name: playlist.name }));
+  } catch (problem) {
+    if (problem.status === 404) last = null; // it has been deleted
+    report(problem);
+  }
+}
+export const addToLast = (load) => load().then((tracks) => addTo(last, tracks), report);
+
 // Make a playlist of tracks after asking for its name; return it, or null.
 export async function makePlaylist(tracks, suggestion = "") {
   const name = await ask({ title: t("playlist.new"), label: t("playlist.name"), value: suggestion, action: t("playlist.create") });
   if (!name) return null;
   try {
     const made = await post("playlists", { name, tracks: tracks.map((track) => track.id) });
+    last = made;
     toast(t(tracks.length ? "playlist.madeWith" : "playlist.made", { count: tracks.length, name }));
     return made;
   } catch (problem) {
@@ -26,14 +44,9 @@ export async function makePlaylist(tracks, suggestion = "") {
 export async function chooseAndAdd(opener, load) {
   try {
     const [playlists, tracks] = await Promise.all([get("playlists"), load()]);
-    const add = async (playlist) => {
-      await post(`${path(playlist.id)}/tracks`, { tracks: tracks.map((track) => track.id) }).then(() =>
-        toast(tracks.length === 1 ? t("playlist.added", { title: tracks[0].title, name: playlist.name })
-          : t("playlist.addedMany", { count: tracks.length, name: playlist.name })), report);
-    };
     menu(opener, [
       [t("playlist.newEntry"), "plus", () => makePlaylist(tracks)],
-      ...playlists.filter(isOwn).map((playlist) => [playlist.name, "playlist", () => add(playlist)]),
+      ...playlists.filter(isOwn).map((playlist) => [playlist.name, "playlist", () => addTo(playlist, tracks)]),
     ]);
   } catch (problem) {
     report(problem);
@@ -44,7 +57,9 @@ export async function chooseAndAdd(opener, load) {
 export async function renamePlaylist(playlist) {
   const name = await ask({ title: t("playlist.renameTitle"), label: t("playlist.name"), value: playlist.name, action: t("playlist.rename") });
   if (!name || name === playlist.name) return null;
-  return put(path(playlist.id), { name }).catch((problem) => (report(problem), null));
+  const renamed = await put(path(playlist.id), { name }).catch((problem) => (report(problem), null));
+  if (renamed && last?.id === renamed.id) last = renamed;
+  return renamed;
 }
 
 // Let all users read a playlist, or its owner alone; return the changed playlist, or null.
@@ -63,6 +78,7 @@ export async function sharePlaylist(playlist, isPublic) {
 export async function deletePlaylist(playlist) {
   const answer = await ask({ title: t("playlist.deleteTitle", playlist), explanation: t("playlist.deleteNote"), action: t("playlist.delete") });
   if (answer === null) return false;
+  if (last?.id === playlist.id) last = null;
   return remove(path(playlist.id)).then(() => true, (problem) => (report(problem), false));
 }
 

@@ -9,6 +9,13 @@ import { button, formatRelativeTime, h, icon, toast } from "./ui.js";
 
 const panel = (title, ...rest) => h("section", { class: "panel" }, h("h2", {}, title), ...rest);
 
+// A value with a button that copies it, where the browser allows that (not without TLS).
+function copied(label, value, className = "") {
+  const copy = () => navigator.clipboard.writeText(value).then(() => toast(t("settings.copied")), (problem) => toast(problem.message));
+  return h("p", { class: "copied" }, h("span", { class: "soft" }, label), h("code", { class: className, tabindex: 0, role: "textbox", "aria-readonly": "true", "aria-label": label }, value),
+    navigator.clipboard ? h("button", { type: "button", class: "pill ghost", "aria-label": `${t("settings.copy")}: ${label}`, onclick: copy }, t("settings.copy")) : null);
+}
+
 // Chips of which one is chosen; `options` are [value, text].
 function choice(label, options, chosen, choose) {
   const chips = h("div", { class: "chips" }, options.map(([value, text]) =>
@@ -52,7 +59,8 @@ export function makeSettings({ session, player }) {
       event.preventDefault();
       try {
         const created = await post("app-passwords", { label: label.value });
-        newSecret.replaceChildren(h("p", { class: "secret", tabindex: 0, "aria-label": t("settings.appPassword") }, created.secret), h("p", { class: "soft" }, t("settings.copyNow")));
+        newSecret.replaceChildren(copied(t("settings.address"), location.origin), copied(t("settings.user"), session.user),
+          copied(t("settings.appPassword"), created.secret, "secret"), h("p", { class: "soft" }, t("settings.copyNow")));
         label.value = "";
         show(await get("app-passwords"));
       } catch (problem) {

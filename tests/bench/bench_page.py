@@ -54,7 +54,9 @@ def serve(stack: ExitStack, lake: Lake, **context: object) -> Page:
     stack.callback(stop, start(lake.root, "serving", "serve", "--port", str(port)))
     address = f"http://127.0.0.1:{port}"
     wait_for(lambda: healthy(address))
-    return open_page(stack.enter_context(browser.chromium())[1], address, **context)
+    return open_page(
+        stack.enter_context(browser.chromium())[1], address, **{"service_workers": "allow", **context}
+    )
 
 
 def measure_gaps(n_tracks: int) -> list[float]:
@@ -157,7 +159,7 @@ def measure_map(n_tracks: int) -> list[float]:
     data |= {"x": points[:, 0].tolist(), "y": points[:, 1].tolist(), "names": names}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "lake"
-        page = serve(stack, synthetic_lake.make(folder))
+        page = serve(stack, synthetic_lake.make(folder), service_workers="block")  # route
         page.route("**/api/map", lambda route: route.fulfill(json=data))
         page.evaluate("location.hash = '#/map'")
         page.wait_for_selector(".mapbox canvas")

@@ -118,6 +118,7 @@ export default {
   "group.queue": "In die Warteschlange",
   "group.queued": "In der Warteschlange",
   "group.addToPlaylist": "Zu einer Playlist …",
+  "group.addToLast": "Zu „{name}“",
   "group.noRadio": "Keine Titel für dieses Radio",
 
   "album.disc": "CD {number}",
@@ -286,6 +287,10 @@ export default {
   "settings.createPassword": "Passwort anlegen",
   "settings.appPassword": "App-Passwort",
   "settings.copyNow": "Kopiere es jetzt: Es wird nur einmal gezeigt.",
+  "settings.copy": "Kopieren",
+  "settings.copied": "Kopiert",
+  "settings.address": "Adresse",
+  "settings.user": "Benutzer",
   "settings.revoke": "{name} widerrufen",
   "settings.blocked": "Gesperrte Interpreten",
   "settings.account": "Angemeldet als {user}",

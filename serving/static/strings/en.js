@@ -117,6 +117,7 @@ export default {
   "group.queue": "Add to the queue",
   "group.queued": "Added to the queue",
   "group.addToPlaylist": "Add to a playlist …",
+  "group.addToLast": "Add to “{name}”",
   "group.noRadio": "No tracks for this radio",
 
   "album.disc": "Disc {number}",
@@ -283,6 +284,10 @@ export default {
   "settings.createPassword": "Create a password",
   "settings.appPassword": "App password",
   "settings.copyNow": "Copy it now: it is shown only once.",
+  "settings.copy": "Copy",
+  "settings.copied": "Copied",
+  "settings.address": "Address",
+  "settings.user": "User",
   "settings.revoke": "Revoke {name}",
   "settings.blocked": "Blocked artists",
   "settings.account": "Logged in as {user}",
