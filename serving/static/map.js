@@ -44,6 +44,7 @@ export function drawMap(map, player, { fetchTrack, choose, surround }) {
   let isOn = null; // by number of the track, 0 for those that are dimmed; null if none is
   let isDrawing = false; // whether a drag draws a line round tracks
   let line = null; // that line
+  let before = null; // the view before it was moved to found tracks
   let selected = -1; // number of the selected track
   let requestCount = 0;
 
@@ -293,7 +294,13 @@ export function drawMap(map, player, { fetchTrack, choose, surround }) {
       const found = trackIds && toNumbers(trackIds);
       onlyCluster = null;
       dim(found?.length ? found : null);
-      if (found?.length) zoomTo(found);
+      if (found?.length) {
+        before ??= { ...view };
+        zoomTo(found);
+      } else if (before) {
+        Object.assign(view, before); // where somebody was before the search
+        before = null;
+      }
       return found?.length ?? 0;
     },
     setDrawing(drawing) {

@@ -335,6 +335,32 @@ def test_crossfade_plays_two_tracks_at_once(desktop):
     assert desktop.evaluate("segue.index") == 1
 
 
+def test_album_of_two_discs_plays_in_order_with_its_gain(desktop, address):
+    album = get(address, f"api/albums/{ALBUM}")
+    for number, track in enumerate(album["tracks"]):
+        track |= {"disc_no": 1 + number // 5, "track_no": 1 + number % 5}
+    desktop.route(f"**/api/albums/{ALBUM}", lambda route: route.fulfill(json=album))
+    gain = {"track_gain_db": -6.0, "album_gain_db": -12.0}
+    desktop.route("**/api/tracks/*/gain", lambda route: route.fulfill(json=gain))
+    go(desktop, "settings", ".choice")
+    group = desktop.get_by_role("group", name="Loudness (ReplayGain)")
+    group.get_by_role("button", name="same for all albums").click()
+    go(desktop, f"album/{ALBUM}", ".disc h2")
+    assert desktop.locator(".disc h2").all_text_contents() == ["Disc 1", "Disc 2"]
+    assert desktop.locator(".numbered .digits").all_text_contents() == [*"12345", *"12345"]
+    desktop.locator(".disc").nth(1).locator(".number").first.click()
+    until(desktop, "() => segue.playing && Math.abs(segue.audio.volume - 10 ** (-12 / 20)) < 0.001")
+    assert desktop.evaluate("segue.index") == 5
+    assert queue(desktop) == [track["id"] for track in album["tracks"]]
+    go(desktop, "settings", ".choice")
+    group.get_by_role("button", name="same for all tracks").click()
+    until(desktop, "() => Math.abs(segue.audio.volume - 10 ** (-6 / 20)) < 0.001")
+    group.get_by_role("button", name="as it is").click()
+    until(desktop, "() => segue.audio.volume === 1")
+    desktop.unroute("**/api/tracks/*/gain")
+    desktop.unroute(f"**/api/albums/{ALBUM}")
+
+
 def test_small_quality_asks_for_the_small_file(desktop):
     go(desktop, "settings", ".choice")
     group = desktop.get_by_role("group", name="Quality")
@@ -434,7 +460,11 @@ def test_every_text_is_of_the_strings(address, chromium):
         assert page.evaluate(_UNMARKED) == [], place
     go(page, f"album/{ALBUM}", ".numbered")
     page.locator(".head .pill").first.click()
-    for opener in (".numbered [aria-haspopup=menu]", ".head [aria-haspopup=menu]", ".bar .right button"):
+    for opener in (
+        ".numbered [aria-haspopup=menu]",
+        ".head [aria-haspopup=menu]",
+        ".bar .right [aria-haspopup=menu]",
+    ):
         page.locator(opener).first.click()
         page.wait_for_selector("#menu:not([hidden])")
         assert page.evaluate(_UNMARKED) == [], opener
