@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import FilePayload, Locator, Page
 
 from serving.db.accounts import Accounts
 from serving.db.database import Database
@@ -117,13 +117,12 @@ def turn_off_artist(hands: Hands) -> None:
 
 def import_history(hands: Hands) -> None:
     """Import a history; the file dialog of the system counts as one press."""
-    listen = {"listened_at": 1_700_000_000, "track_metadata": {"track_name": "Song A of 0"}}
-    listen["track_metadata"]["artist_name"] = "Artist 0"  # type: ignore[index]
+    about = {"track_name": "Song A of 0", "artist_name": "Artist 0"}
+    listen = json.dumps({"listened_at": 1_700_000_000, "track_metadata": about}).encode()
     hands.button("Settings", "link")
-    file = {"name": "listens.jsonl", "mimeType": "application/json", "buffer": json.dumps(listen).encode()}
     with hands.page.expect_file_chooser() as chooser:
         hands.press(".drop")
-    chooser.value.set_files([file])  # type: ignore[list-item]
+    chooser.value.set_files(FilePayload(name="listens.jsonl", mimeType="application/json", buffer=listen))
     hands.presses += 1
     hands.page.wait_for_selector(".panel [role=status]:has-text('1 listen read')")
 
