@@ -36,6 +36,9 @@ _CONNECT_LIMIT = timedelta(seconds=5)
 _MAX_RETRIES = 20
 _LONGEST_PAUSE = timedelta(seconds=5)
 
+# Where a machine of a cloud asks for the keys of its role, if the environment has none.
+_METADATA_HOST = "http://169.254."
+
 # Characters of the store's answer in an error message.
 _MAX_ANSWER_CHARACTERS = 160
 
@@ -159,6 +162,11 @@ class ObjectStore:
             ) from None
         except (BaseError, OSError) as error:
             self._raise_if_no_bucket(error)
+            if _METADATA_HOST in str(error):
+                raise StepError(
+                    f"--lake: expected keys for {self.url}, found neither AWS_ACCESS_KEY_ID "
+                    "in the environment nor a role of this machine; set the variables"
+                ) from None
             raise StepError(
                 f"--lake: expected {self.url} to answer, found {_answer(error)}; "
                 "check the store, then re-run the same command to resume"
@@ -178,9 +186,8 @@ def _answer(error: Exception) -> str:
     code = re.search(r"<Code>([^<]{1,80})</Code>", text)
     if code:
         return code[1]
-    line = " ".join(text.split("Debug source")[0].split())
-    line = re.sub(r"https?://\S+\?\S*", "", line)
-    return line[-_MAX_ANSWER_CHARACTERS:].strip() or type(error).__name__
+    reason = " ".join(text.split("Debug source")[0].split()).rpartition(" - ")[2]
+    return reason[:_MAX_ANSWER_CHARACTERS].strip() or type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,13 @@ def test_unreachable_store(tmp_path, monkeypatch, impatient):
     assert "\n" not in str(error.value) and "secret" not in str(error.value)
 
 
+def test_no_keys(tmp_path, object_store, store_url, monkeypatch, impatient):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(StepError, match="expected keys for s3://.*, found neither AWS_ACCESS_KEY_ID"):
+        Lake(tmp_path, store_url)
+
+
 def test_refused_keys(lake, faults):
     faults.refused = 1
     with pytest.raises(StepError, match=r"expected keys that may read and write .*InvalidAccessKeyId.*AWS_"):
