@@ -39,7 +39,7 @@ from tests.bench import bench_micro_batch
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("executors", "their JVMs", "driver", "its JVM", "store", "broker")
 STAGES = ("reading", "appending", "applying", "batch")
-WARM_UP_BATCHES = 3
+WARM_UP_BATCHES = 2
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cores", type=int, nargs="+", default=[0, 1, 2, 4])
-    parser.add_argument("--max-events", type=int, nargs="+", default=[500, 4_000], help="plays of a batch")
+    parser.add_argument("--max-events", type=int, nargs="+", default=[500, 2_000], help="plays of a batch")
     parser.add_argument("--plays", type=int, default=8_000, help="plays measured of each row")
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--tracks", type=int, default=1_000)
