@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import pipeline, progress, settings
-from jobs.errors import InputError, StepError
+from jobs.errors import InputError, own_message
 from jobs.lake.storage import open_lake
 from jobs.progress import StepResult
 from jobs.runtime import task_watchdog
@@ -90,9 +90,6 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 # Messages for "disk full": from the operating system (also inside Spark's Java traces) and from SQLite.
 _DISK_FULL_MESSAGES = (os.strerror(errno.ENOSPC), "database or disk is full")
-
-# A StepError or InputError that was raised on a Spark worker, as it appears in the Java trace.
-_WORKER_ERROR = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re.MULTILINE)
 
 # With less free space than this, report "disk full" whatever the error is: other failures follow from it,
 # such as a store that closes or a worker that ends.
@@ -198,7 +195,7 @@ def error_message(error: Exception, arguments: argparse.Namespace) -> str:
     """Return the one line that the console prints for an error."""
     if isinstance(error, InputError):
         return str(error)
-    message = _own_message(error)
+    message = own_message(error)
     free = _free_bytes(arguments)
     if _is_disk_full(error, free):
         places = ", ".join(f"{count >> 20} MiB at {place}" for place, count in free.items())
@@ -215,14 +212,6 @@ def error_message(error: Exception, arguments: argparse.Namespace) -> str:
     lines = str(error).strip().splitlines() or [""]
     advice = "".join(f"; {text}" for pattern, text in _ADVICE if pattern.search(str(error)))
     return f"unexpected {type(error).__name__}: {lines[0][:200]}{advice}; traceback: {_save_traceback()}"
-
-
-def _own_message(error: Exception) -> str:
-    """Return the message of a StepError, also of one raised on a Spark worker; "" for any other error."""
-    if isinstance(error, StepError):
-        return str(error)
-    worker_messages = _WORKER_ERROR.findall(str(error))
-    return str(worker_messages[-1]) if worker_messages else ""
 
 
 def _is_disk_full(error: Exception, free: dict[str, int]) -> bool:

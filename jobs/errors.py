@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 
 from jobs.paths import escape_control_chars, to_path
 
@@ -27,6 +28,10 @@ _SYSTEM_FAULT_ERRNOS = frozenset(
 )
 
 
+# A StepError or InputError that was raised on a Spark worker, as it appears in the Java trace.
+_WORKER_ERROR = re.compile(r"^jobs\.errors\.(?:StepError|InputError): (.+)$", re.MULTILINE)
+
+
 class InputError(ValueError):
     """Bad arguments or configuration.
 
@@ -42,6 +47,14 @@ class StepError(RuntimeError):
 
 class UnusableFile(ValueError):
     """One file that cannot be used; the message is the reason that REJECTS stores, and the run continues."""
+
+
+def own_message(error: Exception) -> str:
+    """Return the message of a StepError, also of one raised on a Spark worker; "" for any other error."""
+    if isinstance(error, StepError):
+        return str(error)
+    worker_messages = _WORKER_ERROR.findall(str(error))
+    return str(worker_messages[-1]) if worker_messages else ""
 
 
 def raise_if_system_fault(error: BaseException, path: str) -> None:

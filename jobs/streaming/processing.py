@@ -112,22 +112,8 @@ class ExecutorProcessing:
         """Validate the messages, a task for each partition of the topic; collect plays and dead letters."""
         self._context = frame.sparkSession.sparkContext
         task = partial(executor_tasks.validate, executor_tasks.view_of(self._lake), self._topic_id)
-        validated = frame.mapInArrow(task, from_arrow_schema(executor_tasks.VALIDATED)).toArrow()
-        ordered = validated.sort_by([("partition", "ascending"), ("offset", "ascending")])
-        is_play = pc.is_null(ordered["error"])
-        ranges = ordered.group_by("partition").aggregate([("offset", "min"), ("offset", "max")])
-        return Batch(
-            ranges={row["partition"]: (row["offset_min"], row["offset_max"]) for row in ranges.to_pylist()},
-            timestamps=ordered["timestamp"].to_pylist(),
-            dead_letters=[
-                micro_batch.DeadLetter(message, error)
-                for rejected in [ordered.filter(pc.invert(is_play))]
-                for message, error in zip(
-                    micro_batch.to_messages(rejected), rejected["error"].to_pylist(), strict=True
-                )
-            ],
-            rows=ordered.filter(is_play).select(PLAYS.names).cast(PLAYS.arrow_schema()),
-        )
+        schema = from_arrow_schema(executor_tasks.VALIDATED)
+        return to_batch(frame.mapInArrow(task, schema).toArrow())
 
     def apply(self, database: Any, address: str, batch: Batch, stats: micro_batch.BatchStats) -> None:
         """Update the users in tasks, then write how far the store has come.
@@ -152,3 +138,18 @@ class ExecutorProcessing:
             stats.seconds[name] = max(result.seconds.get(name, 0.0) for result in results)
         last = batch.rows.group_by("origin").aggregate([("offset", "max")]).to_pylist()
         micro_batch.write_offsets(database, {row["origin"]: row["offset_max"] for row in last})
+
+
+def to_batch(validated: pa.Table) -> Batch:
+    """Return what the tasks have validated, `executor_tasks.VALIDATED`, as a batch."""
+    ordered = validated.sort_by([("partition", "ascending"), ("offset", "ascending")])
+    is_play = pc.is_null(ordered["error"])
+    rejected = ordered.filter(pc.invert(is_play))
+    reasons = zip(micro_batch.to_messages(rejected), rejected["error"].to_pylist(), strict=True)
+    ranges = ordered.group_by("partition").aggregate([("offset", "min"), ("offset", "max")])
+    return Batch(
+        ranges={row["partition"]: (row["offset_min"], row["offset_max"]) for row in ranges.to_pylist()},
+        timestamps=ordered["timestamp"].to_pylist(),
+        dead_letters=[micro_batch.DeadLetter(message, error) for message, error in reasons],
+        rows=ordered.filter(is_play).select(PLAYS.names).cast(PLAYS.arrow_schema()),
+    )

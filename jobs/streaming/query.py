@@ -15,7 +15,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
-from jobs.errors import StepError
+from jobs.errors import StepError, own_message
 from jobs.plays import events, topics
 from jobs.streaming.batch_handler import BatchHandler
 
@@ -85,7 +85,7 @@ def wait(query: StreamingQuery, report: Callable[[], None]) -> None:
             return
         raise
     if error is not None:
-        raise StepError(f"the stream has ended: {str(error)[:500]}")
+        raise StepError(own_message(error) or f"the stream has ended: {str(error)[:500]}")
 
 
 def _wait_for_report(query: Any, stopped: threading.Event) -> None:

@@ -25,7 +25,9 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow as pa
 from kafka import KafkaProducer
+from threadpoolctl import threadpool_limits
 
 from jobs import settings
 from jobs.lake.storage import Lake
@@ -33,12 +35,14 @@ from jobs.online import mongo, state
 from jobs.plays import events, topics
 from jobs.plays.events import PlayEvent
 from jobs.runtime import embedded_kafka, embedded_server, java, stream_status
-from jobs.streaming import micro_batch
+from jobs.streaming import executor_tasks, micro_batch, processing
 from tests.bench import bench_micro_batch
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("executors", "their JVMs", "driver", "its JVM", "store", "broker")
+ROLES = ("executors", "their JVMs", "driver", "its JVM", "broker")
 STAGES = ("reading", "appending", "applying", "batch")
+PIECES = ("validating", "collecting", "appending", "splitting", "updating", "offsets")
+N_BATCHES = 5
 WARM_UP_BATCHES = 2
 
 
@@ -51,9 +55,14 @@ def main() -> None:
     parser.add_argument("--plays", type=int, default=8_000, help="plays measured of each row")
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--tracks", type=int, default=1_000)
+    parser.add_argument("--pieces", action="store_true", help="CPU time of each piece, without Spark")
     parser.add_argument("--delay-ms", type=float, default=1.0, help="delay of each answer of the store")
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start")
+    if arguments.pieces:
+        with tempfile.TemporaryDirectory(prefix="segue-bench-") as scratch:
+            measure_pieces(Path(scratch), arguments)
+        return
     print("CPU ms a play, by process; seconds of a batch, mean")
     titles = "".join(f"{name:>11}" for name in (*ROLES, *STAGES))
     print(f"cores   batch   plays/s{titles}", flush=True)
@@ -69,13 +78,9 @@ def measure(folder: Path, cores: int, max_events: int, arguments: argparse.Names
     bench_micro_batch.write(lake, arguments.tracks)
     rng = np.random.default_rng(0)
     with ExitStack() as stack:
-        stand_in = [sys.executable, "-m", "tests.bench.store_stand_in", "--delay-ms", str(arguments.delay_ms)]
-        store = stack.enter_context(started(stand_in, folder))
-        assert store.stdout is not None
-        uri = store.stdout.readline().decode().strip()
+        uri = start_store(stack, folder, arguments)
         database = stack.enter_context(mongo.database(uri))
-        state.write(database, {"_id": state.CHAMPION, "model_version": "1", "digest": "1"})
-        mongo.upsert(database["profiles"], bench_micro_batch.profiles(arguments.users, arguments.tracks, rng))
+        fill(database, arguments, rng)
         address = stack.enter_context(embedded_kafka.kafka_address(None, lake.root))
         topics.ensure_topics(address, partitions=cores or 2)
         options = ["--cores", str(cores), "--max-events", str(max_events), "--kafka", address, "--mongo", uri]
@@ -86,7 +91,7 @@ def measure(folder: Path, cores: int, max_events: int, arguments: argparse.Names
         stream = stack.enter_context(started(command, folder))
         broker = embedded_server.read_state(embedded_kafka.KAFKA, lake.root / "kafka")
         assert broker is not None
-        roots = {"stream": stream.pid, "store": store.pid, "broker": broker.pid}
+        roots = {"stream": stream.pid, "broker": broker.pid}
         producer = KafkaProducer(bootstrap_servers=address)
         plays = Plays(producer, arguments.users, arguments.tracks, rng)
         plays.send(WARM_UP_BATCHES * max_events)  # loads code and catalogs
@@ -102,6 +107,93 @@ def measure(folder: Path, cores: int, max_events: int, arguments: argparse.Names
         row += "".join(f"{stages.mean(stage):11.3f}" for stage in STAGES)
         print(f"{cores:5d} {max_events:7d} {arguments.plays / seconds:9.0f}{row}", flush=True)
         producer.close()
+
+
+def measure_pieces(folder: Path, arguments: argparse.Namespace) -> None:
+    """Print the CPU time of what executors and driver do with a batch, of this process only."""
+    lake = Lake(folder / "lake")
+    bench_micro_batch.write(lake, arguments.tracks)
+    rng = np.random.default_rng(0)
+    print("CPU us a play; executors: validating, updating users; the others: driver")
+    print(f"cores   batch{''.join(f'{name:>12}' for name in PIECES)}")
+    with ExitStack() as stack:
+        stack.enter_context(threadpool_limits(1))
+        database = stack.enter_context(mongo.database(start_store(stack, folder, arguments)))
+        fill(database, arguments, rng)
+        first = 0
+        for cores in arguments.cores:
+            for max_events in arguments.max_events:
+                used = []
+                for _ in range(N_BATCHES):
+                    rows = kafka_rows(first, max_events, arguments, rng)
+                    used.append(pieces_of_batch(lake, database, rows, max(1, cores)))
+                    first += max_events
+                row = "".join(
+                    f"{1e6 * float(np.median([each[name] for each in used])) / max_events:12.1f}"
+                    for name in PIECES
+                )
+                print(f"{cores:5d} {max_events:7d}{row}", flush=True)
+
+
+def kafka_rows(first: int, count: int, arguments: argparse.Namespace, rng: np.random.Generator) -> pa.Table:
+    """Return plays as the query over Kafka gives them."""
+    values = [
+        events.encode(random_play(first + number, arguments.users, arguments.tracks, rng))
+        for number in range(count)
+    ]
+    return pa.table(
+        {
+            "partition": pa.array([0] * count, pa.int32()),
+            "offset": range(first, first + count),
+            "timestamp": [datetime.now(UTC)] * count,
+            "value": values,
+            "size": [len(value) for value in values],
+        }
+    )
+
+
+def pieces_of_batch(lake: Lake, database: Any, rows: pa.Table, cores: int) -> dict[str, float]:
+    """Return the CPU seconds of each piece of a batch."""
+    used: dict[str, float] = {}
+    marks = [time.process_time()]
+
+    def mark(name: str) -> None:
+        marks.append(time.process_time())
+        used[name] = marks[-1] - marks[-2]
+
+    view = executor_tasks.view_of(lake)
+    address = f"mongodb://127.0.0.1:{database.client.address[1]}/segue"
+    validated = pa.Table.from_batches(executor_tasks.validate(view, "bench", rows.to_batches()))
+    mark("validating")
+    batch = processing.to_batch(validated)
+    mark("collecting")
+    micro_batch.append_plays(lake, "bench", batch.ranges, batch.rows)
+    mark("appending")
+    ranking_state = micro_batch.ranking_state(database)
+    streams = executor_tasks.split(batch.rows, cores)
+    mark("splitting")
+    for stream in streams:
+        assert isinstance(
+            executor_tasks.update_users(view, address, ranking_state, stream), micro_batch.BatchStats
+        )
+    mark("updating")
+    micro_batch.write_offsets(database, {"plays-0@bench": len(rows)})
+    mark("offsets")
+    return used
+
+
+def start_store(stack: ExitStack, folder: Path, arguments: argparse.Namespace) -> str:
+    """Start the stand-in; return its address."""
+    command = [sys.executable, "-m", "tests.bench.store_stand_in", "--delay-ms", str(arguments.delay_ms)]
+    store = stack.enter_context(started(command, folder))
+    assert store.stdout is not None
+    return store.stdout.readline().decode().strip()
+
+
+def fill(database: Any, arguments: argparse.Namespace, rng: np.random.Generator) -> None:
+    """Write a champion, and a profile of twenty tracks for each user."""
+    state.write(database, {"_id": state.CHAMPION, "model_version": "1", "digest": "1"})
+    mongo.upsert(database["profiles"], bench_micro_batch.profiles(arguments.users, arguments.tracks, rng))
 
 
 class Worker(subprocess.Popen[bytes]):
@@ -166,24 +258,24 @@ class Plays:
 
     def send(self, count: int) -> None:
         """Send plays, and wait until the broker has them."""
-        now = datetime.now(UTC)
-        for user, track in zip(
-            self._rng.integers(self._users, size=count).tolist(),
-            self._rng.integers(self._tracks, size=count).tolist(),
-            strict=True,
-        ):
-            play = PlayEvent(
-                event_id=f"{self.sent:016x}",
-                user_id=f"u{user:07d}",
-                track_id=f"{track:06d}",
-                event="finished",
-                position_s=30.0,
-                duration_s=30.0,
-                played_at=now,
-            )
+        for _ in range(count):
+            play = random_play(self.sent, self._users, self._tracks, self._rng)
             self._producer.send(topics.PLAYS, events.encode(play), key=play.user_id.encode())
             self.sent += 1
         self._producer.flush()
+
+
+def random_play(number: int, users: int, tracks: int, rng: np.random.Generator) -> PlayEvent:
+    now = datetime.now(UTC)
+    return PlayEvent(
+        event_id=f"{number:016x}",
+        user_id=f"u{rng.integers(users):07d}",
+        track_id=f"{rng.integers(tracks):06d}",
+        event="finished",
+        position_s=30.0,
+        duration_s=30.0,
+        played_at=now,
+    )
 
 
 class Stages:
@@ -221,7 +313,6 @@ def offsets(database: Any) -> dict[str, int]:
 def cpu_by_role(roots: dict[str, int], workers: list[Worker]) -> dict[str, float]:
     """Return the CPU seconds of each kind of process so far."""
     used = dict.fromkeys(ROLES, 0.0)
-    used["store"] = _cpu(psutil.Process(roots["store"]))
     used["broker"] = _cpu(psutil.Process(roots["broker"]))
     stream = psutil.Process(roots["stream"])
     used["driver"] = _cpu(stream)
