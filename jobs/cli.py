@@ -66,7 +66,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "serve": _command("serve", "serve the player, its API and the APIs of other players"),
         "stream": _command("stream", "process play events: update profiles and recommendations"),
         "user": _command(
-            "user", "add, list, change and remove users; create app passwords; back up", has_addresses=False
+            "user", "add, list, change, remove users; create app passwords; back up", has_addresses=False
         ),
     },
     "data": {
