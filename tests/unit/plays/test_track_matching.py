@@ -100,3 +100,35 @@ def test_track_with_audio_goes_before_one_without():
 def test_names_are_compared_by_their_beginning():
     matcher = TrackMatcher([track("1", "AWOL", "x" * 400)])
     assert matcher.match("AWOL", "x" * 400) == "1" and matcher.match("AWOL", "x" * 299) is None
+
+
+@pytest.mark.parametrize(
+    ("credit", "album", "expected"),
+    [
+        ("Ada", None, "1"),
+        ("Ada feat. Ben & Cleo", None, "1"),
+        ("Ada, Ben & Cleo", None, "1"),
+        ("Ada, Ben, Cleo", None, "1"),
+        ("Ada & Ben & Cleo", None, "1"),
+        ("Ada; Ben; Cleo", None, "1"),
+        ("Ada; Dora", None, "1"),
+        ("Ben", None, None),  # it may be a song of Ben's own
+        ("Ben", "Night", "1"),
+        ("Cleo", "night!", "1"),
+        ("Cleo", "Day", None),
+        ("Ada & Ben", None, None),
+        ("Dora", "Night", None),
+    ],
+)
+def test_all_artists_of_a_track_match(credit, album, expected):
+    artists = ["Ada", "Ben", "Cleo"]
+    matcher = TrackMatcher([{**track("1", "Ada w/ Ben w/ Cleo", "Song", "Night"), "artists": artists}])
+    assert matcher.match(credit, "Song", album=album) == expected
+    assert matcher.match(credit, "Other", album=album) is None
+
+
+def test_track_of_the_artist_goes_before_one_with_the_artist_as_guest():
+    own = track("2", "Ben", "Song", "Day")
+    guest = {**track("1", "Ada feat. Ben", "Song", "Night"), "artists": ["Ada", "Ben"]}
+    assert TrackMatcher([guest, own]).match("Ben", "Song", album="Night") == "2"
+    assert TrackMatcher([guest, own]).same_name("Ben", "Song") == ["2"]
