@@ -70,8 +70,10 @@ def _song(request: SubsonicRequest) -> Answer:
 
 @method("getAlbumInfo", "getAlbumInfo2")
 def _album_info(request: SubsonicRequest) -> Answer:
-    request.library.resolve_track(request.query.text("id"))
-    return {"albumInfo": {}}
+    """MusicBrainz's id of the release, where a tag has it; Segue asks no other service for notes."""
+    track = request.library.resolve_track(request.query.text("id"))
+    mbid = request.state.catalog.details.row(track.row)["release_mbid"]
+    return {"albumInfo": {"musicBrainzId": mbid} if mbid else {}}
 
 
 @method("getArtistInfo", "getArtistInfo2")

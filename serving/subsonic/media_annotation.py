@@ -28,7 +28,8 @@ def _star(request: SubsonicRequest) -> Answer:
             request.state.set_rating(request.user, track_id, None)
     playlists = request.state.playlists
     change = playlists.add_favourite if is_starred else playlists.remove_favourite
-    for item_id in (*groups, *request.query.all("albumId"), *request.query.all("artistId")):
+    others = (*request.query.all("albumId"), *request.query.all("artistId"))
+    for item_id in (*groups, *filter(None, others)):
         if not request.library.is_artist_or_album(item_id):
             raise RequestError(404, "expected the id of an album or an artist")
         change(request.user.name, item_id)

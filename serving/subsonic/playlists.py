@@ -22,7 +22,7 @@ _RECOMMENDED, _MIX_PREFIX = "recommended", "mix-"
 
 @method("getPlaylists")
 def _playlists(request: SubsonicRequest) -> Answer:
-    if request.query.text("username", request.user.name) != request.user.name:
+    if not request.is_own_name():
         raise SubsonicError(FORBIDDEN, "expected your own name")
     own_playlists = [
         _playlist_answer(request, playlist)

@@ -51,8 +51,11 @@ class Query:
         return default
 
     def number(self, name: str, default: int, maximum: int = 500) -> int:
-        """Return a parameter as a number, at most `maximum`. Raises SubsonicError for other text."""
-        text = self.text(name, str(default))
+        """Return a parameter as a number, at most `maximum`; an empty one is left out.
+
+        Raises SubsonicError for other text.
+        """
+        text = self.text(name, "") or str(default)
         if not text.isascii() or not text.isdecimal():
             raise SubsonicError(GENERIC, f"{name}: expected a number, found {ascii(text)[:40]}")
         return min(int(text[:9]), maximum)
@@ -79,8 +82,12 @@ class SubsonicRequest:
         self.library = LibraryView(state, user)
 
     def known_track_ids(self, track_ids: list[str]) -> list[str]:
-        """Return the ids. Raises RequestError (404) for an unknown track."""
-        return [self.state.track(track_id).track_id for track_id in track_ids]
+        """Return the ids, without empty ones. Raises RequestError (404) for an unknown track."""
+        return [self.state.track(track_id).track_id for track_id in track_ids if track_id]
+
+    def is_own_name(self) -> bool:
+        """Return whether the parameter `username`, if there is one, is the user's name, in any case."""
+        return self.query.text("username", self.user.name).casefold() == self.user.name.casefold()
 
 
 Answer = dict[str, Any] | Response

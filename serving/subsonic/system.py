@@ -58,7 +58,7 @@ def _token(request: SubsonicRequest) -> Answer:
 
 @method("getUser")
 def _user(request: SubsonicRequest) -> Answer:
-    if request.query.text("username", request.user.name) != request.user.name:
+    if not request.is_own_name():
         raise SubsonicError(FORBIDDEN, "expected your own name")
     return {"user": _about(request.user)}
 

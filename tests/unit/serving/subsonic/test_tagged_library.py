@@ -87,6 +87,8 @@ def test_computed_tempo_fills_the_gap(song):
 def test_album_has_every_tag(call, song):
     found = call("getAlbum", id=song("Aria")["albumId"])["album"]
     assert {name: found[name] for name in EXPECTED_ALBUM} == EXPECTED_ALBUM
+    information = call("getAlbumInfo2", id=found["id"])["albumInfo"]
+    assert information == {"musicBrainzId": EXPECTED_ALBUM["musicBrainzId"]}
 
 
 def test_xml_has_every_tag(ask, song):
