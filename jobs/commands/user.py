@@ -2,17 +2,19 @@
 
 import argparse
 import getpass
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs import settings
 from jobs.commands import accounts_copies
-from jobs.errors import InputError
+from jobs.errors import InputError, StepError
 from jobs.progress import StepResult
 
 if TYPE_CHECKING:
     from serving.db.accounts import Accounts
+    from serving.db.database import Database
 
 _BACKUP_HELP = f"copy the accounts database into the lake, which keeps {accounts_copies.MAX_COPIES} copies"
 _NAME_HELP = "user name: letters a-z, digits, dots, dashes and underscores"
@@ -37,6 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--label",
         default="client",
         help="name of the other player, as the page lists it (default %(default)s)",
+    )
+
+    forward = _add_action(
+        actions, "forward", "forward a user's plays to ListenBrainz or Last.fm from now on, or stop"
+    )
+    forward.add_argument("service", choices=("listenbrainz", "lastfm"))
+    forward.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="read ListenBrainz' user token from the first line of FILE, or of stdin if - (default: ask)",
+    )
+    forward.add_argument(
+        "--stop", action="store_true", help="forward nothing any more, and forget what waits"
     )
 
     _add_action(actions, "remove", "remove a user; the likes and plays stay")
@@ -90,7 +105,10 @@ def main(arguments: argparse.Namespace) -> StepResult:
     database = Database(lake)
     try:
         accounts = Accounts(database)
-        _run_action(accounts, arguments)
+        if arguments.action == "forward":
+            _forward(database, accounts, arguments)
+        else:
+            _run_action(accounts, arguments)
         return StepResult({"users": len(accounts.list_users())})
     finally:
         database.close()
@@ -122,22 +140,78 @@ def _run_action(accounts: "Accounts", arguments: argparse.Namespace) -> None:
                 print(f"  {name}{'  admin' if is_admin else ''}")
 
 
+def _forward(database: "Database", accounts: "Accounts", arguments: argparse.Namespace) -> None:
+    from serving.db.accounts import LOCAL_USER
+    from serving.db.forwarding import Destination, Forwarding
+
+    names = dict(accounts.list_users()) or {LOCAL_USER: False}
+    if arguments.name not in names:
+        raise InputError(f"expected the name of a user, found {arguments.name!r}")
+    to = Destination(arguments.name, arguments.service)
+    forwarding = Forwarding(database)
+    if arguments.stop:
+        forwarding.remove(to)
+    elif arguments.service == "lastfm":
+        forwarding.set_token(to, _log_in_at_lastfm())
+    else:
+        forwarding.set_token(to, _read_token(arguments.token_file))
+
+
+def _log_in_at_lastfm() -> str:
+    """Return a session key that the user has allowed on Last.fm's page. InputError or StepError for none."""
+    import requests
+
+    from serving.lastfm_service import LastFm, LastFmError
+
+    service = LastFm(**settings.lastfm())
+    if not service.is_configured:
+        raise InputError("expected SEGUE_LASTFM_KEY and SEGUE_LASTFM_SECRET of your API account, found none")
+    try:
+        token, page = service.login_page()
+        print(f"  open and allow  {page}")
+        print("  then press Enter", flush=True)
+        sys.stdin.readline()
+        return service.session_key(token)
+    except (LastFmError, requests.RequestException) as error:
+        found = str(error) if isinstance(error, LastFmError) else type(error).__name__
+        raise StepError(
+            f"expected a session of Last.fm, found {found[:200]!r}; run the command again"
+        ) from error
+
+
+def _read_token(file: str | None) -> str:
+    token = _read_line(file, "--token-file") if file is not None else _ask("token")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{8,128}", token):
+        raise InputError(
+            "expected ListenBrainz' user token, 8 to 128 letters, digits and dashes; found another text"
+        )
+    return token
+
+
+def _read_line(file: str, option: str) -> str:
+    """Return the first line of a file, or of stdin for `-`."""
+    try:
+        if file == "-":
+            return sys.stdin.readline().rstrip("\r\n")
+        return Path(file).expanduser().read_text().split("\n")[0]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{option}: expected a file that can be read as text, found {error}") from error
+
+
+def _ask(what: str) -> str:
+    """Return what is typed on the terminal, unseen."""
+    if not sys.stdin.isatty():
+        raise InputError(
+            f"expected a terminal to ask for the {what}, found none; give --{what}-file - and pipe it in"
+        )
+    return getpass.getpass(f"{what}: ")
+
+
 def _read_password(file: str | None) -> str:
     """Return the password from a file's first line, from stdin (`-`), or from the terminal (None)."""
     if file is not None:
-        try:
-            if file == "-":
-                return sys.stdin.readline().rstrip("\r\n")
-            return Path(file).expanduser().read_text().split("\n")[0]
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"--password-file: expected a file that can be read as text, found {error}"
-            ) from error
-    if not sys.stdin.isatty():
-        raise InputError(
-            "expected a terminal to ask for the password, found none; give --password-file - and pipe it in"
-        )
-    password = getpass.getpass("password: ")
+        return _read_line(file, "--password-file")
+    password = _ask("password")
     if getpass.getpass("once more: ") != password:
         raise InputError("expected the same password twice, found two different ones")
     return password

@@ -10,6 +10,10 @@ from jobs.commands import accounts_copies
 from jobs.lake.storage import lake_at
 from serving.db.accounts import Accounts
 from serving.db.database import Database
+from serving.db.forwarding import Destination, Forwarding
+from serving.lastfm_service import LastFm
+
+SERVICE = {"address": "http://127.0.0.1:9/", "page": "https://page.example/"}
 
 
 @pytest.fixture
@@ -114,3 +118,43 @@ def test_database_is_copied_and_recovered(request, tmp_path, monkeypatch, capsys
     listed = user("list")[1]
     assert "anna" in listed and "bert" in listed and "carl" not in listed
     assert (tmp_path / "lake" / "accounts" / "accounts.db").stat().st_mode & 0o077 == 0
+
+
+def test_plays_are_forwarded_to_listenbrainz_until_stopped(user, tmp_path):
+    user("add", "anna", "--password-file", "-", stdin="a good password\n")
+    to = Destination("anna", "listenbrainz")
+
+    def token():
+        database = Database(tmp_path)
+        found = Forwarding(database).token(to)
+        database.close()
+        return found
+
+    assert user("forward", *to, "--token-file", "-", stdin="user-token-1\n") == (0, "user: 1 users\n")
+    assert token() == "user-token-1"
+    for arguments, stdin, message in (
+        (("anna", "listenbrainz", "--token-file", "-"), "a b\n", "user token"),
+        (("anna", "listenbrainz"), "", "expected a terminal to ask for the token"),
+        (("bert", "listenbrainz", "--token-file", "-"), "user-token-2\n", "found 'bert'"),
+        (("anna", "lastfm"), "", "SEGUE_LASTFM_KEY"),
+    ):
+        status, output = user("forward", *arguments, stdin=stdin)
+        assert status == 2 and message in output, output
+    assert token() == "user-token-1"
+    user("forward", *to, "--stop")
+    assert token() is None
+
+
+def test_plays_are_forwarded_to_last_fm_once_it_was_allowed(user, tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs.settings.lastfm", lambda: {**SERVICE, "key": "k", "secret": "s"})
+    monkeypatch.setattr(LastFm, "login_page", lambda _: ("login", "https://page.example/?token=login"))
+    monkeypatch.setattr(LastFm, "session_key", lambda _, token: f"session of {token}")
+    status, output = user("forward", "local", "lastfm", stdin="\n")
+    assert status == 0 and "https://page.example/?token=login" in output and "session of" not in output
+    database = Database(tmp_path)
+    assert Forwarding(database).token(Destination("local", "lastfm")) == "session of login"
+    database.close()
+    monkeypatch.undo()
+    monkeypatch.setattr("jobs.settings.lastfm", lambda: {**SERVICE, "key": "k", "secret": "s"})
+    status, output = user("forward", "local", "lastfm", stdin="\n")
+    assert status == 1 and "found 'ConnectionError'" in output
