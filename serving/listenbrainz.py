@@ -24,6 +24,9 @@ _MAX_LISTENS, _MAX_LISTEN_BYTES, _MAX_ITEMS = 1_000, 10_240, 1_000
 
 _TYPES = ("single", "import", "playing_now")
 
+# By the scores of feedback.
+_LIKED = {1: True, 0: None, -1: False}
+
 router = APIRouter(prefix="/1", include_in_schema=False)
 
 TokenHeader = Annotated[str | None, Header()]
@@ -58,12 +61,37 @@ async def submit_listens(request: Request, authorization: TokenHeader = None) ->
     """Accept listens; those of tracks that the collection lacks wait until it has them."""
     state: AppState = request.app.state.app_state
     user = state.authenticate(cookie=None, authorization=authorization or "Token")
-    try:
-        body = await request.json()
-    except (ValueError, RecursionError):
-        raise RequestError(400, "body: expected JSON, found something else") from None
+    body = await _json(request)
     taken, unknown = await run_sync(_accept, state, user, body)
     return JSONResponse({"status": "ok", "taken": taken, "unknown": unknown})
+
+
+@router.post("/feedback/recording-feedback/")
+@router.post("/feedback/recording-feedback")
+async def recording_feedback(request: Request, authorization: TokenHeader = None) -> Response:
+    """Like (score 1) or dislike (-1) a recording, by MusicBrainz's id; 0 takes either back."""
+    state: AppState = request.app.state.app_state
+    user = state.authenticate(cookie=None, authorization=authorization or "Token")
+    body = await _json(request)
+    mbid, score = (body.get(name) if isinstance(body, dict) else None for name in ("recording_mbid", "score"))
+    if not isinstance(mbid, str) or type(score) is not int or score not in _LIKED:
+        raise RequestError(400, "expected recording_mbid, and score: 1, 0 or -1")
+    await run_sync(_rate, state, user, mbid, _LIKED[score])
+    return JSONResponse({"status": "ok"})
+
+
+def _rate(state: AppState, user: User, mbid: str, liked: bool | None) -> None:
+    track = state.listen_matcher.by_mbid(state.catalog, mbid)
+    if track is None:
+        raise RequestError(404, f"expected a recording of the collection, found {ascii(mbid)[:60]}")
+    state.set_rating(user, track.track_id, liked)
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return await request.json()
+    except (ValueError, RecursionError):
+        raise RequestError(400, "body: expected JSON, found something else") from None
 
 
 def _accept(state: AppState, user: User, body: Any) -> tuple[int, int]:

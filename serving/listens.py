@@ -53,6 +53,11 @@ class ListenMatcher:
         )
         return catalog.by_id.get(found) if found is not None else None
 
+    def by_mbid(self, catalog: Catalog, mbid: str) -> Track | None:
+        """Return the track of the catalog with MusicBrainz's id of a recording, or None."""
+        found = self._matcher(catalog).match("", "", mbids=[mbid])
+        return catalog.by_id.get(found) if found is not None else None
+
     def _matcher(self, catalog: Catalog) -> TrackMatcher:
         with self._lock:
             if self._built is None or self._built[0] is not catalog:

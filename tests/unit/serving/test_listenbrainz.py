@@ -17,6 +17,7 @@ from jobs.streaming import micro_batch
 from serving import app_state
 from serving.listens import listen_start, match_waiting
 
+MBID = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 STARTED_AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
 SECONDS = int(STARTED_AT.timestamp())
 
@@ -246,3 +247,24 @@ def test_count_is_of_plays_in_the_table_and_in_the_history_once(client, state, s
     assert count() == before + 2
     play_log.compact(lake)
     assert count() == before + 2
+
+
+def test_feedback_of_a_recording_is_a_like(client, state, sent, secret, lake, monkeypatch):
+    rows = [{**row, "recording_mbid": None} for row in lake.read_arrow(TRACKS).to_pylist()]
+    rows[3]["recording_mbid"] = MBID.upper()
+    matcher = TrackMatcher(rows)
+    monkeypatch.setattr(state.listen_matcher, "_built", (state.catalog, matcher))
+    track_id, headers = rows[3]["track_id"], {"Authorization": f"Token {secret}"}
+
+    def rate(mbid, score):
+        body = {"recording_mbid": mbid, "score": score}
+        return client.post("/1/feedback/recording-feedback", json=body, headers=headers).status_code
+
+    for score, liked in ((1, True), (-1, False), (0, None)):
+        assert rate(MBID, score) == 200
+        assert state.feedback.ratings("local").get(track_id) is liked
+    assert [event.event for event in sent] == ["liked", "disliked", "unrated"]
+    assert rate("another", 1) == 404
+    for mbid, score in ((MBID, 2), (MBID, True), (MBID, "1"), (MBID, None), (MBID, []), (None, 1), ([], 1)):
+        assert rate(mbid, score) == 400
+    assert client.post("/1/feedback/recording-feedback", json={}).status_code == 401
