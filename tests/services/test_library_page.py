@@ -252,6 +252,21 @@ def test_playlist_is_made_sorted_renamed_and_deleted(page):
     page.wait_for_selector(".empty-state:has-text('Make a playlist here')")
 
 
+def test_found_tracks_are_added_to_an_empty_playlist(page, address):
+    made = get(address, "api/playlists", body={"name": "Empty", "tracks": []})
+    go(page, f"playlist/{made['id']}", ".finder")
+    page.fill("[aria-label='Find tracks to add']", "crtist 002")
+    for number in (1, 2):
+        page.locator(".finder [aria-label^='Add ']").nth(number).click()
+    page.wait_for_selector(".head .facts:has-text('2 tracks')")
+    assert page.locator("main .sortable .line").count() == 2
+    assert len(get(address, f"api/playlists/{made['id']}")["items"]) == 2
+    assert not Axe().run(page).response["violations"]
+    page.fill("[aria-label='Find tracks to add']", "nothing at all")
+    page.wait_for_selector(".finder li:has-text('No track has words')")
+    page.evaluate(f"fetch('/api/playlists/{made['id']}', {{method: 'DELETE'}})")
+
+
 def drag(page, source, target):
     """Drag the handle of one row onto the lower half of another row."""
     start_box = page.locator(f"[data-index='{source}'] .handle").bounding_box()

@@ -5,6 +5,7 @@ import { deletePlaylist, getPlaylist, makePlaylist, playlistAddress, renamePlayl
 import { moved, sortableList } from "../sortable.js";
 import { sayMix } from "../server_words.js";
 import { t } from "../strings.js";
+import { trackFinder } from "../track_finder.js";
 import { button, cover, emptyState, formatLength, h, icon, toast, whileConnected } from "../ui.js";
 
 const mosaic = (albumIds) => h("div", { class: `mosaic4${albumIds.length < 4 ? " single" : ""}`, "aria-hidden": "true" },
@@ -55,6 +56,7 @@ export function makePlaylistViews({ player, items, events, session }) {
     let sent = Promise.resolve();
     function save(changed) {
       found = { ...found, items: changed };
+      list.element.hidden = !changed.length;
       list.setItems(changed);
       sent = sent.then(async () => {
         if (found.items !== changed) return; // a later change has this one in it
@@ -117,7 +119,8 @@ export function makePlaylistViews({ player, items, events, session }) {
     const refreshLater = () => (sent = sent.then(refresh).catch(() => {})); // the next event tries again
     whileConnected(box, events, "playlists", refreshLater);
     if (changes !== events.playlistChanges) refreshLater();
-    return [box, list.element];
+    const finder = isOwn(found) ? trackFinder(items, { play: (track) => player.play([track]), add: (track) => save([...tracks(), track]) }) : null;
+    return [box, finder, list.element];
   }
 
   async function mix(id) {
