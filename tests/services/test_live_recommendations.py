@@ -4,6 +4,7 @@ Cut and repeated anywhere, and reconciled after the store has lost writes.
 """
 
 import dataclasses
+import functools
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -217,7 +218,7 @@ def columns(messages):
     return pa.table({name: [getattr(message, name) for message in messages] for name in names})
 
 
-def process_in_tasks(database, lake, messages, n_tasks):
+def process_in_tasks(database, lake, messages, *, n_tasks):
     """Do what executors and driver do with a batch, each task in a new process as it were."""
     view = executor_tasks.view_of(lake)
     address = f"mongodb://127.0.0.1:{database.client.address[1]}/{database.name}"
@@ -256,11 +257,14 @@ def test_tasks_write_what_the_driver_writes(database, catalog_cache, lake):
     for batch in batches:
         process(database, catalog_cache, lake, batch)
     expected = contents(database)
-    for name in COLLECTIONS:
-        database[name].delete_many({})
-    for batch in batches:
-        process_in_tasks(database, lake, batch, n_tasks=3)
-    assert contents(database) == expected
+    by_tasks = functools.partial(process_in_tasks, database, lake, n_tasks=3)
+    by_driver = functools.partial(process, database, catalog_cache, lake)
+    for ways in ((by_tasks, by_tasks), (by_driver, by_tasks), (by_tasks, by_driver)):
+        for name in COLLECTIONS:
+            database[name].delete_many({})
+        for way, batch in zip(ways, batches, strict=True):
+            way(batch)
+        assert contents(database) == expected
     assert expected["profiles"]["u1"]["offsets"].keys() == {"plays-0@01234567", "plays-1@01234567"}
     assert expected["plays"]["both"]["user_id"] == "u1"
 
