@@ -16,7 +16,7 @@ import numpy as np
 from jobs.errors import StepError
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, ITEM_SIMILARITIES
 from jobs.lake.storage import Lake
-from jobs.model import sound_words
+from jobs.model import clustered_vectors, sound_words
 from jobs.model.sound_words import SoundWords
 from jobs.plays.events import EventType, PlayEvent
 from jobs.recommender import item_catalog, profiles, ranking
@@ -83,7 +83,7 @@ class Radio:
 
         Without tracks if the lake has no model version yet.
         """
-        versions = self._lake.read_arrow(EMBEDDINGS, "model_version")["model_version"].unique().to_pylist()
+        versions = clustered_vectors.stored_versions(self._lake)
         version = champion if champion and champion in versions else max(versions, key=int, default="")
         tracks = {
             track.track_id: item_catalog.ItemInfo(track.title, track.artist, track.recording_id)

@@ -55,6 +55,8 @@ class ClusteredVectors:
         The clusters' numbers in EMBEDDINGS.
     settings
         The index to search them with; None for that of a version without one.
+    digest
+        A hash of ids, vectors and clusters.
     folder
         Where the files are; None if they are in memory.
     """
@@ -64,6 +66,7 @@ class ClusteredVectors:
     starts: np.ndarray
     numbers: np.ndarray
     settings: IndexSettings | None = None
+    digest: str = ""
     folder: Path | None = None
 
     @classmethod
@@ -73,7 +76,7 @@ class ClusteredVectors:
         ids, vectors, starts, numbers = (
             np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS
         )
-        return cls(ids, vectors, starts, numbers, settings, folder)
+        return cls(ids, vectors, starts, numbers, settings, folder.name.rsplit("-", 1)[1], folder)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -127,7 +130,13 @@ def open_vectors(lake: Lake, model_version: str) -> ClusteredVectors:
         with tempfile.TemporaryDirectory() as scratch:
             _write_arrays(lake, model_version, Path(scratch))
             ids, vectors, starts, numbers = (np.load(Path(scratch) / f"{name}.npy") for name in _ARRAYS)
-        return ClusteredVectors(ids, vectors, starts, numbers, settings)
+        return ClusteredVectors(ids, vectors, starts, numbers, settings, _digest(lake, model_version))
+
+
+def stored_versions(lake: Lake) -> set[str]:
+    """Return the model versions that EMBEDDINGS has."""
+    batches = lake.iter_batches(EMBEDDINGS, "model_version")
+    return {version for batch in batches for version in batch["model_version"].unique().to_pylist()}
 
 
 def save_settings(lake: Lake, model_version: str, settings: IndexSettings) -> None:
@@ -181,8 +190,7 @@ def _delete_stale(lake: Lake, written: Path) -> None:
     A process that maps them keeps them until it ends.
     """
     written_version = written.name.rsplit("-", 1)[0]
-    batches = lake.iter_batches(EMBEDDINGS, "model_version")
-    stored = {version for batch in batches for version in batch["model_version"].unique().to_pylist()}
+    stored = stored_versions(lake)
     for path in written.parent.glob("[!.]*"):
         version = path.name.removesuffix(".json").rsplit("-", 1)[0]
         if path.is_dir() and path != written and (version == written_version or version not in stored):

@@ -6,10 +6,8 @@ last.
 """
 
 import numpy as np
-import pyarrow.compute as pc
 
-from jobs.lake.schemas import EMBEDDINGS
-from jobs.lake.storage import Lake
+from jobs.model.clustered_vectors import ClusteredVectors
 from jobs.model.layout_2d import layout_2d
 from jobs.online import mongo, state
 
@@ -40,16 +38,11 @@ def write_map(
     mongo.delete(database["map"], set(mongo.ids(database["map"])) - {part["_id"] for part in documents})
 
 
-def map_documents(lake: Lake, model_version: str) -> list[mongo.Document]:
-    """Return the documents of the collection `map`, in order of track_id."""
-    rows = lake.read_arrow(EMBEDDINGS, where=pc.field("model_version") == model_version)
-    rows = rows.sort_by("track_id")
-    ids = rows["track_id"].to_pylist()
-    clusters = rows["cluster"].to_pylist()
-    points = np.zeros((0, 2))
-    if ids:
-        vectors = rows["embedding"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
-        points = np.round(layout_2d(vectors), 4)
+def map_documents(vectors: ClusteredVectors, model_version: str) -> list[mongo.Document]:
+    """Return the documents of the collection `map`, in order of the clusters."""
+    ids = [track_id.decode() for track_id in vectors.ids.tolist()]
+    clusters = vectors.clusters().tolist()
+    points = np.round(layout_2d(vectors.vectors), 4)
     documents: list[mongo.Document] = []
     for start in range(0, len(ids), _TRACKS_PER_DOCUMENT):
         part = slice(start, start + _TRACKS_PER_DOCUMENT)

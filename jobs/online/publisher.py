@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyspark.accumulators import Accumulator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -24,8 +23,8 @@ from jobs import progress
 from jobs.lake.feature_columns import PUBLISHED_COLUMNS
 from jobs.lake.schemas import EMBEDDINGS, FEATURES, TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import batch_inference, index_registry, registry
-from jobs.model.search_index import IndexSettings
+from jobs.model import batch_inference, clustered_vectors, index_registry, registry
+from jobs.model.clustered_vectors import ClusteredVectors
 from jobs.online import collection_map, mongo, similar_documents, state, track_documents
 from jobs.online.state import ChampionState, PublishedVersion
 from jobs.progress import StepResult
@@ -37,10 +36,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Publication:
-    """A model version as it is to be online, and the index that its neighbours are searched with."""
+    """A model version as it is to be online, with its vectors."""
 
     version: PublishedVersion
-    index: IndexSettings
+    vectors: ClusteredVectors
     track_ids: frozenset[str]
 
 
@@ -62,7 +61,9 @@ def publish_champion(lake: Lake, *, master: str, mongo_uri: str | None) -> StepR
             has_map = collection_map.is_published(database, model_version, version["digest"])
         # The map takes a core a minute or more; meanwhile most of the work is the store's.
         map_documents = (
-            None if has_map else _in_background(partial(collection_map.map_documents, lake, model_version))
+            None
+            if has_map
+            else _in_background(partial(collection_map.map_documents, publication.vectors, model_version))
         )
         if is_new:
             _write_version(uri, session.get_session(master), lake, publication)
@@ -94,15 +95,18 @@ def _in_background(function: Callable[[], T]) -> Future[T]:
 
 def _read_publication(lake: Lake, champion: Any) -> _Publication:
     model_version = str(champion.version)
-    embeddings = lake.read_arrow(EMBEDDINGS, where=pc.field("model_version") == model_version)
-    track_ids = track_documents.track_ids(lake, TRACKS).intersection(embeddings["track_id"].to_pylist())
+    index = index_registry.index_settings(champion)
+    clustered_vectors.save_settings(lake, model_version, index)
+    vectors = clustered_vectors.open_vectors(lake, model_version)
+    track_ids = track_documents.track_ids(lake, TRACKS)
+    track_ids.intersection_update(track_id.decode() for track_id in vectors.ids.tolist())
     version = PublishedVersion(
         model_version=model_version,
         feature_version=champion.tags["feature_version"],
         tracks=len(track_ids),
-        digest=publication_digest(track_documents.tracks_digest(lake, track_ids), embeddings),
+        digest=publication_digest(track_documents.tracks_digest(lake, track_ids), vectors.digest),
     )
-    return _Publication(version, index_registry.index_settings(champion), frozenset(track_ids))
+    return _Publication(version, vectors, frozenset(track_ids))
 
 
 def _tracks_frame(spark: SparkSession, lake: Lake, version: PublishedVersion) -> DataFrame:
@@ -119,13 +123,9 @@ def _tracks_frame(spark: SparkSession, lake: Lake, version: PublishedVersion) ->
     )
 
 
-def publication_digest(tracks_digest: str, embeddings: pa.Table) -> str:
-    """Return a hash of what is published, independent of the order of the rows (32 hex digits)."""
-    digest = hashlib.sha256(tracks_digest.encode())
-    embeddings = embeddings.sort_by("track_id")
-    digest.update(embeddings["cluster"].combine_chunks().to_numpy().tobytes())
-    digest.update(embeddings["embedding"].combine_chunks().flatten().to_numpy().tobytes())
-    return digest.hexdigest()[:32]
+def publication_digest(tracks_digest: str, vectors_digest: str) -> str:
+    """Return a hash of what is published (32 hex digits)."""
+    return hashlib.sha256(f"{tracks_digest} {vectors_digest}".encode()).hexdigest()[:32]
 
 
 def is_published(database: mongo.Database, version: PublishedVersion, *, n_tracks: int) -> bool:
@@ -175,7 +175,7 @@ def _write_version(uri: str, spark: SparkSession, lake: Lake, publication: _Publ
     n_done = spark.sparkContext.accumulator(0)
     with progress.watch("publish", 2 * version["tracks"], lambda: n_done.value):
         _write_tracks(_tracks_frame(spark, lake, version), uri, n_done)
-        similar_documents.write(spark, lake, uri, model_version, publication.index, n_done)
+        similar_documents.write(spark, lake, uri, model_version, publication.vectors, n_done)
         with mongo.database(uri) as database:
             previous = _version_before(database, model_version)
             _write_champion(database, version, previous=previous)

@@ -11,9 +11,8 @@ from pyspark.sql import SparkSession
 from jobs.errors import StepError
 from jobs.lake.schemas import TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import clustered_vectors, neighbours
+from jobs.model import neighbours
 from jobs.model.clustered_vectors import ClusteredVectors
-from jobs.model.search_index import IndexSettings
 from jobs.online import mongo
 
 # Enough for the progress to be seen and for workers to end together.
@@ -25,13 +24,11 @@ def write(
     lake: Lake,
     uri: str,
     model_version: str,
-    index: IndexSettings,
+    vectors: ClusteredVectors,
     n_done: Accumulator[int],
 ) -> None:
     """Write the neighbours of every track that is in TRACKS, a list of clusters per task."""
-    clustered_vectors.save_settings(lake, model_version, index)
-    vectors = clustered_vectors.open_vectors(lake, model_version)
-    folder = vectors.folder
+    folder, index = vectors.folder, vectors.settings
     if folder is None:
         raise StepError(
             f"expected {lake.root} to take the vectors of model version {model_version}; see above"

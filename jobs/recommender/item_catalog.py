@@ -3,6 +3,7 @@
 Vectors, clusters, popularity, similar items.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -95,7 +96,8 @@ class ItemCatalog:
 
     Attributes
     ----------
-    ids, titles, artists, recordings : (n,) text; an unknown artist is ""
+    ids, titles, artists : (n,) text; an unknown artist is ""
+    recordings : (n,) the same value for tracks of one recording
     vectors : (n, d) float32 of unit length; mapped, if every track of the model version is in the catalog
     index : the model version's search index over the vectors; None for exact search
     clusters : (n,) int
@@ -304,6 +306,7 @@ def _align(
     rows = np.array([row for row, track_id in enumerate(all_ids) if track_id in tracks], dtype=int)
     track_ids = [all_ids[row] for row in rows]
     infos = [tracks[track_id] for track_id in track_ids]
+    recordings: dict[str, int] = {}
     vectors, index = embeddings.vectors, embeddings.index if len(rows) else None
     if len(rows) < len(all_ids):  # tracks were removed since the version's vectors were written
         vectors = np.ascontiguousarray(vectors[rows])
@@ -313,8 +316,11 @@ def _align(
         ids=np.array(track_ids, dtype=np.str_),
         # object dtype: numpy's fixed-width strings would pad every title to the longest.
         titles=np.array([info.title for info in infos], dtype=object),
-        artists=np.array([info.artist for info in infos], dtype=object),
-        recordings=np.array([info.recording_id for info in infos], dtype=object),
+        # Interned: an artist's tracks share one text.
+        artists=np.array([sys.intern(info.artist) for info in infos], dtype=object),
+        recordings=np.array(
+            [recordings.setdefault(info.recording_id, len(recordings)) for info in infos], dtype=np.int32
+        ),
         vectors=vectors,
         clusters=embeddings.clusters()[rows],
         # FMA's listen counts are only a fallback while there are no local plays.

@@ -118,8 +118,9 @@ def _read_embedder_rows(lake: Lake) -> list[dict[str, Any]]:
     """Return the rows of EMBEDDERS. Raises StepError if VECTORS are of another embedder."""
     rows = lake.read_arrow(EMBEDDERS).to_pylist()
     fitted = {row["embedder_id"] for row in rows}
-    applied = lake.read_arrow(VECTORS, "embedder_id")["embedder_id"].unique().to_pylist()
-    if fitted != set(applied):  # `embed` was stopped between writing the two tables
+    batches = lake.iter_batches(VECTORS, "embedder_id")
+    applied = {embedder for batch in batches for embedder in batch["embedder_id"].unique().to_pylist()}
+    if fitted != applied:  # `embed` was stopped between writing the two tables
         raise StepError(
             "expected VECTORS of the embedder in EMBEDDERS, found those of another; run `segue embed` first"
         )

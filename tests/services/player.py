@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from jobs.lake.schemas import EMBEDDINGS
+from jobs.model.clustered_vectors import open_vectors
 from jobs.online import collection_map, mongo
 from tests.services.conftest import SEGUE, environment
 
@@ -36,7 +37,7 @@ def publish(database, lake):
     champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "synthetic"}
     champion["published_at"] = datetime.now(UTC)
     mongo.upsert(database["state"], [champion])
-    collection_map.write_map(database, "1", "synthetic", collection_map.map_documents(lake, "1"))
+    collection_map.write_map(database, "1", "synthetic", collection_map.map_documents(open_vectors(lake, "1"), "1"))
 
 
 def recommend(database, *track_ids):

@@ -42,7 +42,7 @@ def test_load_aligns_tracks_with_their_embeddings(lake):
     # By cluster.
     assert catalog.ids.tolist() == ["b", "c", "a"] and catalog.model_version == "1"
     assert catalog.titles.tolist() == ["B", "C", "a"] and catalog.artists.tolist() == ["x", "y", ""]
-    assert catalog.recordings.tolist() == ["r", "r", "a"] and catalog.plays.tolist() == [5, 1, 0]
+    assert catalog.recording_codes == [0, 0, 1] and catalog.plays.tolist() == [5, 1, 0]
     np.testing.assert_array_equal(catalog.vectors, np.eye(4)[[2, 1, 3]])
     assert catalog.clusters.tolist() == [0, 1, 1] and catalog.vectors.dtype == np.float32
     assert [catalog.nearest(track)[0] for track in range(3)] == [0, 1, 2]
