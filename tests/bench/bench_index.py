@@ -9,8 +9,8 @@ for clusters. Both are unit vectors of 96 dimensions; the queries are other memb
 
 Each index is asked with growing effort, 50 neighbours of one query at a time, until its recall@10 is .995:
 one line each, with the CPU seconds of building and asking (one thread), the share of the collection that a
-query is compared with, and the growth of the process by the index. The last line is what `cluster`
-would choose. HNSW's share is what faiss counts for the same graph parameters. A library that is not
+query is compared with, and the growth of the process by the index. The line `choice` is what `segue
+cluster` would choose. HNSW's share is what faiss counts for the same graph parameters. A library that is not
 installed is left out.
 """
 
@@ -38,6 +38,9 @@ DIMENSIONS, SUBSPACE, HIDDEN = 96, 12, 256
 N_QUERIES, COUNT = 300, 50
 ENOUGH = 0.995
 SAMPLE = 20_000
+
+# The line that says what `segue cluster` would choose.
+CHOICE = "choice"
 
 # As `HNSWIndex` has them.
 LINKS, BUILD_EFFORT = 16, 200
@@ -210,9 +213,12 @@ def compare(size: int, data: str, names: list[str]) -> None:
     near = ExactIndex(vectors.vectors).query(queries, 10).rows
     label = f"{size:9,} {data:>8}"
     for name in names:
-        ask(name, vectors, queries, near, label)
-    choice = choose_index(vectors, nprobe=nprobe)
-    print(f"{label} chosen: {choice.settings.kind} {choice.settings.effort} ({choice.reason})", flush=True)
+        if name == CHOICE:
+            choice = choose_index(vectors, nprobe=nprobe)
+            effort = choice.settings.effort
+            print(f"{label} {name:8} {effort:7,} {choice.settings.kind}; {choice.reason}", flush=True)
+        else:
+            ask(name, vectors, queries, near, label)
 
 
 def main() -> None:
@@ -220,7 +226,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="10000,100000", help="numbers of vectors")
     parser.add_argument("--data", default="planted,8,16,32", help="planted groups, or intrinsic dimensions")
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help="systems to compare (default: all)")
+    parser.add_argument(
+        "--systems", default=",".join([*SYSTEMS, CHOICE]), help="what to compare (default: all)"
+    )
     arguments = parser.parse_args()
     print(
         f"{'vectors':>9} {'data':>8} {'system':8} {'effort':>7} {'recall@10':>9} {'queries/s':>9} "

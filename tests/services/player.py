@@ -37,7 +37,8 @@ def publish(database, lake):
     champion = {"_id": "champion", "model_version": "1", "tracks": len(ids), "digest": "synthetic"}
     champion["published_at"] = datetime.now(UTC)
     mongo.upsert(database["state"], [champion])
-    collection_map.write_map(database, "1", "synthetic", collection_map.map_documents(open_vectors(lake, "1"), "1"))
+    documents = collection_map.map_documents(open_vectors(lake, "1"), "1")
+    collection_map.write_map(database, "1", "synthetic", documents)
 
 
 def recommend(database, *track_ids):
