@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from jobs.model.clustered_vectors import ClusteredVectors
 from jobs.model.ivf_index import TARGET_RECALL
@@ -18,8 +19,8 @@ from jobs.model.search_index import EXACT, HNSW, IVF, ExactIndex, HNSWIndex, Ind
 # Up to this many tracks exact search takes no longer than an IVF's, and nothing is measured: 60 µs a query.
 MAX_EXACT = 5_000
 
-# How much cheaper a less simple index must be.
-_MARGIN = 1.5
+# How much cheaper a less simple index must be: a factor, and CPU seconds a day.
+_MARGIN, _MIN_SAVED_S = 1.5, 5.0
 
 # How far below the target the recall of the sampled queries may be: nprobe was calibrated with others.
 _TOLERANCE = 0.01
@@ -74,6 +75,13 @@ def choose_index(vectors: ClusteredVectors, *, nprobe: int) -> IndexChoice:
     n_tracks = len(vectors.vectors)
     if n_tracks <= MAX_EXACT:
         return IndexChoice(IndexSettings(EXACT), f"{n_tracks:,} tracks, exact up to {MAX_EXACT:,}")
+    # On one thread: others that wait for work would count as CPU, and more where more other work runs.
+    with threadpool_limits(1):
+        return _measure(vectors, nprobe)
+
+
+def _measure(vectors: ClusteredVectors, nprobe: int) -> IndexChoice:
+    n_tracks = len(vectors.vectors)
     sample = _Sample.of(vectors)
     measured = [
         sample.measure(IndexSettings(EXACT), ExactIndex(vectors.vectors), 0.0),
@@ -81,7 +89,7 @@ def choose_index(vectors: ClusteredVectors, *, nprobe: int) -> IndexChoice:
     ]
     best = _best(measured, n_tracks)
     at_least = _graph_at_least_s(vectors, n_tracks)
-    if at_least * _MARGIN > best.day_s(n_tracks):
+    if not _is_cheaper(at_least, best.day_s(n_tracks)):
         without = f"hnsw at least {at_least:.0f}"
     else:
         without = ""
@@ -99,11 +107,14 @@ def _best(measured: list[MeasuredIndex], n_tracks: int) -> MeasuredIndex:
     """Return the cheapest that finds enough; one that comes later must be cheaper by the margin."""
     best = measured[0]
     for each in measured[1:]:
-        if each.recall >= TARGET_RECALL - _TOLERANCE and each.day_s(n_tracks) * _MARGIN <= best.day_s(
-            n_tracks
-        ):
+        is_cheaper = _is_cheaper(each.day_s(n_tracks), best.day_s(n_tracks))
+        if is_cheaper and each.recall >= TARGET_RECALL - _TOLERANCE:
             best = each
     return best
+
+
+def _is_cheaper(seconds: float, than: float) -> bool:
+    return seconds * _MARGIN <= than and seconds + _MIN_SAVED_S <= than
 
 
 def _build(vectors: ClusteredVectors, settings: IndexSettings) -> tuple[IndexSettings, SearchIndex, float]:

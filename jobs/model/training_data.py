@@ -17,6 +17,7 @@ from jobs.lake.storage import Lake
 
 # (track_id, content_hash): features belong to one content of a track.
 Key = tuple[str, str]
+_KEY_COLUMNS = ("track_id", "content_hash")
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,17 @@ def training_set(lake: Lake, feature_version: str | None) -> TrainingSet:
     It is every row of FEATURES of that version whose track is in TRACKS with the same content. Raises
     InputError for an unknown version, and StepError where no track can be trained on.
     """
-    rows = lake.read_arrow(FEATURES, "feature_version", "track_id", "content_hash").to_pylist()
-    feature_version = _check_version(feature_version, {row["feature_version"] for row in rows})
-    track_rows = lake.read_arrow(TRACKS, "track_id", "content_hash").to_pylist()
-    current_keys = {(row["track_id"], row["content_hash"]) for row in track_rows}
+    batches = lake.iter_batches(FEATURES, "feature_version")
+    extracted = {version for batch in batches for version in batch["feature_version"].unique().to_pylist()}
+    feature_version = _check_version(feature_version, extracted)
+    current_hashes = {row["track_id"]: row["content_hash"] for row in lake.iter_rows(TRACKS, *_KEY_COLUMNS)}
     keys = []
-    for row in rows:
-        key = (row["track_id"], row["content_hash"])
-        if row["feature_version"] == feature_version and key in current_keys:
-            keys.append(key)
+    for row in lake.iter_rows(FEATURES, "feature_version", *_KEY_COLUMNS):
+        track_id, content_hash = row["track_id"], row["content_hash"]
+        # A hash is null for a track that was imported without its file.
+        is_current = track_id in current_hashes and current_hashes[track_id] == content_hash
+        if is_current and row["feature_version"] == feature_version:
+            keys.append((track_id, content_hash))
     if not keys:
         raise StepError(
             f"expected tracks with features of version {feature_version}, found none; run `segue extract`"

@@ -47,6 +47,7 @@ MEASURED = MeasuredIndex(
 
 def test_less_simple_index_must_be_cheaper_by_the_margin_and_find_enough():
     ivf = replace(MEASURED, settings=IndexSettings("ivf", 9), single_s=0.004, batch_s=0.009)
+    assert index_choice._best([MEASURED, ivf], 100) == MEASURED  # 0.7 s are no reason
     assert index_choice._best([MEASURED, ivf], 1_000) == ivf
     assert index_choice._best([MEASURED, replace(ivf, single_s=0.005)], 1_000) == MEASURED
     assert index_choice._best([MEASURED, replace(ivf, recall=0.96)], 1_000) == MEASURED
@@ -59,6 +60,7 @@ def test_less_simple_index_must_be_cheaper_by_the_margin_and_find_enough():
 def test_graph_is_built_over_all_tracks_only_if_it_can_win(monkeypatch):
     vectors = clustered(6_000)
     monkeypatch.setattr(index_choice, "_MAX_SAMPLE", 1_000)
+    monkeypatch.setattr(index_choice, "_MIN_SAVED_S", 0.0)
     monkeypatch.setattr(index_choice, "_graph_at_least_s", lambda *_: 0.0)
     kinds = [each.settings.kind for each in choose_index(vectors, nprobe=4).measured]
     assert kinds == ["exact", "ivf", "hnsw"]
