@@ -119,7 +119,11 @@ export function makePlaylistViews({ player, items, events, session }) {
     const refreshLater = () => (sent = sent.then(refresh).catch(() => {})); // the next event tries again
     whileConnected(box, events, "playlists", refreshLater);
     if (changes !== events.playlistChanges) refreshLater();
-    const finder = isOwn(found) ? trackFinder(items, { play: (track) => player.play([track]), add: (track) => save([...tracks(), track]) }) : null;
+    const add = (track) => {
+      save([...tracks(), track]);
+      toast(t("playlist.added", { title: track.title, name: found.name }));
+    };
+    const finder = isOwn(found) ? trackFinder(items, { play: (track) => player.play([track]), add }) : null;
     return [box, finder, list.element];
   }
 
