@@ -92,7 +92,7 @@ def get(address, path, *, headers=None, body=None):
     given = {**(headers or {}), **({"Content-Type": "application/json"} if body is not None else {})}
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(
-        urllib.request.Request(f"{address}/{path}", data, given), timeout=20
+        urllib.request.Request(f"{address}/{path}", data, given), timeout=60
     ) as answer:
         return json.loads(answer.read())
 

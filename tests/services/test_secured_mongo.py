@@ -47,7 +47,7 @@ def secured(tmp_path_factory):
         )
         loop.call_soon_threadsafe(server.close)
     loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
+    thread.join(60)
 
 
 def documents(*numbers):

@@ -101,7 +101,7 @@ def get(port, path="/", **headers):
     """Return status and body of a GET request; (0, "") if the port does not speak HTTP."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
@@ -224,7 +224,7 @@ def test_no_secret_is_in_a_log_a_table_or_a_database(home):
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/api/login", wrong, {"Content-Type": "application/json"}
         )
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=60)
     secrets = {**home.secrets(), "app": app_password, "own": "anna's own password"}
     secret_files = {home.folder / "secrets.json", home.folder / "passwords.json"}
     files = [

@@ -16,6 +16,14 @@ from jobs.steps import catalog, compress, extract
 
 MASTER = "local[2]"
 
+# Tables have a dozen rows here: to interpret a plan is quicker than to compile Java for it, and a second
+# partition is enough. Segue's own settings are those of tests/services and tests/dags.
+SETTINGS = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.shuffle.partitions": "2",
+}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _store_of_workers(object_store: Any) -> None:
@@ -26,7 +34,10 @@ def _store_of_workers(object_store: Any) -> None:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> SparkSession:
     """The Spark session that all tests share."""
     session.redirect_stderr_to(tmp_path_factory.mktemp("logs") / "spark.log")
-    return session.get_session(MASTER)
+    shared = session.get_session(MASTER)
+    for name, value in SETTINGS.items():
+        shared.conf.set(name, value)
+    return shared
 
 
 @pytest.fixture

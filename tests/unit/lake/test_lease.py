@@ -76,7 +76,7 @@ def test_of_two_at_once_one_gets_it(make):
     entered, refused, barrier = [], [], threading.Barrier(4)
 
     def run(name):
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             with make(name).held():
                 entered.append(name)

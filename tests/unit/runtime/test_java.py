@@ -109,7 +109,7 @@ def test_java_that_hangs_is_skipped(tmp_path: Path, bundled: Path, monkeypatch: 
 )
 def test_wrapper_drops_only_the_missing_module(tmp_path: Path, bundled: Path, spelling: list[str]) -> None:
     command = [str(home(tmp_path, bundled) / "bin" / "java"), *ARGUMENTS[:4], *spelling, *ARGUMENTS[4:]]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert output.splitlines() == [f"<{word}>" for word in ARGUMENTS]
 
 
@@ -120,14 +120,14 @@ def test_wrapper_keeps_the_module_if_java_has_it(tmp_path: Path, bundled: Path) 
         java._VECTOR_OPTION,
         *ARGUMENTS,
     ]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert output.splitlines() == [f"<{word}>" for word in [java._VECTOR_OPTION, *ARGUMENTS]]
 
 
 def test_wrapper_returns_the_exit_status(tmp_path: Path) -> None:
     executable(tmp_path / "jre" / "bin" / "java", "exit 7")
     wrapper = home(tmp_path, tmp_path / "jre") / "bin" / "java"
-    assert subprocess.run([str(wrapper)], check=False, timeout=10).returncode == 7
+    assert subprocess.run([str(wrapper)], check=False, timeout=120).returncode == 7
 
 
 def test_wrapper_of_another_python_is_rewritten(
@@ -139,7 +139,7 @@ def test_wrapper_of_another_python_is_rewritten(
     wrapper = home(tmp_path, bundled) / "bin" / "java"
     assert (
         "<x>"
-        in subprocess.run([str(wrapper), "x"], capture_output=True, text=True, check=True, timeout=10).stdout
+        in subprocess.run([str(wrapper), "x"], capture_output=True, text=True, check=True, timeout=120).stdout
     )
 
 

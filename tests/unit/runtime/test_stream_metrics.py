@@ -14,7 +14,7 @@ def test_stream_serves_its_metrics(tmp_path):
     figures = {"plays": 40, "rejected": 2, "repeated": 1, "repaired": 3, "latency_s": {"p95": 0.8}}
     stream_status.write(tmp_path, figures, None)
     port = stream_metrics.serve("127.0.0.1:0", tmp_path)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as response:
         text = response.read().decode()
     assert "segue_stream_plays_total 40.0" in text and "process_resident_memory_bytes" in text
 
