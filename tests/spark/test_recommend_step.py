@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs.lake import append_table, storage
+from jobs.lake import append_table, folder_tables
 from jobs.lake.schemas import (
     EMBEDDINGS,
     FEATURES,
@@ -114,7 +114,7 @@ def test_run_killed_after_any_write_is_repeatable(spark, before, reset, monkeypa
 
     writes = [
         (mongo, "upsert"),
-        (storage, "_switch_pointer"),
+        (folder_tables, "_switch_pointer"),
         (Lake, "commit_arrow"),
         (append_table.AppendTable, "compact"),
     ]

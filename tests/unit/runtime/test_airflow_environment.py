@@ -1,14 +1,12 @@
 """The environment of the services of `segue up`."""
 
-from airflow.utils.process_utils import resolve_mp_start_method
-from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
-from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
-
 from jobs.runtime.airflow_environment import service_environment
 from jobs.runtime.supervisor import ServiceHome
 
 
 def test_airflow_reads_the_start_method(tmp_path, monkeypatch):
+    from airflow.utils.process_utils import resolve_mp_start_method  # a second, for this test alone
+
     home = ServiceHome(tmp_path / "lake")
     home.folder.mkdir(parents=True)
     ports = {"airflow": 1, "mlflow": 2, "serving": 3}
@@ -18,6 +16,9 @@ def test_airflow_reads_the_start_method(tmp_path, monkeypatch):
 
 
 def test_mlflow_reads_the_variables_that_are_set(tmp_path):
+    from mlflow.environment_variables import MLFLOW_SERVER_ENABLE_JOB_EXECUTION
+    from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
+
     home = ServiceHome(tmp_path / "lake")
     home.folder.mkdir(parents=True)
     ports = {"airflow": 1, "mlflow": 2, "serving": 3}
