@@ -186,7 +186,7 @@ def test_arrow_keys_move_in_a_grid(desktop):
     for key, expected in (("ArrowDown", columns), ("ArrowRight", columns + 1), ("End", 1999), ("Home", 0)):
         desktop.keyboard.press(key)
         until(desktop, f"expected => {index} === expected", arg=str(expected))
-    name = desktop.locator("main .card .name").first.text_content()
+    name = desktop.locator("main [data-index='0'] .name").text_content()
     desktop.keyboard.press("Enter")
     desktop.wait_for_selector(f".head h1:text-is('{name}')")
 
