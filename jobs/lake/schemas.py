@@ -144,6 +144,7 @@ TRACK_IDS = Table(
             "recording has the id of the one that it replaced",
         ),
         Column("fma_id", "string", "fma_id of FILES"),
+        Column("added_ns", "long", "added_ns of TRACKS, of a track that has left; it comes back with it"),
     ),
 )
 

@@ -6,7 +6,7 @@ id: same path or not, fingerprint and duration say that it is the same recording
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ def update_track_ids(master: str, lake: Lake, files: list[dict[str, Any]]) -> di
         orphans = [row for row in _tracks(lake) if row["track_id"] not in alive]
         ids = assign(new, remembered, follow_recordings(master, lake, new, orphans))
     is_changed = bool(new) or not lake.count_rows(TRACK_IDS)
+    is_changed = _remember_added(lake, remembered, contents) or is_changed
     for content_hash, file in contents.items():
         old: Row = remembered.get(content_hash, {})
         known = {
@@ -51,6 +52,7 @@ def update_track_ids(master: str, lake: Lake, files: list[dict[str, Any]]) -> di
             "audio_hash": old.get("audio_hash") or file["audio_hash"],
             "track_id": ids.get(content_hash) or old["track_id"],
             "fma_id": old.get("fma_id") or file["fma_id"],
+            "added_ns": old.get("added_ns"),
         }
         is_changed = is_changed or known != old
         remembered[content_hash] = known
@@ -58,6 +60,23 @@ def update_track_ids(master: str, lake: Lake, files: list[dict[str, Any]]) -> di
         rows = [remembered[content_hash] for content_hash in sorted(remembered)]
         lake.commit_arrow(TRACK_IDS, pa.Table.from_pylist(rows, schema=TRACK_IDS.arrow_schema()).to_batches())
     return {content_hash: remembered[content_hash]["track_id"] for content_hash in contents}
+
+
+def _remember_added(lake: Lake, remembered: Mapping[str, dict[str, Any]], contents: Collection[str]) -> bool:
+    """Enter when the tracks that leave now were first seen; return whether there are any.
+
+    TRACKS has it until its next version.
+    """
+    leaving = [
+        row for each, row in remembered.items() if each not in contents and row.get("added_ns") is None
+    ]
+    if not leaving:
+        return False
+    rows = lake.read_arrow(TRACKS, "track_id", "added_ns", "mtime_ns").to_pylist()
+    added = {row["track_id"]: row["added_ns"] or row["mtime_ns"] for row in rows}
+    for row in leaving:
+        row["added_ns"] = added.get(row["track_id"])
+    return any(row["added_ns"] is not None for row in leaving)
 
 
 def _read_remembered(lake: Lake) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from jobs.lake.schemas import (
     FMA_GENRES,
     FMA_METADATA,
     TAG_COLUMNS,
+    TRACK_IDS,
     TRACKS,
     Column,
     Table,
@@ -255,13 +256,18 @@ def build_tracks(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> Data
     tracks = tracks.withColumn("artists", F.when(is_by_tags, F.col("artists")).otherwise(F.array("artist")))
     old = lake.read(spark, TRACKS)
     is_first = lake.version(TRACKS) is None
-    tracks = add_first_seen(tracks, old, now_ns=time.time_ns(), is_first=is_first)
+    left = lake.read(spark, TRACK_IDS)
+    tracks = add_first_seen(tracks, old, left, now_ns=time.time_ns(), is_first=is_first)
     groups = duplicates.recording_groups(lake.read_arrow(DUPLICATE_PAIRS))
     return duplicates.add_recording_id(tracks, groups).select(TRACKS.names)
 
 
-def add_first_seen(tracks: DataFrame, old: DataFrame, *, now_ns: int, is_first: bool) -> DataFrame:
-    """Return tracks with `added_ns`: that of the track in `old`, else that of its path, else now.
+def add_first_seen(
+    tracks: DataFrame, old: DataFrame, left: DataFrame, *, now_ns: int, is_first: bool
+) -> DataFrame:
+    """Return tracks with `added_ns`: of the track in `old`, else in `left`, else of its path in `old`, else now.
+
+    `left` is TRACK_IDS, which knows the tracks that have left.
 
     The collection of a lake's first run is older than the lake: its tracks have the times of their files. So
     have the tracks of a TRACKS that was written without the column.
@@ -270,9 +276,11 @@ def add_first_seen(tracks: DataFrame, old: DataFrame, *, now_ns: int, is_first: 
     by_id = old.select("track_id", seen.alias("seen_by_id"))
     by_path = old.where("path IS NOT NULL").groupBy("path").agg(F.min(seen).alias("seen_by_path"))
     first = F.least("mtime_ns", F.lit(now_ns)) if is_first else F.lit(now_ns)
-    joined = tracks.join(by_id, "track_id", "left").join(by_path, "path", "left")
-    added = joined.withColumn("added_ns", F.coalesce("seen_by_id", "seen_by_path", first))
-    return added.drop("seen_by_id", "seen_by_path")
+    before = left.groupBy("track_id").agg(F.min("added_ns").alias("seen_before"))
+    joined = tracks.join(by_id, "track_id", "left").join(before, "track_id", "left")
+    joined = joined.join(by_path, "path", "left")
+    added = F.coalesce("seen_by_id", "seen_before", "seen_by_path", first)
+    return joined.withColumn("added_ns", added).drop("seen_by_id", "seen_before", "seen_by_path")
 
 
 def _tracks_without_audio(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> DataFrame:

@@ -228,22 +228,26 @@ def test_first_seen_stays_through_moves_and_retags(spark):
         ("retagged", "/m/b.mp3", 100),
         ("of an older version", "/m/c.mp3", 100),
         ("new", "/m/d.mp3", 4),
+        ("returned", "/m/e.mp3", 100),
         ("without audio", None, None),
     ]
+    ids = [("returned", 7), ("returned", 8), ("moved", 9), ("new", None)]
+    left = spark.createDataFrame(ids, "track_id string, added_ns long")
     tracks = spark.createDataFrame(rows, columns)
 
     def added(old, *, is_first):
-        found = tracks_table.add_first_seen(tracks, old, now_ns=50, is_first=is_first)
+        found = tracks_table.add_first_seen(tracks, old, left, now_ns=50, is_first=is_first)
         return {row.track_id: row.added_ns for row in found.collect()}
 
     assert added(before, is_first=False) == {
         **{"moved": 10, "retagged": 20, "of an older version": 3},
-        **{"new": 50, "without audio": 50},
+        **{"new": 50, "returned": 7, "without audio": 50},
     }
     # The files of a lake's first run are older than the lake; none is from the future.
+    left = left.limit(0)
     assert added(before.limit(0), is_first=True) == {
         **{"moved": 50, "retagged": 50, "of an older version": 50},
-        **{"new": 4, "without audio": 50},
+        **{"new": 4, "returned": 50, "without audio": 50},
     }
 
 

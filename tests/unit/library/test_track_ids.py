@@ -1,9 +1,12 @@
 """Which id a content gets; that it keeps it is in tests/spark/test_track_identity.py."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from jobs.library.track_ids import assign, match_recordings
+from jobs.lake.schemas import TRACK_IDS, TRACKS
+from jobs.lake.storage import Lake
+from jobs.library.track_ids import assign, match_recordings, update_track_ids
 
 CONTENT = "0123456789abcdef" + "0" * 48
 
@@ -58,3 +61,30 @@ def test_new_encoding_gets_the_id_of_its_recording():
     assert match_recordings(orphans, candidates, prints) == {"new-one": "id-one", "new-two": "id-two"}
     assert match_recordings(orphans[1:], candidates[:1], prints) == {}
     assert match_recordings([track("two", "/m/a", 90.0)], candidates, prints) == {}  # another duration
+
+
+def test_when_a_track_was_first_seen_is_remembered_when_it_leaves(tmp_path):
+    lake = Lake(tmp_path / "lake")
+
+    def commit(table, rows):
+        lake.commit_arrow(table, pa.Table.from_pylist(rows, schema=table.arrow_schema()).to_batches())
+
+    def added():
+        return {row["track_id"]: row["added_ns"] for row in lake.iter_rows(TRACK_IDS)}
+
+    file = {"fma_id": None, "audio_hash": "x", "duration_s": 9.0, "audio_path": "/m/a"}
+    files = [{**file, "content_hash": name * 64, "path": f"/m/{name}"} for name in "ab"]
+    ids = update_track_ids("local[1]", lake, files)
+    commit(
+        TRACKS,
+        [{"track_id": ids[each["content_hash"]], "path": each["path"], "added_ns": 70} for each in files],
+    )
+    version = lake.version(TRACK_IDS)
+    assert update_track_ids("local[1]", lake, files) == ids and lake.version(TRACK_IDS) == version
+    update_track_ids("local[1]", lake, files[:1])
+    assert added() == {"a" * 16: None, "b" * 16: 70}
+    commit(TRACKS, [{"track_id": "a" * 16, "path": "/m/a", "added_ns": 70}])
+    version = lake.version(TRACK_IDS)
+    update_track_ids("local[1]", lake, files[:1])
+    assert lake.version(TRACK_IDS) == version
+    assert update_track_ids("local[1]", lake, files) == ids and added()["b" * 16] == 70
