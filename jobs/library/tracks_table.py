@@ -265,7 +265,7 @@ def build_tracks(spark: SparkSession, lake: Lake, with_audio: DataFrame) -> Data
 def add_first_seen(
     tracks: DataFrame, old: DataFrame, left: DataFrame, *, now_ns: int, is_first: bool
 ) -> DataFrame:
-    """Return tracks with `added_ns`: of the track in `old`, else in `left`, else of its path in `old`, else now.
+    """Return tracks with `added_ns`: of the track in `old` or in `left`, else of its path in `old`, else now.
 
     `left` is TRACK_IDS, which knows the tracks that have left.
 
