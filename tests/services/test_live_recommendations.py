@@ -218,10 +218,14 @@ def columns(messages):
     return pa.table({name: [getattr(message, name) for message in messages] for name in names})
 
 
+def address_of(database):
+    return f"mongodb://127.0.0.1:{database.client.address[1]}/{database.name}"
+
+
 def process_in_tasks(database, lake, messages, *, n_tasks):
     """Do what executors and driver do with a batch, each task in a new process as it were."""
     view = executor_tasks.view_of(lake)
-    address = f"mongodb://127.0.0.1:{database.client.address[1]}/{database.name}"
+    address = address_of(database)
     validated = []
     for partition in (1, 0):
         rows = columns([message for message in messages if message.partition == partition])
@@ -328,3 +332,16 @@ def test_task_refuses_a_lake_that_is_behind(lake, tmp_path):
     with pytest.raises(StepError, match="on every worker, found no such folder"):
         list(executor_tasks.validate(missing, TOPIC, []))
     assert not (tmp_path / "not mounted").exists()
+
+
+def test_task_reports_a_store_that_does_not_answer(database, catalog_cache, lake, monkeypatch):
+    """And the next task of the same process writes to the store where it is now."""
+    monkeypatch.setattr(mongo, "database", functools.partial(mongo.database, timeout_s=0.2))
+    plays, _ = micro_batch.validate(make_messages(10), catalog_cache.track_ids(), TOPIC)
+    (stream,) = executor_tasks.split(play_log.to_arrow(plays), 1)
+    view, ranking_state = executor_tasks.view_of(lake), micro_batch.ranking_state(database)
+    failure = executor_tasks.update_users(view, "mongodb://127.0.0.1:1/segue", ranking_state, stream)
+    assert failure.is_unavailable and "expected MongoDB to answer" in failure.message
+    stats = executor_tasks.update_users(view, address_of(database), ranking_state, stream)
+    assert stats.users == len(contents(database)["profiles"]) > 1
+    executor_tasks._resources.clear()
