@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 import soundfile
 
+from jobs.lake.folder_tables import FolderTables
 from jobs.lake.schemas import FEATURES, FILES, REJECTS, TRACK_IDS, TRACKS
-from jobs.lake.storage import Lake
 from jobs.plays import play_log
 from jobs.plays.events import LoggedPlay, PlayEvent
 from jobs.steps import deduplicate
@@ -216,7 +216,7 @@ class Killed(Exception):
 @contextmanager
 def killed_before_commit(monkeypatch, table):
     """Let a step end where it would switch a table to its new version."""
-    new_version = Lake.new_version
+    new_version = FolderTables.new_version
 
     @contextmanager
     def die(self, declared):
@@ -226,7 +226,7 @@ def killed_before_commit(monkeypatch, table):
                 raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Lake, "new_version", die)
+        patch.setattr(FolderTables, "new_version", die)
         yield
 
 
