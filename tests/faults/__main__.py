@@ -23,12 +23,16 @@ def suites(out: Path, folder: Path) -> dict[str, list[str]]:
     """
     report = {
         name: ["--report", str(out / f"{name}.md")]
-        for name in ("process_kills", "network_faults", "registry_faults", "disk_full", "kafka_replicas")
+        for name in (
+            *("process_kills", "store_kills", "network_faults", "registry_faults"),
+            *("disk_full", "kafka_replicas"),
+        )
     }
     return {
         "walkthrough": ["--out", str(out / "walkthrough"), "--folder", str(folder)],
         "long_stream": ["--lake", str(folder / "lake"), "--minutes", "60", "--rate", "20"],
         "process_kills": ["--kills", "50", *report["process_kills"]],
+        "store_kills": ["--kills", "50", *report["store_kills"]],
         "network_faults": ["--clock", "--disk-mib", "300", *report["network_faults"]],
         "registry_faults": report["registry_faults"],
         "disk_full": report["disk_full"],
