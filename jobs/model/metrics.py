@@ -213,7 +213,7 @@ def ranking_scores(ranked: np.ndarray, next_tracks: Sequence[set[int]]) -> dict[
         [int(track in user_tracks) for track in row]
         for row, user_tracks in zip(ranked[:, :K], next_tracks, strict=True)
     ]
-    hits = np.array(is_hit)
+    hits = np.array(is_hit, dtype=int).reshape(len(ranked), ranked[:, :K].shape[-1])  # also without a user
     n_findable = np.array([min(len(user_tracks), K) for user_tracks in next_tracks])
     discounts = 1 / np.log2(np.arange(2, K + 2))
     ideal = np.array([discounts[:count].sum() for count in n_findable])

@@ -98,3 +98,8 @@ def test_next_play_metrics_by_hand():
     values = metrics.ranking_metrics(np.array([[5, 6, 7, 8, 9, 10, 11, 12, 13, 14]]), [{6, 99}])
     assert values["next_play_recall_at_10"] == 0.5
     assert values["next_play_ndcg_at_10"] == pytest.approx((1 / np.log2(3)) / (1 + 1 / np.log2(3)))
+
+
+def test_ranking_scores_without_a_user():
+    scores = metrics.ranking_scores(np.full((0, 10), -1), [])
+    assert [values.shape for values in scores.values()] == [(0,), (0,)]
