@@ -26,16 +26,11 @@ LIMITS = {
 
 SCRIPT = """
 import sys
-from pyspark.sql import SparkSession
 from jobs import cli
 from jobs.spark import session
 
 lake, *limits = sys.argv[1:]
-session._prepare_environment("local[2]", None, ())
-builder = SparkSession.builder.appName("segue")
-for limit in limits:
-    builder = builder.config(*limit.split("="))
-builder.getOrCreate()
+session.get_session("local[2]", options=dict(limit.split("=") for limit in limits))
 for step in ("embed", "cluster", "evaluate", "publish", "recommend"):
     status = cli.main([step, "--lake", lake])
     if status:
