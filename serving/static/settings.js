@@ -2,6 +2,7 @@
 
 import { administrationPanels } from "./administration.js";
 import { get, post, put, remove, upload } from "./api.js";
+import { forwardingPanel } from "./forwarding.js";
 import { endOffline } from "./offline.js";
 import { setSound, sound } from "./sound.js";
 import { LANGUAGES, chosenLanguage, setLanguage, t } from "./strings.js";
@@ -101,7 +102,8 @@ export function makeSettings({ session, player }) {
       } }, icon("clock"), h("span", {}, t("import.drop")));
     return panel(t("import.title"),
       h("p", { class: "soft" }, t("import.note")),
-      file, box, status);
+      file, box, status,
+      h("p", {}, h("a", { class: "link", href: "/api/export/listens", download: "" }, t("settings.exportListens"))));
   }
 
   function blockedArtists(blocked) {
@@ -136,8 +138,9 @@ export function makeSettings({ session, player }) {
   }
 
   return async () => {
-    const [appPasswords, blocked, administration] = await Promise.all([get("app-passwords"), get("blocked"), administrationPanels(session)]);
-    return [h("div", { class: "top" }, h("h1", {}, t("page.settings"))), appearance(), soundPanel(), otherPlayers(appPasswords), historyImport(),
+    const [appPasswords, blocked, forwarding, administration] = await Promise.all(
+      [get("app-passwords"), get("blocked"), forwardingPanel(), administrationPanels(session)]);
+    return [h("div", { class: "top" }, h("h1", {}, t("page.settings"))), appearance(), soundPanel(), otherPlayers(appPasswords), historyImport(), forwarding,
       blocked.length ? blockedArtists(blocked) : null, session.users ? account() : null, ...administration];
   };
 }

@@ -416,6 +416,26 @@ def test_history_is_imported_from_a_file(desktop, tmp_path):
     assert "1 imported, 0 there already, 1 of tracks that are not" in status and "Nobody - Else" in status
 
 
+def test_plays_are_forwarded_until_it_is_stopped(desktop):
+    go(desktop, "settings", "form.field")
+    desktop.fill("[aria-label='User token, from your ListenBrainz settings']", "0123456789abcdef")
+    desktop.get_by_role("button", name="Connect").click()
+    row = desktop.locator("li:has-text('ListenBrainz')")
+    row.get_by_text("Plays are forwarded").wait_for()
+    go(desktop, "genres", ".genre")
+    go(desktop, "settings", "li:has-text('Plays are forwarded')")
+    desktop.get_by_label("Stop forwarding to ListenBrainz").click()
+    row.get_by_role("button", name="Connect").wait_for()
+    assert desktop.locator("li:has-text('Last.fm')").count() == 0  # the operator has no key of its API
+
+
+def test_plays_and_playlists_are_exported(desktop):
+    go(desktop, "settings", "form.field")
+    with desktop.expect_download() as download:
+        desktop.get_by_text("Export the plays of this collection").click()
+    assert download.value.suggested_filename.endswith(".jsonl")
+
+
 def test_each_reason_is_given_once(desktop):
     found = desktop.evaluate(
         """import("/static/reasons.js").then(({sections}) =>

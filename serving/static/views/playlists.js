@@ -92,6 +92,7 @@ export function makePlaylistViews({ player, items, events, session }) {
       };
       const ownEntries = [[t("playlist.renameEntry"), "edit", rename],
         ...(session.users ? [[t(found.public ? "playlist.unshare" : "playlist.share"), "artist", share]] : []),
+        [t("playlist.export"), "playlist", () => h("a", { href: `/api/export/playlists/${id}`, download: "" }).click()],
         [t("playlist.deleteEntry"), "trash", erase]];
       const isEmpty = !found.items.length;
       box.replaceChildren(
