@@ -1,8 +1,6 @@
 """The collection `similar`: each track's nearest tracks, searched and written by Spark's workers."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from pyspark.accumulators import Accumulator
@@ -11,7 +9,7 @@ from pyspark.sql import SparkSession
 from jobs.errors import StepError
 from jobs.lake.schemas import TRACKS
 from jobs.lake.storage import Lake
-from jobs.model import neighbours
+from jobs.model import clustered_vectors, neighbours
 from jobs.model.clustered_vectors import ClusteredVectors
 from jobs.online import mongo
 
@@ -33,41 +31,39 @@ def write(
         raise StepError(
             f"expected {lake.root} to take the vectors of model version {model_version}; see above"
         )
+    root, store = lake.root, lake.store
     tasks = neighbours.balanced_tasks(vectors.sizes, _TASKS)
-    with _recordings_file(lake, vectors) as recordings_file:
+    # 8 bytes a track for each worker.
+    broadcast = spark.sparkContext.broadcast(_recordings(lake, vectors))
 
-        def write_clusters(clusters: list[int]) -> None:
-            mapped = ClusteredVectors.open(folder, index)
-            recordings = np.load(recordings_file, mmap_mode="r")
-            searched = neighbours.one_per_recording(mapped.index, recordings)
-            documents = (
-                neighbours.similar_document(model_version, int(mapped.numbers[cluster]), *row)
-                for cluster in clusters
-                for row in neighbours.search_rows(
-                    mapped,
-                    recordings,
-                    np.arange(mapped.starts[cluster], mapped.starts[cluster + 1]),
-                    searched=searched,
-                )
+    def write_clusters(clusters: list[int]) -> None:
+        # A worker on another machine has the lake's folder only if that is shared.
+        mapped = ClusteredVectors.open(folder, index) if folder.is_dir() else None
+        if mapped is None:
+            mapped = replace(clustered_vectors.open_vectors(Lake(root, store), model_version), settings=index)
+        recordings = broadcast.value
+        searched = neighbours.one_per_recording(mapped.index, recordings)
+        documents = (
+            neighbours.similar_document(model_version, int(mapped.numbers[cluster]), *row)
+            for cluster in clusters
+            for row in neighbours.search_rows(
+                mapped,
+                recordings,
+                np.arange(mapped.starts[cluster], mapped.starts[cluster + 1]),
+                searched=searched,
             )
-            with mongo.database(uri) as database:
-                n_done.add(mongo.upsert(database["similar"], documents, mostly_new=True))
+        )
+        with mongo.database(uri) as database:
+            n_done.add(mongo.upsert(database["similar"], documents, mostly_new=True))
 
-        if tasks:
-            spark.sparkContext.parallelize(tasks, len(tasks)).foreach(write_clusters)
+    if tasks:
+        spark.sparkContext.parallelize(tasks, len(tasks)).foreach(write_clusters)
+    broadcast.destroy()
 
 
-@contextmanager
-def _recordings_file(lake: Lake, vectors: ClusteredVectors) -> Iterator[Path]:
-    """Yield a file of `neighbours.recording_rows`, which workers map; it is deleted at the end."""
+def _recordings(lake: Lake, vectors: ClusteredVectors) -> np.ndarray:
+    """Return `neighbours.recording_rows` of TRACKS."""
     rows = lake.iter_rows(TRACKS, "track_id", "recording_id")
-    recordings = neighbours.recording_rows(
+    return neighbours.recording_rows(
         vectors.ids, {row["track_id"]: row["recording_id"] or row["track_id"] for row in rows}
     )
-    assert vectors.folder is not None
-    file = vectors.folder.parent / ".recordings.npy"  # a killed run's is overwritten
-    np.save(file, recordings)
-    try:
-        yield file
-    finally:
-        file.unlink(missing_ok=True)
