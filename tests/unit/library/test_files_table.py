@@ -1,6 +1,8 @@
 """When FILES may be brought up to date: what becomes of its rows is in tests/spark/test_compress_step.py."""
 
 import shutil
+from functools import partial
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -40,10 +42,9 @@ def scan_music(lake):
 
 
 def stage(lake, rows):
-    def write(folder):
-        pa.parquet.write_to_dataset(rows, folder)
-
-    lake.stage(FILES, f"{rows.num_rows}", write)
+    """Stage rows as a step does, without Spark: of its DataFrame only `write.parquet` is used."""
+    writer = SimpleNamespace(parquet=partial(pa.parquet.write_to_dataset, rows))
+    lake.stage(FILES, f"{rows.num_rows}", SimpleNamespace(write=writer))
 
 
 @pytest.mark.parametrize("root", ["gone", "empty"])
