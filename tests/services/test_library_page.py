@@ -461,7 +461,7 @@ def test_long_title_leaves_the_buttons_in_sight(address, chromium):
 
 # In the page: texts and labels that are neither of the strings, which are marked, nor of the library.
 _UNMARKED = """() => {
-  const data = /lbum|rtist|Song|client|\\b(by|of)\\b|Jazz|Dub|Folk|Techno|Segue|English|Deutsch|local/g;
+  const data = /lbum|rtist|Song|client|\\b(by|of)\\b|Jazz|Dub|Folk|Techno|Segue|ListenBrainz|English|Deutsch|local/g;
   const found = [];
   const check = (text, where) => {
     let rest = text ?? "";
