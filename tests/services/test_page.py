@@ -8,7 +8,6 @@ import struct
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from filelock import FileLock
 from kafka import KafkaConsumer
 
@@ -19,6 +18,7 @@ from jobs.runtime import embedded_kafka, embedded_mongo, embedded_server
 from serving.db.accounts import Accounts
 from serving.db.database import Database
 from tests import browser, synthetic_lake
+from tests.services.accessibility import violations
 from tests.services.player import (
     PATIENCE,
     free_port,
@@ -293,8 +293,7 @@ def test_search_on_the_map_marks_what_it_finds(page):
     page.fill("[aria-label='Find on the map']", "")
     page.wait_for_selector(".hint", state="hidden")
     for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme)
-        assert not Axe().run(page).response["violations"], scheme
+        assert violations(page, scheme) == [], scheme
 
 
 def test_line_round_tracks_on_the_map_becomes_a_list(page, serving):
@@ -334,8 +333,7 @@ def test_why_this_opens_what_a_track_rests_on(page, serving):
     dialog.locator(".line:has-text('Song A of 5')").wait_for()
     assert "very similar · finished 1 time" in dialog.inner_text()
     for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme)
-        assert not Axe().run(page).response["violations"], scheme
+        assert violations(page, scheme) == [], scheme
     dialog.get_by_role("button", name="Less of this").click()
     page.wait_for_selector("#toast.visible:has-text('less of what sounds like it')")
     assert get(serving.address, "api/tracks/t26")["liked"] is False
@@ -615,7 +613,7 @@ def test_login_and_change_of_password(serving, users, context):
     own_page.goto(serving.address)
     log_in(own_page, "a bad password")
     own_page.wait_for_selector(".login .wrong:has-text('Wrong name or password')")
-    assert not Axe().run(own_page).response["violations"]
+    assert violations(own_page) == []
     log_in(own_page, "a good password")
     own_page.wait_for_selector("#start")
     go(own_page, "#/settings", "form [aria-label='New password']")

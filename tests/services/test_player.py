@@ -9,7 +9,6 @@ from argparse import Namespace
 from contextlib import ExitStack
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from kafka import KafkaConsumer
 
 from jobs.online import mongo
@@ -17,6 +16,7 @@ from jobs.plays import topics
 from jobs.runtime import embedded_kafka, embedded_mongo, stream_status
 from jobs.steps import recommend
 from tests import browser, synthetic_lake
+from tests.services.accessibility import violations
 from tests.services.player import (
     PATIENCE,
     free_port,
@@ -220,12 +220,9 @@ def test_keyboard_alone_is_enough(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("place", ["", "search/artist", "map", "history", "settings", "liked", "queue"])
 def test_axe_finds_no_violation(page, place, scheme):
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # a fading line has no contrast
     page.evaluate("place => (location.hash = `#/${place}`)", place)
     page.wait_for_selector("main > *")
-    page.wait_for_timeout(150)
-    found = Axe().run(page).response["violations"]
-    assert not found, [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]
+    assert violations(page, scheme) == []
 
 
 def test_phone_layout_is_complete_without_overflow(services, chromium):
@@ -240,7 +237,7 @@ def test_phone_layout_is_complete_without_overflow(services, chromium):
     page.wait_for_selector("#sheet[open] .front")
     assert page.locator("#sheet .big").bounding_box()["width"] >= 44
     assert page.evaluate("document.querySelector('#sheet').scrollWidth <= innerWidth")
-    assert not Axe().run(page).response["violations"]
+    assert violations(page) == []
     page.close()
 
 
