@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from jobs.paths import fsync_dir
+
 EXACT, IVF, HNSW = "exact", "ivf", "hnsw"
 
 # Cosines in memory at once: 64 MB.
@@ -120,6 +122,7 @@ class HNSWIndex:
         """Write the graph, whole or not at all."""
         unfinished = folder / f".{_GRAPH_FILE}"
         self._graph.save(str(unfinished))
+        fsync_dir(unfinished)  # works for a file, too
         unfinished.replace(folder / _GRAPH_FILE)
 
     @staticmethod

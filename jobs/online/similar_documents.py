@@ -38,8 +38,9 @@ def write(
 
     def write_clusters(clusters: list[int]) -> None:
         # A worker on another machine has the lake's folder only if that is shared.
-        mapped = ClusteredVectors.open(folder, index) if folder.is_dir() else None
-        if mapped is None:
+        if folder.is_dir():
+            mapped = ClusteredVectors.open(folder, index)
+        else:
             mapped = replace(clustered_vectors.open_vectors(Lake(root, store), model_version), settings=index)
         recordings = broadcast.value
         searched = neighbours.one_per_recording(mapped.index, recordings)
