@@ -42,7 +42,7 @@ class ListenForwarder:
         self._state, self._services, self._clock = state, services, clock
         # Not before this time, and the pause that led to it.
         self._pauses: dict[Destination, tuple[float, float]] = {}
-        # Tokens that are valid no more: nothing is sent until there is another.
+        # Tokens that are no longer valid: nothing is sent until there is another.
         self._invalid: dict[Destination, str] = {}
         # What each user has started last, and when.
         self._started: dict[str, tuple[Track, float]] = {}
@@ -64,7 +64,7 @@ class ListenForwarder:
                 log.exception("plays could not be forwarded")
 
     def now_playing(self, name: str, track: Track) -> None:
-        """Have the services told what a user has started; it is lost if they are away."""
+        """Send what a user has started to the services; it is lost if they are away."""
         self._started[name] = (track, self._clock())
 
     def forward_all(self) -> None:
@@ -75,7 +75,7 @@ class ListenForwarder:
             self._forward(to)
 
     def _token(self, to: Destination) -> str | None:
-        """Return the token to send with; None in a pause, and for a token that is valid no more."""
+        """Return the token to send with; None in a pause, and for a token that is no longer valid."""
         token = self._state.forwarding.token(to)
         not_before, _ = self._pauses.get(to, (0.0, 0.0))
         is_paused = self._clock() < not_before or to.service not in self._services

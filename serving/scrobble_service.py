@@ -30,7 +30,7 @@ class Outcome(Enum):
     TAKEN = "taken"
     REFUSED = "refused"  # something in it is wrong: it is not sent again as it is
     LATER = "later"
-    STOPPED = "stopped"  # the token is valid no more: the user has to connect again
+    STOPPED = "stopped"  # the token is no longer valid: the user has to connect again
 
 
 @dataclass(frozen=True)
